@@ -1,0 +1,1 @@
+"""Where a step runs: CUDA, CPU, and the catalogue of GPUs."""

@@ -1,0 +1,52 @@
+"""Errors a person can act on; the command line prints their one line and exits with their code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+
+class LorafaProfError(Exception):
+    """Something the user can put right. `str(error)` is one line: what, where, what to do."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class UsageError(LorafaProfError):
+    """A wrong option or argument, or something missing on this machine; exit code 2."""
+
+    exit_code: ClassVar[int] = 2
+
+
+class NothingToJudgeError(LorafaProfError):
+    """There are no rows, or none that can be compared; exit code 4."""
+
+    exit_code: ClassVar[int] = 4
+
+
+class ScenarioError(UsageError):
+    """An invalid scenario. The line names file, line and key as far as they are known.
+
+    Args:
+        message: what is wrong and what to do.
+        file: the scenario file, if it came from one.
+        line: 1-based line in `file`.
+        key: dotted path of the offending key, such as ``method[1].rank``.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        file: Path | str | None = None,
+        line: int | None = None,
+        key: str | None = None,
+    ) -> None:
+        self.message = message
+        self.file = file
+        self.line = line
+        self.key = key
+        place = str(file) if file is not None else ""
+        if line is not None:
+            place = f"{place}:{line}" if place else f"line {line}"
+        super().__init__(": ".join(part for part in (place, key, message) if part))

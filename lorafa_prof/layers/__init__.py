@@ -1,0 +1,1 @@
+"""The low-rank linear layer and where it goes."""

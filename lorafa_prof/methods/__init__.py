@@ -1,0 +1,1 @@
+"""How the weights train: one file per method."""

@@ -1,0 +1,1 @@
+"""Which network: presets with published shapes, building on any device, inputs per task."""

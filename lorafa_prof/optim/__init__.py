@@ -1,0 +1,1 @@
+"""Optimizers: AdamW as users run it, and the LoRA-FA gradient correction."""

@@ -1,0 +1,88 @@
+"""Finding methods, models, GPUs, figures: one module each, plus third parties' entry points."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterator, Mapping
+from importlib.metadata import entry_points
+from typing import Generic, TypeVar
+
+from lorafa_prof.errors import UsageError
+
+T = TypeVar("T")
+
+
+def nearest(name: str, known: list[str]) -> str:
+    """Return ``" (did you mean 'x'?)"`` for the known name closest to `name`, or an empty string."""
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    return f" (did you mean '{close[0]}'?)" if close else ""
+
+
+class Registry(Mapping[str, T], Generic[T]):
+    """Named things of one kind, loaded at first use.
+
+    Built-in ones are the objects called `attribute` in the modules of `package`: either one object or a
+    tuple of them. Third parties' ones come through the entry-point group `group`.
+
+    Args:
+        kind: what an entry is, in the singular, for messages ("method").
+        package: dotted name of the package whose modules define the entries.
+        attribute: module-level name that holds the entry or a tuple of entries.
+        group: entry-point group, such as ``lorafa_prof.methods``.
+        name_of: gives an entry's name.
+    """
+
+    def __init__(
+        self, *, kind: str, package: str, attribute: str, group: str, name_of: Callable[[T], str]
+    ) -> None:
+        self.kind = kind
+        self._package = package
+        self._attribute = attribute
+        self._group = group
+        self._name_of = name_of
+        self._entries: dict[str, T] | None = None
+
+    def _load(self) -> dict[str, T]:
+        if self._entries is None:
+            entries: dict[str, T] = {}
+            for found in self._built_in():
+                self._add(entries, found)
+            for point in entry_points(group=self._group):
+                self._add(entries, point.load())
+            self._entries = entries
+        return self._entries
+
+    def _built_in(self) -> Iterator[object]:
+        package = importlib.import_module(self._package)
+        for info in sorted(pkgutil.iter_modules(package.__path__), key=lambda info: info.name):
+            module = importlib.import_module(f"{self._package}.{info.name}")
+            found = getattr(module, self._attribute, None)
+            if found is not None:
+                yield found
+
+    def _add(self, entries: dict[str, T], found: object) -> None:
+        for entry in found if isinstance(found, tuple) else (found,):
+            name = self._name_of(entry)
+            if name in entries:
+                raise UsageError(f"two definitions of the {self.kind} '{name}'")
+            entries[name] = entry
+
+    def __getitem__(self, name: str) -> T:
+        entries = self._load()
+        if name not in entries:
+            raise UsageError(
+                f"unknown {self.kind} '{name}'{nearest(name, list(entries))}; "
+                f"`lorafa-prof list {self.kind}s` shows all"
+            )
+        return entries[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._load()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._load())
+
+    def __len__(self) -> int:
+        return len(self._load())

@@ -1,0 +1,74 @@
+"""The columns of results.csv: name, unit, meaning. A contract: columns are only ever added."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Group = Literal["identity", "setting", "size", "memory", "compute", "time", "energy"]
+Status = Literal["ok", "oom", "error", "timeout", "skipped"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of the results table. An unknown value is empty, never 0."""
+
+    name: str
+    group: Group
+    unit: str
+    meaning: str
+
+
+COLUMNS: tuple[Column, ...] = (
+    Column("cell_id", "identity", "", "name of the cell, unique and stable over runs"),
+    Column("status", "identity", "", "ok, oom, error, timeout or skipped"),
+    Column("failed_phase", "identity", "", "build, forward, backward or optimizer, where it failed"),
+    Column("message", "identity", "", "why it failed, or what could not be measured"),
+    Column("model", "setting", "", "preset, path or hub id"),
+    Column("method", "setting", "", "which weights train and how"),
+    Column("rank", "setting", "", "rank r of the adapters"),
+    Column("targets", "setting", "", "which linear layers have adapters"),
+    Column("dropout", "setting", "", "dropout probability on the adapters' input"),
+    Column("batch", "setting", "samples", "samples per step"),
+    Column("seq", "setting", "tokens", "tokens per sample"),
+    Column("dtype", "setting", "", "data type of the base weights"),
+    Column("adapter_dtype", "setting", "", "data type of the adapters"),
+    Column("attention", "setting", "", "attention implementation"),
+    Column("kernels", "setting", "", "kernels of norms, activations and loss"),
+    Column("checkpointing", "setting", "", "which activations are recomputed"),
+    Column("optimizer", "setting", "", "optimizer"),
+    Column("device", "setting", "", "cuda, cpu or sim:<gpu>"),
+    Column("gpu", "setting", "", "the GPU measured or predicted; empty on the CPU"),
+    Column("params_total", "size", "parameters", "parameters of the model, adapters included"),
+    Column("params_trainable", "size", "parameters", "parameters that receive gradients"),
+    Column("weights_bytes", "memory", "bytes", "distinct storages of parameters and buffers"),
+    Column("gradients_bytes", "memory", "bytes", "gradients of parameters at the end of backward"),
+    Column("optimizer_bytes", "memory", "bytes", "optimizer state on the device"),
+    Column("activation_bytes", "memory", "bytes", "allocated at the end of forward less start of step"),
+    Column("saved_bytes", "memory", "bytes", "distinct storages autograd holds at the end of forward"),
+    Column("peak_allocated_bytes", "memory", "bytes", "peak of allocated over one steady step"),
+    Column("peak_forward_bytes", "memory", "bytes", "peak of allocated in forward"),
+    Column("peak_backward_bytes", "memory", "bytes", "peak of allocated in backward"),
+    Column("peak_optimizer_bytes", "memory", "bytes", "peak of allocated in the optimizer phase"),
+    Column("peak_reserved_bytes", "memory", "bytes", "peak of reserved over the whole process"),
+    Column("device_used_bytes", "memory", "bytes", "memory in use on the whole device, by NVML"),
+    Column("host_rss_bytes", "memory", "bytes", "peak resident set of the process on the host"),
+    Column("flops_forward", "compute", "FLOP", "operations executed in forward"),
+    Column("flops_backward", "compute", "FLOP", "operations executed in backward"),
+    Column("flops_step", "compute", "FLOP", "operations executed in the whole step"),
+    Column("mfu", "compute", "", "model FLOPs (nothing recomputed) per second over the GPU's peak"),
+    Column("step_ms_median", "time", "ms", "median time of a step"),
+    Column("step_ms_p05", "time", "ms", "5th percentile of the time of a step"),
+    Column("step_ms_p95", "time", "ms", "95th percentile of the time of a step"),
+    Column("forward_ms", "time", "ms", "median time of forward"),
+    Column("backward_ms", "time", "ms", "median time of backward"),
+    Column("optimizer_ms", "time", "ms", "median time of the optimizer phase"),
+    Column("tokens_per_s", "time", "tokens/s", "batch times seq over the median step"),
+    Column("samples_per_s", "time", "samples/s", "batch over the median step"),
+    Column("energy_j_per_token", "energy", "J/token", "board energy of the timed pass per token, by NVML"),
+)
+
+COLUMN_NAMES: tuple[str, ...] = tuple(column.name for column in COLUMNS)
+METRICS: tuple[Column, ...] = tuple(
+    column for column in COLUMNS if column.group not in ("identity", "setting")
+)

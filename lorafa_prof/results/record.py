@@ -1,0 +1,35 @@
+"""The full record of one cell, as kept in OUT/cells/<cell_id>.json."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from lorafa_prof.results.columns import COLUMN_NAMES
+from lorafa_prof.scenario.cell import Cell
+
+SCHEMA_VERSION = 1
+
+Value = str | int | float | None
+
+
+class CellResult(BaseModel):
+    """What one cell yielded: its row of the table and everything behind that row.
+
+    `row` has values for a subset of `columns.COLUMN_NAMES`; an absent one is unknown and stays empty.
+    `details` holds what does not fit a row: phases, saved tensors, FLOPs per module, time samples.
+    `environment` is the machine and versions that gave it.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    schema_version: int = SCHEMA_VERSION
+    cell: Cell
+    row: dict[str, Value]
+    details: dict[str, Any] = {}
+    environment: dict[str, Any] = {}
+
+    def table_row(self) -> dict[str, Value]:
+        """The row with every column of the contract, unknown ones None, in the contract's order."""
+        return {name: self.row.get(name) for name in COLUMN_NAMES}

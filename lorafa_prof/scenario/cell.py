@@ -1,0 +1,83 @@
+"""A cell: one point of the sweep, with everything fixed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Dtype = Literal["fp32", "bf16", "fp16", "fp64"]
+Weights = Literal["random", "pretrained"]
+
+
+class Frozen(BaseModel):
+    """Base of the data models: unknown keys are errors, values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ModelChoice(Frozen):
+    """Which network. `name` is a preset, a local config.json or directory, or a hub id."""
+
+    name: str
+    weights: Weights = "random"
+    trust_remote_code: bool = False
+
+
+class Steps(Frozen):
+    """How many steps run before measuring, and how many are timed."""
+
+    warmup: int = Field(default=3, ge=1)
+    timed: int = Field(default=10, ge=1)
+
+
+class MethodChoice(Frozen):
+    """A method and its options, each fixed and complete (defaults filled in)."""
+
+    name: str
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class Cell(Frozen):
+    """One point of the sweep. Its JSON form crosses the process border and is kept with its result."""
+
+    model: ModelChoice
+    method: MethodChoice
+    batch: int
+    seq: int
+    dtype: Dtype
+    adapter_dtype: Dtype
+    attention: str
+    kernels: str
+    checkpointing: str
+    optimizer: str
+    device: str
+    gpu: str | None = None
+    steps: Steps = Steps()
+    seed: int = 0
+
+    @property
+    def cell_id(self) -> str:
+        """A readable name ending in a digest of all settings; stable over runs and safe as a file name."""
+        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        digest = hashlib.sha256(canonical.encode()).hexdigest()[:10]
+        rank = self.method.options.get("rank")
+        parts = [
+            self.model.name.rstrip("/").rsplit("/", 1)[-1].removesuffix(".json"),
+            self.method.name,
+            *([f"r{rank}"] if rank is not None else []),
+            f"b{self.batch}",
+            f"s{self.seq}",
+            digest,
+        ]
+        return re.sub(r"[^A-Za-z0-9._-]+", "-", "_".join(parts)).lstrip(".-")
+
+    @property
+    def label(self) -> str:
+        """One short line for progress and messages."""
+        rank = self.method.options.get("rank")
+        ranked = f" r{rank}" if rank is not None else ""
+        return f"{self.model.name} {self.method.name}{ranked} b{self.batch} s{self.seq}"
