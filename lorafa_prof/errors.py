@@ -7,9 +7,18 @@ from typing import ClassVar
 
 
 class LorafaProfError(Exception):
-    """Something the user can put right. `str(error)` is one line: what, where, what to do."""
+    """Something the user can put right. `str(error)` is one line: what, where, what to do.
+
+    Args:
+        message: that line.
+        about: the setting at fault ("rank"), by which its place in a scenario is found.
+    """
 
     exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str, *, about: str | None = None) -> None:
+        super().__init__(message)
+        self.about = about
 
 
 class UsageError(LorafaProfError):

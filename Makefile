@@ -1,0 +1,46 @@
+# The active virtual environment if there is one, else .venv (see `make setup`).
+VENV ?= $(if $(VIRTUAL_ENV),$(VIRTUAL_ENV),.venv)
+BIN := $(VENV)/bin
+PYTHON ?= python3
+
+.DEFAULT_GOAL := help
+.PHONY: help setup test test-gpu lint format types check ci bench-overhead quickstart clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## Make .venv (or use the active one) and install the package with all tools, pinned
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -c constraints.txt -e '.[dev]'
+
+test: ## Run the tests (those that need a GPU are skipped where there is none)
+	$(BIN)/pytest
+
+test-gpu: ## Run only the tests that need a CUDA GPU
+	$(BIN)/pytest -m gpu
+
+lint: ## Check style and formatting, change nothing
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: ## Put style and formatting right
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: ## Check types, strictly
+	$(BIN)/mypy
+
+check: lint types test ## Everything a pull request must pass, in this environment
+
+ci: ## The same as CI: a fresh environment and the README's own test command
+	.ci/run
+
+bench-overhead: ## Measure what the instruments themselves cost
+	$(BIN)/python benchmarks/overhead.py
+
+quickstart: ## Run the small scenario on the CPU into out/quickstart
+	$(BIN)/lorafa-prof run scenarios/quickstart.yaml -o out/quickstart
+
+clean: ## Remove caches and build outputs, never results
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +

@@ -1,0 +1,227 @@
+"""`lorafa-prof doctor`: what this machine can measure, and why not."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import click
+
+from lorafa_prof.cli.tables import print_table
+
+FREE_DISK_BYTES = 2**30
+"""Room that a sweep's records, traces and figures fit into with ease."""
+
+
+@dataclass(frozen=True)
+class Capability:
+    """One thing this machine can or cannot do.
+
+    Attributes:
+        name: what it is for.
+        ok: whether it can be used here.
+        reason: what was found.
+        remedy: what to do about it; empty if nothing is to be done.
+    """
+
+    name: str
+    ok: bool
+    reason: str
+    remedy: str = ""
+
+
+def examine() -> list[Capability]:
+    """Try each capability on this machine; initialises CUDA where there is one."""
+    return [probe() for probe in PROBES]
+
+
+def cuda_device() -> Capability:
+    """Whether PyTorch sees a CUDA device to measure on."""
+    import torch
+
+    name = "CUDA device"
+    if torch.cuda.is_available():
+        properties = torch.cuda.get_device_properties(torch.cuda.current_device())
+        gib = properties.total_memory / 2**30
+        count = torch.cuda.device_count()
+        return Capability(name, True, f"{properties.name}, {gib:.2f} GiB ({count} visible)")
+    if torch.version.cuda is None:
+        return Capability(
+            name,
+            False,
+            f"torch {torch.__version__} is built without CUDA",
+            "install a CUDA build of torch (https://pytorch.org), or predict: --device sim:h100-80gb",
+        )
+    return Capability(
+        name,
+        False,
+        "no GPU is visible",
+        "check nvidia-smi and CUDA_VISIBLE_DEVICES, or predict: --device sim:h100-80gb",
+    )
+
+
+def allocator_counters() -> Capability:
+    """Whether PyTorch's caching allocator counts allocated and reserved bytes here."""
+    import torch
+
+    name = "allocator counters"
+    if not torch.cuda.is_available():
+        return Capability(name, False, "no CUDA device", "predict: --device sim:h100-80gb")
+    if os.environ.get("PYTORCH_NO_CUDA_MEMORY_CACHING"):
+        return Capability(name, False, "caching is switched off", "unset PYTORCH_NO_CUDA_MEMORY_CACHING")
+    backend = torch.cuda.get_allocator_backend()
+    if backend != "native":
+        return Capability(
+            name,
+            False,
+            f"the allocator is '{backend}', whose blocks and peaks are others",
+            "remove backend:… from PYTORCH_ALLOC_CONF and PYTORCH_CUDA_ALLOC_CONF",
+        )
+    return Capability(name, True, "native caching allocator")
+
+
+def nvml_memory() -> Capability:
+    """Whether NVML tells the memory in use on the whole device."""
+    return _by_nvml("NVML: memory in use", "device_used_bytes")
+
+
+def nvml_energy() -> Capability:
+    """Whether NVML has an energy counter for the device."""
+    return _by_nvml("NVML: energy counter", "energy_mj")
+
+
+def _by_nvml(name: str, reading: str) -> Capability:
+    import torch
+
+    from lorafa_prof.instruments.nvml import INSTALL_HINT, Unavailable, open_device, torch_device_uuid
+
+    if importlib.util.find_spec("pynvml") is None:
+        return Capability(name, False, "nvidia-ml-py is not installed", INSTALL_HINT)
+    if not torch.cuda.is_available():
+        return Capability(name, False, "no CUDA device", "needs an NVIDIA GPU and its driver")
+    device = open_device(torch_device_uuid())
+    if isinstance(device, Unavailable):
+        return Capability(name, False, device.reason, "check that the driver's libnvidia-ml is visible")
+    value = getattr(device, reading)()
+    device.close()
+    if isinstance(value, Unavailable):
+        return Capability(name, False, value.reason, "this GPU or container does not offer it")
+    return Capability(name, True, f"reads on {device.uuid}")
+
+
+def known_gpu() -> Capability:
+    """Whether the GPU's peak FLOP/s is in the catalogue, as MFU needs."""
+    import torch
+
+    from lorafa_prof.devices.gpus import find_gpu
+
+    name = "peak FLOP/s for MFU"
+    if not torch.cuda.is_available():
+        return Capability(name, False, "no CUDA device", "needs a GPU of `lorafa-prof list gpus`")
+    device_name = torch.cuda.get_device_name()
+    gpu = find_gpu(device_name)
+    if gpu is None:
+        return Capability(
+            name,
+            False,
+            f"'{device_name}' is not in the catalogue",
+            "add it to lorafa_prof/devices/gpus/catalogue or by an entry point lorafa_prof.gpus",
+        )
+    return Capability(name, True, f"'{device_name}' is {gpu.name}")
+
+
+def storage_following() -> Capability:
+    """Whether storages can be followed on the CPU and on the twin, by a dispatch mode."""
+    import torch
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    class Counting(TorchDispatchMode):  # type: ignore[no-untyped-call]
+        calls = 0
+
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+            Counting.calls += 1
+            return func(*args, **(kwargs or {}))
+
+    with Counting():  # type: ignore[no-untyped-call]
+        torch.ones(2, device="meta").sum()
+    name = "storage following (CPU and twin)"
+    if Counting.calls:
+        return Capability(name, True, f"torch {torch.__version__} dispatches operations to Python")
+    return Capability(
+        name, False, f"torch {torch.__version__} hides its operations", "use torch 2.6 or newer"
+    )
+
+
+def peft_peers() -> Capability:
+    """Whether the peer methods of PEFT can be measured."""
+    return _by_import("PEFT peers", ("peft", "accelerate"), "pip install 'lorafa-prof[peft]'")
+
+
+def fvcore_flops() -> Capability:
+    """Whether fvcore can give a second opinion on FLOPs."""
+    return _by_import("fvcore: second opinion on FLOPs", ("fvcore",), "pip install 'lorafa-prof[flops]'")
+
+
+def liger_kernels() -> Capability:
+    """Whether Liger's fused kernels can be measured."""
+    return _by_import("Liger kernels", ("liger_kernel", "triton"), "pip install liger-kernel (needs a GPU)")
+
+
+def figures() -> Capability:
+    """Whether figures can be drawn."""
+    return _by_import("figures", ("matplotlib", "pandas"), "pip install --upgrade lorafa-prof")
+
+
+def _by_import(name: str, modules: tuple[str, ...], remedy: str) -> Capability:
+    from lorafa_prof.results.provenance import package_version
+
+    missing = [module for module in modules if importlib.util.find_spec(module) is None]
+    if missing:
+        return Capability(name, False, f"not installed: {', '.join(missing)}", remedy)
+    versions = (f"{module} {package_version(module.replace('_', '-')) or '?'}" for module in modules)
+    return Capability(name, True, ", ".join(versions))
+
+
+def disk() -> Capability:
+    """Whether results can be written to the current folder."""
+    here = Path.cwd()
+    free = shutil.disk_usage(here).free
+    if not os.access(here, os.W_OK):
+        return Capability("disk", False, "the current folder is not writable", "name another: -o OUT")
+    if free < FREE_DISK_BYTES:
+        return Capability(
+            "disk", False, f"{free / 2**30:.2f} GiB free in the current folder", "name another: -o OUT"
+        )
+    return Capability("disk", True, f"{free / 2**30:.1f} GiB free in the current folder")
+
+
+PROBES: tuple[Callable[[], Capability], ...] = (
+    cuda_device,
+    allocator_counters,
+    nvml_memory,
+    nvml_energy,
+    known_gpu,
+    storage_following,
+    peft_peers,
+    fvcore_flops,
+    liger_kernels,
+    figures,
+    disk,
+)
+
+
+@click.command("doctor")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON list instead of a table.")
+def doctor_command(as_json: bool) -> None:
+    """Say what this machine can measure, and why not. Always exits with 0."""
+    found = examine()
+    if as_json:
+        click.echo(json.dumps([asdict(capability) for capability in found], indent=2))
+        return
+    rows = [(each.name, "ok" if each.ok else "no", each.reason, each.remedy) for each in found]
+    print_table("what this machine can measure", ("capability", "here", "found", "what to do"), rows)

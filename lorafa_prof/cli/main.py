@@ -1,0 +1,56 @@
+"""The command `lorafa-prof`."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+from lorafa_prof.errors import LorafaProfError, UsageError
+
+#: Each command's module and object; they are imported when the command is used.
+COMMANDS = {
+    "run": ("lorafa_prof.cli.run", "run_command"),
+    "report": ("lorafa_prof.cli.report", "report_command"),
+    "list": ("lorafa_prof.cli.list", "list_command"),
+    "doctor": ("lorafa_prof.cli.doctor", "doctor_command"),
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported only when they are asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names in the order of `COMMANDS`."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of this name, or None."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, name = COMMANDS[cmd_name]
+        command: click.Command = getattr(importlib.import_module(module), name)
+        return command
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="lorafa-prof")
+def cli() -> None:
+    """Measure the memory, FLOPs and speed of fine-tuning steps: Full-FT, LoRA and LoRA-FA."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; errors become one line on stderr and the exit code of the contract."""
+    try:
+        code = cli.main(args=arguments, prog_name="lorafa-prof", standalone_mode=False)
+    except LorafaProfError as error:
+        click.echo(f"lorafa-prof: {error}", err=True)
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(UsageError.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("lorafa-prof: interrupted; what was measured is kept", err=True)
+        sys.exit(130)
+    sys.exit(code if isinstance(code, int) else 0)

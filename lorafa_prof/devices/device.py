@@ -1,0 +1,38 @@
+"""What a scenario's `device` and `gpu` are on this machine."""
+
+from __future__ import annotations
+
+import re
+
+import torch
+
+from lorafa_prof.devices.gpus.gpu import find_gpu
+from lorafa_prof.errors import UsageError
+from lorafa_prof.scenario.expand import ResolvedDevice
+
+
+def resolve_device(device: str, gpu: str) -> ResolvedDevice:
+    """Return where a cell runs: `auto` is CUDA where there is one, else the CPU.
+
+    On CUDA the GPU is the one that is there, whatever the scenario's `gpu` says: that one is for predictions.
+
+    Raises:
+        UsageError: there is no such device here.
+    """
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cpu":
+        return ResolvedDevice("cpu", None)
+    if device == "cuda":
+        if not torch.cuda.is_available():
+            raise UsageError("device 'cuda': PyTorch sees no CUDA GPU here (`lorafa-prof doctor` says why)")
+        return ResolvedDevice("cuda", gpu_name(torch.cuda.get_device_name()))
+    if device.startswith("sim:"):
+        raise UsageError(f"device '{device}': prediction without a GPU is not in this version yet")
+    raise UsageError(f"unknown device '{device}'; known: auto, cuda, cpu")
+
+
+def gpu_name(device_name: str) -> str:
+    """The catalogue's name of a GPU, or one made from CUDA's name for it."""
+    known = find_gpu(device_name)
+    return known.name if known else re.sub(r"[^a-z0-9]+", "-", device_name.lower()).strip("-")

@@ -1,0 +1,1 @@
+"""The catalogue, one file per generation, each with a tuple `GPUS`."""

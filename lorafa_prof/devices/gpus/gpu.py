@@ -1,0 +1,73 @@
+"""What is known of a GPU model from its datasheet, and finding the one that CUDA names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from lorafa_prof.registry import Registry
+
+DTYPES: tuple[str, ...] = ("fp64", "fp32", "tf32", "bf16", "fp16")
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """One GPU model, as its vendor describes it.
+
+    Attributes:
+        name: the catalogue's name, lower case, such as ``h100-80gb``.
+        device_name_pattern: regular expression that matches the whole of `torch.cuda.get_device_name()`.
+            Laptop, MIG and regional variants have other peaks under similar names and must not match.
+        memory_bytes: `total_memory` as CUDA reports it, in bytes. It is below the printed capacity by what
+            firmware and driver keep, and differs between drivers: None where it was not measured.
+        datasheet_memory_gb: the capacity as printed on the datasheet. Vendors do not say whether they mean
+            10^9 or 2^30 bytes, so it is for reading and for bounds, not for arithmetic in bytes.
+        compute_capability: CUDA compute capability, major and minor.
+        peak_flops: dense FLOP/s (a multiply-add is two) for a matrix product per dtype, sparsity not
+            counted, accumulating in fp32 as PyTorch does by default. `fp64` and the 16-bit types are of the
+            tensor cores where the card has them; `fp32` is of the CUDA cores, because PyTorch leaves TF32
+            off unless asked; `tf32` is what it reaches when asked. A missing dtype is unknown or has no
+            hardware support.
+        bandwidth_bytes_per_s: memory bandwidth, bytes per second.
+        source: URL of the vendor's datasheet or white paper that the figures are from.
+        note: what a reader must know to compare the figures.
+    """
+
+    name: str
+    device_name_pattern: str
+    memory_bytes: int | None
+    datasheet_memory_gb: float
+    compute_capability: tuple[int, int]
+    peak_flops: Mapping[str, float] = field(hash=False)
+    bandwidth_bytes_per_s: float
+    source: str
+    note: str = ""
+
+
+GPUS: Registry[Gpu] = Registry(
+    kind="gpu",
+    package="lorafa_prof.devices.gpus.catalogue",
+    attribute="GPUS",
+    group="lorafa_prof.gpus",
+    name_of=lambda gpu: gpu.name,
+)
+
+
+def find_gpu(device_name: str) -> Gpu | None:
+    """Return the catalogue's entry for the name CUDA gives a device, or None if it has none."""
+    for gpu in GPUS.values():
+        if re.fullmatch(gpu.device_name_pattern, device_name.strip()):
+            return gpu
+    return None
+
+
+def peak_flops(gpu: Gpu, dtype: str) -> float | None:
+    """Return the dense peak for matrix products in `dtype`, FLOP/s, or None where it is not known.
+
+    Raises:
+        ValueError: `dtype` is none of `DTYPES`; a misspelt one must not read as "not known".
+    """
+    if dtype not in DTYPES:
+        raise ValueError(f"unknown dtype '{dtype}'; one of {', '.join(DTYPES)}")
+    return gpu.peak_flops.get(dtype)

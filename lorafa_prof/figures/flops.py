@@ -1,0 +1,57 @@
+"""Operations executed in forward, in backward and in the rest of a step."""
+
+from __future__ import annotations
+
+from matplotlib.figure import Figure as Drawing
+from matplotlib.patches import Patch
+from pandas import DataFrame
+
+from lorafa_prof.figures.bar import Bar, Part
+from lorafa_prof.figures.bars import BarChart
+from lorafa_prof.figures.figure import Figure, NoDataError
+from lorafa_prof.figures.points import Point, points_of
+from lorafa_prof.figures.scale import flop_scale
+from lorafa_prof.figures.style import BLUE, GREEN, ORANGE, style
+
+_TITLE = "Operations of one training step, by method"
+_PARTS = {
+    "flops_forward": ("forward", BLUE),
+    "flops_backward": ("backward", ORANGE),
+    "rest": ("rest of the step", GREEN),
+}
+
+
+def _bar(point: Point) -> Bar | None:
+    forward, backward = point.value("flops_forward"), point.value("flops_backward")
+    lengths = {
+        key: value
+        for key, value in (("flops_forward", forward), ("flops_backward", backward))
+        if value is not None
+    }
+    if not lengths:
+        return None
+    step = point.value("flops_step")
+    missing = [label for key, (label, _) in _PARTS.items() if key != "rest" and key not in lengths]
+    if not missing and step is not None and step > sum(lengths.values()):
+        lengths["rest"] = step - sum(lengths.values())
+    remark = f"({missing[0]} not counted)" if missing else ""
+    return Bar(tuple(Part(key, value, _PARTS[key][1]) for key, value in lengths.items()), remark=remark)
+
+
+@style()
+def draw(table: DataFrame) -> Drawing:
+    """Stacked bars of the FLOPs of forward, backward and, where the step had more, the rest of it.
+
+    Raises:
+        NoDataError: no finished cell has counted FLOPs of forward or backward.
+    """
+    points = points_of(table)
+    bars = {point.cell_id: bar for point in points if (bar := _bar(point)) is not None}
+    if not bars:
+        raise NoDataError("no finished cell has flops_forward or flops_backward")
+    drawn = {part.key for bar in bars.values() for part in bar.parts}
+    handles = [Patch(color=color, label=label) for key, (label, color) in _PARTS.items() if key in drawn]
+    return BarChart(_TITLE, "operations", flop_scale, handles).draw(points, bars)
+
+
+FIGURE = Figure("flops", _TITLE, draw)

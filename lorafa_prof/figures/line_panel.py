@@ -1,0 +1,226 @@
+"""One panel of lines: a metric over one setting, with a band on top for cells out of memory."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Drawing
+from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
+
+from lorafa_prof.figures.page import text_width
+from lorafa_prof.figures.points import Point
+from lorafa_prof.figures.scale import Scale, bytes_scale
+from lorafa_prof.figures.series import Series, SeriesStyle
+from lorafa_prof.figures.style import VERMILION
+
+TICK_SIZE = 6.0
+LINE, MARKER = 1.1, 3.8
+"""Points of a line's width and a marker's size, before its style's weight."""
+
+_HEIGHT = 1.25
+_OOM_ROW = 0.09
+_LOG_FROM = 4.0
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A column in bytes, and its name in the figure."""
+
+    column: str
+    label: str
+
+
+@dataclass(frozen=True)
+class LinePanel:
+    """What one panel shows.
+
+    Args:
+        cells: cell_id of each cell that belongs here.
+        axis: the setting on the horizontal axis.
+        ticks: all values of `axis` in the figure, ascending.
+        series: all series of the figure.
+    """
+
+    cells: frozenset[str]
+    metric: Metric
+    axis: str
+    axis_label: str
+    ticks: tuple[float, ...]
+    series: tuple[Series, ...]
+
+    @property
+    def out_of_memory(self) -> list[Series]:
+        """The series with a cell of this panel out of memory; each has a line of the band."""
+        return [line for line in self.series if any(point.status == "oom" for point in self._points(line))]
+
+    @property
+    def height(self) -> float:
+        """Inches, the band included."""
+        return _HEIGHT + self._band
+
+    @property
+    def _band(self) -> float:
+        rows = len(self.out_of_memory)
+        return rows * _OOM_ROW + 0.04 if rows else 0.0
+
+    @property
+    def _largest(self) -> float:
+        values = [self._value(point) for line in self.series for point in self._points(line)]
+        return max((value for value in values if not math.isnan(value)), default=0.0)
+
+    @property
+    def scale(self) -> Scale:
+        """The unit of the vertical axis."""
+        return bytes_scale(self._largest)
+
+    @property
+    def title(self) -> str:
+        """The metric and its unit; no unit where there is no value."""
+        return f"{self.metric.label} ({self.scale.unit})" if self._largest else self.metric.label
+
+    @property
+    def _top(self) -> float:
+        return 1.06 * self._largest / self.scale.divisor or 1.0
+
+    def tick_labels(self) -> dict[float, str]:
+        """Ticks of the vertical axis, below the band, and their labels."""
+        if not self._largest:
+            return {}
+        places = MaxNLocator(nbins=4, steps=[1, 2, 2.5, 5, 10]).tick_values(0.0, self._top)
+        return {float(place): f"{place:,g}" for place in places if 0 <= place <= self._top}
+
+    def labels_width(self, drawing: Drawing) -> float:
+        """Inches the labels left of the axis take, "OOM" among them."""
+        texts = [*self.tick_labels().values(), *(["OOM"] if self._band else [])]
+        return max((text_width(drawing, text, TICK_SIZE) for text in texts), default=0.0) + 0.08
+
+    def draw(self, drawing: Drawing, axes: Axes, width: float) -> None:
+        """Draw on `axes`, which will be `width` inches wide and `height` high."""
+        labels = self.tick_labels()
+        axes.set_ylim(0, self._top * self.height / _HEIGHT)
+        axes.set_yticks(list(labels), list(labels.values()))
+        axes.grid(axis="y")
+        axes.set_title(self.title, loc="left")
+        axes.set_xlabel(self.axis_label)
+        self._set_horizontal(drawing, axes, width)
+        for line in self.series:
+            self._draw_line(axes, line)
+        if self._band:
+            self._draw_band(axes)
+
+    def _points(self, line: Series) -> list[Point]:
+        return line.of(self.cells, self.axis)
+
+    def _value(self, point: Point) -> float:
+        """NaN where there is no value: a line breaks there and joins nothing across it."""
+        value = point.value(self.metric.column)
+        return math.nan if value is None else value
+
+    def _set_horizontal(self, drawing: Drawing, axes: Axes, width: float) -> None:
+        low, high = self.ticks[0], self.ticks[-1]
+        logarithmic = low > 0 and high / low >= _LOG_FROM
+        places = [math.log2(tick) if logarithmic else tick for tick in self.ticks]
+        pad = 0.07 * (places[-1] - places[0]) or 0.5 * abs(places[0]) or 1.0
+        left, right = places[0] - pad, places[-1] + pad
+        if logarithmic:
+            axes.set_xscale("log", base=2)
+            axes.set_xlim(2**left, 2**right)
+        else:
+            axes.set_xlim(left, right)
+        inches = [(place - left) / (right - left) * width for place in places]
+        axes.xaxis.set_major_locator(FixedLocator(list(self.ticks)))
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.set_xticks(list(self.ticks), _thinned(drawing, self.ticks, inches))
+
+    def _draw_line(self, axes: Axes, line: Series) -> None:
+        points = self._points(line)
+        if not points:
+            return
+        heights = [self._value(point) / self.scale.divisor for point in points]
+        name = f"{self.metric.column}:{points[0].cell_id}"
+        style = line.style
+        if line.reference:
+            for height in heights:
+                if not math.isnan(height):
+                    axes.axhline(
+                        height,
+                        color=style.color,
+                        linestyle=style.dash,
+                        linewidth=LINE * style.weight,
+                        gid=name,
+                    )
+            return
+        places = [_place(point, self.axis) for point in points]
+        axes.plot(
+            places,
+            heights,
+            color=style.color,
+            linewidth=LINE * style.weight,
+            marker=style.marker,
+            markersize=MARKER * style.weight,
+            markerfacecolor=style.color if style.filled else "white",
+            linestyle=style.dash if joined(points, self.axis) else "none",
+            gid=name,
+        )
+
+    def _draw_band(self, axes: Axes) -> None:
+        across = axes.get_yaxis_transform()
+        bottom = _HEIGHT / self.height
+        axes.axhspan(self._top, axes.get_ylim()[1], color="#F2F2F2", zorder=0)
+        axes.text(
+            -0.08 / 2,
+            (1 + bottom) / 2,
+            "OOM",
+            transform=axes.transAxes,
+            ha="right",
+            va="center",
+            fontsize=TICK_SIZE,
+            color=VERMILION,
+        )
+        for row, line in enumerate(self.out_of_memory):
+            level = (_HEIGHT + 0.02 + (row + 0.5) * _OOM_ROW) / self.height * axes.get_ylim()[1]
+            failed = [point for point in self._points(line) if point.status == "oom"]
+            if line.reference:
+                axes.axhline(level, color=line.style.color, linestyle=line.style.dash, linewidth=0.8)
+                axes.plot([0.5], [level], transform=across, gid=_oom_name(self, failed), **_cross(line.style))
+            else:
+                places = [_place(point, self.axis) for point in failed]
+                axes.plot(places, [level] * len(failed), gid=_oom_name(self, failed), **_cross(line.style))
+
+
+def joined(points: Sequence[Point], axis: str) -> bool:
+    """Whether a line may join these cells: not if two share a place, for then an unknown setting differs."""
+    return len({point.settings[axis] for point in points}) == len(points)
+
+
+def _place(point: Point, axis: str) -> float:
+    value = point.settings[axis]
+    if not isinstance(value, int | float):
+        raise TypeError(f"{axis} of {point.cell_id} is no number: {value!r}")
+    return float(value)
+
+
+def _thinned(drawing: Drawing, ticks: Sequence[float], inches: Sequence[float]) -> list[str]:
+    """Labels of the ticks, empty where one would touch the label before it."""
+    labels, free_from = [], -math.inf
+    for tick, place in zip(ticks, inches, strict=True):
+        text = f"{tick:.12g}"
+        half = text_width(drawing, text, TICK_SIZE) / 2
+        if place - half < free_from:
+            labels.append("")
+            continue
+        labels.append(text)
+        free_from = place + half + 0.04
+    return labels
+
+
+def _oom_name(panel: LinePanel, failed: Sequence[Point]) -> str:
+    return f"oom:{panel.metric.column}:{failed[0].cell_id}"
+
+
+def _cross(style: SeriesStyle) -> dict[str, Any]:
+    return {"marker": "x", "linestyle": "none", "color": style.color, "markersize": 4, "markeredgewidth": 1.2}

@@ -1,0 +1,54 @@
+"""How many tokens a step trains on per second."""
+
+from __future__ import annotations
+
+from matplotlib.figure import Figure as Drawing
+from pandas import DataFrame
+
+from lorafa_prof.figures.bar import Bar, Part
+from lorafa_prof.figures.bars import BarChart
+from lorafa_prof.figures.figure import Figure, NoDataError
+from lorafa_prof.figures.points import Point, points_of
+from lorafa_prof.figures.scale import tokens_scale
+from lorafa_prof.figures.style import looks, style
+
+_TITLE = "Training throughput"
+
+
+def _bar(point: Point, color: str) -> Bar | None:
+    rate = point.value("tokens_per_s")
+    if rate is None:
+        return None
+    return Bar((Part("tokens_per_s", rate, color),), spread=_spread(point))
+
+
+def _spread(point: Point) -> tuple[float, float] | None:
+    """Tokens/s at the slow and the fast percentile of the step's time."""
+    batch, seq = point.settings["batch"], point.settings["seq"]
+    fast, slow = point.value("step_ms_p05"), point.value("step_ms_p95")
+    if not (isinstance(batch, int) and isinstance(seq, int) and fast and slow):
+        return None
+    tokens = batch * seq * 1000.0
+    return tokens / slow, tokens / fast
+
+
+@style()
+def draw(table: DataFrame) -> Drawing:
+    """Bars of tokens per second, with the spread of the step's time.
+
+    Raises:
+        NoDataError: no finished cell was timed.
+    """
+    points = points_of(table)
+    look = looks(point.method for point in points)
+    bars = {
+        point.cell_id: bar for point in points if (bar := _bar(point, look[point.method].color)) is not None
+    }
+    if not bars:
+        raise NoDataError("no finished cell has tokens_per_s; a predicted step is not timed")
+    spread = any(bar.spread for bar in bars.values())
+    notes = ["Bars: median step. Lines: 5th to 95th percentile of the step's time."] if spread else []
+    return BarChart(_TITLE, "throughput", tokens_scale, notes=notes).draw(points, bars)
+
+
+FIGURE = Figure("throughput", _TITLE, draw)

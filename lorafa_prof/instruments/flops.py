@@ -1,0 +1,146 @@
+"""FLOPs of a step, counted from the operations executed, by phase and by module.
+
+A multiply and an add are two operations, as in PyTorch's own counter, whose formulas are used
+(`torch/utils/flop_counter.py`). Attention is counted in full, also where a kernel skips the masked half.
+Only products count: element-wise work is below a percent of a transformer's step.
+"""
+
+from __future__ import annotations
+
+import bisect
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+
+from lorafa_prof.instruments.module_stack import ModuleStack
+from lorafa_prof.step import Phase
+
+_aten: Any = torch.ops.aten
+
+Formula = Callable[..., int]
+
+
+_KNOWN: dict[Any, Formula] = dict(flop_registry)
+
+#: PyTorch's formulas, and the same ones for operations it leaves out (and so counts as 0).
+FORMULAS: dict[Any, Formula] = {
+    **_KNOWN,
+    _aten.addmm_: _KNOWN[_aten.addmm],
+    _aten.baddbmm_: _KNOWN[_aten.baddbmm],
+    _aten._scaled_dot_product_flash_attention_for_cpu: _KNOWN[_aten._scaled_dot_product_flash_attention],
+    _aten._scaled_dot_product_flash_attention_for_cpu_backward: (
+        _KNOWN[_aten._scaled_dot_product_flash_attention_backward]
+    ),
+}
+
+
+@dataclass(frozen=True)
+class FlopCount:
+    """FLOPs of one step.
+
+    Attributes:
+        by_phase: executed in each phase.
+        recomputed: the part of backward that ran forward's operations again (checkpointing).
+        by_module: path → (forward, backward), a module's own operations and not its children's; recomputed
+            ones are in backward. The empty path has what ran outside of all modules.
+        uncounted: operations without a formula and how often they ran.
+    """
+
+    by_phase: dict[Phase, int]
+    recomputed: int
+    by_module: dict[str, tuple[int, int]]
+    uncounted: dict[str, int]
+
+    @property
+    def step(self) -> int:
+        """FLOPs executed in the step."""
+        return sum(self.by_phase.values())
+
+    @property
+    def model(self) -> int:
+        """FLOPs that the model needs, whatever is recomputed: what MFU is over (arXiv 2204.02311)."""
+        return self.step - self.recomputed
+
+
+class FlopCounter(TorchDispatchMode):
+    """A dispatch mode and observer around one step; ask for `count` after it.
+
+    In backward, an operation belongs to the module whose forward made the autograd node being run: nodes
+    are numbered in the order they are made, so a node's number tells its module.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self._modules = ModuleStack(model, self._entered)
+        self._phase: Phase | None = None
+        self._by_phase: Counter[Phase] = Counter()
+        self._recomputed = 0
+        self._by_module: dict[Phase, Counter[str]] = {"forward": Counter(), "backward": Counter()}
+        self._uncounted: Counter[str] = Counter()
+        self._first_node: list[int] = []
+        self._path_from: list[str] = []
+
+    def __enter__(self) -> FlopCounter:
+        self._modules.__enter__()
+        super().__enter__()
+        return self
+
+    def __exit__(self, *exc: Any) -> None:
+        super().__exit__(*exc)
+        self._modules.__exit__(*exc)
+
+    def phase_started(self, phase: Phase) -> None:
+        """Operations belong to this phase from now on."""
+        self._phase = phase
+
+    def phase_ended(self, phase: Phase) -> None:
+        """Operations belong to no phase."""
+        self._phase = None
+
+    def _entered(self, path: str) -> None:
+        if self._phase == "forward":
+            self._first_node.append(torch._C._autograd._get_sequence_nr())
+            self._path_from.append(path)
+
+    def _path(self) -> str:
+        if self._phase == "forward" or self._modules.modules:
+            return self._modules.path
+        node = torch._C._current_autograd_node()
+        if node is None:
+            return ""
+        index = bisect.bisect_right(self._first_node, node._sequence_nr()) - 1
+        return self._path_from[index] if index >= 0 else ""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run the operation and count it."""
+        kwargs = kwargs or {}
+        result = func(*args, **kwargs)
+        formula = FORMULAS.get(func._overloadpacket)
+        if self._phase is None:
+            return result
+        if formula is None:
+            self._uncounted[str(func._overloadpacket)] += 1
+            return result
+        flops = int(formula(*args, **kwargs, out_val=result))
+        self._by_phase[self._phase] += flops
+        if self._phase in self._by_module:
+            self._by_module[self._phase][self._path()] += flops
+        if self._phase == "backward" and self._modules.modules:
+            self._recomputed += flops
+        return result
+
+    def count(self) -> FlopCount:
+        """What was counted."""
+        forward, backward = self._by_module["forward"], self._by_module["backward"]
+        return FlopCount(
+            by_phase={phase: self._by_phase[phase] for phase in ("forward", "backward", "optimizer")},
+            recomputed=self._recomputed,
+            by_module={path: (forward[path], backward[path]) for path in sorted({*forward, *backward})},
+            uncounted=dict(sorted(self._uncounted.items())),
+        )

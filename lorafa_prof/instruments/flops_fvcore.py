@@ -1,0 +1,49 @@
+"""A second opinion on forward's FLOPs: fvcore, which counts from a trace of the model."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lorafa_prof.errors import UsageError
+
+
+class _LossOf(nn.Module):
+    """The loss as a function of tensors by position: what a trace can follow."""
+
+    def __init__(self, model: nn.Module, names: tuple[str, ...]) -> None:
+        super().__init__()
+        self.model = model
+        self.names = names
+
+    def forward(self, *values: Tensor) -> Any:
+        """The loss of the batch."""
+        return self.model(**dict(zip(self.names, values, strict=True))).loss
+
+
+def fvcore_forward_flops(model: nn.Module, inputs: Mapping[str, Tensor]) -> int:
+    """FLOPs of one forward pass by fvcore, doubled: fvcore counts a multiply-add as one.
+
+    fvcore sees neither inside a fused attention nor inside a Python autograd function: give it a model with
+    ``attention="eager"`` and without this package's adapters.
+
+    Raises:
+        UsageError: fvcore is not installed.
+    """
+    try:
+        from fvcore.nn import FlopCountAnalysis
+    except ImportError as error:
+        raise UsageError(f"fvcore needs the extra: pip install 'lorafa-prof[flops]' ({error})") from error
+    logging.getLogger("fvcore.nn.jit_analysis").setLevel(logging.ERROR)
+    names = tuple(inputs)
+    with torch.no_grad():
+        analysis = FlopCountAnalysis(_LossOf(model, names), tuple(inputs[name] for name in names))
+        analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
+        # Layer norms and poolings are element-wise work, which the count of products leaves out.
+        return 2 * sum(
+            count for op, count in analysis.by_operator().items() if op in {"linear", "addmm", "bmm", "matmul", "conv", "einsum", "mm"}
+        )

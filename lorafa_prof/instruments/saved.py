@@ -1,0 +1,184 @@
+"""Saved tensors: every distinct storage autograd holds for backward at the end of forward."""
+
+from __future__ import annotations
+
+import weakref
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from types import TracebackType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
+from torch.overrides import TorchFunctionMode, resolve_name
+
+from lorafa_prof.instruments.module_stack import ModuleStack
+from lorafa_prof.instruments.saved_kinds import KINDS, Kind, SavePoint, kind_of
+from lorafa_prof.instruments.storages import storage_key
+
+
+@dataclass(frozen=True)
+class SavedStorage:
+    """One storage that autograd holds.
+
+    Attributes:
+        module, op: where and by what it was saved first; further savers only share it.
+        kind: by `saved_kinds.kind_of`, of the first saver.
+        shape, dtype: of the tensor first saved; the storage may be larger.
+        nbytes: of the storage.
+        savers: how often it was saved.
+        from_before: it was there before the step (a batch's ids), so it is no activation.
+    """
+
+    module: str
+    op: str
+    kind: Kind
+    shape: tuple[int, ...]
+    dtype: str
+    nbytes: int
+    savers: int
+    from_before: bool
+
+
+@dataclass(frozen=True)
+class SavedTensors:
+    """All storages that autograd holds at the end of forward, parameters and buffers excluded."""
+
+    storages: tuple[SavedStorage, ...]
+
+    @property
+    def total_bytes(self) -> int:
+        """`saved_bytes`."""
+        return sum(storage.nbytes for storage in self.storages)
+
+    @property
+    def from_before_bytes(self) -> int:
+        """The part that was there before the step."""
+        return sum(storage.nbytes for storage in self.storages if storage.from_before)
+
+    @property
+    def by_kind(self) -> dict[Kind, int]:
+        """Bytes by kind, every kind named; the sum is `total_bytes`."""
+        return {kind: sum(s.nbytes for s in self.storages if s.kind == kind) for kind in KINDS}
+
+    @property
+    def by_module(self) -> dict[str, int]:
+        """Bytes by path of the module that saved first."""
+        total: Counter[str] = Counter()
+        for storage in self.storages:
+            total[storage.module] += storage.nbytes
+        return dict(total)
+
+    def as_records(self) -> list[dict[str, Any]]:
+        """For JSON, largest first."""
+        return [asdict(s) for s in sorted(self.storages, key=lambda s: (-s.nbytes, s.module, s.op))]
+
+
+@dataclass
+class _Seen:
+    storage: weakref.ref[torch.UntypedStorage]
+    first: SavedStorage
+    savers: int = 1
+
+
+class _CurrentOp(TorchFunctionMode):
+    """Knows the outermost Python-level operation under way."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.name = ""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        outer, self.name = self.name, self.name or _op_name(func)
+        try:
+            return func(*args, **(kwargs or {}))
+        finally:
+            self.name = outer
+
+
+def _op_name(func: Any) -> str:
+    name = resolve_name(func) or getattr(func, "__name__", "")
+    return name.rsplit(".", 1)[-1].strip("_")
+
+
+class SavedTensorsRecorder:
+    """A context around one forward pass; ask for `result` while the loss is still held.
+
+    Autograd's pack hook sees each tensor as it is saved. Only weak references are kept, so a storage that
+    is let go within forward is not counted, and none is held longer for being looked at. Inside a
+    checkpointed region autograd holds nothing but the region's inputs, and just those are seen here.
+
+    Args:
+        model: for paths, and for its parameters and buffers, which are not counted.
+        device_type: storages elsewhere are not counted.
+        before: tensors that were there before the step, the batch for one.
+        ranks: of the model's adapters.
+    """
+
+    def __init__(
+        self, model: nn.Module, *, device_type: str, before: Iterable[Tensor], ranks: Iterable[int]
+    ) -> None:
+        self._excluded = {storage_key(t) for t in (*model.parameters(), *model.buffers())}
+        self._before = {storage_key(tensor) for tensor in before}
+        self._device_type = device_type
+        self._ranks = frozenset(ranks)
+        self._modules = ModuleStack(model)
+        self._op = _CurrentOp()
+        self._hooks = saved_tensors_hooks(self._pack, _unpack)
+        self._seen: dict[int, _Seen] = {}
+
+    def __enter__(self) -> SavedTensorsRecorder:
+        self._modules.__enter__()
+        self._op.__enter__()
+        self._hooks.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._hooks.__exit__(kind, error, trace)
+        self._op.__exit__(kind, error, trace)
+        self._modules.__exit__(kind, error, trace)
+
+    def _pack(self, tensor: Tensor) -> Tensor:
+        if tensor.device.type == self._device_type:
+            self._note(tensor)
+        return tensor
+
+    def _note(self, tensor: Tensor) -> None:
+        key = storage_key(tensor)
+        if key in self._excluded:
+            return
+        seen = self._seen.get(key)
+        if seen is not None and seen.storage() is not None:
+            seen.savers += 1
+            return
+        point = SavePoint(self._modules.path, self._modules.modules, self._op.name)
+        shape = tuple(tensor.shape)
+        first = SavedStorage(
+            module=point.path,
+            op=point.op,
+            kind=kind_of(point, shape, tensor.dtype, self._ranks),
+            shape=shape,
+            dtype=str(tensor.dtype).removeprefix("torch."),
+            nbytes=tensor.untyped_storage().nbytes(),
+            savers=1,
+            from_before=key in self._before,
+        )
+        self._seen[key] = _Seen(weakref.ref(tensor.untyped_storage()), first)
+
+    def result(self) -> SavedTensors:
+        """What is held now."""
+        return SavedTensors(
+            tuple(
+                SavedStorage(**{**vars(seen.first), "savers": seen.savers})
+                for seen in self._seen.values()
+                if seen.storage() is not None
+            )
+        )
+
+
+def _unpack(tensor: Tensor) -> Tensor:
+    return tensor

@@ -1,0 +1,94 @@
+"""What kind of thing a saved tensor is: one rule, from where it was saved, by what, and its type."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import nn
+
+from lorafa_prof.layers.low_rank_linear import LowRankLinear, is_linear
+
+Kind = Literal[
+    "linear_input",
+    "adapter",
+    "norm",
+    "attention",
+    "mlp_activation",
+    "dropout_mask",
+    "logits_loss",
+    "other",
+]
+
+#: In the order in which tables show them.
+KINDS: tuple[Kind, ...] = (
+    "linear_input",
+    "adapter",
+    "norm",
+    "attention",
+    "mlp_activation",
+    "dropout_mask",
+    "logits_loss",
+    "other",
+)
+
+LOSS_OPS = frozenset({"cross_entropy", "log_softmax", "nll_loss", "mse_loss", "binary_cross_entropy_with_logits"})
+DROPOUT_OPS = frozenset({"dropout", "native_dropout", "dropout_", "alpha_dropout"})
+
+
+@dataclass(frozen=True)
+class SavePoint:
+    """Where and by what a tensor was saved.
+
+    Attributes:
+        path: of the innermost module in forward; empty outside the model's modules.
+        modules: those in forward, outermost first.
+        op: the Python-level operation under way ("linear", "mul", "scaled_dot_product_attention"); empty
+            for none, as in an autograd function of Python.
+    """
+
+    path: str
+    modules: tuple[nn.Module, ...]
+    op: str
+
+
+def _in_adapter(path: str) -> bool:
+    # PEFT's names; ours are one module and told by their class.
+    return any(part.startswith(("lora_", "vera_", "ia3_")) for part in path.split("."))
+
+
+def _class_names(modules: tuple[nn.Module, ...]) -> list[str]:
+    return [type(module).__name__ for module in modules]
+
+
+def kind_of(point: SavePoint, shape: tuple[int, ...], dtype: torch.dtype, ranks: frozenset[int]) -> Kind:
+    """The kind of a tensor of this shape and type saved at `point`.
+
+    `ranks` are the ranks of the model's adapters: a linear's input that is rank wide is the low-rank
+    product x Aᵀ, any other is x itself, whether the base or A asked for it.
+    """
+    if dtype == torch.bool or point.op in DROPOUT_OPS:
+        return "dropout_mask"
+    if point.op in LOSS_OPS or len(point.modules) <= 1:
+        return "logits_loss"
+    innermost = point.modules[-1]
+    if isinstance(innermost, LowRankLinear) or is_linear(innermost):
+        return "adapter" if shape[-1:] and shape[-1] in ranks else "linear_input"
+    names = _class_names(point.modules)
+    if "norm" in names[-1].lower():
+        return "norm"
+    if _in_adapter(point.path) or "lora" in names[-1].lower():
+        return "adapter"
+    if any("attention" in name.lower() or "rotary" in name.lower() for name in names):
+        return "attention"
+    if any(_is_mlp(name) for name in names):
+        return "mlp_activation"
+    return "other"
+
+
+def _is_mlp(class_name: str) -> bool:
+    lowered = class_name.lower()
+    return any(
+        word in lowered for word in ("mlp", "intermediate", "dense", "layerff", "activation", "gelu", "silu")
+    )

@@ -1,0 +1,96 @@
+"""Following storages from birth to death, on any device, without an allocator to ask."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_iter
+
+
+def storage_key(tensor: Tensor) -> int:
+    """Identity of the tensor's storage while it lives, the same for all its views."""
+    return int(tensor.untyped_storage()._cdata)
+
+
+def storage_bytes(tensors: Iterable[Tensor]) -> int:
+    """Bytes of the distinct storages behind `tensors`."""
+    return sum({storage_key(t): t.untyped_storage().nbytes() for t in tensors}.values())
+
+
+def model_tensors(model: nn.Module) -> Iterator[Tensor]:
+    """Parameters and buffers of `model`."""
+    yield from model.parameters()
+    yield from model.buffers()
+
+
+def optimizer_tensors(optimizer: Optimizer, device_type: str) -> Iterator[Tensor]:
+    """Tensors in the state of `optimizer` that are on `device_type` (AdamW's step counts may be elsewhere)."""
+    for value in tree_iter(dict(optimizer.state)):
+        if isinstance(value, Tensor) and value.device.type == device_type:
+            yield value
+
+
+class StorageFollower(TorchDispatchMode):
+    """A dispatch mode that keeps the bytes of live storages on one type of device.
+
+    Every operation executed under it is seen below autograd; a storage it returns for the first time is
+    born there, and dies when its last tensor does. What lived before is told by `adopt`. Memory that a
+    kernel takes and gives back inside itself is out of its sight.
+
+    The technique is that of PyTorch's own `torch/distributed/_tools/mem_tracker.py`.
+
+    Attributes:
+        live_bytes: now.
+        peak_bytes: since the last `reset_peak`.
+    """
+
+    def __init__(
+        self, device_type: str, on_birth: Callable[[torch.UntypedStorage, int], None] | None = None
+    ) -> None:
+        super().__init__()
+        self.device_type = device_type
+        self.live_bytes = 0
+        self.peak_bytes = 0
+        self._live: dict[int, int] = {}
+        self._on_birth = on_birth
+
+    def adopt(self, tensors: Iterable[Tensor]) -> None:
+        """Count storages that were there before."""
+        for tensor in tensors:
+            self._meet(tensor)
+
+    def reset_peak(self) -> None:
+        """Let the peak start from what lives now."""
+        self.peak_bytes = self.live_bytes
+
+    def _meet(self, tensor: Tensor) -> None:
+        if tensor.device.type != self.device_type:
+            return
+        storage = tensor.untyped_storage()
+        key = int(storage._cdata)
+        if key in self._live:
+            return
+        size = storage.nbytes()
+        self._live[key] = size
+        self.live_bytes += size
+        self.peak_bytes = max(self.peak_bytes, self.live_bytes)
+        weakref.finalize(storage, self._part, key)
+        if self._on_birth is not None:
+            self._on_birth(storage, size)
+
+    def _part(self, key: int) -> None:
+        self.live_bytes -= self._live.pop(key)
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run the operation and meet the storages it returns."""
+        result = func(*args, **(kwargs or {}))
+        for value in tree_iter(result):
+            if isinstance(value, Tensor):
+                self._meet(value)
+        return result

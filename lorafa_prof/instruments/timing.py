@@ -1,0 +1,114 @@
+"""Time of steps: a pass of its own, with nothing else looking."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from lorafa_prof.step import PHASES, Phase, TrainingStep
+
+
+@dataclass(frozen=True)
+class StepTimes:
+    """Milliseconds of each timed step, whole and by phase, in the order they ran."""
+
+    step_ms: tuple[float, ...]
+    phase_ms: dict[Phase, tuple[float, ...]]
+
+    def step_percentile(self, percent: float) -> float:
+        """Percentile of the step's time, in ms."""
+        return float(np.percentile(self.step_ms, percent))
+
+    def phase_median(self, phase: Phase) -> float:
+        """Median of a phase's time, in ms."""
+        return float(np.median(self.phase_ms[phase]))
+
+
+class Clock(Protocol):
+    """Takes a mark now, and later tells the milliseconds between marks."""
+
+    def mark(self) -> Any:
+        """A point in time, on the device's own time line."""
+
+    def between_ms(self, start: Any, end: Any) -> float:
+        """Milliseconds from `start` to `end`; call after `settle`."""
+
+    def settle(self) -> None:
+        """Wait until all marks have been reached."""
+
+
+class HostClock:
+    """The host's monotonic clock: right where operations are done when they return."""
+
+    def mark(self) -> float:
+        """Seconds now."""
+        return time.perf_counter()
+
+    def between_ms(self, start: float, end: float) -> float:
+        """Milliseconds from `start` to `end`."""
+        return (end - start) * 1e3
+
+    def settle(self) -> None:
+        """Nothing is pending on the host."""
+
+
+class CudaClock:
+    """CUDA events: recorded into the stream, so the host may run ahead as it does in real training."""
+
+    def mark(self) -> torch.cuda.Event:
+        """An event at this point of the current stream."""
+        event = torch.cuda.Event(enable_timing=True)
+        event.record()
+        return event
+
+    def between_ms(self, start: torch.cuda.Event, end: torch.cuda.Event) -> float:
+        """Milliseconds from `start` to `end`."""
+        return start.elapsed_time(end)
+
+    def settle(self) -> None:
+        """Wait for the device."""
+        torch.cuda.synchronize()
+
+
+@dataclass
+class PhaseMarks:
+    """Observer that marks the borders of phases."""
+
+    clock: Clock
+    starts: list[Any] = field(default_factory=list)
+    ends: list[Any] = field(default_factory=list)
+
+    def phase_started(self, phase: Phase) -> None:
+        """Mark the start of the step; a later phase starts where the one before ended."""
+        if phase == "forward":
+            self.starts.append(self.clock.mark())
+
+    def phase_ended(self, phase: Phase) -> None:
+        """Mark the end of the phase."""
+        self.ends.append(self.clock.mark())
+
+
+def time_steps(step: TrainingStep, count: int, clock: Clock) -> StepTimes:
+    """Run `count` steps one after the other and return their times.
+
+    The device is synchronised before the first and after the last only.
+    """
+    clock.settle()
+    marks = PhaseMarks(clock)
+    for _ in range(count):
+        step.run((marks,))
+    clock.settle()
+    step_ms: list[float] = []
+    phase_ms: dict[Phase, list[float]] = {phase: [] for phase in PHASES}
+    for index, start in enumerate(marks.starts):
+        before = start
+        for offset, phase in enumerate(PHASES):
+            end = marks.ends[index * len(PHASES) + offset]
+            phase_ms[phase].append(clock.between_ms(before, end))
+            before = end
+        step_ms.append(clock.between_ms(start, before))
+    return StepTimes(tuple(step_ms), {phase: tuple(times) for phase, times in phase_ms.items()})

@@ -1,0 +1,107 @@
+"""A frozen linear layer with a low-rank adapter beside it."""
+
+from __future__ import annotations
+
+import math
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
+
+from lorafa_prof.layers.low_rank_functions import LoraFaFunction, LoraFunction
+
+
+def is_linear(module: nn.Module) -> bool:
+    """Whether `module` is a linear map an adapter can sit beside: nn.Linear or GPT-2's transposed Conv1D."""
+    return isinstance(module, (nn.Linear, Conv1D))
+
+
+def weight_in_by_out(base: nn.Module) -> Tensor:
+    """The weight of a linear layer as [in, out], a view where the layer stores [out, in]."""
+    weight = cast(Tensor, base.weight)
+    return weight if isinstance(base, Conv1D) else weight.t()
+
+
+class LowRankLinear(nn.Module):
+    """Common part of the LoRA and LoRA-FA layers: the frozen base, A [r, in] and B [out, r].
+
+    A is drawn as in PEFT (Kaiming-uniform with a = √5, the default of nn.Linear), B is zero, so that the
+    layer starts as its base.
+
+    Args:
+        base: nn.Linear or Conv1D; its parameters are frozen here.
+        rank: r.
+        scale: s, the factor on the low-rank path.
+        dropout: probability on the low-rank path's input, in [0, 1).
+        adapter_dtype: type in which A and B are stored.
+    """
+
+    def __init__(
+        self, base: nn.Module, *, rank: int, scale: float, dropout: float, adapter_dtype: torch.dtype
+    ) -> None:
+        super().__init__()
+        self.base = base.requires_grad_(False)
+        self.rank = rank
+        self.scale = scale
+        self.dropout = dropout
+        weight = weight_in_by_out(base)
+        in_features, out_features = weight.shape
+        placed = {"device": weight.device, "dtype": adapter_dtype}
+        self.lora_A = nn.Parameter(torch.empty(rank, in_features, **placed))
+        self.lora_B = nn.Parameter(torch.zeros(out_features, rank, **placed))
+        nn.init.kaiming_uniform_(self.lora_A, a=math.sqrt(5))
+
+    @property
+    def weight(self) -> Tensor:
+        """The base's weight, as stored: some models ask their layers for its type."""
+        return cast(Tensor, self.base.weight)
+
+    @property
+    def probability(self) -> float:
+        """The dropout probability now: 0 outside training."""
+        return self.dropout if self.training else 0.0
+
+    def extra_repr(self) -> str:
+        """Rank, scale and dropout."""
+        return f"rank={self.rank}, scale={self.scale:g}, dropout={self.dropout:g}"
+
+
+class LoraLinear(LowRankLinear):
+    """LoRA: A and B train."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map x [..., in] to [..., out]."""
+        y = LoraFunction.apply(
+            x.reshape(-1, x.shape[-1]),
+            weight_in_by_out(self.base),
+            self.base.bias,
+            self.lora_A,
+            self.lora_B,
+            self.scale,
+            self.probability,
+        )
+        return cast(Tensor, y).view(*x.shape[:-1], -1)
+
+
+class LoraFaLinear(LowRankLinear):
+    """LoRA-FA (arXiv 2308.03303): A is frozen too, only B trains."""
+
+    def __init__(
+        self, base: nn.Module, *, rank: int, scale: float, dropout: float, adapter_dtype: torch.dtype
+    ) -> None:
+        super().__init__(base, rank=rank, scale=scale, dropout=dropout, adapter_dtype=adapter_dtype)
+        self.lora_A.requires_grad_(False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map x [..., in] to [..., out]."""
+        y = LoraFaFunction.apply(
+            x.reshape(-1, x.shape[-1]),
+            weight_in_by_out(self.base),
+            self.base.bias,
+            self.lora_A,
+            self.lora_B,
+            self.scale,
+            self.probability,
+        )
+        return cast(Tensor, y).view(*x.shape[:-1], -1)

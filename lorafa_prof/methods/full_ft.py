@@ -1,0 +1,27 @@
+"""Full fine-tuning: every weight trains."""
+
+from __future__ import annotations
+
+from transformers import PreTrainedModel
+
+from lorafa_prof.methods.base import Method, MethodOptions, Prepared, Setting
+from lorafa_prof.optim.choices import make_optimizer
+
+
+class FullFtOptions(MethodOptions):
+    """There are none."""
+
+
+def prepare(model: PreTrainedModel, options: MethodOptions, setting: Setting) -> Prepared:
+    """Let every parameter train."""
+    model.requires_grad_(True)
+    return Prepared(model, make_optimizer(setting.optimizer, model.parameters()))
+
+
+METHOD = Method(
+    name="full-ft",
+    summary="every weight trains",
+    options=FullFtOptions,
+    prepare=prepare,
+    default_adapter_dtype=None,
+)

@@ -1,0 +1,27 @@
+"""LoRA (arXiv 2106.09685): A and B train beside a frozen base."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from transformers import PreTrainedModel
+
+from lorafa_prof.layers.low_rank_linear import LoraLinear
+from lorafa_prof.methods.base import Method, MethodOptions, Prepared, Setting
+from lorafa_prof.methods.low_rank import LowRankOptions, add_adapters, same_as_base
+from lorafa_prof.optim.choices import make_optimizer
+
+
+def prepare(model: PreTrainedModel, options: MethodOptions, setting: Setting) -> Prepared:
+    """Add LoRA layers; raises UsageError as `add_adapters` does."""
+    add_adapters(model, LoraLinear, cast(LowRankOptions, options), setting)
+    return Prepared(model, make_optimizer(setting.optimizer, model.parameters()))
+
+
+METHOD = Method(
+    name="lora",
+    summary="A and B of low-rank adapters train, the base is frozen",
+    options=LowRankOptions,
+    prepare=prepare,
+    default_adapter_dtype=same_as_base,
+)

@@ -1,0 +1,31 @@
+"""LoRA-FA (arXiv 2308.03303): only B trains, its gradient corrected in closed form."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from transformers import PreTrainedModel
+
+from lorafa_prof.layers.low_rank_linear import LoraFaLinear
+from lorafa_prof.methods.base import Method, MethodOptions, Prepared, Setting
+from lorafa_prof.methods.low_rank import LowRankOptions, add_adapters, same_as_base
+from lorafa_prof.optim.choices import make_optimizer
+from lorafa_prof.optim.lora_fa import LoraFaCorrection
+
+
+def prepare(model: PreTrainedModel, options: MethodOptions, setting: Setting) -> Prepared:
+    """Add LoRA-FA layers and the gradient correction; raises UsageError as `add_adapters` does."""
+    add_adapters(model, LoraFaLinear, cast(LowRankOptions, options), setting)
+    correction = LoraFaCorrection.of(m for m in model.modules() if isinstance(m, LoraFaLinear))
+    optimizer = make_optimizer(setting.optimizer, model.parameters())
+    optimizer.register_step_pre_hook(correction)
+    return Prepared(model, optimizer, tuple(matrix for _, matrix in correction.matrices))
+
+
+METHOD = Method(
+    name="lora-fa",
+    summary="only B of low-rank adapters trains; A and the base are frozen, so inputs are not kept",
+    options=LowRankOptions,
+    prepare=prepare,
+    default_adapter_dtype=same_as_base,
+)

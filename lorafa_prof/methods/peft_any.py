@@ -1,0 +1,71 @@
+"""Peer: any PEFT method, by its configuration (DoRA, VeRA, IA3, …)."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any, cast
+
+from transformers import PreTrainedModel
+
+from lorafa_prof.errors import UsageError
+from lorafa_prof.methods.base import Method, MethodOptions, Prepared, Setting
+from lorafa_prof.methods.peft_peers import PEFT_TASKS, add_peft_adapter, peft_adapter_dtype, require_peft
+from lorafa_prof.optim.choices import make_optimizer
+from lorafa_prof.registry import nearest
+
+
+class PeftOptions(MethodOptions):
+    """`config` is what PEFT's config class takes, with its `peft_type`; `tag` names it in the table.
+
+    Example: ``{name: peft, tag: dora, config: {peft_type: LORA, r: 16, use_dora: true}}``
+    """
+
+    config: dict[str, Any]
+    tag: str | None = None
+
+
+def make_config(options: PeftOptions, setting: Setting) -> Any:
+    """Return the `peft.PeftConfig` that `options` describe.
+
+    Raises:
+        UsageError: no or unknown `peft_type`, or a key its config class does not have.
+    """
+    peft = require_peft()
+    given = dict(options.config)
+    peft_type = str(given.pop("peft_type", "")).upper()
+    known = {str(kind.value): cls for kind, cls in peft.PEFT_TYPE_TO_CONFIG_MAPPING.items()}
+    if peft_type not in known:
+        raise UsageError(f"unknown peft_type '{peft_type}'{nearest(peft_type, list(known))}")
+    config_class = known[peft_type]
+    parameters = list(inspect.signature(config_class).parameters)
+    for key in given:
+        if key not in parameters:
+            raise UsageError(f"{config_class.__name__} has no '{key}'{nearest(key, parameters)}")
+    given.setdefault("task_type", PEFT_TASKS[setting.task])
+    try:
+        return config_class(**given)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"{config_class.__name__}: {' '.join(str(error).split())}") from error
+
+
+def prepare(model: PreTrainedModel, options: MethodOptions, setting: Setting) -> Prepared:
+    """Wrap by the PEFT method; raises UsageError as `make_config` and `add_peft_adapter` do."""
+    config = make_config(cast(PeftOptions, options), setting)
+    wrapped = add_peft_adapter(model, config, setting.adapter_dtype)
+    return Prepared(wrapped, make_optimizer(setting.optimizer, wrapped.parameters()))
+
+
+def label(options: MethodOptions) -> str:
+    """`peft:` and the tag, or the peft_type where there is no tag."""
+    chosen = cast(PeftOptions, options)
+    return f"peft:{chosen.tag or str(chosen.config.get('peft_type', '')).lower()}"
+
+
+METHOD = Method(
+    name="peft",
+    summary="peer: any PEFT method by its config, such as DoRA, VeRA, IA3 (extra: peft)",
+    options=PeftOptions,
+    prepare=prepare,
+    default_adapter_dtype=peft_adapter_dtype,
+    label=label,
+)

@@ -1,0 +1,102 @@
+"""What the PEFT peers share: wrapping a model with PEFT's own layers, in the type asked for."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from pydantic import Field, field_validator
+from torch import nn
+from transformers import PreTrainedModel
+
+from lorafa_prof.errors import UsageError
+from lorafa_prof.layers.targets import check_rank, find_targets
+from lorafa_prof.methods.base import MethodOptions, Setting
+from lorafa_prof.methods.low_rank import canonical_targets
+from lorafa_prof.models.preset import Task
+from lorafa_prof.scenario.cell import Dtype
+
+PEFT_TASKS: dict[Task, str] = {
+    "causal-lm": "CAUSAL_LM",
+    "seq2seq-lm": "SEQ_2_SEQ_LM",
+    "sequence-classification": "SEQ_CLS",
+}
+
+
+class PeftLoraOptions(MethodOptions):
+    """Options of PEFT's LoRA; the defaults are PEFT's own, targets included (None: PEFT's choice)."""
+
+    rank: int = Field(default=8, ge=1)
+    alpha: float = Field(default=8.0, gt=0)
+    targets: str | None = None
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    rslora: bool = False
+
+    _canonical_targets = field_validator("targets", mode="before")(canonical_targets)
+
+    @property
+    def scale(self) -> float:
+        """The factor on the low-rank path, as PEFT computes it."""
+        return self.alpha / (math.sqrt(self.rank) if self.rslora else self.rank)
+
+
+def peft_adapter_dtype(dtype: Dtype) -> Dtype:
+    """PEFT's default: 16-bit adapters are cast to float32 (`autocast_adapter_dtype=True`)."""
+    return "fp32" if dtype in ("bf16", "fp16") else dtype
+
+
+def require_peft() -> Any:
+    """Return the module `peft`; raises UsageError if it is not installed."""
+    try:
+        import peft
+    except ImportError as error:
+        raise UsageError(f"PEFT peers need the extra: pip install 'lorafa-prof[peft]' ({error})") from error
+    return peft
+
+
+def add_peft_adapter(model: PreTrainedModel, config: Any, adapter_dtype: torch.dtype) -> nn.Module:
+    """Wrap `model` by PEFT with adapters stored in `adapter_dtype`.
+
+    Args:
+        model: a model without adapters.
+        config: a `peft.PeftConfig`.
+        adapter_dtype: what PEFT's automatic cast would give, or another type, set after it.
+
+    Raises:
+        UsageError: PEFT refuses the config for this model.
+    """
+    peft = require_peft()
+    try:
+        wrapped = peft.get_peft_model(model, config)
+    except (ValueError, TypeError) as error:
+        raise UsageError(f"PEFT refuses this model: {' '.join(str(error).split())}") from error
+    prefix = getattr(wrapped.base_model, "prefix", None)  # "lora_", "vera_", …; prompt methods have none
+    for name, parameter in wrapped.named_parameters():
+        if prefix and prefix in name and parameter.is_floating_point():
+            parameter.data = parameter.data.to(adapter_dtype)
+    wrapped.train()
+    return wrapped  # type: ignore[no-any-return]
+
+
+def peft_lora_model(model: PreTrainedModel, options: PeftLoraOptions, setting: Setting) -> nn.Module:
+    """Wrap `model` by PEFT's LoRA.
+
+    Raises:
+        UsageError: a target matches nothing, or the rank is larger than a layer.
+    """
+    peft = require_peft()
+    targets = None
+    if options.targets is not None:
+        linears = find_targets(model, options.targets)
+        check_rank(linears, options.rank)
+        targets = list(linears)
+    config = peft.LoraConfig(
+        task_type=PEFT_TASKS[setting.task],
+        r=options.rank,
+        lora_alpha=options.alpha,
+        target_modules=targets,
+        lora_dropout=options.dropout,
+        use_rslora=options.rslora,
+    )
+    return add_peft_adapter(model, config, setting.adapter_dtype)

@@ -1,0 +1,168 @@
+"""Building a network where it will run: on its device in its dtype from the start, not by way of the host."""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Any
+
+import torch
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForSeq2SeqLM,
+    AutoModelForSequenceClassification,
+)
+
+from lorafa_prof.errors import UsageError
+from lorafa_prof.models.preset import Task
+from lorafa_prof.models.resolve import ResolvedModel
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig, PreTrainedModel
+
+_AUTO_CLASS: dict[Task, Any] = {
+    "causal-lm": AutoModelForCausalLM,
+    "seq2seq-lm": AutoModelForSeq2SeqLM,
+    "sequence-classification": AutoModelForSequenceClassification,
+}
+CHECKPOINTING = ("none", "full")
+
+
+def build_model(
+    resolved: ResolvedModel,
+    *,
+    device: torch.device,
+    dtype: torch.dtype,
+    attention: str,
+    checkpointing: str,
+    seed: int = 0,
+) -> PreTrainedModel:
+    """Return the network in training mode, all its parameters of `dtype` and on `device`, tied ones tied.
+
+    On the meta device there are shapes only, and pretrained weights are not read. Buffers keep the dtype
+    their model gives them (the rotary frequencies stay fp32).
+
+    Args:
+        resolved: what to build; its config is copied, not changed.
+        device: where it is created.
+        dtype: of every parameter, also of those that transformers would keep in fp32 (T5's in fp16).
+        attention: transformers' name: sdpa, eager, flash_attention_2, ...
+        checkpointing: "none", or "full" for every layer. It is non-reentrant: a frozen base needs no
+            `enable_input_require_grads`.
+        seed: of PyTorch's global generators, set just before weights are drawn.
+
+    Raises:
+        UsageError: the model cannot run with `attention` or `checkpointing` here, or has no weights to read.
+    """
+    _check_options(resolved, attention=attention, checkpointing=checkpointing)
+    torch.manual_seed(seed)
+    config = _config_to_build(resolved)
+    if resolved.weights == "pretrained" and device.type != "meta":
+        model = _load(resolved, config, device=device, dtype=dtype, attention=attention)
+    else:
+        model = _create(resolved, config, device=device, dtype=dtype, attention=attention)
+    _cast_parameters(model, dtype)
+    model.train()
+    if checkpointing == "full":
+        _enable_checkpointing(resolved, model)
+    return model
+
+
+def _check_options(resolved: ResolvedModel, *, attention: str, checkpointing: str) -> None:
+    if checkpointing not in CHECKPOINTING:
+        raise UsageError(
+            f"checkpointing '{checkpointing}' is unknown; it is one of {', '.join(CHECKPOINTING)}",
+            about="checkpointing",
+        )
+    # transformers takes "owner/kernel" as a request to download code and run it.
+    if "/" in attention:
+        raise UsageError(
+            f"model '{resolved.name}': attention '{attention}' names code on a hub, which is never run",
+            about="attention",
+        )
+
+
+def _config_to_build(resolved: ResolvedModel) -> PretrainedConfig:
+    config = copy.deepcopy(resolved.config)
+    # Before building: encoder-decoders hand copies of their config to their parts.
+    config.use_cache = False
+    config.get_text_config().use_cache = False
+    return config
+
+
+def _create(
+    resolved: ResolvedModel,
+    config: PretrainedConfig,
+    *,
+    device: torch.device,
+    dtype: torch.dtype,
+    attention: str,
+) -> PreTrainedModel:
+    try:
+        with device:
+            model: PreTrainedModel = _AUTO_CLASS[resolved.task].from_config(
+                config,
+                dtype=dtype,
+                attn_implementation=attention,
+                trust_remote_code=resolved.trust_remote_code,
+            )
+    except (ValueError, ImportError) as error:
+        raise _not_buildable(resolved, attention, error) from error
+    return model
+
+
+def _load(
+    resolved: ResolvedModel,
+    config: PretrainedConfig,
+    *,
+    device: torch.device,
+    dtype: torch.dtype,
+    attention: str,
+) -> PreTrainedModel:
+    # transformers loads straight to another device by way of accelerate, which the CPU does not need.
+    placement = {} if device.type == "cpu" else {"device_map": {"": device}}
+    try:
+        model: PreTrainedModel = _AUTO_CLASS[resolved.task].from_pretrained(
+            resolved.source,
+            config=config,
+            dtype=dtype,
+            attn_implementation=attention,
+            trust_remote_code=resolved.trust_remote_code,
+            **placement,
+        )
+    except OSError as error:
+        raise UsageError(
+            f"model '{resolved.name}': no pretrained weights to read in '{resolved.source}' "
+            f"({_first_sentence(error)})"
+        ) from error
+    except (ValueError, ImportError) as error:
+        raise _not_buildable(resolved, attention, error) from error
+    return model
+
+
+def _not_buildable(resolved: ResolvedModel, attention: str, error: Exception) -> UsageError:
+    return UsageError(
+        f"model '{resolved.name}' cannot be built with attention '{attention}': {_first_sentence(error)}",
+        about="attention",
+    )
+
+
+def _first_sentence(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return text.split(". ", maxsplit=1)[0].rstrip(".") or type(error).__name__
+
+
+def _cast_parameters(model: PreTrainedModel, dtype: torch.dtype) -> None:
+    """Cast what a model creates in a dtype of its own; through `.data`, so that tied ones stay one."""
+    for parameter in model.parameters():
+        if parameter.is_floating_point() and parameter.dtype != dtype:
+            parameter.data = parameter.data.to(dtype)
+
+
+def _enable_checkpointing(resolved: ResolvedModel, model: PreTrainedModel) -> None:
+    try:
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    except ValueError as error:
+        raise UsageError(
+            f"model '{resolved.name}' does not support checkpointing 'full': {_first_sentence(error)}",
+            about="checkpointing",
+        ) from error

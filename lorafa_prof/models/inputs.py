@@ -1,0 +1,116 @@
+"""Random inputs and labels for one step, by task, and how long a sequence a network can take."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from lorafa_prof.errors import UsageError
+from lorafa_prof.models.resolve import ResolvedModel
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig
+
+# They number positions from pad_token_id + 1 and so lose that many of their table.
+_POSITIONS_AFTER_PADDING = frozenset(
+    {
+        "camembert",
+        "data2vec-text",
+        "esm",
+        "ibert",
+        "lilt",
+        "longformer",
+        "luke",
+        "mpnet",
+        "roberta",
+        "roberta-prelayernorm",
+        "xlm-roberta",
+        "xlm-roberta-xl",
+        "xmod",
+    }
+)
+
+
+def make_inputs(
+    resolved: ResolvedModel, *, batch: int, seq: int, device: torch.device, seed: int
+) -> dict[str, torch.Tensor]:
+    """Return the keyword arguments of one forward pass with a loss.
+
+    `input_ids` and `attention_mask` (all ones) are int64 of shape (batch, seq). `labels` are a copy of
+    `input_ids` for a causal model, other random ids of that shape for a sequence-to-sequence one, and of
+    shape (batch,) for a classifier. They are drawn on the CPU, so a seed means the same on every device.
+    No id is a special one: padding would shift RoBERTa's positions, and end-of-text cut a sequence short.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    ordinary = _ordinary_ids(resolved.config)
+    input_ids = _draw(ordinary, (batch, seq), generator)
+    if resolved.task == "causal-lm":
+        labels = input_ids.clone()
+    elif resolved.task == "seq2seq-lm":
+        labels = _draw(ordinary, (batch, seq), generator)
+    else:
+        labels = _class_labels(resolved.config, batch, generator)
+    inputs = {"input_ids": input_ids, "attention_mask": torch.ones_like(input_ids), "labels": labels}
+    return {name: tensor.to(device) for name, tensor in inputs.items()}
+
+
+def max_seq(resolved: ResolvedModel) -> int | None:
+    """Return the longest sequence, in tokens, that the position table allows; None where there is none."""
+    config = resolved.config.get_text_config()
+    positions = getattr(config, "max_position_embeddings", None)
+    if positions is None or positions <= 0 or _has_no_position_table(config):
+        return None
+    if config.model_type in _POSITIONS_AFTER_PADDING:
+        return int(positions) - (config.pad_token_id or 0) - 1
+    return int(positions)
+
+
+def check_seq(resolved: ResolvedModel, seq: int) -> None:
+    """Raise a UsageError if `seq` tokens are more than the network has positions for.
+
+    Rotary and relative positions have no such limit: there `max_position_embeddings` is advice.
+    """
+    limit = max_seq(resolved)
+    if limit is not None and seq > limit:
+        raise UsageError(
+            f"seq {seq} is too long for model '{resolved.name}': it has {limit} positions", about="seq"
+        )
+
+
+def _has_no_position_table(config: PretrainedConfig) -> bool:
+    rotary = getattr(config, "rope_parameters", None) is not None
+    # ESM says so by this name; DeBERTa-v2 and v3 have relative positions beside or instead of a table.
+    other = getattr(config, "position_embedding_type", "absolute") in ("rotary", "alibi")
+    relative = not getattr(config, "position_biased_input", True)
+    return rotary or other or relative
+
+
+def _ordinary_ids(config: PretrainedConfig) -> torch.Tensor:
+    """Return all ids of the vocabulary that no `..._token_id` of the config claims."""
+    vocab = int(config.get_text_config().vocab_size)
+    ordinary = torch.ones(vocab, dtype=torch.bool)
+    ordinary[[token for token in _special_ids(config) if 0 <= token < vocab]] = False
+    return ordinary.nonzero().squeeze(1)
+
+
+def _special_ids(config: PretrainedConfig) -> set[int]:
+    special: set[int] = set()
+    fields = {**config.to_dict(), **config.get_text_config().to_dict()}
+    for field, value in fields.items():
+        if field.endswith(("_token_id", "_token_index")):
+            values = value if isinstance(value, list) else [value]
+            special.update(token for token in values if isinstance(token, int))
+    return special
+
+
+def _draw(ids: torch.Tensor, shape: tuple[int, int], generator: torch.Generator) -> torch.Tensor:
+    return ids[torch.randint(len(ids), shape, generator=generator)]
+
+
+def _class_labels(config: PretrainedConfig, batch: int, generator: torch.Generator) -> torch.Tensor:
+    classes = len(config.id2label or {})
+    if classes == 1:
+        # transformers takes a single label as a regression target.
+        return torch.rand(batch, generator=generator)
+    return torch.randint(classes, (batch,), generator=generator)

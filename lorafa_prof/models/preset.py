@@ -1,0 +1,44 @@
+"""A preset: a published network's shape under a short name. Importing it loads no torch, no transformers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from lorafa_prof.registry import Registry
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig
+
+Task = Literal["causal-lm", "seq2seq-lm", "sequence-classification"]
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A network by name.
+
+    Args:
+        name: as published, in lower case; the value of a scenario's `model`.
+        task: what is fine-tuned for, which decides head, loss and inputs.
+        make_config: gives a fresh config at each call; it may import transformers, its module must not.
+        source: URL of the published config, or "synthetic" for the tiny ones of the tests.
+    """
+
+    name: str
+    task: Task
+    make_config: Callable[[], PretrainedConfig]
+    source: str
+
+
+def _name_of(preset: Preset) -> str:
+    return preset.name
+
+
+PRESETS: Registry[Preset] = Registry(
+    kind="model",
+    package="lorafa_prof.models.presets",
+    attribute="PRESETS",
+    group="lorafa_prof.models",
+    name_of=_name_of,
+)

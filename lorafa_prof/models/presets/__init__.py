@@ -1,0 +1,1 @@
+"""The built-in presets, one file per family, each with a `PRESETS` tuple that the registry finds."""

@@ -1,0 +1,149 @@
+"""From the name in a scenario to a config: preset, local config.json or directory, or hub id."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lorafa_prof.errors import UsageError
+from lorafa_prof.models.preset import PRESETS, Task
+from lorafa_prof.models.task import task_of
+from lorafa_prof.registry import nearest
+from lorafa_prof.scenario.cell import ModelChoice, Weights
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig
+
+# A hub that does not answer at once is treated as unreachable: huggingface_hub's own retries take 23 s.
+_HUB_TIMEOUT_S = 5.0
+
+
+@dataclass(frozen=True)
+class ResolvedModel:
+    """A network ready to be built.
+
+    Args:
+        name: as the scenario has it.
+        task: decides head, loss and inputs.
+        config: its own, shared with no other; builders copy it before they change anything.
+        weights: "random" or "pretrained".
+        source: where pretrained weights come from, a directory or hub id; a preset's is its config's URL.
+        trust_remote_code: whether code shipped with the model may run.
+    """
+
+    name: str
+    task: Task
+    config: PretrainedConfig
+    weights: Weights
+    source: str
+    trust_remote_code: bool = False
+
+
+def resolve_model(choice: ModelChoice) -> ResolvedModel:
+    """Return the network that `choice` names: a preset, else an existing path, else a hub id ("owner/name").
+
+    Raises:
+        UsageError: nothing has that name, its config cannot be read, or a preset is to be pretrained.
+    """
+    if choice.name in PRESETS:
+        return _from_preset(choice)
+    path = Path(choice.name).expanduser()
+    if choice.name and path.exists():
+        return _from_path(choice, path)
+    if _looks_like_path(choice.name):
+        raise UsageError(f"model '{choice.name}': no such file or directory")
+    if choice.name.count("/") == 1:
+        return _from_hub(choice)
+    raise UsageError(
+        f"unknown model '{choice.name}'{nearest(choice.name, list(PRESETS))}; name a preset "
+        "(`lorafa-prof list models`), a config.json, a directory that has one, or a hub id (owner/name)"
+    )
+
+
+def _looks_like_path(name: str) -> bool:
+    return name.startswith((".", "/", "~")) or name.endswith((".json", "/"))
+
+
+def _from_preset(choice: ModelChoice) -> ResolvedModel:
+    preset = PRESETS[choice.name]
+    if choice.weights == "pretrained":
+        raise UsageError(
+            f"preset '{preset.name}' has a shape and no weights; for pretrained ones name a hub id "
+            f"(see {preset.source}) or a local directory as the model"
+        )
+    return ResolvedModel(
+        name=preset.name,
+        task=preset.task,
+        config=preset.make_config(),
+        weights="random",
+        source=preset.source,
+    )
+
+
+def _from_path(choice: ModelChoice, path: Path) -> ResolvedModel:
+    file = path / "config.json" if path.is_dir() else path
+    if not file.is_file():
+        raise UsageError(f"model '{choice.name}': the directory has no config.json")
+    # Code shipped beside a config.json is found from its directory only.
+    location = file.parent if file.name == "config.json" else file
+    return _resolved(choice, location=str(location), source=str(file.parent))
+
+
+def _from_hub(choice: ModelChoice) -> ResolvedModel:
+    return _resolved(choice, location=_hub_location(choice), source=choice.name)
+
+
+def _hub_location(choice: ModelChoice) -> str:
+    """Return what to read the config from: the local cache if it is there, else the hub, asked just once."""
+    import httpx
+    import huggingface_hub
+
+    try:
+        cached = huggingface_hub.try_to_load_from_cache(choice.name, "config.json")
+        if isinstance(cached, str):
+            # Code that comes with a model may lie in files that are not cached yet.
+            return choice.name if choice.trust_remote_code else str(Path(cached).parent)
+        url = huggingface_hub.hf_hub_url(choice.name, "config.json")
+        huggingface_hub.get_hf_file_metadata(url, timeout=_HUB_TIMEOUT_S)
+    except (OSError, ValueError, httpx.HTTPError) as error:
+        raise UsageError(
+            f"model '{choice.name}': no such preset or path{nearest(choice.name, list(PRESETS))}, "
+            f"and the hub has no config for it that can be read from here ({_first_line(error)})"
+        ) from error
+    return choice.name
+
+
+def _resolved(choice: ModelChoice, *, location: str, source: str) -> ResolvedModel:
+    config = _read_config(choice, location)
+    return ResolvedModel(
+        name=choice.name,
+        task=task_of(config, name=choice.name),
+        config=config,
+        weights=choice.weights,
+        source=source,
+        trust_remote_code=choice.trust_remote_code,
+    )
+
+
+def _read_config(choice: ModelChoice, location: str) -> PretrainedConfig:
+    from transformers import AutoConfig
+
+    try:
+        config: PretrainedConfig = AutoConfig.from_pretrained(
+            location, trust_remote_code=choice.trust_remote_code
+        )
+    # A config's own validation and code shipped with it may raise anything; the user needs one line of it.
+    except Exception as error:
+        hint = ""
+        if "trust_remote_code" in str(error):
+            hint = "; if you trust its code, set trust_remote_code: true"
+        raise UsageError(
+            f"model '{choice.name}': cannot read its config ({_first_line(error)}){hint}"
+        ) from error
+    return config
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

@@ -1,0 +1,70 @@
+"""What a network that is no preset is fine-tuned for, from its config."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lorafa_prof.errors import UsageError
+from lorafa_prof.models.preset import Task
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig
+
+
+def task_of(config: PretrainedConfig, *, name: str) -> Task:
+    """Return the task that `config` is for: its architecture decides, then its model type.
+
+    A masked language model (BERT, RoBERTa) is fine-tuned as a classifier, though transformers could
+    also run it as a decoder.
+
+    Raises:
+        UsageError: it is neither a language model nor a sequence classifier; names `name`.
+    """
+    architecture = (getattr(config, "architectures", None) or [""])[0]
+    possible = _possible_tasks(config)
+    for task in _preferred(config, architecture):
+        if task in possible:
+            return task
+    raise UsageError(
+        f"model '{name}' (type '{config.model_type}', architecture '{architecture or 'not given'}') is "
+        "neither a causal nor a sequence-to-sequence language model nor a sequence classifier"
+    )
+
+
+def _possible_tasks(config: PretrainedConfig) -> set[Task]:
+    from transformers import (
+        MODEL_FOR_CAUSAL_LM_MAPPING,
+        MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING,
+        MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
+    )
+
+    own_code = getattr(config, "auto_map", None) or {}
+    kind = type(config)
+    possible: set[Task] = set()
+    if kind in MODEL_FOR_CAUSAL_LM_MAPPING or "AutoModelForCausalLM" in own_code:
+        possible.add("causal-lm")
+    if kind in MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING or "AutoModelForSeq2SeqLM" in own_code:
+        possible.add("seq2seq-lm")
+    if kind in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING or "AutoModelForSequenceClassification" in own_code:
+        possible.add("sequence-classification")
+    return possible
+
+
+def _preferred(config: PretrainedConfig, architecture: str) -> list[Task]:
+    if architecture.endswith("ForSequenceClassification"):
+        return ["sequence-classification"]
+    if architecture.endswith(("ForCausalLM", "LMHeadModel")):
+        return ["causal-lm"]
+    if config.is_encoder_decoder:
+        return ["seq2seq-lm"]
+    if _is_masked_lm(config, architecture):
+        return ["sequence-classification", "causal-lm"]
+    return ["causal-lm", "sequence-classification"]
+
+
+def _is_masked_lm(config: PretrainedConfig, architecture: str) -> bool:
+    from transformers import MODEL_FOR_MASKED_LM_MAPPING
+
+    if architecture.endswith("ForMaskedLM"):
+        return True
+    return type(config) in MODEL_FOR_MASKED_LM_MAPPING and not getattr(config, "is_decoder", False)

@@ -1,0 +1,56 @@
+"""The LoRA-FA gradient correction: g ← g (A Aᵀ)⁻¹ / s², just before the optimizer sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from lorafa_prof.layers.low_rank_linear import LoraFaLinear
+
+
+def correction_matrix(a: Tensor, scale: float) -> Tensor:
+    """Return (A Aᵀ)⁻¹ / s² [r, r] in A's type, for A [r, in].
+
+    The least-squares B-gradient, the one whose low-rank change of the weight is closest to the full
+    gradient's (arXiv 2308.03303, section 3). A Aᵀ is symmetric positive definite, so a Cholesky
+    factorisation inverts it; in float64, since this is done once in a run.
+
+    Raises:
+        torch.linalg.LinAlgError: the rows of A are linearly dependent.
+    """
+    if a.is_meta:
+        return torch.empty(a.shape[0], a.shape[0], dtype=a.dtype, device=a.device)
+    wide = a.detach().double()
+    # Factored on the host: r by r is small, and cuSOLVER would leave a workspace on the GPU.
+    gram = (wide @ wide.t()).cpu()
+    inverse = torch.cholesky_inverse(torch.linalg.cholesky(gram))
+    return inverse.div_(scale**2).to(device=a.device, dtype=a.dtype)
+
+
+@dataclass(frozen=True)
+class LoraFaCorrection:
+    """Corrects the gradients of the B of LoRA-FA layers; call it as an optimizer's step pre-hook.
+
+    A never changes, so each layer's matrix is computed once and kept.
+    """
+
+    matrices: tuple[tuple[nn.Parameter, Tensor], ...]
+
+    @classmethod
+    def of(cls, layers: Iterable[LoraFaLinear]) -> LoraFaCorrection:
+        """The correction for these layers as they are now."""
+        return cls(
+            tuple((layer.lora_B, correction_matrix(layer.lora_A, layer.scale)) for layer in layers)
+        )
+
+    @torch.no_grad()
+    def __call__(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+        """Replace each B's gradient [out, r] by its corrected one."""
+        for b, matrix in self.matrices:
+            if b.grad is not None:
+                b.grad = torch.mm(b.grad, matrix)

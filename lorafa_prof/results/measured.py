@@ -1,0 +1,40 @@
+"""Everything the instruments yielded for one cell, filled as it is measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from lorafa_prof.instruments.energy import EnergyReading
+from lorafa_prof.instruments.flops import FlopCount
+from lorafa_prof.instruments.memory import MemoryProfile
+from lorafa_prof.instruments.saved import SavedTensors
+from lorafa_prof.instruments.timing import StepTimes
+
+
+@dataclass
+class Measured:
+    """None means not measured.
+
+    Attributes:
+        seconds: what each part of measuring the cell took.
+        notes: what a reader of the row must know; they become its message.
+        unavailable: what this machine cannot tell, and why.
+    """
+
+    params_total: int | None = None
+    params_trainable: int | None = None
+    weights_bytes: int | None = None
+    optimizer_bytes: int | None = None
+    inputs_bytes: int | None = None
+    memory: MemoryProfile | None = None
+    times: StepTimes | None = None
+    flops: FlopCount | None = None
+    saved: SavedTensors | None = None
+    loss_bytes: int | None = None
+    energy: EnergyReading | None = None
+    device_used_bytes: int | None = None
+    process_used_bytes: int | None = None
+    host_rss_bytes: int | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    unavailable: dict[str, str] = field(default_factory=dict)

@@ -1,0 +1,164 @@
+"""Where a result comes from: versions, GPU, driver, allocator settings, commit. No personal data."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import subprocess
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import lorafa_prof
+
+PACKAGES: tuple[str, ...] = (
+    "lorafa-prof",
+    "torch",
+    "transformers",
+    "peft",
+    "accelerate",
+    "triton",
+    "liger-kernel",
+    "fvcore",
+    "nvidia-ml-py",
+    "numpy",
+)
+ALLOCATOR_VARIABLES: tuple[str, ...] = (
+    "PYTORCH_ALLOC_CONF",
+    "PYTORCH_CUDA_ALLOC_CONF",
+    "PYTORCH_NO_CUDA_MEMORY_CACHING",
+)
+
+
+def environment(device: str) -> dict[str, Any]:
+    """Describe machine and software behind a result, in values that JSON can hold.
+
+    An unknown value is None; where it matters why, a `reason` stands beside it. Host name, user and paths
+    are left out. CUDA is initialised only for a CUDA device, never for ``cpu`` or ``sim:<gpu>``: a context
+    costs hundreds of MiB on the very device that another process may be measuring.
+
+    Args:
+        device: where the step runs: ``cuda``, ``cuda:<n>``, ``cpu`` or ``sim:<gpu>``.
+    """
+    return {
+        "device": device,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "host": _host(),
+        "packages": {name: package_version(name) for name in PACKAGES},
+        "torch": _torch_build(),
+        "allocator": {name: os.environ.get(name) for name in ALLOCATOR_VARIABLES},
+        "cuda_visible_devices": os.environ.get("CUDA_VISIBLE_DEVICES"),
+        "gpu": _gpu(device) if device.split(":")[0] == "cuda" else None,
+        "source": source_state(Path(lorafa_prof.__file__).resolve().parents[1]),
+    }
+
+
+def package_version(name: str) -> str | None:
+    """Version of an installed distribution, or None if it is absent; imports nothing."""
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _host() -> dict[str, Any]:
+    import psutil
+
+    return {
+        "cpu": _cpu_model(),
+        "cores_physical": psutil.cpu_count(logical=False),
+        "cores_logical": psutil.cpu_count(logical=True),
+        "memory_bytes": psutil.virtual_memory().total,
+    }
+
+
+def _cpu_model() -> str | None:
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        found = re.search(r"^model name\s*:\s*(.+)$", info.read_text(), flags=re.MULTILINE)
+        if found:
+            return found.group(1).strip()
+    return platform.processor() or None
+
+
+def _torch_build() -> dict[str, Any]:
+    import torch
+
+    return {"cuda": torch.version.cuda, "commit": torch.version.git_version}
+
+
+def _gpu(device: str) -> dict[str, Any]:
+    import torch
+
+    from lorafa_prof.devices.gpus import find_gpu
+    from lorafa_prof.instruments.nvml import torch_device_uuid
+
+    if not torch.cuda.is_available():
+        return {"name": None, "reason": "PyTorch sees no CUDA device"}
+    asked = torch.device(device).index
+    index = torch.cuda.current_device() if asked is None else asked
+    properties = torch.cuda.get_device_properties(index)
+    known = find_gpu(properties.name)
+    uuid = torch_device_uuid(index)
+    return {
+        "name": properties.name,
+        "catalogue_name": known.name if known else None,
+        "uuid": uuid,
+        "count": torch.cuda.device_count(),
+        "memory_bytes": properties.total_memory,
+        "compute_capability": f"{properties.major}.{properties.minor}",
+        "multiprocessors": properties.multi_processor_count,
+        "allocator_backend": torch.cuda.get_allocator_backend(),
+        "cudnn": torch.backends.cudnn.version(),  # type: ignore[no-untyped-call]
+        **_driver(uuid),
+    }
+
+
+def _driver(uuid: str) -> dict[str, str | None]:
+    from lorafa_prof.instruments.nvml import Unavailable, open_device
+
+    opened = open_device(uuid)
+    if isinstance(opened, Unavailable):
+        return {"driver": None, "reason": opened.reason}
+    version = opened.driver_version()
+    opened.close()
+    if isinstance(version, Unavailable):
+        return {"driver": None, "reason": version.reason}
+    return {"driver": version}
+
+
+def source_state(root: Path) -> dict[str, Any]:
+    """Commit of the checkout whose top is `root`, and whether the package in it differs from that commit.
+
+    Only `root` itself counts: an installed package inside someone else's repository has no commit of its own.
+    New files count as a difference, since a registry would load them.
+    """
+    if not (root / ".git").exists():
+        return {"commit": None, "dirty": None, "reason": "not a checkout"}
+    try:
+        commit = _git(root, "rev-parse", "HEAD")
+        changed = _git(root, "status", "--porcelain", "--", "lorafa_prof")
+    except subprocess.CalledProcessError as error:
+        # git's messages name the folder, which may name a person.
+        told = " ".join(error.stderr.replace(str(root), "<checkout>").split())
+        return {"commit": None, "dirty": None, "reason": f"git: {told}"}
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return {"commit": None, "dirty": None, "reason": f"git: {type(error).__name__}"}
+    return {"commit": commit.strip(), "dirty": bool(changed.strip())}
+
+
+def _git(root: Path, *arguments: str) -> str:
+    # Inside a git hook GIT_DIR and its kin point at another repository than `root`.
+    variables = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
+    done = subprocess.run(
+        ["git", "-C", str(root), *arguments],
+        env=variables,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=30,
+    )
+    return done.stdout

@@ -1,0 +1,135 @@
+"""From what was measured to the row of the table and the details behind it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from lorafa_prof.devices.gpus.gpu import GPUS, peak_flops
+from lorafa_prof.results.measured import Measured
+from lorafa_prof.results.reconcile import CUDA_BLOCK_BYTES, reconcile
+from lorafa_prof.results.record import Value
+from lorafa_prof.scenario.cell import Cell
+from lorafa_prof.step import PHASES
+
+
+def setting_columns(cell: Cell, method_label: str) -> dict[str, Value]:
+    """The columns that say what the cell is."""
+    options = cell.method.options
+    config = options.get("config", {})
+    return {
+        "cell_id": cell.cell_id,
+        "model": cell.model.name,
+        "method": method_label,
+        "rank": options.get("rank", config.get("r")),
+        "targets": options.get("targets"),
+        "dropout": options.get("dropout"),
+        "batch": cell.batch,
+        "seq": cell.seq,
+        "dtype": cell.dtype,
+        "adapter_dtype": cell.adapter_dtype if options else None,
+        "attention": cell.attention,
+        "kernels": cell.kernels,
+        "checkpointing": cell.checkpointing,
+        "optimizer": cell.optimizer,
+        "device": cell.device,
+        "gpu": cell.gpu,
+    }
+
+
+def metric_columns(cell: Cell, measured: Measured) -> dict[str, Value]:
+    """The columns that were measured; what was not is left out."""
+    row: dict[str, Value] = {
+        "params_total": measured.params_total,
+        "params_trainable": measured.params_trainable,
+        "weights_bytes": measured.weights_bytes,
+        "optimizer_bytes": measured.optimizer_bytes,
+        "device_used_bytes": measured.device_used_bytes,
+        "host_rss_bytes": measured.host_rss_bytes,
+        "saved_bytes": measured.saved.total_bytes if measured.saved else None,
+        **_memory_columns(measured),
+        **_flops_columns(measured),
+        **_time_columns(cell, measured),
+    }
+    return {name: value for name, value in row.items() if value is not None}
+
+
+def _memory_columns(measured: Measured) -> dict[str, Value]:
+    memory = measured.memory
+    if memory is None:
+        return {}
+    peaks = {f"peak_{phase}_bytes": memory.phases[phase].peak.allocated for phase in PHASES}
+    return {
+        "gradients_bytes": memory.gradients_bytes,
+        "activation_bytes": memory.activation_bytes,
+        "peak_allocated_bytes": memory.peak_allocated_bytes,
+        "peak_reserved_bytes": memory.peak_reserved_bytes,
+        **peaks,
+    }
+
+
+def _flops_columns(measured: Measured) -> dict[str, Value]:
+    flops = measured.flops
+    if flops is None:
+        return {}
+    return {
+        "flops_forward": flops.by_phase["forward"],
+        "flops_backward": flops.by_phase["backward"],
+        "flops_step": flops.step,
+    }
+
+
+def _time_columns(cell: Cell, measured: Measured) -> dict[str, Value]:
+    times = measured.times
+    if times is None:
+        return {}
+    median_s = times.step_percentile(50) / 1e3
+    row: dict[str, Value] = {
+        "step_ms_median": times.step_percentile(50),
+        "step_ms_p05": times.step_percentile(5),
+        "step_ms_p95": times.step_percentile(95),
+        **{f"{phase}_ms": times.phase_median(phase) for phase in PHASES},
+        "tokens_per_s": cell.batch * cell.seq / median_s,
+        "samples_per_s": cell.batch / median_s,
+    }
+    peak = peak_flops(GPUS[cell.gpu], cell.dtype) if cell.gpu in GPUS else None
+    if peak and measured.flops:
+        row["mfu"] = measured.flops.model / (median_s * peak)
+    if measured.energy:
+        steps = len(times.step_ms)
+        row["energy_j_per_token"] = measured.energy.joules / (steps * cell.batch * cell.seq)
+    return row
+
+
+def details_of(cell: Cell, measured: Measured) -> dict[str, Any]:
+    """What does not fit a row: phases, saved tensors, FLOPs per module, samples, fixed costs."""
+    details: dict[str, Any] = {
+        "seconds": measured.seconds,
+        "notes": measured.notes,
+        "unavailable": measured.unavailable,
+    }
+    if measured.memory:
+        details["memory"] = asdict(measured.memory) | {
+            "static_bytes": measured.memory.static_bytes,
+            "inputs_bytes": measured.inputs_bytes,
+            "process_used_bytes": measured.process_used_bytes,
+        }
+    if measured.saved:
+        details["saved"] = {
+            "by_kind": measured.saved.by_kind,
+            "by_module": measured.saved.by_module,
+            "from_before_bytes": measured.saved.from_before_bytes,
+            "storages": measured.saved.as_records(),
+        }
+    if measured.memory and measured.saved and measured.loss_bytes is not None:
+        block = CUDA_BLOCK_BYTES if cell.device == "cuda" else 1
+        details["reconciliation"] = asdict(
+            reconcile(measured.memory.activation_bytes, measured.saved, measured.loss_bytes, block)
+        )
+    if measured.flops:
+        details["flops"] = asdict(measured.flops)
+    if measured.times:
+        details["times"] = asdict(measured.times)
+    if measured.energy:
+        details["energy"] = asdict(measured.energy)
+    return details

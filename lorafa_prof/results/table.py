@@ -1,0 +1,203 @@
+"""The results table on disk: results.csv, one line per cell, an unknown value empty."""
+
+from __future__ import annotations
+
+import csv
+import math
+import operator
+import os
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lorafa_prof.errors import NothingToJudgeError, UsageError
+from lorafa_prof.registry import nearest
+from lorafa_prof.results.columns import COLUMN_NAMES, COLUMNS, Column
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TABLE_NAME = "results.csv"
+_INTEGER_LIMIT = 2**63
+
+
+def pandas_dtype(column: Column) -> str:
+    """The nullable pandas dtype of a column: ``Int64``, ``Float64`` or ``string``."""
+    if column.unit in ("bytes", "FLOP", "parameters") or column.name in ("rank", "batch", "seq"):
+        return "Int64"
+    if column.group in ("compute", "time", "energy") or column.name == "dropout":
+        return "Float64"
+    return "string"
+
+
+def read_table(out: Path) -> pd.DataFrame:
+    """Read ``out/results.csv``: every column of the contract, in its order, missing values as ``<NA>``.
+
+    Bytes, FLOPs, parameters, rank, batch and seq are ``Int64``, other numbers ``Float64``, the rest
+    ``string``. Columns of the contract that the file lacks (an older version wrote it) are all missing.
+
+    Raises:
+        UsageError: no such folder, or a file that is not a results table.
+        NothingToJudgeError: the folder holds no results yet, or the table has no rows.
+    """
+    import pandas as pd
+
+    if not out.is_dir():
+        raise UsageError(f"{out}: no such folder; give the folder that `lorafa-prof run` wrote")
+    path = out / TABLE_NAME
+    if not path.is_file():
+        raise NothingToJudgeError(
+            f"{out}: holds no {TABLE_NAME}; `lorafa-prof run SCENARIO -o {out}` writes one"
+        )
+    rows = _read_rows(path)
+    if not rows:
+        raise NothingToJudgeError(f"{path}: no rows")
+    _check_cell_ids(rows, path)
+    values = {column.name: _read_column(column, rows, path) for column in COLUMNS}
+    return pd.DataFrame(values, dtype=object).astype({c.name: pandas_dtype(c) for c in COLUMNS})
+
+
+def write_table(rows: Iterable[Mapping[str, Any]], path: Path) -> None:
+    """Write rows to the CSV file `path`, whole or not at all; folders above it are made.
+
+    Every column of the contract is written, in its order. None, NaN, ``<NA>`` and numbers that are not finite
+    are unknown and stay empty. Line breaks in text become spaces: one line of the file is one cell.
+
+    Raises:
+        ValueError: a key that is no column, or a value that does not fit its column.
+    """
+    lines = [_text_row(row) for row in rows]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with part.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(COLUMN_NAMES)
+            writer.writerows(lines)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _text_row(row: Mapping[str, Any]) -> list[str]:
+    foreign = [name for name in row if name not in COLUMN_NAMES]
+    if foreign:
+        raise ValueError(f"no such column of the results table: {', '.join(map(repr, foreign))}")
+    return [_text_value(column, row.get(column.name)) for column in COLUMNS]
+
+
+def _text_value(column: Column, value: Any) -> str:
+    if _unknown(value):
+        return ""
+    try:
+        return _FORMATS[pandas_dtype(column)](value)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"column '{column.name}' cannot hold {value!r}") from error
+
+
+def _unknown(value: Any) -> bool:
+    if value is None or type(value).__name__ == "NAType":  # pandas is not imported for writing
+        return True
+    return isinstance(value, float) and not math.isfinite(value)
+
+
+def _integer_text(value: Any) -> str:
+    integer = int(value) if isinstance(value, float) and value.is_integer() else operator.index(value)
+    if abs(integer) >= _INTEGER_LIMIT:
+        raise ValueError("more than 63 bits")
+    return str(integer)
+
+
+def _float_text(value: Any) -> str:
+    return repr(float(value))
+
+
+def _plain_text(value: Any) -> str:
+    return " ".join(str(value).replace("\0", "").splitlines())
+
+
+_FORMATS: dict[str, Callable[[Any], str]] = {
+    "Int64": _integer_text,
+    "Float64": _float_text,
+    "string": _plain_text,
+}
+
+
+def _read_rows(path: Path) -> list[tuple[int, dict[str, str]]]:
+    """Rows with their 1-based line numbers."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.reader(file)
+            header = next(reader, [])
+            if not header:
+                return []
+            _check_header(header, path)
+            return [
+                (reader.line_num, _row(header, values, path, reader.line_num)) for values in reader if values
+            ]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UsageError(f"{path}: cannot be read as a results table: {error}") from error
+
+
+def _check_header(header: list[str], path: Path) -> None:
+    for name in header:
+        if name not in COLUMN_NAMES:
+            raise UsageError(f"{path}: unknown column '{name}'{nearest(name, list(COLUMN_NAMES))}")
+        if header.count(name) > 1:
+            raise UsageError(f"{path}: column '{name}' is there twice")
+    if "cell_id" not in header:
+        raise UsageError(f"{path}: column 'cell_id' is missing; not a results table of lorafa-prof")
+
+
+def _row(header: list[str], values: list[str], path: Path, line: int) -> dict[str, str]:
+    if len(values) != len(header):
+        raise UsageError(f"{path}:{line}: {len(values)} values for {len(header)} columns")
+    return dict(zip(header, values, strict=True))
+
+
+def _check_cell_ids(rows: list[tuple[int, dict[str, str]]], path: Path) -> None:
+    seen: set[str] = set()
+    for line, row in rows:
+        cell_id = row["cell_id"]
+        if not cell_id:
+            raise UsageError(f"{path}:{line}: cell_id is empty")
+        if cell_id in seen:
+            raise UsageError(f"{path}:{line}: cell_id '{cell_id}' is there twice")
+        seen.add(cell_id)
+
+
+def _read_column(
+    column: Column, rows: list[tuple[int, dict[str, str]]], path: Path
+) -> list[str | int | float | None]:
+    parse = _PARSERS[pandas_dtype(column)]
+    values: list[str | int | float | None] = []
+    for line, row in rows:
+        text = row.get(column.name, "")
+        try:
+            values.append(parse(text) if text else None)
+        except ValueError as error:
+            raise UsageError(f"{path}:{line}: column '{column.name}': {text!r} is not a number") from error
+    return values
+
+
+def _parse_integer(text: str) -> int:
+    # A spreadsheet that saved the file may have turned 8 into 8.0.
+    whole, _, fraction = text.partition(".")
+    integer = int(whole)
+    if fraction.strip("0") or abs(integer) >= _INTEGER_LIMIT:
+        raise ValueError(text)
+    return integer
+
+
+def _parse_float(text: str) -> float | None:
+    number = float(text)
+    return number if math.isfinite(number) else None
+
+
+_PARSERS: dict[str, Callable[[str], str | int | float | None]] = {
+    "Int64": _parse_integer,
+    "Float64": _parse_float,
+    "string": str,
+}

@@ -1,0 +1,95 @@
+"""Telling a person how far a sweep is: one line that stays up to date, or plain lines."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from lorafa_prof.results.record import CellResult, Value
+from lorafa_prof.scenario.cell import Cell
+
+GIB = 2**30
+
+
+def in_gib(value: Value) -> str:
+    """Bytes in GiB, or MiB below one, for people."""
+    if not isinstance(value, (int, float)):
+        return "-"
+    return f"{value / GIB:.3f} GiB" if value >= GIB else f"{value / 2**20:.2f} MiB"
+
+
+def outcome(result: CellResult) -> str:
+    """What came of a cell, in a few words."""
+    row = result.row
+    if row["status"] != "ok":
+        where = f" in {row['failed_phase']}" if row.get("failed_phase") else ""
+        return f"{row['status']}{where}: {row.get('message', '')}"
+    parts = [f"peak {in_gib(row.get('peak_allocated_bytes'))}", f"held {in_gib(row.get('activation_bytes'))}"]
+    if isinstance(step_ms := row.get("step_ms_median"), float):
+        parts.append(f"{step_ms:.1f} ms/step")
+    return ", ".join(parts)
+
+
+class SweepProgress:
+    """Progress of `total` cells on stderr: the cell under way, what the last one gave, time to go.
+
+    The time to go is the mean of the cells measured in this run times those that are left.
+    """
+
+    def __init__(self, total: int, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
+        self._total = total
+        self._console = console
+        self._clock = clock
+        self._started = clock()
+        self._done = 0
+        self._progress: Progress | None = None
+        self._task: TaskID | None = None
+
+    def __enter__(self) -> SweepProgress:
+        if self._console.is_terminal:
+            self._progress = Progress(
+                BarColumn(),
+                TextColumn("{task.completed}/{task.total}"),
+                TextColumn("{task.description}"),
+                TimeElapsedColumn(),
+                TextColumn("{task.fields[eta]}"),
+                console=self._console,
+                transient=True,
+            )
+            self._progress.start()
+            self._task = self._progress.add_task("", total=self._total, eta="")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+
+    def cell_started(self, cell: Cell) -> None:
+        """A cell's process is about to start."""
+        if self._progress is not None and self._task is not None:
+            self._progress.update(self._task, description=cell.label)
+
+    def cell_ended(self, result: CellResult) -> None:
+        """A cell has its result."""
+        self._done += 1
+        eta = self._eta()
+        line = f"[{self._done}/{self._total}] {result.cell.label}: {outcome(result)}"
+        if self._progress is not None and self._task is not None:
+            self._progress.console.print(line, markup=False, highlight=False)
+            self._progress.update(self._task, completed=self._done, eta=eta)
+        else:
+            line = f"{line} ({eta})" if eta else line
+            self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    def _eta(self) -> str:
+        left = self._total - self._done
+        if not left:
+            return ""
+        seconds = (self._clock() - self._started) / self._done * left
+        return f"{int(seconds // 60)}:{int(seconds % 60):02d} to go"

@@ -1,0 +1,79 @@
+"""The scenario file: which keys there are, which values they take."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, StrictInt, StrictStr
+
+from lorafa_prof.scenario.cell import Dtype, Frozen, ModelChoice, Steps
+
+T = TypeVar("T")
+
+
+def as_list(value: Any) -> Any:
+    """An axis takes one value or a list."""
+    return value if isinstance(value, list) else [value]
+
+
+def without_repeats(values: list[T]) -> list[T]:
+    """The values in order, each once."""
+    return [value for index, value in enumerate(values) if value not in values[:index]]
+
+
+def as_choice(value: Any) -> Any:
+    """A bare name stands for the choice of that name with nothing else said."""
+    return {"name": value} if isinstance(value, str) else value
+
+
+_listed = BeforeValidator(as_list)
+_once = AfterValidator(without_repeats)
+_filled = Field(min_length=1)
+
+Count = Annotated[StrictInt, Field(ge=1)]
+Counts = Annotated[list[Count], _listed, _once, _filled]
+Names = Annotated[list[StrictStr], _listed, _once, _filled]
+Dtypes = Annotated[list[Dtype], _listed, _once, _filled]
+Models = Annotated[list[Annotated[ModelChoice, BeforeValidator(as_choice)]], _listed, _once, _filled]
+
+
+class MethodEntry(Frozen):
+    """A method with its options, each one value or a list; axes of the scenario may stand here too."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    name: StrictStr
+
+
+Methods = Annotated[list[Annotated[MethodEntry, BeforeValidator(as_choice)]], _listed, _filled]
+
+
+class Axes(Frozen):
+    """The axes that belong to the scenario as a whole, and that a method entry may set for itself."""
+
+    batch: Counts = [8]
+    seq: Counts = [1024]
+    dtype: Dtypes = ["bf16"]
+    adapter_dtype: Dtypes | None = None
+    attention: Names = ["sdpa"]
+    kernels: Names = ["eager"]
+    checkpointing: Names = ["none"]
+    optimizer: Names = ["adamw"]
+
+
+class Scenario(Axes):
+    """A scenario as written, one list per axis. The contract is in docs/scenario.md."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    schema_version: Literal[1] = Field(alias="schema")
+    name: Annotated[StrictStr, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    description: StrictStr | None = None
+    model: Models
+    method: Methods
+    device: Names = ["auto"]
+    gpu: Names = ["h100-80gb"]
+    steps: Steps = Steps()
+    seed: StrictInt = 0
+    exclude: Annotated[list[dict[StrictStr, Any]], _listed] = []
+    claims: list[dict[StrictStr, Any]] = []

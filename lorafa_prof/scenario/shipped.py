@@ -1,0 +1,45 @@
+"""The scenarios that come with the package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lorafa_prof.errors import ScenarioError
+from lorafa_prof.registry import nearest
+
+_PACKAGE = Path(__file__).resolve().parents[1]
+
+
+def scenarios_folder() -> Path:
+    """The folder of shipped scenarios: inside an installed package, or beside it in a checkout."""
+    inside = _PACKAGE / "scenarios"
+    return inside if inside.is_dir() else _PACKAGE.parent / "scenarios"
+
+
+def shipped_scenarios() -> dict[str, Path]:
+    """Shipped scenarios by name: the path below the folder, without its suffix."""
+    folder = scenarios_folder()
+    return {
+        file.relative_to(folder).with_suffix("").as_posix(): file for file in sorted(folder.rglob("*.yaml"))
+    }
+
+
+def find_scenario(name: str) -> Path:
+    """The file that `name` means: a path, or the name of a shipped scenario.
+
+    Raises:
+        ScenarioError: there is neither.
+    """
+    file = Path(name)
+    if file.exists():
+        return file
+    shipped = shipped_scenarios()
+    if name in shipped:
+        return shipped[name]
+    # A path into a checkout also finds what was installed: `scenarios/quickstart.yaml`.
+    by_path = file.with_suffix("").as_posix().removeprefix("scenarios/")
+    if file.suffix == ".yaml" and by_path in shipped:
+        return shipped[by_path]
+    raise ScenarioError(
+        f"no such file, and no shipped scenario of that name{nearest(name, list(shipped))}", file=name
+    )

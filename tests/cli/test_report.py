@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner, Result
+
+from lorafa_prof.cli.report import report_command
+from lorafa_prof.errors import NothingToJudgeError, UsageError
+from lorafa_prof.results.table import write_table
+
+ROW = {
+    "cell_id": "a",
+    "status": "ok",
+    "model": "tiny-llama",
+    "method": "lora",
+    "rank": 8,
+    "batch": 2,
+    "seq": 16,
+    "device": "cpu",
+    "activation_bytes": 4096,
+    "flops_forward": 1000,
+    "flops_backward": 2000,
+}
+
+
+@pytest.fixture
+def out(tmp_path):
+    write_table([ROW], tmp_path / "out" / "results.csv")
+    return tmp_path / "out"
+
+
+def report(*args: object) -> Result:
+    return CliRunner().invoke(report_command, [str(arg) for arg in args])
+
+
+def test_paths_go_to_stdout_and_reasons_to_stderr(out):
+    result = report(out, "--format", "png")
+    assert result.exit_code == 0
+    names = ["flops", "memory-by-method", "memory-over-rank", "memory-over-seq"]
+    assert result.stdout.splitlines() == [str(out / "figures" / f"{name}.png") for name in names]
+    assert result.stderr.startswith("throughput: not drawn: no finished cell has tokens_per_s")
+
+
+def test_png_and_pdf_of_the_figures_asked_for_in_the_folder_asked_for(out, tmp_path):
+    result = report(out, "--figure", "flops", "--figure", "flops", "-o", tmp_path / "here")
+    assert result.stdout.splitlines() == [
+        str(tmp_path / "here" / name) for name in ("flops.png", "flops.pdf")
+    ]
+    assert all((tmp_path / "here" / name).stat().st_size > 1000 for name in ("flops.png", "flops.pdf"))
+    assert not (out / "figures").exists()
+
+
+def test_unknown_figures_and_formats_are_wrong_usage(out):
+    assert "did you mean 'throughput'" in str(_error(UsageError, out, "--figure", "thruput"))
+    assert "unknown format 'jpg'" in str(_error(UsageError, out, "--format", "png,jpg"))
+    assert "no format" in str(_error(UsageError, out, "--format", ","))
+    assert "no such folder" in str(_error(UsageError, out / "nowhere"))
+
+
+def test_nothing_drawn_is_nothing_to_judge(out):
+    _error(NothingToJudgeError, out, "--figure", "throughput")
+
+
+def _error(kind: type[Exception], *args: object) -> BaseException:
+    result = report(*args)
+    assert type(result.exception) is kind
+    return result.exception
+
+
+def test_help_loads_neither_pandas_nor_matplotlib():
+    code = (
+        "import sys, lorafa_prof.cli.report; "
+        "print(sorted({'pandas', 'matplotlib', 'torch'} & sys.modules.keys()))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "[]\n"

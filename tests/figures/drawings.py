@@ -1,0 +1,55 @@
+"""Reading back what a drawing shows, by its artists."""
+
+from __future__ import annotations
+
+import math
+
+from matplotlib.figure import Figure as Drawing
+from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
+from matplotlib.text import Text
+
+
+def texts(drawing: Drawing) -> list[str]:
+    return [text.get_text() for text in drawing.findobj(Text) if text.get_text()]
+
+
+def by_gid(drawing: Drawing, prefix: str) -> dict[str, object]:
+    found = {}
+    for artist in drawing.findobj(lambda artist: (artist.get_gid() or "").startswith(prefix)):
+        found[artist.get_gid()] = artist
+    return found
+
+
+def stack(drawing: Drawing, cell_id: str) -> dict[str, float]:
+    """Width of each part of a cell's bar, in the axis' unit; checks that each starts where the last ended."""
+    parts, end = {}, 0.0
+    for patch in drawing.findobj(Rectangle):
+        key, _, cell = (patch.get_gid() or "").partition(":")
+        if cell == cell_id:
+            assert patch.get_x() == end
+            end += patch.get_width()
+            parts[key] = patch.get_width()
+    return parts
+
+
+def lines(drawing: Drawing, prefix: str) -> list[tuple[list[float], list[float], bool]]:
+    """Horizontal values, vertical values (NaN where a line breaks), and whether they are joined."""
+    found = [line for line in drawing.findobj(Line2D) if (line.get_gid() or "").startswith(prefix + ":")]
+    return [
+        (
+            list(map(float, line.get_xdata())),
+            list(map(float, line.get_ydata())),
+            line.get_linestyle() != "None",
+        )
+        for line in found
+    ]
+
+
+def crosses(drawing: Drawing, column: str) -> list[float]:
+    """Where on the horizontal axis cells are marked as out of memory."""
+    return sorted(x for xs, _, _ in lines(drawing, f"oom:{column}") for x in xs)
+
+
+def finite(values: list[float]) -> list[float]:
+    return [value for value in values if not math.isnan(value)]

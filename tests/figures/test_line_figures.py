@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from drawings import crosses, finite, lines, texts
+from matplotlib.lines import Line2D
+
+from lorafa_prof.figures import FIGURES
+from lorafa_prof.figures.figure import NoDataError
+from lorafa_prof.figures.lines import LineChart
+from lorafa_prof.figures.points import points_of
+from lorafa_prof.figures.series import series_of
+
+GIB = 2**30
+PEAK = "peak_allocated_bytes"
+
+
+def test_a_line_joins_the_cells_of_one_setting_in_order_of_the_axis(table):
+    rows = table(*({"seq": seq, PEAK: seq * GIB} for seq in (1024, 256, 512)))
+    drawing = FIGURES["memory-over-seq"].draw(rows)
+    assert lines(drawing, PEAK) == [([256, 512, 1024], [256, 512, 1024], True)]
+
+
+@pytest.mark.parametrize(
+    ("setting", "values"),
+    [("batch", (4, 8)), ("rank", (8, 64)), ("adapter_dtype", ("bf16", "fp32")), ("gpu", ("a100", "h100"))],
+)
+def test_cells_of_different_settings_are_never_joined(table, setting, values):
+    rows = table(*({"seq": seq, setting: value, PEAK: seq * GIB} for seq in (256, 512) for value in values))
+    drawing = FIGURES["memory-over-seq"].draw(rows)
+    assert [xs for xs, _, _ in lines(drawing, PEAK)] == [[256, 512], [256, 512]]
+
+
+def test_lines_of_one_method_look_different(table):
+    rows = table(*({"seq": 512, "batch": batch} for batch in range(1, 25)))
+    looks = {line.style for line in series_of(points_of(rows), "seq")}
+    assert len({(look.color, look.dash, look.filled) for look in looks}) == 24
+
+
+def test_reference_lines_of_one_method_look_different(table):
+    rows = table(*({"method": "full-ft", "batch": batch} for batch in range(1, 13)))
+    looks = {line.style for line in series_of(points_of(rows), "rank")}
+    assert len({(look.color, look.dash) for look in looks}) == 12
+
+
+def test_cells_that_settings_do_not_tell_apart_are_points_not_a_line(table):
+    drawing = FIGURES["memory-over-seq"].draw(table({"seq": 256}, {"seq": 256}, {"seq": 512}))
+    assert [joined for _, _, joined in lines(drawing, PEAK)] == [False]
+    assert any(text.startswith("Not joined") for text in texts(drawing))
+
+
+def test_out_of_memory_is_a_cross_above_the_data_at_its_place(table):
+    rows = table({"seq": 512}, {"seq": 1024}, {"seq": 2048, "status": "oom"})
+    drawing = FIGURES["memory-over-seq"].draw(rows)
+    ((xs, ys, _),) = lines(drawing, PEAK)
+    assert xs == [512, 1024, 2048]
+    assert finite(ys) == [60, 60]
+    assert crosses(drawing, PEAK) == [2048]
+    (cross,) = [line for line in drawing.findobj(Line2D) if (line.get_gid() or "").startswith(f"oom:{PEAK}")]
+    assert cross.get_ydata()[0] > max(finite(ys))
+    assert max(cross.axes.get_yticks()) < cross.get_ydata()[0] < cross.axes.get_ylim()[1]
+    assert "OOM" in texts(drawing)
+
+
+def test_a_line_breaks_where_a_value_is_missing(table):
+    rows = table({"seq": 256}, {"seq": 512, PEAK: None}, {"seq": 1024, "status": "error"}, {"seq": 2048})
+    drawing = FIGURES["memory-over-seq"].draw(rows)
+    ((xs, ys, _),) = lines(drawing, PEAK)
+    assert [x for x, y in zip(xs, ys, strict=True) if y == 60] == [256, 2048]
+    assert len(xs) == 4
+    assert "Not drawn: 1 cell without a result (error)." in texts(drawing)
+    assert "Not drawn: 1 cell without peak allocated." in texts(drawing)
+
+
+def test_full_ft_is_a_dashed_line_across_the_ranks(table):
+    rows = table({"method": "full-ft", PEAK: 70 * GIB}, {"rank": 8}, {"rank": 64})
+    drawing = FIGURES["memory-over-rank"].draw(rows)
+    shown = sorted(lines(drawing, PEAK))
+    assert shown == [([0, 1], [70, 70], True), ([8, 64], [60, 60], True)]
+    assert "full-ft (no rank)" in texts(drawing)
+
+
+def test_full_ft_out_of_memory_is_marked_over_rank_without_a_rank(table):
+    drawing = FIGURES["memory-over-rank"].draw(table({"method": "full-ft", "status": "oom"}, {"rank": 8}))
+    assert crosses(drawing, PEAK) == [0.5]  # the middle of the axes, not a rank
+    assert lines(drawing, PEAK) == [([8], [60], True)]
+
+
+def test_one_point_is_drawn_where_it_is(table):
+    drawing = FIGURES["memory-over-seq"].draw(table({}))
+    assert lines(drawing, PEAK) == [([1024], [60], True)]
+    left, right = drawing.axes[0].get_xlim()
+    assert left < 1024 < right
+
+
+def test_panels_are_split_by_context_when_lines_are_many(table):
+    rows = table(
+        *(
+            {"rank": rank, "seq": seq, "method": method, PEAK: seq * GIB}
+            for method, seq, rank in itertools.product(("lora", "lora-fa", "mine"), range(1, 7), (8, 64))
+        )
+    )
+    drawing = FIGURES["memory-over-rank"].draw(rows)
+    peaks = [axes for axes in drawing.axes if axes.get_label().endswith(PEAK)]
+    assert [axes.get_label().split(":")[0] for axes in peaks] == [f"llama-2-7b, seq {n}" for n in range(1, 7)]
+    assert len(lines(drawing, PEAK)) == 18
+    assert all(len(set(ys)) == 1 for _, ys, _ in lines(drawing, PEAK))
+
+
+def test_a_metric_no_cell_has_gets_no_panel(table):
+    drawing = FIGURES["memory-over-seq"].draw(table({PEAK: None}))
+    assert [axes.get_label() for axes in drawing.axes] == ["llama-2-7b:activation_bytes"]
+
+
+def test_a_table_without_ranks_or_without_memory_has_nothing_to_draw(table):
+    with pytest.raises(NoDataError, match="no cell has a rank"):
+        FIGURES["memory-over-rank"].draw(table({"method": "full-ft"}))
+    with pytest.raises(NoDataError, match=PEAK):
+        LineChart("t", "seq", "seq").draw(table({PEAK: None, "activation_bytes": None}))

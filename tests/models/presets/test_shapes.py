@@ -1,0 +1,135 @@
+"""Every preset has the exact number of parameters of the published checkpoint, and its published settings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from lorafa_prof.models.build import build_model
+from lorafa_prof.models.preset import PRESETS
+from lorafa_prof.models.resolve import resolve_model
+from lorafa_prof.scenario.cell import ModelChoice
+
+# Distinct parameters, tied ones once. Llama, Qwen2.5 and Mistral: the "safetensors parameters" on the hub
+# page of each preset's source. GPT-2: the released checkpoints less the causal-mask buffers, as printed by
+# `sum(p.numel())` on transformers' own model. T5: the T5 paper's 60M, 220M and 770M to the unit, the
+# checkpoints' shared embedding counted once. RoBERTa: the checkpoints' encoder (124,055,040 and 354,310,144
+# without pooler) plus a classification head of two labels, h² + h + 2h + 2 (592,130 and 1,051,650).
+PUBLISHED = {
+    "roberta-base": 124_647_170,
+    "roberta-large": 355_361_794,
+    "t5-small": 60_506_624,
+    "t5-base": 222_903_552,
+    "t5-large": 737_668_096,
+    "gpt2": 124_439_808,
+    "gpt2-medium": 354_823_168,
+    "gpt2-large": 774_030_080,
+    "gpt2-xl": 1_557_611_200,
+    "llama-7b": 6_738_415_616,
+    "llama-13b": 13_015_864_320,
+    "llama-30b": 32_528_943_616,
+    "llama-65b": 65_285_660_672,
+    "llama-2-7b": 6_738_415_616,
+    "llama-2-13b": 13_015_864_320,
+    "llama-2-70b": 68_976_648_192,
+    "llama-3-8b": 8_030_261_248,
+    "llama-3.2-1b": 1_235_814_400,
+    "llama-3.2-3b": 3_212_749_824,
+    "qwen2.5-0.5b": 494_032_768,
+    "qwen2.5-1.5b": 1_543_714_304,
+    "qwen2.5-7b": 7_615_616_512,
+    "mistral-7b": 7_241_732_096,
+}
+
+# By hand, h 64, vocabulary 256 (v), two layers; i is 176 or 256.
+_TINY_LLAMA_LAYER = 2 * 64 * 64 + 2 * 64 * 32 + 3 * 64 * 176 + 2 * 64
+_TINY_ENCODER_LAYER = 4 * (64 * 64 + 64) + (2 * 64 * 256 + 256 + 64) + 2 * 2 * 64
+_TINY_T5_ENCODER = 2 * (4 * 64 * 64 + 2 * 64 * 256 + 2 * 64) + 32 * 4 + 64
+_TINY_T5_DECODER = 2 * (8 * 64 * 64 + 2 * 64 * 256 + 3 * 64) + 32 * 4 + 64
+TINY = {
+    "tiny-llama": 2 * 256 * 64 + 2 * _TINY_LLAMA_LAYER + 64,
+    "tiny-mistral": 2 * 256 * 64 + 2 * _TINY_LLAMA_LAYER + 64,
+    "tiny-qwen2": 256 * 64 + 2 * (_TINY_LLAMA_LAYER + 64 + 2 * 32) + 64,
+    "tiny-gpt2": 256 * 64 + 256 * 64 + 2 * _TINY_ENCODER_LAYER + 2 * 64,
+    "tiny-roberta": (256 + 258 + 1 + 2) * 64 + 2 * _TINY_ENCODER_LAYER + 64 * 64 + 64 + 2 * 64 + 2,
+    "tiny-t5": 256 * 64 + _TINY_T5_ENCODER + _TINY_T5_DECODER,
+}
+
+# What a parameter count does not show: (field, value) as in the published config.json.
+SETTINGS: dict[str, dict[str, Any]] = {
+    "llama-7b": {"max_position_embeddings": 2048, "rms_norm_eps": 1e-6},
+    "llama-65b": {"num_attention_heads": 64, "rms_norm_eps": 1e-5},
+    "llama-2-7b": {"max_position_embeddings": 4096, "rms_norm_eps": 1e-5, "hidden_act": "silu"},
+    "llama-2-70b": {"num_attention_heads": 64, "num_key_value_heads": 8},
+    "llama-3-8b": {"max_position_embeddings": 8192, "num_key_value_heads": 8},
+    "llama-3.2-1b": {"head_dim": 64, "num_key_value_heads": 8, "tie_word_embeddings": True},
+    "llama-3.2-3b": {"head_dim": 128, "num_attention_heads": 24, "max_position_embeddings": 131072},
+    "qwen2.5-0.5b": {"num_attention_heads": 14, "max_position_embeddings": 32768, "sliding_window": None},
+    "qwen2.5-7b": {"num_attention_heads": 28, "tie_word_embeddings": False, "rms_norm_eps": 1e-6},
+    "mistral-7b": {"sliding_window": 4096, "max_position_embeddings": 32768},
+    "gpt2-xl": {"n_head": 25, "n_positions": 1024, "attn_pdrop": 0.1, "activation_function": "gelu_new"},
+    "roberta-base": {"max_position_embeddings": 514, "pad_token_id": 1, "hidden_dropout_prob": 0.1},
+    "roberta-large": {"num_attention_heads": 16, "layer_norm_eps": 1e-5, "type_vocab_size": 1},
+    "t5-base": {"d_kv": 64, "dense_act_fn": "relu", "is_gated_act": False, "dropout_rate": 0.1},
+    "t5-small": {"scale_decoder_outputs": True, "decoder_start_token_id": 0, "tie_word_embeddings": True},
+}
+
+
+def test_every_preset_has_an_expected_count() -> None:
+    assert set(PRESETS) == set(PUBLISHED) | set(TINY)
+
+
+@pytest.mark.parametrize(("name", "count"), sorted({**PUBLISHED, **TINY}.items()))
+def test_parameter_count(name: str, count: int) -> None:
+    model = build_model(
+        resolve_model(ModelChoice(name=name)),
+        device=torch.device("meta"),
+        dtype=torch.bfloat16,
+        attention="sdpa",
+        checkpointing="none",
+    )
+    assert sum(parameter.numel() for parameter in model.parameters()) == count
+    assert {parameter.device.type for parameter in model.parameters()} == {"meta"}
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.bfloat16}
+
+
+@pytest.mark.parametrize("name", sorted(SETTINGS))
+def test_published_settings(name: str) -> None:
+    config = PRESETS[name].make_config()
+    assert {field: getattr(config, field) for field in SETTINGS[name]} == SETTINGS[name]
+
+
+@pytest.mark.parametrize(
+    ("name", "theta"),
+    [("llama-7b", 1e4), ("llama-2-7b", 1e4), ("llama-3-8b", 5e5), ("qwen2.5-7b", 1e6), ("mistral-7b", 1e4)],
+)
+def test_rotary_base(name: str, theta: float) -> None:
+    rope = PRESETS[name].make_config().rope_parameters
+    assert (rope["rope_type"], rope["rope_theta"]) == ("default", theta)
+
+
+@pytest.mark.parametrize("name", ["llama-3.2-1b", "llama-3.2-3b"])
+def test_llama_3_2_rotary_scaling(name: str) -> None:
+    assert PRESETS[name].make_config().rope_parameters == {
+        "rope_type": "llama3",
+        "rope_theta": 500000.0,
+        "factor": 32.0,
+        "low_freq_factor": 1.0,
+        "high_freq_factor": 4.0,
+        "original_max_position_embeddings": 8192,
+    }
+
+
+@pytest.mark.parametrize("name", ["qwen2.5-0.5b", "tiny-qwen2"])
+def test_qwen_has_biases_on_query_key_value_alone(name: str) -> None:
+    model = build_model(
+        resolve_model(ModelChoice(name=name)),
+        device=torch.device("meta"),
+        dtype=torch.bfloat16,
+        attention="sdpa",
+        checkpointing="none",
+    )
+    biased = {key.split(".")[-2] for key, _ in model.named_parameters() if key.endswith(".bias")}
+    assert biased == {"q_proj", "k_proj", "v_proj"}

@@ -1,0 +1,104 @@
+"""The project's own files agree with each other."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    tomllib = pytest.importorskip("tomli")
+
+ROOT = Path(__file__).resolve().parents[1]
+MARK = "<!-- ci:test -->"
+
+
+def project() -> dict[str, object]:
+    loaded: dict[str, object] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    return loaded
+
+
+def requirements() -> list[Requirement]:
+    table = project()
+    extras = table["optional-dependencies"]
+    assert isinstance(extras, dict)
+    lines = [*table["dependencies"], *(line for extra in extras.values() for line in extra)]  # type: ignore[misc]
+    found = [Requirement(line) for line in lines]
+    return [each for each in found if each.name != "lorafa-prof"]
+
+
+def pins() -> dict[str, Version]:
+    found: dict[str, Version] = {}
+    for line in (ROOT / "constraints.txt").read_text().splitlines():
+        if line and not line.startswith("#"):
+            name, version = line.split("==")
+            assert canonicalize_name(name) not in found, f"{name} is pinned twice"
+            found[canonicalize_name(name)] = Version(version)
+    return found
+
+
+@pytest.mark.parametrize("requirement", requirements(), ids=str)
+def test_each_requirement_has_a_pin_that_satisfies_it(requirement: Requirement) -> None:
+    assert pins()[canonicalize_name(requirement.name)] in requirement.specifier
+
+
+def test_versions_shared_with_the_gpu_machines() -> None:
+    """CI and the GPU machines must run the same model code (docs of the pins: transformers and peft)."""
+    found = pins()
+    assert (str(found["transformers"]), str(found["peft"])) == ("5.17.0", "0.21.0")
+    assert found["torch"].local is None, "a pin to +cpu or +cu130 installs from one index only"
+
+
+def show(readme: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(ROOT / ".ci" / "run"), "--show"],
+        env={**os.environ, "README": str(readme)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_ci_runs_exactly_the_marked_block(tmp_path: Path) -> None:
+    readme = tmp_path / "README.md"
+    readme.write_text(f"```\nbefore\n```\n{MARK}\n\n```bash\none && \\\n  two\n```\n```\nafter\n```\n")
+    assert show(readme).stdout == "one && \\\n  two\n"
+
+
+def test_ci_fails_without_the_block(tmp_path: Path) -> None:
+    readme = tmp_path / "README.md"
+    readme.write_text("```\npytest\n```\n")
+    done = show(readme)
+    assert done.returncode != 0
+    assert MARK in done.stderr
+
+
+def test_readme_gives_ci_its_test_command() -> None:
+    assert (ROOT / "README.md").read_text().count(f"\n{MARK}\n") == 1
+    command = show(ROOT / "README.md").stdout
+    assert "python3 -m venv .venv" in command, ".ci/run looks for its tools in .venv"
+    assert "-c constraints.txt" in command
+    assert "pytest" in command
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+def test_make_help_lists_every_target() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    targets = set(re.findall(r"^([a-z-]+):", makefile, flags=re.MULTILINE))
+    phony = re.search(r"^\.PHONY: (.+)$", makefile, flags=re.MULTILINE)
+    assert phony is not None
+    assert set(phony.group(1).split()) == targets
+    shown = subprocess.run(["make", "-C", str(ROOT)], capture_output=True, text=True, check=True).stdout
+    listed = {line.split()[0] for line in shown.splitlines() if line.startswith("  ")}
+    assert listed == targets
+    assert {"setup", "test", "lint", "format", "types", "check", "quickstart"} <= targets
