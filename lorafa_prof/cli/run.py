@@ -22,16 +22,23 @@ if TYPE_CHECKING:
 
 @click.command("run")
 @click.argument("scenario")
-@click.option("-o", "--output", "out", type=click.Path(path_type=Path), help="[default: out/<scenario's name>]")
+@click.option(
+    "-o", "--output", "out", type=click.Path(path_type=Path), help="[default: out/<scenario's name>]"
+)
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key of the file.")
 @click.option("--device", help="Override the scenario's device: auto, cuda, cpu.")
 @click.option("-k", "pattern", metavar="REGEX", help="Only cells whose id or label matches.")
 @click.option("--dry-run", is_flag=True, help="Check everything, list the cells, measure nothing.")
 @click.option(
-    "--rerun", type=click.Choice(["missing", "failed", "all"]), default="missing", show_default=True,
+    "--rerun",
+    type=click.Choice(["missing", "failed", "all"]),
+    default="missing",
+    show_default=True,
     help="Which cells to measure: those without a result, also failed ones, or all.",
 )
-@click.option("--timeout", "timeout_s", type=click.FloatRange(min=0, min_open=True), help="Seconds a cell may take.")
+@click.option(
+    "--timeout", "timeout_s", type=click.FloatRange(min=0, min_open=True), help="Seconds a cell may take."
+)
 @click.option("--figures/--no-figures", default=True, show_default=True, help="Draw figures at the end.")
 def run_command(
     scenario: str,
@@ -106,7 +113,19 @@ def _print_results(results: Sequence[CellResult]) -> None:
         value = result.row.get(column)
         return "-" if value is None else format(value, form)
 
-    header = ("model", "method", "rank", "batch", "seq", "status", "held", "peak", "reserved", "step ms", "tokens/s")
+    header = (
+        "model",
+        "method",
+        "rank",
+        "batch",
+        "seq",
+        "status",
+        "held",
+        "peak",
+        "reserved",
+        "step ms",
+        "tokens/s",
+    )
     rows = [
         (
             *(text(result, name) for name in ("model", "method", "rank", "batch", "seq", "status")),

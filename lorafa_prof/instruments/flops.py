@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
@@ -26,17 +26,37 @@ _aten: Any = torch.ops.aten
 Formula = Callable[..., int]
 
 
-_KNOWN: dict[Any, Formula] = dict(flop_registry)
+def attention_flops(query: Tensor, key: Tensor, value: Tensor, *args: Any, **kwargs: Any) -> int:
+    """Scores and their product with the values, for query [b, h, q, d], key [b, g, k, d], value [b, g, k, e].
 
-#: PyTorch's formulas, and the same ones for operations it leaves out (and so counts as 0).
+    With grouped heads (g < h) every query head still meets all keys. PyTorch's own formula wants g = h.
+    """
+    batch, heads, queries, width = query.shape
+    return 2 * batch * heads * queries * key.shape[-2] * (width + value.shape[-1])
+
+
+def attention_backward_flops(
+    grad: Tensor, query: Tensor, key: Tensor, value: Tensor, *args: Any, **kwargs: Any
+) -> int:
+    """Five products for forward's two: the scores once more, and the gradients of all four factors."""
+    batch, heads, queries, width = query.shape
+    return 2 * batch * heads * queries * key.shape[-2] * (3 * width + 2 * value.shape[-1])
+
+
+_ATTENTION = ("flash_attention", "efficient_attention", "cudnn_attention", "fused_attention_overrideable")
+
+#: PyTorch's formulas, with attention's of our own, and those of operations it leaves out (and counts as 0).
 FORMULAS: dict[Any, Formula] = {
-    **_KNOWN,
-    _aten.addmm_: _KNOWN[_aten.addmm],
-    _aten.baddbmm_: _KNOWN[_aten.baddbmm],
-    _aten._scaled_dot_product_flash_attention_for_cpu: _KNOWN[_aten._scaled_dot_product_flash_attention],
-    _aten._scaled_dot_product_flash_attention_for_cpu_backward: (
-        _KNOWN[_aten._scaled_dot_product_flash_attention_backward]
-    ),
+    **flop_registry,
+    _aten.addmm_: flop_registry[_aten.addmm],
+    _aten.baddbmm_: flop_registry[_aten.baddbmm],
+    **{getattr(_aten, f"_scaled_dot_product_{name}"): attention_flops for name in _ATTENTION},
+    **{
+        getattr(_aten, f"_scaled_dot_product_{name}_backward"): attention_backward_flops
+        for name in _ATTENTION
+    },
+    _aten._scaled_dot_product_flash_attention_for_cpu: attention_flops,
+    _aten._scaled_dot_product_flash_attention_for_cpu_backward: attention_backward_flops,
 }
 
 
@@ -76,7 +96,7 @@ class FlopCounter(TorchDispatchMode):
     """
 
     def __init__(self, model: nn.Module) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._modules = ModuleStack(model, self._entered)
         self._phase: Phase | None = None
         self._by_phase: Counter[Phase] = Counter()
@@ -88,11 +108,11 @@ class FlopCounter(TorchDispatchMode):
 
     def __enter__(self) -> FlopCounter:
         self._modules.__enter__()
-        super().__enter__()
+        super().__enter__()  # type: ignore[no-untyped-call]
         return self
 
     def __exit__(self, *exc: Any) -> None:
-        super().__exit__(*exc)
+        super().__exit__(*exc)  # type: ignore[no-untyped-call]
         self._modules.__exit__(*exc)
 
     def phase_started(self, phase: Phase) -> None:

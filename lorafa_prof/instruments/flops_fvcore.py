@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 from lorafa_prof.errors import UsageError
 
+PRODUCTS = frozenset({"linear", "addmm", "mm", "bmm", "matmul", "einsum", "conv"})
+
 
 class _LossOf(nn.Module):
     """The loss as a function of tensors by position: what a trace can follow."""
@@ -44,6 +46,4 @@ def fvcore_forward_flops(model: nn.Module, inputs: Mapping[str, Tensor]) -> int:
         analysis = FlopCountAnalysis(_LossOf(model, names), tuple(inputs[name] for name in names))
         analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
         # Layer norms and poolings are element-wise work, which the count of products leaves out.
-        return 2 * sum(
-            count for op, count in analysis.by_operator().items() if op in {"linear", "addmm", "bmm", "matmul", "conv", "einsum", "mm"}
-        )
+        return 2 * int(sum(count for op, count in analysis.by_operator().items() if op in PRODUCTS))

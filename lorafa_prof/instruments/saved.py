@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from types import TracebackType
 from typing import Any
 
@@ -16,7 +16,7 @@ from torch.overrides import TorchFunctionMode, resolve_name
 
 from lorafa_prof.instruments.module_stack import ModuleStack
 from lorafa_prof.instruments.saved_kinds import KINDS, Kind, SavePoint, kind_of
-from lorafa_prof.instruments.storages import storage_key
+from lorafa_prof.instruments.storages import StorageFollower, storage_key
 
 
 @dataclass(frozen=True)
@@ -43,10 +43,23 @@ class SavedStorage:
 
 
 @dataclass(frozen=True)
+class HeldStorage:
+    """A storage made in forward at `module` that something other than autograd keeps."""
+
+    module: str
+    nbytes: int
+
+
+@dataclass(frozen=True)
 class SavedTensors:
-    """All storages that autograd holds at the end of forward, parameters and buffers excluded."""
+    """All storages that autograd holds at the end of forward, parameters and buffers excluded.
+
+    `held_otherwise` are those made in forward that live on without autograd having saved them: the loss, and
+    what a checkpointed region keeps for running again beside the tensors it is a function of.
+    """
 
     storages: tuple[SavedStorage, ...]
+    held_otherwise: tuple[HeldStorage, ...] = ()
 
     @property
     def total_bytes(self) -> int:
@@ -57,6 +70,11 @@ class SavedTensors:
     def from_before_bytes(self) -> int:
         """The part that was there before the step."""
         return sum(storage.nbytes for storage in self.storages if storage.from_before)
+
+    @property
+    def held_otherwise_bytes(self) -> int:
+        """What lives on without being saved."""
+        return sum(storage.nbytes for storage in self.held_otherwise)
 
     @property
     def by_kind(self) -> dict[Kind, int]:
@@ -100,7 +118,7 @@ class _CurrentOp(TorchFunctionMode):
 
 def _op_name(func: Any) -> str:
     name = resolve_name(func) or getattr(func, "__name__", "")
-    return name.rsplit(".", 1)[-1].strip("_")
+    return str(name).rsplit(".", 1)[-1].strip("_")
 
 
 class SavedTensorsRecorder:
@@ -127,19 +145,24 @@ class SavedTensorsRecorder:
         self._modules = ModuleStack(model)
         self._op = _CurrentOp()
         self._hooks = saved_tensors_hooks(self._pack, _unpack)
+        self._follower = StorageFollower(device_type, on_birth=self._born)
+        self._follower.adopt((*model.parameters(), *model.buffers(), *before))
         self._seen: dict[int, _Seen] = {}
+        self._births: list[tuple[weakref.ref[torch.UntypedStorage], HeldStorage]] = []
 
     def __enter__(self) -> SavedTensorsRecorder:
         self._modules.__enter__()
-        self._op.__enter__()
+        self._op.__enter__()  # type: ignore[no-untyped-call]
         self._hooks.__enter__()
+        self._follower.__enter__()  # type: ignore[no-untyped-call]
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._follower.__exit__(kind, error, trace)  # type: ignore[no-untyped-call]
         self._hooks.__exit__(kind, error, trace)
-        self._op.__exit__(kind, error, trace)
+        self._op.__exit__(kind, error, trace)  # type: ignore[no-untyped-call]
         self._modules.__exit__(kind, error, trace)
 
     def _pack(self, tensor: Tensor) -> Tensor:
@@ -169,14 +192,16 @@ class SavedTensorsRecorder:
         )
         self._seen[key] = _Seen(weakref.ref(tensor.untyped_storage()), first)
 
+    def _born(self, storage: torch.UntypedStorage, nbytes: int) -> None:
+        self._births.append((weakref.ref(storage), HeldStorage(self._modules.path, nbytes)))
+
     def result(self) -> SavedTensors:
         """What is held now."""
+        saved = {key: seen for key, seen in self._seen.items() if seen.storage() is not None}
+        alive = [(storage, held) for ref, held in self._births if (storage := ref()) is not None]
         return SavedTensors(
-            tuple(
-                SavedStorage(**{**vars(seen.first), "savers": seen.savers})
-                for seen in self._seen.values()
-                if seen.storage() is not None
-            )
+            storages=tuple(replace(seen.first, savers=seen.savers) for seen in saved.values()),
+            held_otherwise=tuple(held for storage, held in alive if int(storage._cdata) not in saved),
         )
 
 

@@ -33,7 +33,9 @@ KINDS: tuple[Kind, ...] = (
     "other",
 )
 
-LOSS_OPS = frozenset({"cross_entropy", "log_softmax", "nll_loss", "mse_loss", "binary_cross_entropy_with_logits"})
+LOSS_OPS = frozenset(
+    {"cross_entropy", "log_softmax", "nll_loss", "mse_loss", "binary_cross_entropy_with_logits"}
+)
 DROPOUT_OPS = frozenset({"dropout", "native_dropout", "dropout_", "alpha_dropout"})
 
 

@@ -30,7 +30,7 @@ def model_tensors(model: nn.Module) -> Iterator[Tensor]:
 
 
 def optimizer_tensors(optimizer: Optimizer, device_type: str) -> Iterator[Tensor]:
-    """Tensors in the state of `optimizer` that are on `device_type` (AdamW's step counts may be elsewhere)."""
+    """Tensors in the state of `optimizer` that are on `device_type` (step counts may not be)."""
     for value in tree_iter(dict(optimizer.state)):
         if isinstance(value, Tensor) and value.device.type == device_type:
             yield value
@@ -53,7 +53,7 @@ class StorageFollower(TorchDispatchMode):
     def __init__(
         self, device_type: str, on_birth: Callable[[torch.UntypedStorage, int], None] | None = None
     ) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.device_type = device_type
         self.live_bytes = 0
         self.peak_bytes = 0
@@ -63,13 +63,13 @@ class StorageFollower(TorchDispatchMode):
     def adopt(self, tensors: Iterable[Tensor]) -> None:
         """Count storages that were there before."""
         for tensor in tensors:
-            self._meet(tensor)
+            self._meet(tensor, told=True)
 
     def reset_peak(self) -> None:
         """Let the peak start from what lives now."""
         self.peak_bytes = self.live_bytes
 
-    def _meet(self, tensor: Tensor) -> None:
+    def _meet(self, tensor: Tensor, told: bool = False) -> None:
         if tensor.device.type != self.device_type:
             return
         storage = tensor.untyped_storage()
@@ -81,7 +81,7 @@ class StorageFollower(TorchDispatchMode):
         self.live_bytes += size
         self.peak_bytes = max(self.peak_bytes, self.live_bytes)
         weakref.finalize(storage, self._part, key)
-        if self._on_birth is not None:
+        if self._on_birth is not None and not told:
             self._on_birth(storage, size)
 
     def _part(self, key: int) -> None:

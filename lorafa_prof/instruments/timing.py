@@ -61,13 +61,13 @@ class CudaClock:
 
     def mark(self) -> torch.cuda.Event:
         """An event at this point of the current stream."""
-        event = torch.cuda.Event(enable_timing=True)
+        event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
         event.record()
         return event
 
     def between_ms(self, start: torch.cuda.Event, end: torch.cuda.Event) -> float:
         """Milliseconds from `start` to `end`."""
-        return start.elapsed_time(end)
+        return float(start.elapsed_time(end))
 
     def settle(self) -> None:
         """Wait for the device."""

@@ -1,6 +1,7 @@
 """The two low-rank linear maps as autograd functions: LoRA keeps its input for backward, LoRA-FA does not.
 
-Both compute, for x [n, in], frozen W [in, out] (already transposed), bias [out] or None, A [r, in], B [out, r]:
+Both compute, for x [n, in], frozen W [in, out] (transposed by the caller where it is stored the other way),
+bias [out] or None, A [r, in], B [out, r]:
 
     y = x W + bias + s · (drop(x) Aᵀ) Bᵀ
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import cast
+from typing import ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +29,9 @@ class LowRankLinear(nn.Module):
     A is drawn as in PEFT (Kaiming-uniform with a = √5, the default of nn.Linear), B is zero, so that the
     layer starts as its base.
 
+    Attributes:
+        function: the autograd function that computes the layer.
+
     Args:
         base: nn.Linear or Conv1D; its parameters are frozen here.
         rank: r.
@@ -36,6 +39,8 @@ class LowRankLinear(nn.Module):
         dropout: probability on the low-rank path's input, in [0, 1).
         adapter_dtype: type in which A and B are stored.
     """
+
+    function: ClassVar[type[torch.autograd.Function]]
 
     def __init__(
         self, base: nn.Module, *, rank: int, scale: float, dropout: float, adapter_dtype: torch.dtype
@@ -47,9 +52,8 @@ class LowRankLinear(nn.Module):
         self.dropout = dropout
         weight = weight_in_by_out(base)
         in_features, out_features = weight.shape
-        placed = {"device": weight.device, "dtype": adapter_dtype}
-        self.lora_A = nn.Parameter(torch.empty(rank, in_features, **placed))
-        self.lora_B = nn.Parameter(torch.zeros(out_features, rank, **placed))
+        self.lora_A = nn.Parameter(weight.new_empty(rank, in_features, dtype=adapter_dtype))
+        self.lora_B = nn.Parameter(weight.new_zeros(out_features, rank, dtype=adapter_dtype))
         nn.init.kaiming_uniform_(self.lora_A, a=math.sqrt(5))
 
     @property
@@ -62,6 +66,19 @@ class LowRankLinear(nn.Module):
         """The dropout probability now: 0 outside training."""
         return self.dropout if self.training else 0.0
 
+    def forward(self, x: Tensor) -> Tensor:
+        """Map x [..., in] to [..., out]."""
+        y: Tensor = self.function.apply(
+            x.reshape(-1, x.shape[-1]),
+            weight_in_by_out(self.base),
+            self.base.bias,
+            self.lora_A,
+            self.lora_B,
+            self.scale,
+            self.probability,
+        )
+        return y.view(*x.shape[:-1], -1)
+
     def extra_repr(self) -> str:
         """Rank, scale and dropout."""
         return f"rank={self.rank}, scale={self.scale:g}, dropout={self.dropout:g}"
@@ -70,38 +87,16 @@ class LowRankLinear(nn.Module):
 class LoraLinear(LowRankLinear):
     """LoRA: A and B train."""
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map x [..., in] to [..., out]."""
-        y = LoraFunction.apply(
-            x.reshape(-1, x.shape[-1]),
-            weight_in_by_out(self.base),
-            self.base.bias,
-            self.lora_A,
-            self.lora_B,
-            self.scale,
-            self.probability,
-        )
-        return cast(Tensor, y).view(*x.shape[:-1], -1)
+    function = LoraFunction
 
 
 class LoraFaLinear(LowRankLinear):
     """LoRA-FA (arXiv 2308.03303): A is frozen too, only B trains."""
+
+    function = LoraFaFunction
 
     def __init__(
         self, base: nn.Module, *, rank: int, scale: float, dropout: float, adapter_dtype: torch.dtype
     ) -> None:
         super().__init__(base, rank=rank, scale=scale, dropout=dropout, adapter_dtype=adapter_dtype)
         self.lora_A.requires_grad_(False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map x [..., in] to [..., out]."""
-        y = LoraFaFunction.apply(
-            x.reshape(-1, x.shape[-1]),
-            weight_in_by_out(self.base),
-            self.base.bias,
-            self.lora_A,
-            self.lora_B,
-            self.scale,
-            self.probability,
-        )
-        return cast(Tensor, y).view(*x.shape[:-1], -1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 from transformers import PreTrainedModel
 
@@ -32,7 +32,10 @@ def prepare(model: PreTrainedModel, options: MethodOptions, setting: Setting) ->
     from peft.optimizers import create_lorafa_optimizer
 
     optimizer = create_lorafa_optimizer(
-        model=wrapped, r=fa_options.rank, lora_alpha=fa_options.alpha, lr=LEARNING_RATE
+        model=cast(Any, wrapped),
+        r=fa_options.rank,
+        lora_alpha=cast(Any, fa_options.alpha),  # PEFT takes fractions too, whatever its annotation says
+        lr=LEARNING_RATE,
     )
     return Prepared(wrapped, optimizer)
 

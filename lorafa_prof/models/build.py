@@ -46,8 +46,8 @@ def build_model(
         device: where it is created.
         dtype: of every parameter, also of those that transformers would keep in fp32 (T5's in fp16).
         attention: transformers' name: sdpa, eager, flash_attention_2, ...
-        checkpointing: "none", or "full" for every layer. It is non-reentrant: a frozen base needs no
-            `enable_input_require_grads`.
+        checkpointing: "none", or "full" for every layer. It is non-reentrant, so a frozen base is
+            no trouble; transformers makes the embeddings' output require a gradient all the same.
         seed: of PyTorch's global generators, set just before weights are drawn.
 
     Raises:

@@ -44,9 +44,7 @@ class LoraFaCorrection:
     @classmethod
     def of(cls, layers: Iterable[LoraFaLinear]) -> LoraFaCorrection:
         """The correction for these layers as they are now."""
-        return cls(
-            tuple((layer.lora_B, correction_matrix(layer.lora_A, layer.scale)) for layer in layers)
-        )
+        return cls(tuple((layer.lora_B, correction_matrix(layer.lora_A, layer.scale)) for layer in layers))
 
     @torch.no_grad()
     def __call__(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:

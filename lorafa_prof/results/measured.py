@@ -30,7 +30,6 @@ class Measured:
     times: StepTimes | None = None
     flops: FlopCount | None = None
     saved: SavedTensors | None = None
-    loss_bytes: int | None = None
     energy: EnergyReading | None = None
     device_used_bytes: int | None = None
     process_used_bytes: int | None = None

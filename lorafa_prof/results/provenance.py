@@ -111,7 +111,7 @@ def _gpu(device: str) -> dict[str, Any]:
         "compute_capability": f"{properties.major}.{properties.minor}",
         "multiprocessors": properties.multi_processor_count,
         "allocator_backend": torch.cuda.get_allocator_backend(),
-        "cudnn": torch.backends.cudnn.version(),  # type: ignore[no-untyped-call]
+        "cudnn": torch.backends.cudnn.version(),
         **_driver(uuid),
     }
 

@@ -1,4 +1,4 @@
-"""Does the measured activation memory reconcile with the tensors autograd is seen to hold?"""
+"""Does the measured activation memory reconcile with the storages seen to be held?"""
 
 from __future__ import annotations
 
@@ -11,26 +11,28 @@ CUDA_BLOCK_BYTES = 512  # c10/cuda/CUDACachingAllocator.cpp, kMinBlockSize
 
 @dataclass(frozen=True)
 class Reconciliation:
-    """Activation memory = saved + loss + rounding + residual, all in bytes.
+    """Activation memory = saved + held otherwise + rounding + residual, all in bytes.
 
     Attributes:
         activation_bytes: measured.
         saved_bytes: storages autograd holds, less those that were there before the step.
-        loss_bytes: the loss, held by the step itself.
+        held_otherwise_bytes: other storages made in forward and still there: the loss, and what checkpointed
+            regions keep beside their inputs.
         rounding_bytes: what the allocator adds to fill up blocks; 0 where none does.
         residual_bytes: what is left unexplained.
     """
 
     activation_bytes: int
     saved_bytes: int
-    loss_bytes: int
+    held_otherwise_bytes: int
     rounding_bytes: int
     residual_bytes: int
 
 
-def reconcile(activation_bytes: int, saved: SavedTensors, loss_bytes: int, block_bytes: int) -> Reconciliation:
-    """Set saved tensors against the measured activation, for an allocator with blocks of `block_bytes`."""
+def reconcile(activation_bytes: int, saved: SavedTensors, block_bytes: int) -> Reconciliation:
+    """Set what is seen to be held against the measured activation, for blocks of `block_bytes`."""
     sizes = [storage.nbytes for storage in saved.storages if not storage.from_before]
-    rounding = sum(-size % block_bytes for size in [*sizes, loss_bytes])
-    explained = sum(sizes) + loss_bytes + rounding
-    return Reconciliation(activation_bytes, sum(sizes), loss_bytes, rounding, activation_bytes - explained)
+    others = [storage.nbytes for storage in saved.held_otherwise]
+    rounding = sum(-size % block_bytes for size in [*sizes, *others])
+    residual = activation_bytes - sum(sizes) - sum(others) - rounding
+    return Reconciliation(activation_bytes, sum(sizes), sum(others), rounding, residual)

@@ -92,7 +92,7 @@ def _time_columns(cell: Cell, measured: Measured) -> dict[str, Value]:
         "tokens_per_s": cell.batch * cell.seq / median_s,
         "samples_per_s": cell.batch / median_s,
     }
-    peak = peak_flops(GPUS[cell.gpu], cell.dtype) if cell.gpu in GPUS else None
+    peak = peak_flops(GPUS[cell.gpu], cell.dtype) if cell.gpu is not None and cell.gpu in GPUS else None
     if peak and measured.flops:
         row["mfu"] = measured.flops.model / (median_s * peak)
     if measured.energy:
@@ -120,12 +120,11 @@ def details_of(cell: Cell, measured: Measured) -> dict[str, Any]:
             "by_module": measured.saved.by_module,
             "from_before_bytes": measured.saved.from_before_bytes,
             "storages": measured.saved.as_records(),
+            "held_otherwise": [asdict(storage) for storage in measured.saved.held_otherwise],
         }
-    if measured.memory and measured.saved and measured.loss_bytes is not None:
+    if measured.memory and measured.saved:
         block = CUDA_BLOCK_BYTES if cell.device == "cuda" else 1
-        details["reconciliation"] = asdict(
-            reconcile(measured.memory.activation_bytes, measured.saved, measured.loss_bytes, block)
-        )
+        details["reconciliation"] = asdict(reconcile(measured.memory.activation_bytes, measured.saved, block))
     if measured.flops:
         details["flops"] = asdict(measured.flops)
     if measured.times:

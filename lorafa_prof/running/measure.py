@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -219,13 +219,7 @@ def _record_saved(cell: Cell, prepared: Prepared, step: TrainingStep, measured: 
         ranks=[rank] if rank else [],
     )
     observer = _SavedAtForwardsEnd(recorder)
-
-    def note_loss(module: torch.nn.Module, args: Any, output: Any) -> None:
-        measured.loss_bytes = output.loss.untyped_storage().nbytes()
-
-    handle = prepared.model.register_forward_hook(note_loss)
     step.run((observer,))
-    handle.remove()
     measured.saved = observer.result
 
 

@@ -66,7 +66,8 @@ def _prepare_on_meta(cell: Cell, resolved: ResolvedModel) -> None:
 
 def _at(loaded: LoadedScenario, error: LorafaProfError, plan: PlannedCell, path: KeyPath) -> LorafaProfError:
     """The error at the key it is about: in the method's entry, else of the scenario, else at `path`."""
-    for place in ((*plan.method_path, error.about), (error.about,)):
-        if error.about is not None and place in loaded.document.lines:
-            return loaded.error(str(error), place)
+    if error.about is not None:
+        for place in ((*plan.method_path, error.about), (error.about,)):
+            if place in loaded.document.lines:
+                return loaded.error(str(error), place)
     return loaded.error(str(error), path)

@@ -60,7 +60,9 @@ class Store:
                 with tempfile.TemporaryFile(dir=self.out / folder):
                     pass
         except OSError as error:
-            raise UsageError(f"cannot write to '{self.out}': {error.strerror}; choose another with -o") from error
+            raise UsageError(
+                f"cannot write to '{self.out}': {error.strerror}; choose another with -o"
+            ) from error
 
     def save(self, result: CellResult) -> None:
         """Keep a cell's record."""
@@ -89,4 +91,6 @@ class Store:
 
     def write_provenance(self, provenance: dict[str, Any]) -> None:
         """Write provenance.json."""
-        write_atomically(self.out / "provenance.json", json.dumps(provenance, indent=1, sort_keys=True) + "\n")
+        write_atomically(
+            self.out / "provenance.json", json.dumps(provenance, indent=1, sort_keys=True) + "\n"
+        )

@@ -13,6 +13,7 @@ from lorafa_prof.scenario.cell import Cell
 Rerun = Literal["missing", "failed", "all"]
 FAILED = ("error", "timeout", "skipped")
 
+
 def cells_to_run(cells: Sequence[Cell], store: Store, rerun: Rerun) -> list[Cell]:
     """Those of `cells` that have no result yet; with ``failed`` also those that failed; or all."""
     if rerun == "all":

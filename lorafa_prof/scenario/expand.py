@@ -163,4 +163,3 @@ def _matches(cell: Cell, rule: Mapping[str, Any]) -> bool:
         "method": cell.method.name,
     }
     return all(values.get(key) in as_list(wanted) for key, wanted in rule.items())
-

@@ -61,7 +61,7 @@ def read_document(file: Path) -> Document:
     except yaml.YAMLError as error:
         raise ScenarioError(f"this is no YAML: {' '.join(str(error).split())}", file=file) from error
     finally:
-        loader.dispose()  # type: ignore[no-untyped-call]
+        loader.dispose()
     return document
 
 
@@ -73,10 +73,12 @@ def _construct(
         loader.flatten_mapping(node)
         mapping: dict[Hashable, Any] = {}
         for key_node, value_node in node.value:
-            key = cast(Hashable, loader.construct_object(key_node, deep=True))  # type: ignore[no-untyped-call]
+            key = cast(Hashable, loader.construct_object(key_node, deep=True))
             line = key_node.start_mark.line + 1
             if key in mapping:
-                raise ScenarioError("this key is there twice", file=file, line=line, key=dotted((*path, str(key))))
+                raise ScenarioError(
+                    "this key is there twice", file=file, line=line, key=dotted((*path, str(key)))
+                )
             lines[(*path, str(key))] = line
             mapping[key] = _construct(loader, value_node, (*path, str(key)), lines, file)
         return mapping
@@ -84,4 +86,4 @@ def _construct(
         return [
             _construct(loader, item, (*path, index), lines, file) for index, item in enumerate(node.value)
         ]
-    return loader.construct_object(node, deep=True)  # type: ignore[no-untyped-call]
+    return loader.construct_object(node, deep=True)

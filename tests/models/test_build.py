@@ -146,9 +146,8 @@ def test_checkpointing_works_on_a_frozen_base(name: str) -> None:
     trained = next(key for key, _ in model.named_parameters() if key.endswith(_ATTENTION_WEIGHT[name]))
     for key, parameter in model.named_parameters():
         parameter.requires_grad_(key == trained)
-    loss_of(model, name).backward()
-    gradient = model.get_parameter(trained).grad
-    assert gradient is not None
+    # `grad` and not `backward`: reentrant checkpointing, which a frozen base does not go with, refuses it.
+    (gradient,) = torch.autograd.grad(loss_of(model, name), model.get_parameter(trained))
     assert gradient.abs().sum() > 0
 
 
