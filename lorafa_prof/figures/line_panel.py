@@ -23,7 +23,8 @@ LINE, MARKER = 1.1, 3.8
 
 _HEIGHT = 1.25
 _OOM_ROW = 0.09
-_LOG_FROM = 4.0
+# Memory is a straight line over tokens and rank. A logarithmic axis bends it: only wide sweeps get one.
+_LOG_FROM = 16.0
 
 
 @dataclass(frozen=True)
