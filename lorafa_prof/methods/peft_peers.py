@@ -75,6 +75,11 @@ def add_peft_adapter(model: PreTrainedModel, config: Any, adapter_dtype: torch.d
     for name, parameter in wrapped.named_parameters():
         if prefix and prefix in name and parameter.is_floating_point():
             parameter.data = parameter.data.to(adapter_dtype)
+    for layer in wrapped.modules():
+        if isinstance(layer, peft.tuners.tuners_utils.BaseTunerLayer):
+            for name, buffer in layer.named_buffers():  # such as the fixed matrices of VeRA
+                if buffer.is_floating_point() and not name.startswith("base_layer."):
+                    buffer.data = buffer.data.to(adapter_dtype)
     wrapped.train()
     return wrapped  # type: ignore[no-any-return]
 

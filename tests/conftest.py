@@ -1,0 +1,18 @@
+"""This file's place puts tests/ on the path, for the helpers that several folders import."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+
+@pytest.fixture(autouse=True)
+def one_thread_and_a_seed() -> Iterator[None]:
+    """Tiny tensors: a second thread costs more than it brings."""
+    torch.manual_seed(0)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

@@ -1,0 +1,122 @@
+"""Which linear layers get an adapter."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import peft
+import pytest
+import torch
+from peft.tuners.tuners_utils import BaseTunerLayer
+from torch import nn
+
+from lorafa_prof.errors import UsageError
+from lorafa_prof.layers.low_rank_linear import LoraFaLinear
+from lorafa_prof.layers.targets import check_rank, find_targets, replace_linears
+from lorafa_prof.methods.peft_peers import PEFT_TASKS
+from lorafa_prof.models.build import build_model
+from lorafa_prof.models.preset import PRESETS
+from lorafa_prof.models.resolve import resolve_model
+from lorafa_prof.scenario.cell import ModelChoice
+
+TINY = sorted(name for name in PRESETS if name.startswith("tiny-"))
+
+
+def build(name: str) -> Any:
+    return build_model(
+        resolve_model(ModelChoice(name=name)),
+        device=torch.device("meta"),
+        dtype=torch.float32,
+        attention="sdpa",
+        checkpointing="none",
+    )
+
+
+def last_names(targets: dict[str, nn.Module]) -> set[str]:
+    return {name.rsplit(".", 1)[-1] for name in targets}
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_all_linear_is_what_peft_calls_so(name: str) -> None:
+    config = peft.LoraConfig(target_modules="all-linear", task_type=PEFT_TASKS[PRESETS[name].task])
+    wrapped = peft.get_peft_model(build(name), config)
+    peers = {
+        path.removeprefix("base_model.model.")
+        for path, module in wrapped.named_modules()
+        if isinstance(module, BaseTunerLayer)
+    }
+    assert set(find_targets(build(name), "all-linear")) == peers
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("tiny-llama", {"q_proj", "k_proj", "v_proj", "o_proj"}),
+        ("tiny-qwen2", {"q_proj", "k_proj", "v_proj", "o_proj"}),
+        ("tiny-gpt2", {"c_attn", "c_proj"}),
+        ("tiny-roberta", {"query", "key", "value", "dense"}),
+        ("tiny-t5", {"q", "k", "v", "o"}),
+    ],
+)
+def test_attention_is_the_linears_below_an_attention_module(name: str, expected: set[str]) -> None:
+    targets = find_targets(build(name), "attention")
+    assert last_names(targets) == expected
+    assert not [
+        path for path in targets if any(part in path for part in ("mlp", "intermediate", "DenseRelu"))
+    ]
+    # A share of all linears: 4 of 7, of 4 (c_attn, c_proj), of 6, and in T5 of 6 and 10.
+    assert len(targets) == {"tiny-gpt2": 4, "tiny-t5": 24}.get(name, 8)
+
+
+def test_names_choose_by_the_end_of_the_path_in_the_models_order() -> None:
+    model = build("tiny-llama")
+    assert list(find_targets(model, "v_proj,q_proj")) == [
+        f"model.layers.{layer}.self_attn.{name}" for layer in (0, 1) for name in ("q_proj", "v_proj")
+    ]
+    assert list(find_targets(model, "1.mlp.up_proj")) == ["model.layers.1.mlp.up_proj"]
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_output_embedding_and_classification_head_are_no_targets(name: str) -> None:
+    model = build(name)
+    heads = {"lm_head", "classifier.dense", "classifier.out_proj"} & dict(model.named_modules()).keys()
+    assert heads
+    assert not heads & find_targets(model, "all-linear").keys()
+    for head in heads:
+        with pytest.raises(UsageError, match="no linear layer is called"):
+            find_targets(model, head)
+
+
+@pytest.mark.parametrize(
+    ("targets", "message"),
+    [
+        ("q_prj", r"'q_prj' \(did you mean 'q_proj'\?\); this model has down_proj, gate_proj"),
+        ("q_proj,zzz", "'zzz'; this model has"),
+        ("proj", "'proj'"),  # an end of a name is not an end of a path
+        ("self_attn", "'self_attn'"),  # no linear layer itself
+    ],
+)
+def test_an_unknown_name_is_refused_with_the_nearest(targets: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message) as caught:
+        find_targets(build("tiny-llama"), targets)
+    assert caught.value.about == "targets"
+
+
+def test_a_rank_above_the_smaller_side_is_refused() -> None:
+    linears = find_targets(build("tiny-llama"), "k_proj,down_proj")  # 64 to 32, 176 to 64
+    check_rank(linears, 32)
+    with pytest.raises(UsageError, match=r"rank 33 .*k_proj' \(64 to 32\); at most 32") as caught:
+        check_rank(linears, 33)
+    assert caught.value.about == "rank"
+
+
+def test_replacing_puts_the_layer_in_place_and_keeps_the_base() -> None:
+    model = build("tiny-llama")
+    linears = find_targets(model, "q_proj")
+    replace_linears(
+        model,
+        linears,
+        lambda base: LoraFaLinear(base, rank=2, scale=1.0, dropout=0.0, adapter_dtype=torch.float32),
+    )
+    placed = {name: m for name, m in model.named_modules() if isinstance(m, LoraFaLinear)}
+    assert {name: layer.base for name, layer in placed.items()} == linears
