@@ -28,7 +28,9 @@ from lorafa_prof.step import TrainingStep
 def parse_arguments() -> argparse.Namespace:
     """The command line; defaults that suit the device that is there."""
     cuda = torch.cuda.is_available()
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--model", default="llama-3.2-1b" if cuda else "tiny-llama")
     parser.add_argument("--method", default="lora-fa", choices=["full-ft", "lora", "lora-fa"])
     parser.add_argument("--batch", type=int, default=4)

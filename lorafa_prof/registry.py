@@ -6,7 +6,7 @@ import difflib
 import importlib
 import pkgutil
 from collections.abc import Callable, Iterator, Mapping
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Generic, TypeVar
 
 from lorafa_prof.errors import UsageError
@@ -50,9 +50,19 @@ class Registry(Mapping[str, T], Generic[T]):
             for found in self._built_in():
                 self._add(entries, found)
             for point in entry_points(group=self._group):
-                self._add(entries, point.load())
+                self._add(entries, self._load_point(point))
             self._entries = entries
         return self._entries
+
+    def _load_point(self, point: EntryPoint) -> object:
+        try:
+            return point.load()
+        except Exception as error:
+            package = point.dist.name if point.dist else "an installed package"
+            raise UsageError(
+                f"the {self.kind} '{point.name}' of {package} cannot be loaded "
+                f"({type(error).__name__}: {' '.join(str(error).split())}); repair or uninstall that package"
+            ) from error
 
     def _built_in(self) -> Iterator[object]:
         package = importlib.import_module(self._package)

@@ -43,7 +43,8 @@ def cli() -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; errors become one line on stderr and the exit code of the contract."""
     try:
-        code = cli.main(args=arguments, prog_name="lorafa-prof", standalone_mode=False)
+        given = sys.argv[1:] if arguments is None else arguments
+        code = cli.main(args=given, prog_name="lorafa-prof", standalone_mode=False, obj=given)
     except LorafaProfError as error:
         click.echo(f"lorafa-prof: {error}", err=True)
         sys.exit(error.exit_code)
@@ -51,6 +52,6 @@ def main(arguments: list[str] | None = None) -> None:
         error.show()
         sys.exit(UsageError.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("lorafa-prof: interrupted; what was measured is kept", err=True)
+        click.echo("lorafa-prof: interrupted", err=True)
         sys.exit(130)
     sys.exit(code if isinstance(code, int) else 0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,18 +15,29 @@ from lorafa_prof.errors import UsageError
 
 if TYPE_CHECKING:
     from lorafa_prof.results.record import CellResult
-    from lorafa_prof.running.store import Store
+    from lorafa_prof.running.store import Results, Store
     from lorafa_prof.running.sweep import Rerun
     from lorafa_prof.scenario.cell import Cell
 
 
 @click.command("run")
+@click.pass_obj
 @click.argument("scenario")
 @click.option(
-    "-o", "--output", "out", type=click.Path(path_type=Path), help="[default: out/<scenario's name>]"
+    "-o",
+    "--output",
+    "out",
+    type=click.Path(path_type=Path),
+    help="Folder of the results  [default: out/<scenario's name>]",
 )
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key of the file.")
-@click.option("--device", help="Override the scenario's device: auto, cuda, cpu.")
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Override a key of the file, such as batch=4 or 'method[1].rank=[8, 64]'; may be repeated.",
+)
+@click.option("--device", help="Override the scenario's device: auto, cuda or cpu.")
 @click.option("-k", "pattern", metavar="REGEX", help="Only cells whose id or label matches.")
 @click.option("--dry-run", is_flag=True, help="Check everything, list the cells, measure nothing.")
 @click.option(
@@ -41,6 +52,7 @@ if TYPE_CHECKING:
 )
 @click.option("--figures/--no-figures", default=True, show_default=True, help="Draw figures at the end.")
 def run_command(
+    arguments: Sequence[str] | None,
     scenario: str,
     out: Path | None,
     overrides: tuple[str, ...],
@@ -64,46 +76,93 @@ def run_command(
     from lorafa_prof.running.store import Store
     from lorafa_prof.running.sweep import cells_to_run, run_sweep
     from lorafa_prof.scenario.expand import expand
+    from lorafa_prof.scenario.labels import distinct_labels
     from lorafa_prof.scenario.load import load_scenario
+    from lorafa_prof.scenario.overrides import Override, parse_override
     from lorafa_prof.scenario.shipped import find_scenario
 
-    settings = [*overrides, *([f"device={device}"] if device else [])]
+    settings = [parse_override(text) for text in overrides]
+    if device is not None:
+        settings.append(Override(("device",), device, f"--device {device}"))
     loaded = load_scenario(find_scenario(scenario), settings)
     planned = expand(loaded, resolve_device)
-    check_cells(loaded, planned)
     cells = [plan.cell for plan in planned]
-    chosen = _matching(cells, pattern)
-    if dry_run:
-        print_table("cells", ("cell", "label"), [(cell.cell_id, cell.label) for cell in chosen])
-        return 0
-    store = Store(out or Path("out") / loaded.scenario.name)
-    store.prepare()
-    todo = cells_to_run(chosen, store, rerun)
+    labels = distinct_labels(cells)
+    chosen = _matching(cells, labels, pattern)
     console = Console(stderr=True)
-    if len(todo) < len(chosen):
-        click.echo(f"{len(chosen) - len(todo)} of {len(chosen)} cells are measured already", err=True)
+    with console.status(f"checking {len(cells)} cells"):
+        check_cells(loaded, planned)
+    store = Store(out or Path("out") / loaded.scenario.name)
     cell_ids = [cell.cell_id for cell in cells]
-    with SweepProgress(len(todo), console) as progress:
-        run_sweep(todo, store, progress, table_of=cell_ids, timeout_s=timeout_s)
-    store.write_table(cell_ids)
-    results = [result for cell in chosen if (result := store.load(cell.cell_id))]
-    write_provenance(store, loaded.scenario, results, sys.argv)
-    _print_results(results)
+    discard = {cell.cell_id for cell in chosen} if rerun != "missing" else set()
+    results = store.load_all(cell_ids, discard=discard)
+    if dry_run:
+        _print_plan(chosen, labels, results)
+        return 0
+    store.prepare()
+    todo = cells_to_run(chosen, results, rerun)
+    _tell_what_is_there(store, cell_ids, chosen, todo, results)
+    try:
+        with SweepProgress(len(todo), console, labels) as progress:
+            run_sweep(todo, store, progress, results, table_of=cell_ids, timeout_s=timeout_s)
+    except KeyboardInterrupt:
+        click.echo("what was measured is kept; the same command goes on from there", err=True)
+        raise
+    finally:
+        # Also of a run that was interrupted.
+        store.write_table(cell_ids, results)
+        in_table = [results[cell_id] for cell_id in cell_ids if cell_id in results]
+        write_provenance(store, loaded.scenario, in_table, arguments or sys.argv[1:])
+    measured = [results[cell.cell_id] for cell in chosen]
+    _print_results(measured)
     if figures:
         _draw(store)
     click.echo(f"results: {store.results_csv}", err=True)
-    return _exit_code(results)
+    return _exit_code(measured, labels)
 
 
-def _matching(cells: Sequence[Cell], pattern: str | None) -> list[Cell]:
+def _matching(cells: Sequence[Cell], labels: Mapping[str, str], pattern: str | None) -> list[Cell]:
     try:
         wanted = re.compile(pattern or "")
     except re.error as error:
         raise UsageError(f"-k {pattern}: this is no regular expression: {error}") from error
-    chosen = [cell for cell in cells if wanted.search(cell.cell_id) or wanted.search(cell.label)]
+    chosen = [cell for cell in cells if wanted.search(cell.cell_id) or wanted.search(labels[cell.cell_id])]
     if not chosen:
         raise UsageError(f"-k {pattern}: no cell matches; --dry-run lists them")
     return chosen
+
+
+def _print_plan(cells: Sequence[Cell], labels: Mapping[str, str], results: Results) -> None:
+    def status(cell: Cell) -> str:
+        return str(results[cell.cell_id].row["status"]) if cell.cell_id in results else "-"
+
+    rows = [(cell.cell_id, status(cell), labels[cell.cell_id]) for cell in cells]
+    print_table("cells", ("cell", "status", "label"), rows)
+
+
+def _tell_what_is_there(
+    store: Store, cell_ids: Sequence[str], chosen: Sequence[Cell], todo: Sequence[Cell], results: Results
+) -> None:
+    """Say on stderr what of OUT is kept, and what of it does not go together with this run."""
+    from lorafa_prof.results.provenance import environment
+    from lorafa_prof.running.provenance import environment_difference
+
+    if len(todo) < len(chosen):
+        click.echo(f"{len(chosen) - len(todo)} of {len(chosen)} cells are measured already", err=True)
+    again = {cell.cell_id for cell in todo}
+    kept = [result for cell_id, result in results.items() if cell_id not in again]
+    if kept and (difference := environment_difference(kept, environment("cpu"))):
+        click.echo(f"note: {difference}", err=True)
+    if others := store.others(cell_ids):
+        click.echo(
+            f"note: {_count(others, 'record')} in {store.out / 'cells'} of other settings or of another "
+            f"scenario (such as {others[0]}): kept there, but not in results.csv",
+            err=True,
+        )
+
+
+def _count(things: Sequence[object], what: str) -> str:
+    return f"{len(things)} {what}{'' if len(things) == 1 else 's'}"
 
 
 def _print_results(results: Sequence[CellResult]) -> None:
@@ -150,12 +209,13 @@ def _draw(store: Store) -> None:
     click.echo(f"figures: {', '.join(drawn) or 'none'} in {store.out / 'figures'}", err=True)
 
 
-def _exit_code(results: Sequence[CellResult]) -> int:
+def _exit_code(results: Sequence[CellResult], labels: Mapping[str, str]) -> int:
+    from lorafa_prof.running.progress import outcome
     from lorafa_prof.running.sweep import FAILED
 
     failed = [result for result in results if result.row["status"] in FAILED]
     for result in failed:
-        click.echo(f"{result.cell.label}: {result.row['status']}: {result.row.get('message', '')}", err=True)
+        click.echo(f"{labels[result.cell.cell_id]}: {outcome(result)}", err=True)
     if failed:
-        click.echo(f"{len(failed)} cells failed; --rerun failed tries them again", err=True)
+        click.echo(f"{_count(failed, 'cell')} failed; --rerun failed tries again", err=True)
     return 1 if failed else 0

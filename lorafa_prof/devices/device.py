@@ -6,9 +6,12 @@ import re
 
 import torch
 
-from lorafa_prof.devices.gpus.gpu import find_gpu
+from lorafa_prof.devices.gpus.gpu import GPUS, find_gpu
 from lorafa_prof.errors import UsageError
+from lorafa_prof.registry import nearest
 from lorafa_prof.scenario.expand import ResolvedDevice
+
+DEVICES = ("auto", "cuda", "cpu")
 
 
 def resolve_device(device: str, gpu: str) -> ResolvedDevice:
@@ -17,19 +20,30 @@ def resolve_device(device: str, gpu: str) -> ResolvedDevice:
     On CUDA the GPU is the one that is there, whatever the scenario's `gpu` says: that one is for predictions.
 
     Raises:
-        UsageError: there is no such device here.
+        UsageError: there is no such device here, or no such GPU in the catalogue.
     """
+    if gpu not in GPUS:
+        raise UsageError(
+            f"unknown GPU '{gpu}'{nearest(gpu, list(GPUS))}; `lorafa-prof list gpus` shows all", about="gpu"
+        )
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cpu":
         return ResolvedDevice("cpu", None)
     if device == "cuda":
         if not torch.cuda.is_available():
-            raise UsageError("device 'cuda': PyTorch sees no CUDA GPU here (`lorafa-prof doctor` says why)")
+            raise UsageError(
+                "device 'cuda': PyTorch sees no CUDA GPU here (`lorafa-prof doctor` says why)", about="device"
+            )
         return ResolvedDevice("cuda", gpu_name(torch.cuda.get_device_name()))
     if device.startswith("sim:"):
-        raise UsageError(f"device '{device}': prediction without a GPU is not in this version yet")
-    raise UsageError(f"unknown device '{device}'; known: auto, cuda, cpu")
+        raise UsageError(
+            f"device '{device}': prediction without a GPU is not in this version yet", about="device"
+        )
+    raise UsageError(
+        f"unknown device '{device}'{nearest(device, list(DEVICES))}; known: {', '.join(DEVICES)}",
+        about="device",
+    )
 
 
 def gpu_name(device_name: str) -> str:

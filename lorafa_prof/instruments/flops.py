@@ -29,7 +29,7 @@ Formula = Callable[..., int]
 def attention_flops(query: Tensor, key: Tensor, value: Tensor, *args: Any, **kwargs: Any) -> int:
     """Scores and their product with the values, for query [b, h, q, d], key [b, g, k, d], value [b, g, k, e].
 
-    With grouped heads (g < h) every query head still meets all keys. PyTorch's own formula wants g = h.
+    With grouped heads (g < h) every query head still meets all keys. Older PyTorch's own formula wants g = h.
     """
     batch, heads, queries, width = query.shape
     return 2 * batch * heads * queries * key.shape[-2] * (width + value.shape[-1])

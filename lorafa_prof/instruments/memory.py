@@ -10,10 +10,13 @@ from lorafa_prof.step import PHASES, Observer, Phase
 
 @dataclass(frozen=True)
 class Counters:
-    """Bytes by the caching allocator's own counters; None where there is no such allocator."""
+    """Bytes by the caching allocator's own counters; None where there is no such allocator.
+
+    `allocated` counts whole blocks, `requested` what was asked for; without blocks they are the same.
+    """
 
     allocated: int
-    requested: int | None = None
+    requested: int
     active: int | None = None
     reserved: int | None = None
 
@@ -49,6 +52,12 @@ class MemoryProfile:
     def activation_bytes(self) -> int:
         """Allocated at the end of forward less allocated at the start of the step."""
         return self.phases["forward"].end.allocated - self.static_bytes
+
+    @property
+    def activation_requested_bytes(self) -> int:
+        """The same in bytes asked for, without what blocks have left over."""
+        forward = self.phases["forward"]
+        return forward.end.requested - forward.start.requested
 
     @property
     def peak_allocated_bytes(self) -> int:

@@ -168,7 +168,9 @@ class SavedTensorsRecorder:
     def _pack(self, tensor: Tensor) -> Tensor:
         if tensor.device.type == self._device_type:
             self._note(tensor)
-        return tensor
+        # A node that saves its own result hands it over with its grad_fn, which is that node: kept as it is,
+        # the two would keep each other alive when the graph is let go without a backward.
+        return tensor if tensor.grad_fn is None else tensor.detach()
 
     def _note(self, tensor: Tensor) -> None:
         key = storage_key(tensor)

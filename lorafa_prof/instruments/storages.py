@@ -74,12 +74,14 @@ class StorageFollower(TorchDispatchMode):
             return
         storage = tensor.untyped_storage()
         key = int(storage._cdata)
-        if key in self._live:
-            return
         size = storage.nbytes()
+        born = key not in self._live
+        # A known storage may have grown: `resize_`, or an `out=` of another size.
+        self.live_bytes += size - self._live.get(key, 0)
         self._live[key] = size
-        self.live_bytes += size
         self.peak_bytes = max(self.peak_bytes, self.live_bytes)
+        if not born:
+            return
         weakref.finalize(storage, self._part, key)
         if self._on_birth is not None and not told:
             self._on_birth(storage, size)

@@ -61,7 +61,7 @@ class CudaClock:
 
     def mark(self) -> torch.cuda.Event:
         """An event at this point of the current stream."""
-        event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+        event = torch.cuda.Event(enable_timing=True)
         event.record()
         return event
 

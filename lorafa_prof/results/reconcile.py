@@ -4,35 +4,34 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from lorafa_prof.instruments.memory import MemoryProfile
 from lorafa_prof.instruments.saved import SavedTensors
-
-CUDA_BLOCK_BYTES = 512  # c10/cuda/CUDACachingAllocator.cpp, kMinBlockSize
 
 
 @dataclass(frozen=True)
 class Reconciliation:
-    """Activation memory = saved + held otherwise + rounding + residual, all in bytes.
+    """Activation memory = saved + held otherwise + slack + residual, all in bytes.
 
     Attributes:
         activation_bytes: measured.
         saved_bytes: storages autograd holds, less those that were there before the step.
         held_otherwise_bytes: other storages made in forward and still there: the loss, and what checkpointed
             regions keep beside their inputs.
-        rounding_bytes: what the allocator adds to fill up blocks; 0 where none does.
+        slack_bytes: allocated less requested, by the allocator's own two counters: blocks are rounded up to
+            512 bytes, and a large block is split only if more than 1 MiB is left over. 0 without one.
         residual_bytes: what is left unexplained.
     """
 
     activation_bytes: int
     saved_bytes: int
     held_otherwise_bytes: int
-    rounding_bytes: int
+    slack_bytes: int
     residual_bytes: int
 
 
-def reconcile(activation_bytes: int, saved: SavedTensors, block_bytes: int) -> Reconciliation:
-    """Set what is seen to be held against the measured activation, for blocks of `block_bytes`."""
-    sizes = [storage.nbytes for storage in saved.storages if not storage.from_before]
-    others = [storage.nbytes for storage in saved.held_otherwise]
-    rounding = sum(-size % block_bytes for size in [*sizes, *others])
-    residual = activation_bytes - sum(sizes) - sum(others) - rounding
-    return Reconciliation(activation_bytes, sum(sizes), sum(others), rounding, residual)
+def reconcile(memory: MemoryProfile, saved: SavedTensors) -> Reconciliation:
+    """Set what is seen to be held against the activation memory that was measured."""
+    saved_bytes = saved.total_bytes - saved.from_before_bytes
+    slack = memory.activation_bytes - memory.activation_requested_bytes
+    residual = memory.activation_requested_bytes - saved_bytes - saved.held_otherwise_bytes
+    return Reconciliation(memory.activation_bytes, saved_bytes, saved.held_otherwise_bytes, slack, residual)

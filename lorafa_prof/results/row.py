@@ -7,7 +7,7 @@ from typing import Any
 
 from lorafa_prof.devices.gpus.gpu import GPUS, peak_flops
 from lorafa_prof.results.measured import Measured
-from lorafa_prof.results.reconcile import CUDA_BLOCK_BYTES, reconcile
+from lorafa_prof.results.reconcile import reconcile
 from lorafa_prof.results.record import Value
 from lorafa_prof.scenario.cell import Cell
 from lorafa_prof.step import PHASES
@@ -123,8 +123,7 @@ def details_of(cell: Cell, measured: Measured) -> dict[str, Any]:
             "held_otherwise": [asdict(storage) for storage in measured.saved.held_otherwise],
         }
     if measured.memory and measured.saved:
-        block = CUDA_BLOCK_BYTES if cell.device == "cuda" else 1
-        details["reconciliation"] = asdict(reconcile(measured.memory.activation_bytes, measured.saved, block))
+        details["reconciliation"] = asdict(reconcile(measured.memory, measured.saved))
     if measured.flops:
         details["flops"] = asdict(measured.flops)
     if measured.times:

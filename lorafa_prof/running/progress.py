@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import TracebackType
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from lorafa_prof.results.record import CellResult, Value
@@ -38,11 +39,24 @@ class SweepProgress:
     """Progress of `total` cells on stderr: the cell under way, what the last one gave, time to go.
 
     The time to go is the mean of the cells measured in this run times those that are left.
+
+    Args:
+        total: how many cells will be run.
+        console: where to write; a line that stays up to date only on a terminal.
+        labels: what cells are called, by id; their own label where there is none.
+        clock: tells the time in seconds.
     """
 
-    def __init__(self, total: int, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        total: int,
+        console: Console,
+        labels: Mapping[str, str] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._total = total
         self._console = console
+        self._labels = labels or {}
         self._clock = clock
         self._started = clock()
         self._done = 0
@@ -73,13 +87,13 @@ class SweepProgress:
     def cell_started(self, cell: Cell) -> None:
         """A cell's process is about to start."""
         if self._progress is not None and self._task is not None:
-            self._progress.update(self._task, description=cell.label)
+            self._progress.update(self._task, description=escape(self._label(cell)), refresh=True)
 
     def cell_ended(self, result: CellResult) -> None:
         """A cell has its result."""
         self._done += 1
         eta = self._eta()
-        line = f"[{self._done}/{self._total}] {result.cell.label}: {outcome(result)}"
+        line = f"[{self._done}/{self._total}] {self._label(result.cell)}: {outcome(result)}"
         if self._progress is not None and self._task is not None:
             self._progress.console.print(line, markup=False, highlight=False)
             self._progress.update(self._task, completed=self._done, eta=eta)
@@ -87,9 +101,15 @@ class SweepProgress:
             line = f"{line} ({eta})" if eta else line
             self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
+    def _label(self, cell: Cell) -> str:
+        return self._labels.get(cell.cell_id, cell.label)
+
     def _eta(self) -> str:
         left = self._total - self._done
         if not left:
             return ""
         seconds = (self._clock() - self._started) / self._done * left
-        return f"{int(seconds // 60)}:{int(seconds % 60):02d} to go"
+        minutes, seconds_left = divmod(round(seconds), 60)
+        hours, minutes = divmod(minutes, 60)
+        clock = f"{hours}:{minutes:02d}:{seconds_left:02d}" if hours else f"{minutes}:{seconds_left:02d}"
+        return f"{clock} to go"

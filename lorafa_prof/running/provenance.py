@@ -1,9 +1,10 @@
-"""OUT/provenance.json: where the results come from."""
+"""OUT/provenance.json: where the results come from; and whether they all come from the same."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
+from typing import Any
 
 from lorafa_prof.results.record import SCHEMA_VERSION, CellResult
 from lorafa_prof.running.store import Store
@@ -13,16 +14,58 @@ from lorafa_prof.scenario.schema import Scenario
 def write_provenance(
     store: Store, scenario: Scenario, results: Sequence[CellResult], command: Sequence[str]
 ) -> None:
-    """Write the scenario as resolved, the command, and every distinct machine that gave a result."""
+    """Write the scenario as resolved, the command, and every distinct machine that gave a result.
+
+    Args:
+        store: the run's folder.
+        scenario: as overridden and with its defaults.
+        results: all that are in the table.
+        command: the arguments of the last run.
+    """
     environments = [result.environment for result in results if result.environment]
     distinct = [env for index, env in enumerate(environments) if env not in environments[:index]]
     store.write_provenance(
         {
             "schema_version": SCHEMA_VERSION,
             "written": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-            "command": ["lorafa-prof", *command[1:]],
+            "command": ["lorafa-prof", *command],
             "scenario": scenario.model_dump(mode="json", by_alias=True),
             "cells": [result.cell.cell_id for result in results],
             "environments": distinct,
         }
     )
+
+
+def environment_difference(results: Sequence[CellResult], now: Mapping[str, Any]) -> str | None:
+    """One line if some of `results` come from other software or another machine than `now`, else None.
+
+    Only what bears on a measurement counts: versions of packages, the build of torch, the allocator's
+    settings, and for cells on the CPU the CPU. (Another GPU is another cell.)
+    """
+    differing = 0
+    then: dict[str, str] = {}
+    for result in results:
+        old = _telling(result.environment, result.cell.device)
+        new = _telling(now, result.cell.device)
+        changed = {name: value for name, value in old.items() if new.get(name) != value}
+        differing += bool(changed)
+        then |= changed
+    if not differing:
+        return None
+    here = {**_telling(now, "cpu")}
+    changes = ", ".join(f"{name} {value} (now {here.get(name)})" for name, value in then.items())
+    cells = "1 kept cell was" if differing == 1 else f"{differing} kept cells were"
+    return f"{cells} measured with {changes}; --rerun all measures everything alike"
+
+
+def _telling(environment: Mapping[str, Any], device: str) -> dict[str, str]:
+    if not environment:
+        return {}
+    telling = {
+        **environment.get("packages", {}),
+        "CUDA": environment.get("torch", {}).get("cuda"),
+        **environment.get("allocator", {}),
+    }
+    if device == "cpu":
+        telling["CPU"] = environment.get("host", {}).get("cpu")
+    return {name: value or "none" for name, value in telling.items()}

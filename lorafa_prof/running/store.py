@@ -5,28 +5,43 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import ValidationError
 
 from lorafa_prof.errors import UsageError
-from lorafa_prof.results.record import CellResult
+from lorafa_prof.results.columns import Status
+from lorafa_prof.results.record import SCHEMA_VERSION, CellResult
 from lorafa_prof.results.table import write_table
+
+Results = dict[str, CellResult]
 
 
 def write_atomically(path: Path, text: str) -> None:
     """Write `text` so that a reader sees the old file or the new one, never half of one."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
+        with part.open("w", encoding="utf-8") as file:
             file.write(text)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+class DamagedRecordError(UsageError):
+    """A cell's record that this version cannot read."""
+
+    def __init__(self, file: Path) -> None:
+        super().__init__(
+            f"{file}: this record is damaged or of another version of lorafa-prof; "
+            "--rerun failed measures its cell again, and --rerun all every cell"
+        )
 
 
 @dataclass(frozen=True)
@@ -54,43 +69,86 @@ class Store:
         Raises:
             UsageError: they cannot.
         """
-        try:
-            for folder in ("cells", "logs"):
-                (self.out / folder).mkdir(parents=True, exist_ok=True)
-                with tempfile.TemporaryFile(dir=self.out / folder):
+        with _writing(self.out):
+            for folder in (self.out / "cells", self.out / "logs", self.out):
+                folder.mkdir(parents=True, exist_ok=True)
+                with tempfile.TemporaryFile(dir=folder):
                     pass
-        except OSError as error:
-            raise UsageError(
-                f"cannot write to '{self.out}': {error.strerror}; choose another with -o"
-            ) from error
 
     def save(self, result: CellResult) -> None:
         """Keep a cell's record."""
-        write_atomically(self.cell_file(result.cell.cell_id), result.model_dump_json(indent=1))
+        with _writing(self.out):
+            write_atomically(self.cell_file(result.cell.cell_id), result.model_dump_json(indent=1))
 
     def load(self, cell_id: str) -> CellResult | None:
         """A cell's record, or None if it was not measured.
 
         Raises:
-            UsageError: there is a record that this version cannot read.
+            DamagedRecordError: there is a record that this version does not understand.
+            UsageError: the record cannot be read.
         """
         file = self.cell_file(cell_id)
-        if not file.exists():
-            return None
         try:
-            return CellResult.model_validate_json(file.read_text(encoding="utf-8"))
-        except ValidationError as error:
-            raise UsageError(
-                f"{file}: this record is damaged or of another version; remove it to measure the cell again"
-            ) from error
+            result = CellResult.model_validate_json(file.read_text(encoding="utf-8"))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except (ValidationError, UnicodeDecodeError, IsADirectoryError) as error:
+            raise DamagedRecordError(file) from error
+        except OSError as error:
+            raise UsageError(f"{file}: this record cannot be read: {error.strerror}") from error
+        if result.schema_version != SCHEMA_VERSION or result.cell.cell_id != cell_id:
+            raise DamagedRecordError(file)
+        if result.row.get("status") not in get_args(Status):
+            raise DamagedRecordError(file)
+        return result
 
-    def write_table(self, cell_ids: Sequence[str]) -> None:
-        """Write results.csv of those of `cell_ids` that were measured, in this order."""
-        results = (self.load(cell_id) for cell_id in cell_ids)
-        write_table([result.table_row() for result in results if result is not None], self.results_csv)
+    def load_all(self, cell_ids: Sequence[str], *, discard: Collection[str] = ()) -> Results:
+        """Results of those of `cell_ids` that were measured, by id, without their details.
+
+        Args:
+            cell_ids: what to load.
+            discard: of these a damaged record counts as none, since they are measured again.
+
+        Raises:
+            DamagedRecordError: there is a record that this version cannot read.
+        """
+        results: Results = {}
+        for cell_id in cell_ids:
+            try:
+                result = self.load(cell_id)
+            except DamagedRecordError:
+                if cell_id not in discard:
+                    raise
+                result = None
+            if result is not None:
+                results[cell_id] = without_details(result)
+        return results
+
+    def others(self, cell_ids: Collection[str]) -> list[str]:
+        """Ids of the cells that have a record here and are none of `cell_ids`, sorted."""
+        return sorted({file.stem for file in (self.out / "cells").glob("*.json")} - set(cell_ids))
+
+    def write_table(self, cell_ids: Sequence[str], results: Results) -> None:
+        """Write results.csv of those of `cell_ids` that have a result, in this order."""
+        rows = [results[cell_id].table_row() for cell_id in cell_ids if cell_id in results]
+        with _writing(self.out):
+            write_table(rows, self.results_csv)
 
     def write_provenance(self, provenance: dict[str, Any]) -> None:
         """Write provenance.json."""
-        write_atomically(
-            self.out / "provenance.json", json.dumps(provenance, indent=1, sort_keys=True) + "\n"
-        )
+        text = json.dumps(provenance, indent=1, sort_keys=True) + "\n"
+        with _writing(self.out):
+            write_atomically(self.out / "provenance.json", text)
+
+
+def without_details(result: CellResult) -> CellResult:
+    """The result with what its row needs: details may take megabytes for each cell of a large model."""
+    return result.model_copy(update={"details": {}})
+
+
+@contextmanager
+def _writing(out: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UsageError(f"cannot write to '{out}': {error.strerror}; choose another with -o") from error

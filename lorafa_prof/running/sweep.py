@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from lorafa_prof.running.progress import SweepProgress
-from lorafa_prof.running.store import Store
+from lorafa_prof.running.store import Results, Store, without_details
 from lorafa_prof.running.worker import run_cell
 from lorafa_prof.scenario.cell import Cell
 
@@ -14,32 +14,33 @@ Rerun = Literal["missing", "failed", "all"]
 FAILED = ("error", "timeout", "skipped")
 
 
-def cells_to_run(cells: Sequence[Cell], store: Store, rerun: Rerun) -> list[Cell]:
+def cells_to_run(cells: Sequence[Cell], results: Results, rerun: Rerun) -> list[Cell]:
     """Those of `cells` that have no result yet; with ``failed`` also those that failed; or all."""
-    if rerun == "all":
-        return list(cells)
-    todo = []
-    for cell in cells:
-        result = store.load(cell.cell_id)
-        if result is None or (rerun == "failed" and result.row["status"] in FAILED):
-            todo.append(cell)
-    return todo
+    return [
+        cell
+        for cell in cells
+        if rerun == "all"
+        or cell.cell_id not in results
+        or (rerun == "failed" and results[cell.cell_id].row["status"] in FAILED)
+    ]
 
 
 def run_sweep(
     cells: Sequence[Cell],
     store: Store,
     progress: SweepProgress,
+    results: Results,
     *,
     table_of: Sequence[str],
     timeout_s: float | None,
 ) -> None:
-    """Run `cells` one after the other; the table is up to date after each.
+    """Run `cells` one after the other; record and table are up to date after each.
 
     Args:
         cells: what to run.
         store: keeps the results.
         progress: is told of each cell.
+        results: those of earlier runs; takes the new ones.
         table_of: ids of all the cells that belong into the table, in its order.
         timeout_s: limit for one cell.
     """
@@ -47,5 +48,6 @@ def run_sweep(
         progress.cell_started(cell)
         result = run_cell(cell, store.log_file(cell.cell_id), timeout_s)
         store.save(result)
-        store.write_table(table_of)
+        results[cell.cell_id] = without_details(result)
+        store.write_table(table_of, results)
         progress.cell_ended(result)

@@ -6,13 +6,16 @@ its own CUDA context, but not again for importing PyTorch and transformers.
 
 from __future__ import annotations
 
+import faulthandler
 import multiprocessing
 import os
 import signal
 import sys
 import tempfile
+import threading
 import time
 import traceback
+from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -72,15 +75,24 @@ def _end(process: BaseProcess) -> None:
 
 def _death(process: BaseProcess, log_file: Path) -> str:
     code = process.exitcode or 0
-    how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+    how = f"killed by {_signal_name(-code)}" if code < 0 else f"exit code {code}"
     if code == -signal.SIGKILL:
         how += " (the host ran out of memory?)"
     return f"the cell's process died: {how}; its log is {log_file}"
 
 
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # a real-time one
+        return f"signal {number}"
+
+
 def _work(cell_json: str, result_file: str, log_file: str, started: float) -> None:
     """Run in the cell's process."""
+    _die_with_parent()
     _redirect_output(Path(log_file))
+    faulthandler.enable()  # a segmentation fault leaves its stack in the log
     ready = time.time()
     cell = Cell.model_validate_json(cell_json)
     try:
@@ -93,6 +105,18 @@ def _work(cell_json: str, result_file: str, log_file: str, started: float) -> No
     result.details.setdefault("seconds", {})["process"] = ready - started
     result.details["seconds"]["total"] = time.time() - started
     write_atomically(Path(result_file), result.model_dump_json(indent=1))
+
+
+def _die_with_parent() -> None:
+    """End this process when the sweep's ends, however that ends: no cell keeps a GPU for nobody."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_exit_after, args=(parent.sentinel,), daemon=True).start()
+
+
+def _exit_after(sentinel: int) -> None:
+    wait([sentinel])
+    os._exit(1)
 
 
 def _redirect_output(log_file: Path) -> None:

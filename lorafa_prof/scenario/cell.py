@@ -7,10 +7,12 @@ import json
 import re
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictInt
 
 Dtype = Literal["fp32", "bf16", "fp16", "fp64"]
 Weights = Literal["random", "pretrained"]
+
+_NAME_LENGTH = 60
 
 
 class Frozen(BaseModel):
@@ -30,8 +32,8 @@ class ModelChoice(Frozen):
 class Steps(Frozen):
     """How many steps run before measuring, and how many are timed."""
 
-    warmup: int = Field(default=3, ge=1)
-    timed: int = Field(default=10, ge=1)
+    warmup: StrictInt = Field(default=3, ge=1)
+    timed: StrictInt = Field(default=10, ge=1)
 
 
 class MethodChoice(Frozen):
@@ -65,9 +67,11 @@ class Cell(Frozen):
         canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True)
         digest = hashlib.sha256(canonical.encode()).hexdigest()[:10]
         rank = self.method.options.get("rank")
+        model = self.model.name.rstrip("/").removesuffix("/config.json").rsplit("/", 1)[-1]
         parts = [
-            self.model.name.rstrip("/").rsplit("/", 1)[-1].removesuffix(".json"),
-            self.method.name,
+            # Cut, since file names may have no more than 255 bytes.
+            model.removesuffix(".json")[:_NAME_LENGTH],
+            self.method.name[:_NAME_LENGTH],
             *([f"r{rank}"] if rank is not None else []),
             f"b{self.batch}",
             f"s{self.seq}",

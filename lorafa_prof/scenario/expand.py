@@ -9,14 +9,16 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from lorafa_prof.errors import UsageError
 from lorafa_prof.methods.base import METHODS, Method
 from lorafa_prof.registry import nearest
 from lorafa_prof.scenario.cell import Cell, MethodChoice, ModelChoice
-from lorafa_prof.scenario.load import LoadedScenario, scenario_error
-from lorafa_prof.scenario.schema import Axes, MethodEntry, Scenario, as_list
+from lorafa_prof.scenario.exclude import check_exclusions, excluding
+from lorafa_prof.scenario.invalid import scenario_error
+from lorafa_prof.scenario.load import LoadedScenario
+from lorafa_prof.scenario.options import validated_options
+from lorafa_prof.scenario.schema import AXES, WHOLE_SCENARIO, Axes, MethodEntry, Scenario, as_list
 from lorafa_prof.scenario.yaml_lines import KeyPath
-
-AXES = tuple(Axes.model_fields)
 
 
 @dataclass(frozen=True)
@@ -47,32 +49,59 @@ def expand(loaded: LoadedScenario, resolve_device: ResolveDevice) -> list[Planne
         resolve_device: what a `device` and `gpu` of the scenario are on this machine.
 
     Raises:
-        ScenarioError: an unknown method, option or excluded key; or nothing is left to sweep.
+        ScenarioError: an unknown device, method, option or excluded key; a rule of `exclude` that no cell
+            matches; or nothing is left to sweep.
     """
+    check_exclusions(loaded)
     planned: dict[str, PlannedCell] = {}
-    excluded = 0
+    used: set[int] = set()
     for candidate in _candidates(loaded, resolve_device):
-        if any(_matches(candidate.cell, rule) for rule in _exclusions(loaded)):
-            excluded += 1
-        else:
+        rules = excluding(candidate.cell, loaded.scenario.exclude)
+        used.update(rules)
+        if not rules:
             planned.setdefault(candidate.cell.cell_id, candidate)
     if not planned:
-        raise loaded.error(f"all {excluded} cells are excluded: nothing to sweep", ("exclude",))
+        raise loaded.error("every cell is excluded: nothing to sweep", ("exclude",))
+    _check_all_used(loaded, used)
     return list(planned.values())
+
+
+def _check_all_used(loaded: LoadedScenario, used: set[int]) -> None:
+    # What another machine or an override makes of a scenario may well leave a rule without a cell.
+    if loaded.document.replaced:
+        return
+    for index, rule in enumerate(loaded.scenario.exclude):
+        if index not in used and not rule.keys() & {"device", "gpu"}:
+            raise loaded.error("no cell matches this, so it excludes nothing", ("exclude", index))
 
 
 def _candidates(loaded: LoadedScenario, resolve_device: ResolveDevice) -> Iterator[PlannedCell]:
     scenario = loaded.scenario
-    written = loaded.document.data
-    devices = [resolve_device(d, g) for d, g in itertools.product(scenario.device, scenario.gpu)]
-    for (m, model), (n, entry) in itertools.product(enumerate(scenario.model), enumerate(scenario.method)):
-        model_path: KeyPath = ("model", m) if isinstance(written["model"], list) else ("model",)
-        method_path: KeyPath = ("method", n) if isinstance(written["method"], list) else ("method",)
-        for choice, axes in _method_points(loaded, entry, method_path):
-            for device in dict.fromkeys(devices):
-                for values in _product(_axes_of(scenario, axes)):
-                    cell = _cell(scenario, model, choice, device, values)
-                    yield PlannedCell(cell, model_path, method_path)
+    devices = list(dict.fromkeys(_devices(loaded, resolve_device)))
+    points = [
+        (("method", index), choice, axes)
+        for index, entry in enumerate(scenario.method)
+        for choice, axes in _method_points(loaded, entry, ("method", index))
+    ]
+    for (index, model), (method_path, choice, axes) in itertools.product(enumerate(scenario.model), points):
+        for device in devices:
+            for values in _product(_axes_of(scenario, axes)):
+                cell = _cell(scenario, model, choice, device, values)
+                yield PlannedCell(
+                    cell,
+                    loaded.document.as_written(("model", index)),
+                    loaded.document.as_written(method_path),
+                )
+
+
+def _devices(loaded: LoadedScenario, resolve_device: ResolveDevice) -> Iterator[ResolvedDevice]:
+    scenario = loaded.scenario
+    for (d, device), (g, gpu) in itertools.product(enumerate(scenario.device), enumerate(scenario.gpu)):
+        try:
+            yield resolve_device(device, gpu)
+        except UsageError as error:
+            path: KeyPath = ("gpu", g) if error.about == "gpu" else ("device", d)
+            raise loaded.error(str(error), path) from error
 
 
 def _product(axes: Mapping[str, list[Any]]) -> Iterator[dict[str, Any]]:
@@ -81,13 +110,19 @@ def _product(axes: Mapping[str, list[Any]]) -> Iterator[dict[str, Any]]:
 
 
 def _axes_of(scenario: Scenario, own: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
-    shared = {name: getattr(scenario, name) or [None] for name in AXES}
-    return {**shared, **own}
+    shared = {name: getattr(scenario, name) for name in AXES}
+    # None: nothing said, so the method's default.
+    return {name: values or [None] for name, values in {**shared, **own}.items()}
 
 
 def _method_of(loaded: LoadedScenario, entry: MethodEntry, path: KeyPath) -> Method:
     if entry.name not in METHODS:
-        raise loaded.error(f"unknown method '{entry.name}'{nearest(entry.name, list(METHODS))}", path)
+        at = (*path, "name") if loaded.document.has((*loaded.document.as_written(path), "name")) else path
+        raise loaded.error(
+            f"unknown method '{entry.name}'{nearest(entry.name, list(METHODS))}; "
+            "`lorafa-prof list methods` shows all",
+            at,
+        )
     return METHODS[entry.name]
 
 
@@ -98,25 +133,32 @@ def _method_points(
     method = _method_of(loaded, entry, path)
     given = dict(entry.model_extra or {})
     own_axes = _own_axes(loaded, {name: given.pop(name) for name in AXES if name in given}, path)
-    known = [*method.options.model_fields, *AXES]
     for key in given:
         if key not in method.options.model_fields:
-            raise loaded.error(f"{entry.name} has no option '{key}'{nearest(key, known)}", (*path, key))
+            raise loaded.error(_no_such_option(method, key), (*path, key))
         if given[key] == []:
             raise loaded.error("the list is empty: nothing to sweep", (*path, key))
-    for values in _product({key: as_list(value) for key, value in given.items()}):
+    for chosen in _product({key: list(enumerate(as_list(value))) for key, value in given.items()}):
         try:
-            options = method.options.model_validate(values)
+            options = validated_options(method, {key: value for key, (_, value) in chosen.items()})
         except ValidationError as error:
-            raise scenario_error(error, method.options, loaded.file, loaded.document, path) from error
-        yield MethodChoice(name=method.name, options=options.model_dump(mode="json")), own_axes
+            places = {key: index for key, (index, _) in chosen.items()}
+            raise scenario_error(error, method.options, loaded.document, path, places) from error
+        yield MethodChoice(name=method.name, options=options), own_axes
+
+
+def _no_such_option(method: Method, key: str) -> str:
+    if key in WHOLE_SCENARIO:
+        return f"'{key}' is of the scenario as a whole, not of one method"
+    known = [*method.options.model_fields, *AXES]
+    return f"{method.name} has no option '{key}'{nearest(key, known)}"
 
 
 def _own_axes(loaded: LoadedScenario, given: dict[str, Any], path: KeyPath) -> dict[str, list[Any]]:
     try:
         axes = Axes.model_validate(given)
     except ValidationError as error:
-        raise scenario_error(error, Axes, loaded.file, loaded.document, path) from error
+        raise scenario_error(error, Axes, loaded.document, path) from error
     return {name: getattr(axes, name) for name in given}
 
 
@@ -142,24 +184,3 @@ def _cell(
         seed=scenario.seed,
         **values,
     )
-
-
-def _exclusions(loaded: LoadedScenario) -> list[dict[str, Any]]:
-    known = {"model", "method", "device", "gpu", *AXES}
-    for method in METHODS.values():
-        known |= set(method.options.model_fields)
-    for index, rule in enumerate(loaded.scenario.exclude):
-        for key in rule:
-            if key not in known:
-                raise loaded.error(f"unknown key{nearest(key, sorted(known))}", ("exclude", index, key))
-    return loaded.scenario.exclude
-
-
-def _matches(cell: Cell, rule: Mapping[str, Any]) -> bool:
-    values = {
-        **cell.method.options,
-        **cell.model_dump(mode="json"),
-        "model": cell.model.name,
-        "method": cell.method.name,
-    }
-    return all(values.get(key) in as_list(wanted) for key, wanted in rule.items())

@@ -30,7 +30,7 @@ _listed = BeforeValidator(as_list)
 _once = AfterValidator(without_repeats)
 _filled = Field(min_length=1)
 
-Count = Annotated[StrictInt, Field(ge=1)]
+Count = Annotated[StrictInt, Field(ge=1, lt=2**31)]
 Counts = Annotated[list[Count], _listed, _once, _filled]
 Names = Annotated[list[StrictStr], _listed, _once, _filled]
 Dtypes = Annotated[list[Dtype], _listed, _once, _filled]
@@ -74,6 +74,14 @@ class Scenario(Axes):
     device: Names = ["auto"]
     gpu: Names = ["h100-80gb"]
     steps: Steps = Steps()
-    seed: StrictInt = 0
+    seed: Annotated[StrictInt, Field(ge=0, lt=2**63)] = 0
     exclude: Annotated[list[dict[StrictStr, Any]], _listed] = []
     claims: list[dict[StrictStr, Any]] = []
+
+
+#: Axes that a method entry may set for itself, and keys that belong to the scenario as a whole.
+AXES = tuple(Axes.model_fields)
+WHOLE_SCENARIO = (
+    "schema",
+    *(name for name in Scenario.model_fields if name not in ("method", *AXES, "name")),
+)

@@ -31,15 +31,20 @@ def find_scenario(name: str) -> Path:
         ScenarioError: there is neither.
     """
     file = Path(name)
-    if file.exists():
+    # A folder of the same name, such as results kept beside, hides no shipped scenario.
+    if file.exists() and not file.is_dir():
         return file
     shipped = shipped_scenarios()
     if name in shipped:
         return shipped[name]
     # A path into a checkout also finds what was installed: `scenarios/quickstart.yaml`.
-    by_path = file.with_suffix("").as_posix().removeprefix("scenarios/")
+    by_path = name.removesuffix(".yaml").removesuffix(".yml").removeprefix("scenarios/")
     if file.suffix == ".yaml" and by_path in shipped:
         return shipped[by_path]
+    if file.is_dir():
+        raise ScenarioError("this is a folder; name a scenario file in it", file=name)
     raise ScenarioError(
-        f"no such file, and no shipped scenario of that name{nearest(name, list(shipped))}", file=name
+        f"no such file, and no shipped scenario of that name{nearest(by_path, list(shipped))}; "
+        "`lorafa-prof list scenarios` shows all",
+        file=name,
     )

@@ -2,31 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import yaml
 
 from lorafa_prof.errors import ScenarioError
 
 KeyPath = tuple[str | int, ...]
-
-
-@dataclass
-class Document:
-    """The data of a YAML file and the 1-based line of each of its keys and list items."""
-
-    data: Any
-    lines: dict[KeyPath, int] = field(default_factory=dict)
-
-    def line_of(self, path: KeyPath) -> int | None:
-        """Line of `path`, or of the innermost part of it that is in the file."""
-        for length in range(len(path), 0, -1):
-            if path[:length] in self.lines:
-                return self.lines[path[:length]]
-        return None
+MERGE_TAG = "tag:yaml.org,2002:merge"
 
 
 def dotted(path: KeyPath) -> str:
@@ -35,6 +20,72 @@ def dotted(path: KeyPath) -> str:
     for part in path:
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
     return text
+
+
+@dataclass
+class Document:
+    """The data of a YAML file and where each part of it stands.
+
+    Attributes:
+        file: the file.
+        data: what it says, as overridden by `replaced`.
+        lines: 1-based line of each key and list item.
+        replaced: what was put in the place of the file's own, and the option that did it.
+    """
+
+    file: Path
+    data: Any
+    lines: dict[KeyPath, int] = field(default_factory=dict)
+    replaced: dict[KeyPath, str] = field(default_factory=dict)
+
+    def replace(self, path: KeyPath, value: Any, option: str) -> None:
+        """Put `value` at `path`, whose parents exist; errors about it will name `option`, not a line."""
+        place = self.data
+        for part in path[:-1]:
+            place = place[part]
+        place[path[-1]] = value
+        self.lines = {known: line for known, line in self.lines.items() if known[: len(path)] != path}
+        self.replaced[path] = option
+
+    def as_written(self, path: KeyPath) -> KeyPath:
+        """`path` without the indices of lone values: an axis is a list, but may be written without one."""
+        written: KeyPath = ()
+        place = self.data
+        for part in path:
+            if isinstance(part, int) and not isinstance(place, list):
+                continue
+            written = (*written, part)
+            if isinstance(place, list) and isinstance(part, int) and part < len(place):
+                place = place[part]
+            else:
+                place = place.get(part) if isinstance(place, dict) else None
+        return written
+
+    def value_at(self, path: KeyPath) -> Any:
+        """What is written at `path`, which exists."""
+        place = self.data
+        for part in path:
+            place = place[part]
+        return place
+
+    def has(self, path: KeyPath) -> bool:
+        """Whether something is written at `path`."""
+        return path in self.lines or path in self.replaced
+
+    def error(self, message: str, path: KeyPath = ()) -> ScenarioError:
+        """An error about `path`, placed at the innermost part of it that is in the file or was overridden."""
+        path = self.as_written(path)
+        key = dotted(path) or None
+        for replaced, option in self.replaced.items():
+            if path and replaced[: len(path)] == path:
+                return ScenarioError(message, file=option, key=key)
+        for length in range(len(path), -1, -1):
+            inner = path[:length]
+            if inner in self.replaced:
+                return ScenarioError(message, file=self.replaced[inner], key=key)
+            if inner in self.lines:
+                return ScenarioError(message, file=self.file, line=self.lines[inner], key=key)
+        return ScenarioError(message, file=self.file, key=key)
 
 
 def read_document(file: Path) -> Document:
@@ -48,42 +99,93 @@ def read_document(file: Path) -> Document:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
         raise ScenarioError(f"cannot be read: {reason}", file=file) from error
-    loader = yaml.SafeLoader(text)
     try:
-        node = loader.get_single_node()
-        document = Document(None)
-        document.data = _construct(loader, node, (), document.lines, file) if node is not None else None
+        return Document(file, *parse_yaml(text))
+    except YamlProblemError as problem:
+        raise ScenarioError(str(problem), file=file, line=problem.line, key=dotted(problem.path)) from problem
+
+
+class YamlProblemError(Exception):
+    """Text that is no YAML, or YAML that is no plain data; says so in one line."""
+
+    def __init__(self, message: str, line: int | None = None, path: KeyPath = ()) -> None:
+        super().__init__(" ".join(message.split()))
+        self.line = line
+        self.path = path
+
+
+def parse_yaml(text: str) -> tuple[Any, dict[KeyPath, int]]:
+    """The data of one YAML document, and the 1-based line of each key and list item.
+
+    Raises:
+        YamlProblemError: there are no such data.
+    """
+    try:
+        loader = yaml.SafeLoader(text)
+        try:
+            node = loader.get_single_node()
+            reader = _Reader(loader)
+            if node is None:
+                return None, {(): 1}
+            return reader.value(node, (), ()), reader.lines
+        finally:
+            loader.dispose()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
-        raise ScenarioError(
-            f"this is no YAML: {error.problem}", file=file, line=mark.line + 1 if mark else None
-        ) from error
-    except yaml.YAMLError as error:
-        raise ScenarioError(f"this is no YAML: {' '.join(str(error).split())}", file=file) from error
-    finally:
-        loader.dispose()
-    return document
+        # Such as "expected a single document in the stream", "but found another document".
+        said = (
+            f"{error.context}, {error.problem}" if (error.problem or "").startswith("but") else error.problem
+        )
+        raise YamlProblemError(f"this is no YAML: {said}", mark.line + 1 if mark else None) from error
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise YamlProblemError(f"this is no YAML: {error.reason}", line) from error
 
 
-def _construct(
-    loader: yaml.SafeLoader, node: yaml.Node, path: KeyPath, lines: dict[KeyPath, int], file: Path
-) -> Any:
-    lines.setdefault(path, node.start_mark.line + 1)
-    if isinstance(node, yaml.MappingNode):
-        loader.flatten_mapping(node)
-        mapping: dict[Hashable, Any] = {}
+class _Reader:
+    """Turns nodes into data and notes their lines."""
+
+    def __init__(self, loader: yaml.SafeLoader) -> None:
+        self._loader = loader
+        self.lines: dict[KeyPath, int] = {}
+
+    def value(self, node: yaml.Node, path: KeyPath, above: tuple[yaml.Node, ...]) -> Any:
+        """The data of `node`, which stands at `path` inside the nodes `above`."""
+        self.lines.setdefault(path, node.start_mark.line + 1)
+        if any(node is each for each in above):
+            raise YamlProblemError("an alias (*) stands inside what it names", self.lines[path], path)
+        above = (*above, node)
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node, path, above)
+        if isinstance(node, yaml.SequenceNode):
+            return [self.value(item, (*path, index), above) for index, item in enumerate(node.value)]
+        return self._scalar(node, path)
+
+    def _mapping(self, node: yaml.MappingNode, path: KeyPath, above: tuple[yaml.Node, ...]) -> dict[str, Any]:
+        # Keys that come by a merge (<<) may be there again: the mapping's own one wins.
+        own = {id(key) for key, _ in node.value if key.tag != MERGE_TAG}
+        self._loader.flatten_mapping(node)
+        mapping: dict[str, Any] = {}
+        seen: set[str] = set()
         for key_node, value_node in node.value:
-            key = cast(Hashable, loader.construct_object(key_node, deep=True))
             line = key_node.start_mark.line + 1
-            if key in mapping:
-                raise ScenarioError(
-                    "this key is there twice", file=file, line=line, key=dotted((*path, str(key)))
-                )
-            lines[(*path, str(key))] = line
-            mapping[key] = _construct(loader, value_node, (*path, str(key)), lines, file)
+            key = self._scalar(key_node, path) if isinstance(key_node, yaml.ScalarNode) else None
+            if not isinstance(key, str):
+                raise YamlProblemError("a key is text; this one is not: put it in quotes", line, path)
+            if id(key_node) in own:
+                if key in seen:
+                    raise YamlProblemError("this key is there twice", line, (*path, key))
+                seen.add(key)
+            self.lines[(*path, key)] = line
+            mapping[key] = self.value(value_node, (*path, key), above)
         return mapping
-    if isinstance(node, yaml.SequenceNode):
-        return [
-            _construct(loader, item, (*path, index), lines, file) for index, item in enumerate(node.value)
-        ]
-    return loader.construct_object(node, deep=True)
+
+    def _scalar(self, node: yaml.Node, path: KeyPath) -> Any:
+        try:
+            return self._loader.construct_object(node, deep=True)
+        except (ValueError, OverflowError) as error:
+            # Such as 2026-13-45, which has the form of a date.
+            line = node.start_mark.line + 1
+            raise YamlProblemError(
+                f"this value is not valid: {error}; quote it if it is text", line, path
+            ) from error

@@ -1,0 +1,121 @@
+"""What pydantic finds wrong with a scenario, in plain words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from lorafa_prof.errors import ScenarioError
+from lorafa_prof.registry import nearest
+from lorafa_prof.scenario.cell import ModelChoice, Steps
+from lorafa_prof.scenario.yaml_lines import Document, KeyPath
+
+#: What a value should be, by the prefix of pydantic's name for the complaint.
+_SHOULD_BE = {
+    "int_": "a whole number",
+    "float_": "a number",
+    "bool_": "true or false",
+    "string_type": "text",
+    "list_type": "a list",
+    "dict_type": "a mapping of keys to values",
+    "model_": "a mapping of keys to values",
+}
+_INSIDE: dict[str, type[BaseModel]] = {"model": ModelChoice, "steps": Steps}
+_NAMED = ("ModelChoice", "MethodEntry")
+
+
+def scenario_error(
+    error: ValidationError,
+    schema: type[BaseModel],
+    document: Document,
+    at: KeyPath = (),
+    index_of: Mapping[str, int] | None = None,
+) -> ScenarioError:
+    """The first of pydantic's complaints as one line with file, line and key; unknown keys come first.
+
+    Args:
+        error: what pydantic found.
+        schema: what was validated; its fields are the known keys.
+        document: where the data came from.
+        at: path of the validated data in the document.
+        index_of: of keys whose list was taken apart before validating, which of its values this was.
+    """
+    complaints = error.errors()
+    first = next((each for each in complaints if each["type"] == "extra_forbidden"), complaints[0])
+    place: list[str | int] = [part for part in first["loc"] if not str(part).startswith("function-")]
+    if place and index_of and place[0] in index_of:
+        place.insert(1, index_of[str(place[0])])
+    path: KeyPath = (*at, *place)
+    message = _plain_words(
+        first["type"], first["msg"], first.get("ctx", {}), first.get("input"), path, schema
+    )
+    return document.error(message, path)
+
+
+def shown(value: Any) -> str:
+    """A value as a person wrote it, more or less."""
+    if value is None:
+        return "empty"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (list, dict)):
+        return "a list" if isinstance(value, list) else "a mapping"
+    return repr(value) if isinstance(value, (str, int, float)) else str(value)
+
+
+def _plain_words(
+    kind: str, message: str, context: dict[str, Any], given: Any, path: KeyPath, schema: type[BaseModel]
+) -> str:
+    if kind == "extra_forbidden":
+        return _unknown_key(path, schema)
+    if kind == "missing":
+        return "this key is required"
+    if kind == "too_short":
+        return "the list is empty: nothing to sweep"
+    if path == ("schema",):
+        return f"this version of lorafa-prof reads schema 1, not {shown(given)}"
+    if kind == "value_error":
+        return message.removeprefix("Value error, ")
+    return f"it should be {_should_be(kind, message, context, path)}, not {shown(given)}" + _hint(kind, given)
+
+
+def _should_be(kind: str, message: str, context: dict[str, Any], path: KeyPath) -> str:
+    if context.get("class_name") in _NAMED:
+        return "a name, or a mapping with a name"
+    if path == ("name",) and kind == "string_pattern_mismatch":
+        return "letters, digits, '.', '_' and '-' (the results' folder is called so)"
+    for prefix, words in _SHOULD_BE.items():
+        if kind.startswith(prefix):
+            return words
+    if kind == "greater_than_equal":
+        return f"at least {context['ge']}"
+    plain = message[0].lower() + message[1:]
+    return plain.removeprefix("input should be ")
+
+
+def _hint(kind: str, given: Any) -> str:
+    if not kind.startswith("float_") or not isinstance(given, str):
+        return ""
+    try:
+        number = float(given)
+    except ValueError:
+        return ""
+    # YAML 1.1 wants a point and a sign: 1.0e-3.
+    return f"; YAML takes this for text: write {number}"
+
+
+def _unknown_key(path: KeyPath, schema: type[BaseModel]) -> str:
+    key = str(path[-1])
+    owner = _INSIDE.get(str(path[0]), schema) if len(path) > 1 else schema
+    known = [field.alias or name for name, field in owner.model_fields.items()]
+    if len(path) == 1 and (owners := _methods_with(key)):
+        return f"an option of a method: write it in the method's entry, {{name: {owners[0]}, {key}: …}}"
+    return f"unknown key{nearest(key, known)}"
+
+
+def _methods_with(option: str) -> list[str]:
+    from lorafa_prof.methods.base import METHODS
+
+    return [name for name, method in METHODS.items() if option in method.options.model_fields]

@@ -1,0 +1,53 @@
+"""The options of a method, from what a scenario says to their one canonical form."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from lorafa_prof.methods.base import Method
+
+
+def validated_options(method: Method, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of `method` that `given` means, complete and in values that JSON can hold.
+
+    Types are strict, so that each setting has one form and one cell: `rank: "4"` and `rank: true` are errors.
+
+    Raises:
+        ValidationError: they are not valid.
+    """
+    # By way of JSON, where strict still takes a list for a tuple and text for an enumeration.
+    options = method.options.model_validate_json(json.dumps(given, default=str), strict=True)
+    values = options.model_dump(mode="json")
+    endless = next(_endless(values, ()), None)
+    if endless is not None:
+        problem = PydanticCustomError("finite_number", "Input should be a finite number")
+        raise ValidationError.from_exception_data(
+            method.options.__name__, [InitErrorDetails(type=problem, loc=endless, input=math.inf)]
+        )
+    return values
+
+
+def _endless(value: Any, path: tuple[str | int, ...]) -> Iterator[tuple[str | int, ...]]:
+    """Where there are infinities and NaNs: JSON has neither, so they would not reach the cell's process."""
+    if isinstance(value, float) and not math.isfinite(value):
+        yield path
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _endless(inner, (*path, key))
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from _endless(inner, (*path, index))
+
+
+def same_option(method: Method, options: Mapping[str, Any], key: str, written: Any) -> bool:
+    """Whether `written` means the value that `key` has in `options`, which are canonical."""
+    try:
+        return bool(validated_options(method, {**options, key: written})[key] == options[key])
+    except ValidationError:
+        return False

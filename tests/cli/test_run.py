@@ -1,0 +1,343 @@
+"""`lorafa-prof run` with cells that are not measured but told: what it does with them."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lorafa_prof.cli.main import main
+from lorafa_prof.results.provenance import environment
+from lorafa_prof.results.record import CellResult
+from lorafa_prof.results.row import setting_columns
+from lorafa_prof.running import sweep
+from lorafa_prof.scenario.cell import Cell
+
+SCENARIO = """\
+schema: 1
+name: mine
+model: tiny-llama
+method:
+  - full-ft
+  - {name: lora, rank: [2, 4]}
+batch: 1
+seq: 8
+dtype: fp32
+device: cpu
+"""
+LABELS = ["tiny-llama full-ft b1 s8", "tiny-llama lora r2 b1 s8", "tiny-llama lora r4 b1 s8"]
+
+
+class Runs:
+    """Calls `lorafa-prof run s.yaml`; cells give what `status` says of their label, else ok."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self._capsys = capsys
+        self.status: dict[str, str | BaseException] = {}
+        self.measured: list[Cell] = []
+        self.environment = environment("cpu")
+        self.out = self.err = ""
+
+    def cell(self, cell: Cell, log: Path, timeout_s: float | None) -> CellResult:
+        status = self.status.get(cell.label, "ok")
+        if isinstance(status, BaseException):
+            raise status
+        self.measured.append(cell)
+        row: dict[str, Any] = {**setting_columns(cell, cell.method.name), "status": status}
+        if status == "ok":
+            row |= {"activation_bytes": 2**20, "peak_allocated_bytes": 2**21, "step_ms_median": 1.5}
+        else:
+            row |= {"message": f"told to give {status}"}
+        return CellResult(cell=cell, row=row, environment=self.environment)
+
+    def __call__(self, *arguments: str, name: str = "s.yaml") -> int:
+        self.measured.clear()
+        with pytest.raises(SystemExit) as ended:
+            main(["run", name, *arguments])
+        self.out, self.err = self._capsys.readouterr()
+        assert isinstance(ended.value.code, int)
+        return ended.value.code
+
+    @property
+    def labels(self) -> list[str]:
+        return [cell.label for cell in self.measured]
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch, capsys) -> Runs:
+    monkeypatch.chdir(tmp_path)
+    Path("s.yaml").write_text(SCENARIO)
+    runs = Runs(capsys)
+    monkeypatch.setattr(sweep, "run_cell", runs.cell)
+    return runs
+
+
+def table(out: str = "out/mine") -> list[dict[str, str]]:
+    with Path(out, "results.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def provenance(out: str = "out/mine") -> dict[str, Any]:
+    loaded: dict[str, Any] = json.loads(Path(out, "provenance.json").read_text())
+    return loaded
+
+
+def record(run: Runs, label: str) -> Path:
+    (cell,) = (cell for cell in run.measured if cell.label == label)
+    return Path("out/mine/cells", f"{cell.cell_id}.json")
+
+
+def test_the_results_are_in_out(run):
+    assert run() == 0
+    assert run.labels == LABELS
+    assert sorted(path.name for path in Path("out/mine").iterdir()) == [
+        "cells",
+        "figures",
+        "logs",
+        "provenance.json",
+        "results.csv",
+    ]
+    ids = [cell.cell_id for cell in run.measured]
+    assert [row["cell_id"] for row in table()] == ids
+    assert sorted(path.stem for path in Path("out/mine/cells").iterdir()) == sorted(ids)
+    assert provenance()["cells"] == ids
+    assert provenance()["command"] == ["lorafa-prof", "run", "s.yaml"]
+    assert provenance()["environments"] == [json.loads(json.dumps(run.environment))]
+
+
+def test_data_go_to_stdout_and_the_rest_to_stderr(run):
+    run()
+    lines = run.out.splitlines()
+    assert lines[0] == "# results"
+    assert lines[1].split()[:3] == ["model", "method", "rank"]
+    assert [line.split()[:3] for line in lines[2:]] == [
+        ["tiny-llama", "full-ft", "-"],
+        ["tiny-llama", "lora", "2"],
+        ["tiny-llama", "lora", "4"],
+    ]
+    assert [line[:5] for line in run.err.splitlines()[:3]] == ["[1/3]", "[2/3]", "[3/3]"]
+    assert run.err.splitlines()[-1] == "results: out/mine/results.csv"
+    assert "\x1b" not in run.out + run.err
+
+
+def test_figures_are_drawn_at_the_end_unless_told_not_to(run):
+    run("--no-figures")
+    assert not Path("out/mine/figures").exists()
+    run()
+    assert Path("out/mine/figures/memory-by-method.png").stat().st_size > 1000
+    assert Path("out/mine/figures/memory-by-method.pdf").exists()
+    assert "figures: " in run.err
+
+
+def test_a_second_run_measures_nothing(run):
+    run("--no-figures")
+    before = table()
+    assert run("--no-figures") == 0
+    assert run.measured == []
+    assert run.err.splitlines()[0] == "3 of 3 cells are measured already"
+    assert table() == before
+    assert len(run.out.splitlines()) == 5
+
+
+@pytest.mark.parametrize(
+    ("status", "code"), [("ok", 0), ("oom", 0), ("error", 1), ("timeout", 1), ("skipped", 1)]
+)
+def test_a_cell_that_fails_is_exit_code_1_and_out_of_memory_is_a_result(run, status, code):
+    run.status[LABELS[1]] = status
+    assert run("--no-figures") == code
+    assert run.labels == LABELS, "the rest go on"
+    assert [row["status"] for row in table()] == ["ok", status, "ok"]
+    assert table()[1]["activation_bytes"] == ("1048576" if status == "ok" else "")
+    if code:
+        assert f"{LABELS[1]}: {status}: told to give {status}\n1 cell failed; --rerun failed" in run.err
+    # And so it stays, without measuring.
+    assert run("--no-figures") == code
+    assert run.measured == []
+
+
+@pytest.mark.parametrize(
+    ("rerun", "labels"), [("missing", []), ("failed", [LABELS[0], LABELS[2]]), ("all", LABELS)]
+)
+def test_rerun(run, rerun, labels):
+    run.status = {LABELS[0]: "error", LABELS[1]: "oom", LABELS[2]: "timeout"}
+    run("--no-figures")
+    run.status = {}
+    run("--no-figures", "--rerun", rerun)
+    assert run.labels == labels
+    assert [row["status"] for row in table()] == {
+        "missing": ["error", "oom", "timeout"],
+        "failed": ["ok", "oom", "ok"],
+        "all": ["ok", "ok", "ok"],
+    }[rerun]
+
+
+def test_a_part_of_the_cells_and_then_the_rest_in_the_scenarios_order(run):
+    assert run("--no-figures", "-k", "lora r4") == 0
+    assert run.labels == LABELS[2:]
+    assert len(run.out.splitlines()) == 3
+    ids = [row["cell_id"] for row in table()]
+    assert run("--no-figures", "-k", "full") == 0
+    assert run.labels == LABELS[:1]
+    assert [row["method"] for row in table()] == ["full-ft", "lora"]
+    assert len(provenance()["cells"]) == 2, "the table's, not only this run's"
+    run("--no-figures")
+    assert run.labels == LABELS[1:2]
+    assert [row["rank"] for row in table()] == ["", "2", "4"]
+    assert run("--no-figures", "-k", ids[0], "--rerun", "all") == 0
+    assert run.labels == LABELS[2:]
+
+
+def test_the_exit_code_is_of_the_cells_that_were_asked_for(run):
+    run.status = {LABELS[0]: "error"}
+    run("--no-figures")
+    assert run("--no-figures", "-k", "lora") == 0
+
+
+def test_an_interrupted_run_keeps_what_it_has_and_goes_on_from_there(run):
+    run.status = {LABELS[1]: KeyboardInterrupt()}
+    assert run() == 130
+    assert [row["method"] for row in table()] == ["full-ft"]
+    assert len(provenance()["cells"]) == 1
+    assert not Path("out/mine/figures").exists()
+    assert run.out.strip() == ""
+    said = [line for line in run.err.splitlines() if line]
+    assert said[0].startswith("[1/3]")
+    assert said[1:] == [
+        "what was measured is kept; the same command goes on from there",
+        "lorafa-prof: interrupted",
+    ]
+    run.status = {}
+    assert run("--no-figures") == 0
+    assert run.labels == LABELS[1:]
+    assert len(table()) == 3
+
+
+def test_a_dry_run_measures_and_writes_nothing(run):
+    assert run("--dry-run") == 0
+    assert run.measured == []
+    assert sorted(path.name for path in Path().iterdir()) == ["s.yaml"]
+    lines = run.out.splitlines()
+    assert [line.split(maxsplit=2)[1:] for line in lines[2:]] == [["-", label] for label in LABELS]
+    run("--no-figures", "-k", "r2")
+    written = {path: path.stat().st_mtime_ns for path in Path("out").rglob("*")}
+    assert run("--dry-run", "--rerun", "all") == 0
+    assert [line.split()[1] for line in run.out.splitlines()[2:]] == ["-", "ok", "-"]
+    assert {path: path.stat().st_mtime_ns for path in Path("out").rglob("*")} == written
+    assert run("--dry-run", "-k", "r2") == 0
+    assert len(run.out.splitlines()) == 3
+
+
+def test_options_override_the_file(run):
+    Path("s.yaml").write_text(SCENARIO.replace("device: cpu", "device: cuda"))
+    arguments = [
+        "--device",
+        "cpu",
+        "--set",
+        "batch=[2, 3]",
+        "--set",
+        "method[1].rank=8",
+        "--set",
+        "steps.timed=4",
+    ]
+    assert run("--no-figures", *arguments, "-o", "elsewhere") == 0
+    assert run.labels == [f"tiny-llama {m} b{b} s8" for m in ("full-ft", "lora r8") for b in (2, 3)]
+    assert {(cell.device, cell.steps.timed) for cell in run.measured} == {("cpu", 4)}
+    assert len(table("elsewhere")) == 4
+    assert not Path("out").exists()
+    scenario = provenance("elsewhere")["scenario"]
+    assert (scenario["device"], scenario["batch"], scenario["steps"]["timed"]) == (["cpu"], [2, 3], 4)
+    assert provenance("elsewhere")["command"][1:] == [
+        "run",
+        "s.yaml",
+        "--no-figures",
+        *arguments,
+        "-o",
+        "elsewhere",
+    ]
+
+
+def test_a_shipped_scenario_is_run_by_its_name(run):
+    assert run("--no-figures", "--device", "cpu", "-k", "full-ft", name="quickstart") == 0
+    assert {row["model"] for row in table("out/quickstart")} == {"tiny-llama"}
+
+
+@pytest.mark.parametrize("arguments", [[], ["-k", "full"], ["--dry-run"]])
+def test_a_damaged_record_ends_a_run_before_it_begins(run, arguments):
+    run("--no-figures")
+    damaged = record(run, LABELS[2])
+    before = table()
+    damaged.write_text(damaged.read_text()[:100])
+    assert run("--no-figures", *arguments) == 2
+    assert run.measured == []
+    assert run.out == ""
+    assert run.err.startswith(f"lorafa-prof: {damaged}: this record is damaged")
+    assert len(run.err.splitlines()) == 1
+    assert table() == before
+    # What it says to do.
+    assert run("--no-figures", "--rerun", "failed") == 0
+    assert run.labels == LABELS[2:]
+    assert table() == before
+
+
+def test_rerun_all_replaces_damaged_records_too(run):
+    run("--no-figures")
+    for label in LABELS:
+        record(run, label).write_text("{")
+    assert run("--no-figures", "--rerun", "all") == 0
+    assert run.labels == LABELS
+    assert len(table()) == 3
+
+
+def test_records_of_another_scenario_stay_and_are_told(run):
+    run("--no-figures")
+    first = sorted(Path("out/mine/cells").iterdir())
+    assert run("--no-figures", "--set", "batch=2") == 0
+    (note,) = (line for line in run.err.splitlines() if line.startswith("note: "))
+    assert re.fullmatch(
+        r"note: 3 records in out/mine/cells of other settings or of another scenario \(such as "
+        r"tiny-llama_\S+\): kept there, but not in results\.csv",
+        note,
+    )
+    assert {row["batch"] for row in table()} == {"2"}
+    assert set(first) < set(Path("out/mine/cells").iterdir())
+    run("--no-figures", "--set", "batch=[1, 2]")
+    assert run.measured == []
+    assert "note: " not in run.err
+    assert len(table()) == 6
+
+
+def test_a_run_that_goes_on_elsewhere_says_so(run):
+    run.environment = {**run.environment, "packages": {**run.environment["packages"], "torch": "1.2.3"}}
+    run("--no-figures", "-k", "full")
+    run.environment = environment("cpu")
+    assert run("--no-figures") == 0
+    (note,) = (line for line in run.err.splitlines() if line.startswith("note: "))
+    assert note.startswith("note: 1 kept cell was measured with torch 1.2.3 (now 2.")
+    assert len(provenance()["environments"]) == 2
+    # Not where nothing of it is kept.
+    assert run("--no-figures", "--rerun", "all") == 0
+    assert "note: " not in run.err
+
+
+def test_a_disk_that_is_full_ends_the_run_in_one_line(run, monkeypatch):
+    from lorafa_prof.running import store
+
+    def full(*args: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(store, "write_atomically", full)
+    assert run("--no-figures") == 2
+    assert run.err.splitlines()[-1] == (
+        "lorafa-prof: cannot write to 'out/mine': No space left on device; choose another with -o"
+    )
+    assert len(run.measured) == 1
+
+
+def test_cells_that_share_a_label_are_told_apart(run):
+    assert run("--no-figures", "--set", "attention=[sdpa, eager]", "-k", "r2.*attention=eager") == 0
+    assert [cell.attention for cell in run.measured] == ["eager"]
+    assert run.err.startswith("[1/1] tiny-llama lora r2 b1 s8 attention=eager: peak 2.00 MiB")

@@ -1,0 +1,207 @@
+"""The row has what was measured, in the columns' units, and nothing else."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields, replace
+
+import pytest
+from tiny_cells import tiny_cell
+
+from lorafa_prof.devices.gpus.gpu import GPUS, peak_flops
+from lorafa_prof.instruments.energy import EnergyReading
+from lorafa_prof.instruments.flops import FlopCount
+from lorafa_prof.instruments.memory import Counters, MemoryProfile, PhaseMemory
+from lorafa_prof.instruments.saved import HeldStorage, SavedStorage, SavedTensors
+from lorafa_prof.instruments.timing import StepTimes
+from lorafa_prof.results.columns import COLUMN_NAMES, METRICS
+from lorafa_prof.results.measured import Measured
+from lorafa_prof.results.row import details_of, metric_columns, setting_columns
+
+
+def phase(start: int, end: int, peak: int) -> PhaseMemory:
+    """With 100 bytes of slack at the start and 656 at the end."""
+    return PhaseMemory(Counters(start, start - 100), Counters(end, end - 656), Counters(peak, peak - 700))
+
+
+MEMORY = MemoryProfile(
+    phases={
+        "forward": phase(1000, 3560, 3600),
+        "backward": phase(3560, 2000, 4000),
+        "optimizer": phase(2000, 1000, 2500),
+    },
+    gradients_bytes=300,
+    peak_reserved_bytes=9000,
+    num_alloc_retries=0,
+)
+SAVED = SavedTensors(
+    (
+        SavedStorage("a", "linear", "linear_input", (500,), "float32", 2000, 2, False),
+        SavedStorage("b", "embedding", "other", (2,), "int64", 16, 1, True),
+    ),
+    (HeldStorage("", 4),),
+)
+FLOPS = FlopCount(
+    {"forward": 10**12, "backward": 3 * 10**12, "optimizer": 10**9}, 5 * 10**11, {"a": (7, 8)}, {}
+)
+TIMES = StepTimes(
+    (20.0, 40.0, 30.0),
+    {"forward": (5.0, 6.0, 7.0), "backward": (10.0, 30.0, 20.0), "optimizer": (1.0, 3.0, 2.0)},
+)
+GPU = "h100-80gb"
+ALL = Measured(
+    params_total=1000,
+    params_trainable=10,
+    weights_bytes=4000,
+    optimizer_bytes=80,
+    inputs_bytes=16,
+    memory=MEMORY,
+    times=TIMES,
+    flops=FLOPS,
+    saved=SAVED,
+    energy=EnergyReading(joules=28.8, seconds=3.0),
+    device_used_bytes=10**9,
+    process_used_bytes=10**8,
+    host_rss_bytes=10**7,
+)
+CUDA_CELL = tiny_cell(dtype="bf16", device="cuda", gpu=GPU)  # 2 × 48 tokens
+
+
+def test_every_metric_has_its_value() -> None:
+    peak = peak_flops(GPUS[GPU], "bf16")
+    assert peak is not None
+    row = metric_columns(CUDA_CELL, ALL)
+    assert row == {
+        "params_total": 1000,
+        "params_trainable": 10,
+        "weights_bytes": 4000,
+        "gradients_bytes": 300,
+        "optimizer_bytes": 80,
+        "activation_bytes": 2560,
+        "saved_bytes": 2016,
+        "peak_allocated_bytes": 4000,
+        "peak_forward_bytes": 3600,
+        "peak_backward_bytes": 4000,
+        "peak_optimizer_bytes": 2500,
+        "peak_reserved_bytes": 9000,
+        "device_used_bytes": 10**9,
+        "host_rss_bytes": 10**7,
+        "flops_forward": 10**12,
+        "flops_backward": 3 * 10**12,
+        "flops_step": 4 * 10**12 + 10**9,
+        "mfu": pytest.approx((3.5 * 10**12 + 10**9) / (0.030 * peak)),
+        "step_ms_median": 30.0,
+        "step_ms_p05": pytest.approx(21.0),
+        "step_ms_p95": pytest.approx(39.0),
+        "forward_ms": 6.0,
+        "backward_ms": 20.0,
+        "optimizer_ms": 2.0,
+        "tokens_per_s": pytest.approx(96 / 0.030),
+        "samples_per_s": pytest.approx(2 / 0.030),
+        "energy_j_per_token": pytest.approx(28.8 / (3 * 96)),
+    }
+    assert set(row) == {column.name for column in METRICS}
+
+
+NEEDED_FOR = {
+    "params_total": {"params_total"},
+    "params_trainable": {"params_trainable"},
+    "weights_bytes": {"weights_bytes"},
+    "optimizer_bytes": {"optimizer_bytes"},
+    "inputs_bytes": set(),
+    "memory": {name for name in COLUMN_NAMES if name.startswith("peak_")}
+    | {"activation_bytes", "gradients_bytes"},
+    "times": {name for name in COLUMN_NAMES if name.endswith(("_ms", "_per_s"))}
+    | {"step_ms_median", "step_ms_p05", "step_ms_p95", "mfu", "energy_j_per_token"},
+    "flops": {"flops_forward", "flops_backward", "flops_step", "mfu"},
+    "saved": {"saved_bytes"},
+    "energy": {"energy_j_per_token"},
+    "device_used_bytes": {"device_used_bytes"},
+    "process_used_bytes": set(),
+    "host_rss_bytes": {"host_rss_bytes"},
+}
+
+
+@pytest.mark.parametrize("unknown", NEEDED_FOR)
+def test_what_was_not_measured_is_absent(unknown: str) -> None:
+    row = metric_columns(CUDA_CELL, replace(ALL, **{unknown: None}))
+    assert set(metric_columns(CUDA_CELL, ALL)) - set(row) == NEEDED_FOR[unknown]
+    assert None not in row.values()
+
+
+def test_every_measurement_is_covered_above() -> None:
+    kept_apart = {"seconds", "notes", "unavailable"}
+    assert {field.name for field in fields(Measured)} - kept_apart == set(NEEDED_FOR)
+
+
+def test_nothing_measured_is_an_empty_row() -> None:
+    assert metric_columns(CUDA_CELL, Measured()) == {}
+
+
+def test_zero_is_a_value() -> None:
+    row = metric_columns(
+        CUDA_CELL, replace(ALL, optimizer_bytes=0, memory=replace(MEMORY, gradients_bytes=0))
+    )
+    assert row["optimizer_bytes"] == row["gradients_bytes"] == 0
+
+
+def test_counters_the_host_lacks_are_absent() -> None:
+    memory = replace(MEMORY, peak_reserved_bytes=None, num_alloc_retries=None)
+    assert "peak_reserved_bytes" not in metric_columns(CUDA_CELL, replace(ALL, memory=memory))
+
+
+@pytest.mark.parametrize("gpu", [None, "no-such-gpu"])
+def test_mfu_needs_a_known_gpu(gpu: str | None) -> None:
+    assert "mfu" not in metric_columns(tiny_cell(gpu=gpu), ALL)
+
+
+def test_settings_of_an_adapted_and_of_a_full_cell() -> None:
+    row = setting_columns(tiny_cell("tiny-llama", "lora", dtype="bf16", gpu=GPU), "lora")
+    assert row.pop("cell_id") == tiny_cell("tiny-llama", "lora", dtype="bf16", gpu=GPU).cell_id
+    assert row == {
+        "model": "tiny-llama",
+        "method": "lora",
+        "rank": 4,
+        "targets": "all-linear",
+        "dropout": 0.0,
+        "batch": 2,
+        "seq": 48,
+        "dtype": "bf16",
+        "adapter_dtype": "bf16",
+        "attention": "sdpa",
+        "kernels": "eager",
+        "checkpointing": "none",
+        "optimizer": "adamw",
+        "device": "cpu",
+        "gpu": GPU,
+    }
+    full = setting_columns(tiny_cell("tiny-llama", "full-ft"), "full-ft")
+    assert full.keys() == row.keys() | {"cell_id"}
+    assert {name for name, value in full.items() if value is None} == {
+        "rank", "targets", "dropout", "adapter_dtype", "gpu",
+    }  # fmt: skip
+    assert set(full) <= set(COLUMN_NAMES)
+
+
+def test_details_are_plain_and_complete() -> None:
+    details = details_of(CUDA_CELL, ALL)
+    assert json.loads(json.dumps(details)).keys() == details.keys()
+    assert set(details) == {
+        "seconds", "notes", "unavailable", "memory", "saved", "reconciliation", "flops", "times", "energy",
+    }  # fmt: skip
+    assert details["memory"]["static_bytes"] == 1000
+    assert details["memory"]["inputs_bytes"] == 16
+    assert details["memory"]["phases"]["backward"]["peak"]["allocated"] == 4000
+    assert sum(details["saved"]["by_kind"].values()) == 2016
+    assert details["saved"]["from_before_bytes"] == 16
+    assert details["flops"]["recomputed"] == 5 * 10**11
+
+
+def test_reconciliation_is_told() -> None:
+    assert details_of(CUDA_CELL, ALL)["reconciliation"] == {
+        "activation_bytes": 2560,
+        "saved_bytes": 2000,
+        "held_otherwise_bytes": 4,
+        "slack_bytes": 556,
+        "residual_bytes": 0,
+    }

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+from typing import Any
+
+from lorafa_prof.scenario.cell import Cell, MethodChoice, ModelChoice
+from lorafa_prof.scenario.labels import distinct_labels
+
+
+def cell(options: dict[str, Any] | None = None, method: str = "lora", **settings: Any) -> Cell:
+    fields: dict[str, Any] = {
+        "batch": 1,
+        "seq": 16,
+        "dtype": "fp32",
+        "adapter_dtype": "fp32",
+        "attention": "sdpa",
+        "kernels": "eager",
+        "checkpointing": "none",
+        "optimizer": "adamw",
+        "device": "cpu",
+        **settings,
+    }
+    return Cell(
+        model=ModelChoice(name="net"), method=MethodChoice(name=method, options=options or {}), **fields
+    )
+
+
+def test_what_tells_cells_apart_already_gets_nothing_more():
+    cells = [cell({"rank": 4}), cell({"rank": 8}), cell({"rank": 8}, seq=32)]
+    assert list(distinct_labels(cells).values()) == [
+        "net lora r4 b1 s16",
+        "net lora r8 b1 s16",
+        "net lora r8 b1 s32",
+    ]
+
+
+def test_cells_of_one_label_are_told_apart_by_what_differs():
+    cells = [
+        cell({"rank": 4, "targets": "q,v"}),
+        cell({"rank": 4, "targets": "all-linear"}),
+        cell({"rank": 4, "targets": "q,v"}, adapter_dtype="bf16"),
+        cell({"rank": 8}),
+    ]
+    assert list(distinct_labels(cells).values()) == [
+        "net lora r4 b1 s16 targets=q,v adapter_dtype=fp32",
+        "net lora r4 b1 s16 targets=all-linear adapter_dtype=fp32",
+        "net lora r4 b1 s16 targets=q,v adapter_dtype=bf16",
+        "net lora r8 b1 s16",
+    ]
+
+
+def test_also_by_what_stands_deeper_and_by_the_model():
+    configs = [{"peft_type": "LORA", "r": 8}, {"peft_type": "LORA", "r": 16}]
+    cells = [cell({"config": config}, method="peft") for config in configs]
+    pretrained = cells[0].model_copy(update={"model": ModelChoice(name="net", weights="pretrained")})
+    labels = distinct_labels([*cells, pretrained])
+    assert len(set(labels.values())) == 3
+    assert labels[cells[1].cell_id] == "net peft b1 s16 config.r=16 weights=random"

@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import pytest
+
+from lorafa_prof import registry as module
+from lorafa_prof.errors import UsageError
+from lorafa_prof.registry import Registry, nearest
+
+
+@dataclass(frozen=True)
+class Tool:
+    name: str
+
+
+@pytest.fixture
+def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Make a registry over a package `toolbox` with these modules, and over these entry points."""
+
+    def make(modules: dict[str, str], points: dict[str, str] | None = None) -> Registry[Tool]:
+        folder = tmp_path / "toolbox"
+        folder.mkdir()
+        (folder / "__init__.py").write_text("")
+        for name, code in modules.items():
+            (folder / f"{name}.py").write_text(f"from test_registry import Tool\n{code}\n")
+        monkeypatch.syspath_prepend(str(tmp_path))
+        monkeypatch.setitem(sys.modules, "test_registry", sys.modules[__name__])
+        for loaded in [name for name in sys.modules if name.split(".")[0] == "toolbox"]:
+            monkeypatch.delitem(sys.modules, loaded)
+        found = [EntryPoint(name, value, "x.tools") for name, value in (points or {}).items()]
+        monkeypatch.setattr(module, "entry_points", lambda group: found if group == "x.tools" else [])
+        return Registry(
+            kind="tool", package="toolbox", attribute="TOOL", group="x.tools", name_of=lambda tool: tool.name
+        )
+
+    return make
+
+
+def test_entries_come_from_modules_and_entry_points(tools):
+    found = tools(
+        {"b": "TOOL = (Tool('saw'), Tool('axe'))", "a": "TOOL = Tool('plane')", "base": "nothing = 1"},
+        {"drill": "test_registry:DRILL"},
+    )
+    assert list(found) == ["plane", "saw", "axe", "drill"]
+    assert len(found) == 4
+    assert found["drill"] is DRILL
+    assert "saw" in found
+    assert "hammer" not in found
+
+
+DRILL = Tool("drill")
+
+
+def test_nothing_is_loaded_before_it_is_needed(tools):
+    tools({"a": "raise RuntimeError('loaded')"})
+
+
+def test_an_unknown_name_is_told_with_the_nearest_and_where_all_are(tools):
+    found = tools({"a": "TOOL = Tool('plane')"})
+    with pytest.raises(UsageError) as error:
+        found["plain"]
+    assert str(error.value) == (
+        "unknown tool 'plain' (did you mean 'plane'?); `lorafa-prof list tools` shows all"
+    )
+
+
+def test_two_of_one_name_are_an_error(tools):
+    found = tools({"a": "TOOL = Tool('drill')"}, {"drill": "test_registry:DRILL"})
+    with pytest.raises(UsageError, match="two definitions of the tool 'drill'"):
+        list(found)
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("no_such_module:TOOL", "ModuleNotFoundError"),
+        ("test_registry:NO_SUCH", "AttributeError"),
+    ],
+)
+def test_an_entry_point_that_cannot_be_loaded_is_one_line_that_names_it(tools, value, words):
+    found = tools({"a": "TOOL = Tool('plane')"}, {"broken": value})
+    with pytest.raises(UsageError) as error:
+        list(found)
+    assert str(error.value).startswith("the tool 'broken' of ")
+    assert words in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_nearest_says_nothing_of_what_is_far_away():
+    assert nearest("lorra", ["lora", "full-ft"]) == " (did you mean 'lora'?)"
+    assert nearest("xyz", ["lora", "full-ft"]) == ""

@@ -1,0 +1,130 @@
+"""Cells so small that one core measures them in a fraction of a second, and what of them is observed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+
+from lorafa_prof.instruments.memory import MemoryProfile
+from lorafa_prof.instruments.memory_cpu import FollowedMemoryMeter
+from lorafa_prof.instruments.saved import SavedTensors, SavedTensorsRecorder
+from lorafa_prof.instruments.storages import StorageFollower, model_tensors, optimizer_tensors
+from lorafa_prof.methods.base import METHODS, TORCH_DTYPES, Prepared, Setting
+from lorafa_prof.models.build import build_model
+from lorafa_prof.models.inputs import make_inputs
+from lorafa_prof.models.preset import PRESETS
+from lorafa_prof.models.resolve import ResolvedModel, resolve_model
+from lorafa_prof.running.measure import prepare_step
+from lorafa_prof.scenario.cell import Cell, MethodChoice, ModelChoice, Steps
+from lorafa_prof.step import Phase, TrainingStep
+
+FAMILIES = sorted(name for name in PRESETS if name.startswith("tiny-"))
+METHOD_NAMES = ["full-ft", "lora", "lora-fa", "peft-lora", "peft-lora-fa"]
+BATCH, SEQ, RANK = 2, 48, 4
+TOKENS = BATCH * SEQ
+
+
+def tiny_cell(
+    model: str = "tiny-llama", method: str = "lora-fa", *, dropout: float = 0.0, **settings: Any
+) -> Cell:
+    """A cell of this module's batch, sequence and rank; `settings` are fields of Cell."""
+    chosen = METHODS[method]
+    given = {} if method == "full-ft" else {"rank": RANK, "targets": "all-linear", "dropout": dropout}
+    dtype = settings.get("dtype", "fp32")
+    fields: dict[str, Any] = {
+        "batch": BATCH,
+        "seq": SEQ,
+        "dtype": dtype,
+        "adapter_dtype": chosen.default_adapter_dtype(dtype) if chosen.default_adapter_dtype else dtype,
+        "attention": "sdpa",
+        "kernels": "eager",
+        "checkpointing": "none",
+        "optimizer": "adamw",
+        "device": "cpu",
+        "steps": Steps(warmup=1, timed=2),
+        **settings,
+    }
+    options = chosen.options.model_validate(given).model_dump(mode="json")
+    return Cell(model=ModelChoice(name=model), method=MethodChoice(name=method, options=options), **fields)
+
+
+class AtForwardsEnd:
+    """Observer that records saved tensors in forward, and is gone before backward."""
+
+    def __init__(self, recorder: SavedTensorsRecorder) -> None:
+        self.recorder = recorder
+        self.result: SavedTensors | None = None
+
+    def phase_started(self, phase: Phase) -> None:
+        if phase == "forward":
+            self.recorder.__enter__()
+
+    def phase_ended(self, phase: Phase) -> None:
+        if phase == "forward":
+            self.result = self.recorder.result()
+            self.recorder.__exit__(None, None, None)
+
+
+def observe(cell: Cell) -> tuple[MemoryProfile, SavedTensors]:
+    """Memory and saved tensors of one step on the CPU."""
+    prepared, step = prepare_step(cell, torch.device("cpu"))
+    observer = AtForwardsEnd(recorder_of(prepared, step))
+    memory = memory_of(prepared, step, observer)
+    assert observer.result is not None
+    return memory, observer.result
+
+
+def memory_of(prepared: Prepared, step: TrainingStep, *more: Any) -> MemoryProfile:
+    """Memory of one step on the CPU, with `more` observers beside the meter."""
+    follower = StorageFollower("cpu")
+    follower.adopt((*model_tensors(prepared.model), *optimizer_tensors(prepared.optimizer, "cpu")))
+    follower.adopt((*prepared.optimizer_tensors, *step.inputs.values()))
+    meter = FollowedMemoryMeter(follower, prepared.model)
+    with follower:
+        step.run((*more, meter))
+    return meter.profile()
+
+
+def recorder_of(
+    prepared: Prepared, step: TrainingStep, ranks: Iterable[int] = (RANK,)
+) -> SavedTensorsRecorder:
+    before = step.inputs.values()
+    device_type = next(prepared.model.parameters()).device.type
+    return SavedTensorsRecorder(prepared.model, device_type=device_type, before=before, ranks=ranks)
+
+
+def saved_of(prepared: Prepared, step: TrainingStep, ranks: Iterable[int] = (RANK,)) -> SavedTensors:
+    """Saved tensors of one step."""
+    observer = AtForwardsEnd(recorder_of(prepared, step, ranks))
+    step.run((observer,))
+    assert observer.result is not None
+    return observer.result
+
+
+def step_of(
+    model: str | ResolvedModel,
+    method: str,
+    *,
+    device: str = "cpu",
+    dtype: str = "fp32",
+    adapter_dtype: str | None = None,
+    attention: str = "sdpa",
+    checkpointing: str = "none",
+    batch: int = BATCH,
+    seq: int = SEQ,
+    **options: Any,
+) -> tuple[Prepared, TrainingStep]:
+    """As `prepare_step`, for a network that need not have a name; `options` are the method's."""
+    resolved = resolve_model(ModelChoice(name=model)) if isinstance(model, str) else model
+    place = torch.device(device)
+    built = build_model(
+        resolved, device=place, dtype=TORCH_DTYPES[dtype], attention=attention, checkpointing=checkpointing
+    )
+    chosen = METHODS[method]
+    given = {} if method == "full-ft" else {"rank": RANK, "targets": "all-linear", **options}
+    setting = Setting(resolved.task, TORCH_DTYPES[adapter_dtype or dtype], "adamw")
+    prepared = chosen.prepare(built, chosen.options.model_validate(given), setting)
+    inputs = make_inputs(resolved, batch=batch, seq=seq, device=place, seed=0)
+    return prepared, TrainingStep(prepared.model, inputs, prepared.optimizer)
