@@ -31,11 +31,11 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--model", default="llama-3.2-1b" if cuda else "tiny-llama")
+    parser.add_argument("--model", default="llama-2-7b" if cuda else "tiny-llama")
     parser.add_argument("--method", default="lora-fa", choices=["full-ft", "lora", "lora-fa"])
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--seq", type=int, default=1024 if cuda else 128)
-    parser.add_argument("--steps", type=int, default=10, help="steps in a block")
+    parser.add_argument("--steps", type=int, default=5, help="steps in a block")
     parser.add_argument("--blocks", type=int, default=10, help="blocks of each loop")
     return parser.parse_args()
 

@@ -262,7 +262,7 @@ def test_options_override_the_file(run):
 
 def test_a_shipped_scenario_is_run_by_its_name(run):
     assert run("--no-figures", "--device", "cpu", "-k", "full-ft", name="quickstart") == 0
-    assert {row["model"] for row in table("out/quickstart")} == {"tiny-llama"}
+    assert {row["model"] for row in table("out/quickstart")} == {"gpt2"}
 
 
 @pytest.mark.parametrize("arguments", [[], ["-k", "full"], ["--dry-run"]])
