@@ -56,6 +56,16 @@ def input_gradient(
     return grad_x.add_(undrop_(torch.mm(grad_low, a), mask, probability))
 
 
+def adapted_linear(
+    x: Tensor, weight: Tensor, bias: Tensor | None, a: Tensor, b: Tensor, scale: float, probability: float
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Return y [n, out] of the module's formula, drop(x) Aᵀ [n, r], and the dropout mask [n, in] or None."""
+    y = frozen_linear(x, weight, bias)
+    dropped, mask = drop(x, probability)
+    low = torch.mm(dropped, a.to(x.dtype).t())
+    return y.addmm_(low, b.to(x.dtype).t(), alpha=scale), low, mask
+
+
 class LoraFunction(torch.autograd.Function):
     """y = x W + bias + s · (drop(x) Aᵀ) Bᵀ with A and B training: keeps x, x Aᵀ and the dropout mask."""
 
@@ -71,10 +81,7 @@ class LoraFunction(torch.autograd.Function):
         probability: float,
     ) -> Tensor:
         """Return y [n, out]."""
-        y = frozen_linear(x, weight, bias)
-        dropped, mask = drop(x, probability)
-        low = torch.mm(dropped, a.to(x.dtype).t())
-        y.addmm_(low, b.to(x.dtype).t(), alpha=scale)
+        y, low, mask = adapted_linear(x, weight, bias, a, b, scale, probability)
         # x and not drop(x): x is shared with the neighbouring layers, drop(x) is this layer's alone.
         ctx.save_for_backward(x, low, mask, weight, a, b)
         ctx.scale, ctx.probability = scale, probability
@@ -111,10 +118,7 @@ class LoraFaFunction(torch.autograd.Function):
         probability: float,
     ) -> Tensor:
         """Return y [n, out]."""
-        y = frozen_linear(x, weight, bias)
-        dropped, mask = drop(x, probability)
-        low = torch.mm(dropped, a.to(x.dtype).t())
-        y.addmm_(low, b.to(x.dtype).t(), alpha=scale)
+        y, low, mask = adapted_linear(x, weight, bias, a, b, scale, probability)
         # Without a gradient for x (the first layer over a frozen embedding) the mask has no reader.
         ctx.save_for_backward(low, mask if ctx.needs_input_grad[0] else None, weight, a, b)
         ctx.scale, ctx.probability = scale, probability

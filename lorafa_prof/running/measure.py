@@ -57,7 +57,7 @@ def measure_cell(cell: Cell) -> CellResult:
     except (torch.OutOfMemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
-        status = {"status": "oom", "failed_phase": tracker.phase, "message": first_line(error)}
+        status = {"status": "oom", "failed_phase": tracker.phase, "message": out_of_memory_line(error)}
     if measured.notes and "message" not in status:
         status["message"] = "; ".join(measured.notes)
     return CellResult(
@@ -77,6 +77,13 @@ def label_of(cell: Cell) -> str:
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether the device, or the host's allocator, had no memory left."""
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+def out_of_memory_line(error: BaseException) -> str:
+    """What was asked for and how much there is: CUDA goes on for five sentences more."""
+    sentences = first_line(error).split(". ")
+    told = [text for text in sentences if "out of memory" in text or "Tried to allocate" in text]
+    return ". ".join(told).rstrip(".") + "." if told else first_line(error)
 
 
 def first_line(error: BaseException) -> str:

@@ -107,7 +107,10 @@ def test_nothing_looks_while_steps_are_timed(monkeypatch: pytest.MonkeyPatch) ->
     assert modes == [(0, 0)]
 
 
-OOM = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.\nSee documentation.")
+OOM = torch.OutOfMemoryError(
+    "CUDA out of memory. Tried to allocate 20.00 MiB. GPU 0 has a total capacity of 79.18 GiB of which 6 MiB "
+    "is free. If reserved but unallocated memory is large try setting PYTORCH_CUDA_ALLOC_CONF"
+)
 HOST_OOM = RuntimeError(
     "[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory: 8 bytes"
 )
@@ -141,7 +144,10 @@ def test_running_out_of_memory_is_a_result(
     result = measure_cell(tiny_cell("tiny-llama", "lora"))
     assert result.row["status"] == "oom"
     assert result.row["failed_phase"] == phase
-    assert result.row["message"] == str(error).splitlines()[0]
+    assert result.row["message"] in (
+        "CUDA out of memory. Tried to allocate 20.00 MiB.",
+        "[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory: 8 bytes",
+    )
     known = set() if phase == "build" else {"params_total", "params_trainable", "weights_bytes"}
     assert measured_columns(result) == known
     assert result.row["model"] == "tiny-llama"
