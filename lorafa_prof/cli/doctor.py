@@ -55,13 +55,13 @@ def cuda_device() -> Capability:
             name,
             False,
             f"torch {torch.__version__} is built without CUDA",
-            "install a CUDA build of torch (https://pytorch.org), or predict: --device sim:h100-80gb",
+            "install a CUDA build of torch (https://pytorch.org), or measure on the CPU: --device cpu",
         )
     return Capability(
         name,
         False,
         "no GPU is visible",
-        "check nvidia-smi and CUDA_VISIBLE_DEVICES, or predict: --device sim:h100-80gb",
+        "check nvidia-smi and CUDA_VISIBLE_DEVICES, or measure on the CPU: --device cpu",
     )
 
 
@@ -71,7 +71,7 @@ def allocator_counters() -> Capability:
 
     name = "allocator counters"
     if not torch.cuda.is_available():
-        return Capability(name, False, "no CUDA device", "predict: --device sim:h100-80gb")
+        return Capability(name, False, "no CUDA device", "on the CPU storages are followed instead")
     if os.environ.get("PYTORCH_NO_CUDA_MEMORY_CACHING"):
         return Capability(name, False, "caching is switched off", "unset PYTORCH_NO_CUDA_MEMORY_CACHING")
     backend = torch.cuda.get_allocator_backend()
@@ -136,7 +136,7 @@ def known_gpu() -> Capability:
 
 
 def storage_following() -> Capability:
-    """Whether storages can be followed on the CPU and on the twin, by a dispatch mode."""
+    """Whether storages can be followed on the CPU, by a dispatch mode."""
     import torch
     from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -149,7 +149,7 @@ def storage_following() -> Capability:
 
     with Counting():  # type: ignore[no-untyped-call]
         torch.ones(2, device="meta").sum()
-    name = "storage following (CPU and twin)"
+    name = "storage following (CPU)"
     if Counting.calls:
         return Capability(name, True, f"torch {torch.__version__} dispatches operations to Python")
     return Capability(
