@@ -41,14 +41,15 @@ def test_every_column_the_cpu_can_fill(method: str) -> None:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_relations_between_columns(family: str) -> None:
-    result = measure_cell(tiny_cell(family, "lora", dtype="bf16"))
+    result = measure_cell(tiny_cell(family, "lora-fa", dtype="bf16"))
     row: Any = result.row
     peaks = [row[f"peak_{phase}_bytes"] for phase in ("forward", "backward", "optimizer")]
     assert row["peak_allocated_bytes"] == max(peaks)
-    assert row["flops_step"] >= row["flops_forward"] + row["flops_backward"]
+    assert row["flops_step"] > row["flops_forward"] + row["flops_backward"]  # the correction's products
     assert row["step_ms_p05"] <= row["step_ms_median"] <= row["step_ms_p95"]
     assert row["tokens_per_s"] == pytest.approx(row["samples_per_s"] * SEQ)
     memory = result.details["memory"]
+    # The correction's matrices are in it, though the optimizer's own state does not have them.
     assert memory["static_bytes"] == sum(
         [row["weights_bytes"], row["optimizer_bytes"], memory["inputs_bytes"]]
     )
