@@ -4,29 +4,17 @@ import io
 import re
 
 import pytest
+from net_cell import net_cell
 from rich.console import Console
 
 from lorafa_prof.results.record import CellResult
 from lorafa_prof.running.progress import SweepProgress, in_gib, outcome
-from lorafa_prof.scenario.cell import Cell, MethodChoice, ModelChoice
 
 GIB = 2**30
 
 
 def result_of(status: str = "ok", method: str = "lora", **row: object) -> CellResult:
-    cell = Cell(
-        model=ModelChoice(name="net"),
-        method=MethodChoice(name=method, options={"rank": 4}),
-        batch=1,
-        seq=16,
-        dtype="fp32",
-        adapter_dtype="fp32",
-        attention="sdpa",
-        kernels="eager",
-        checkpointing="none",
-        optimizer="adamw",
-        device="cpu",
-    )
+    cell = net_cell(method=method, rank=4)
     return CellResult(cell=cell, row={"status": status, **row})
 
 

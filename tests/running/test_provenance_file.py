@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from net_cell import net_cell
 
 from lorafa_prof.results.provenance import environment
 from lorafa_prof.results.record import CellResult
 from lorafa_prof.running.provenance import environment_difference, write_provenance
 from lorafa_prof.running.store import Store
-from lorafa_prof.scenario.cell import Cell, MethodChoice, ModelChoice
 from lorafa_prof.scenario.load import load_scenario
 
 NOW: dict[str, Any] = {
@@ -24,19 +24,7 @@ NOW: dict[str, Any] = {
 
 
 def result_of(batch: int, environment: dict[str, Any], device: str = "cpu") -> CellResult:
-    cell = Cell(
-        model=ModelChoice(name="net"),
-        method=MethodChoice(name="lora"),
-        batch=batch,
-        seq=16,
-        dtype="fp32",
-        adapter_dtype="fp32",
-        attention="sdpa",
-        kernels="eager",
-        checkpointing="none",
-        optimizer="adamw",
-        device=device,
-    )
+    cell = net_cell(batch, device=device)
     return CellResult(cell=cell, row={"status": "ok"}, environment=environment)
 
 

@@ -8,29 +8,17 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from net_cell import net_cell
 
 from lorafa_prof.errors import UsageError
 from lorafa_prof.results.record import CellResult
 from lorafa_prof.results.table import read_table
 from lorafa_prof.running import store as module
 from lorafa_prof.running.store import DamagedRecordError, Store, write_atomically
-from lorafa_prof.scenario.cell import Cell, MethodChoice, ModelChoice
 
 
 def result_of(batch: int, status: str = "ok", **row: Any) -> CellResult:
-    cell = Cell(
-        model=ModelChoice(name="net"),
-        method=MethodChoice(name="lora", options={"rank": 4}),
-        batch=batch,
-        seq=16,
-        dtype="fp32",
-        adapter_dtype="fp32",
-        attention="sdpa",
-        kernels="eager",
-        checkpointing="none",
-        optimizer="adamw",
-        device="cpu",
-    )
+    cell = net_cell(batch, rank=4)
     written = {"cell_id": cell.cell_id, "status": status, "batch": batch, **row}
     return CellResult(cell=cell, row=written, details={"storages": [1, 2]}, environment={"python": "3"})
 

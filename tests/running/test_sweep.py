@@ -4,6 +4,7 @@ import io
 from pathlib import Path
 
 import pytest
+from net_cell import net_cell
 from rich.console import Console
 
 from lorafa_prof.results.record import CellResult
@@ -12,23 +13,11 @@ from lorafa_prof.running import sweep
 from lorafa_prof.running.progress import SweepProgress
 from lorafa_prof.running.store import Results, Store
 from lorafa_prof.running.sweep import cells_to_run, run_sweep
-from lorafa_prof.scenario.cell import Cell, MethodChoice, ModelChoice
+from lorafa_prof.scenario.cell import Cell
 
 
 def cell(batch: int) -> Cell:
-    return Cell(
-        model=ModelChoice(name="net"),
-        method=MethodChoice(name="lora"),
-        batch=batch,
-        seq=16,
-        dtype="fp32",
-        adapter_dtype="fp32",
-        attention="sdpa",
-        kernels="eager",
-        checkpointing="none",
-        optimizer="adamw",
-        device="cpu",
-    )
+    return net_cell(batch)
 
 
 def result_of(one: Cell, status: str = "ok") -> CellResult:
