@@ -118,7 +118,9 @@ def test_writing_is_atomic(tmp_path, monkeypatch):
     assert file.read_text() == "old"
     assert [each.name for each in tmp_path.iterdir()] == ["x.json"]
     monkeypatch.undo()
-    write_atomically(file, "new")
+    with file.open() as reader:
+        write_atomically(file, "new")
+        assert reader.read() == "old", "who reads meanwhile reads the old one to its end"
     assert file.read_text() == "new"
 
 

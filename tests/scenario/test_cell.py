@@ -97,3 +97,11 @@ def test_an_id_begins_with_what_a_person_looks_for():
     for name in ("meta-llama/my-net", "/data/my-net/", "/data/my-net/config.json", "x/my-net.json"):
         cell = Cell.model_validate({**FIXED, "model": {"name": name}})
         assert cell.cell_id.startswith("my-net_lora_r4_")
+
+
+def test_long_names_make_no_file_name_that_is_too_long(tmp_path):
+    for change in ({"model": {"name": "m" * 300}}, {"method": {"name": "m" * 300, "options": {"rank": 4}}}):
+        cell = Cell.model_validate({**FIXED, **change})
+        (tmp_path / f".{cell.cell_id}.json.1234567.part").touch()
+        other = Cell.model_validate({**FIXED, **change, "seq": 32})
+        assert other.cell_id != cell.cell_id
