@@ -1,94 +1,12 @@
-"""`lorafa-prof run` with cells that are not measured but told: what it does with them."""
+"""What `lorafa-prof run` does with its options and with what comes of the cells."""
 
 from __future__ import annotations
 
-import csv
 import json
-import re
 from pathlib import Path
-from typing import Any
 
 import pytest
-
-from lorafa_prof.cli.main import main
-from lorafa_prof.results.provenance import environment
-from lorafa_prof.results.record import CellResult
-from lorafa_prof.results.row import setting_columns
-from lorafa_prof.running import sweep
-from lorafa_prof.scenario.cell import Cell
-
-SCENARIO = """\
-schema: 1
-name: mine
-model: tiny-llama
-method:
-  - full-ft
-  - {name: lora, rank: [2, 4]}
-batch: 1
-seq: 8
-dtype: fp32
-device: cpu
-"""
-LABELS = ["tiny-llama full-ft b1 s8", "tiny-llama lora r2 b1 s8", "tiny-llama lora r4 b1 s8"]
-
-
-class Runs:
-    """Calls `lorafa-prof run s.yaml`; cells give what `status` says of their label, else ok."""
-
-    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
-        self._capsys = capsys
-        self.status: dict[str, str | BaseException] = {}
-        self.measured: list[Cell] = []
-        self.environment = environment("cpu")
-        self.out = self.err = ""
-
-    def cell(self, cell: Cell, log: Path, timeout_s: float | None) -> CellResult:
-        status = self.status.get(cell.label, "ok")
-        if isinstance(status, BaseException):
-            raise status
-        self.measured.append(cell)
-        row: dict[str, Any] = {**setting_columns(cell, cell.method.name), "status": status}
-        if status == "ok":
-            row |= {"activation_bytes": 2**20, "peak_allocated_bytes": 2**21, "step_ms_median": 1.5}
-        else:
-            row |= {"message": f"told to give {status}"}
-        return CellResult(cell=cell, row=row, environment=self.environment)
-
-    def __call__(self, *arguments: str, name: str = "s.yaml") -> int:
-        self.measured.clear()
-        with pytest.raises(SystemExit) as ended:
-            main(["run", name, *arguments])
-        self.out, self.err = self._capsys.readouterr()
-        assert isinstance(ended.value.code, int)
-        return ended.value.code
-
-    @property
-    def labels(self) -> list[str]:
-        return [cell.label for cell in self.measured]
-
-
-@pytest.fixture
-def run(tmp_path, monkeypatch, capsys) -> Runs:
-    monkeypatch.chdir(tmp_path)
-    Path("s.yaml").write_text(SCENARIO)
-    runs = Runs(capsys)
-    monkeypatch.setattr(sweep, "run_cell", runs.cell)
-    return runs
-
-
-def table(out: str = "out/mine") -> list[dict[str, str]]:
-    with Path(out, "results.csv").open(newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def provenance(out: str = "out/mine") -> dict[str, Any]:
-    loaded: dict[str, Any] = json.loads(Path(out, "provenance.json").read_text())
-    return loaded
-
-
-def record(run: Runs, label: str) -> Path:
-    (cell,) = (cell for cell in run.measured if cell.label == label)
-    return Path("out/mine/cells", f"{cell.cell_id}.json")
+from told_runs import LABELS, SCENARIO, provenance, table
 
 
 def test_the_results_are_in_out(run):
@@ -263,64 +181,6 @@ def test_options_override_the_file(run):
 def test_a_shipped_scenario_is_run_by_its_name(run):
     assert run("--no-figures", "--device", "cpu", "-k", "full-ft", name="quickstart") == 0
     assert {row["model"] for row in table("out/quickstart")} == {"gpt2"}
-
-
-@pytest.mark.parametrize("arguments", [[], ["-k", "full"], ["--dry-run"]])
-def test_a_damaged_record_ends_a_run_before_it_begins(run, arguments):
-    run("--no-figures")
-    damaged = record(run, LABELS[2])
-    before = table()
-    damaged.write_text(damaged.read_text()[:100])
-    assert run("--no-figures", *arguments) == 2
-    assert run.measured == []
-    assert run.out == ""
-    assert run.err.startswith(f"lorafa-prof: {damaged}: this record is damaged")
-    assert len(run.err.splitlines()) == 1
-    assert table() == before
-    # What it says to do.
-    assert run("--no-figures", "--rerun", "failed") == 0
-    assert run.labels == LABELS[2:]
-    assert table() == before
-
-
-def test_rerun_all_replaces_damaged_records_too(run):
-    run("--no-figures")
-    for label in LABELS:
-        record(run, label).write_text("{")
-    assert run("--no-figures", "--rerun", "all") == 0
-    assert run.labels == LABELS
-    assert len(table()) == 3
-
-
-def test_records_of_another_scenario_stay_and_are_told(run):
-    run("--no-figures")
-    first = sorted(Path("out/mine/cells").iterdir())
-    assert run("--no-figures", "--set", "batch=2") == 0
-    (note,) = (line for line in run.err.splitlines() if line.startswith("note: "))
-    assert re.fullmatch(
-        r"note: 3 records in out/mine/cells of other settings or of another scenario \(such as "
-        r"tiny-llama_\S+\): kept there, but not in results\.csv",
-        note,
-    )
-    assert {row["batch"] for row in table()} == {"2"}
-    assert set(first) < set(Path("out/mine/cells").iterdir())
-    run("--no-figures", "--set", "batch=[1, 2]")
-    assert run.measured == []
-    assert "note: " not in run.err
-    assert len(table()) == 6
-
-
-def test_a_run_that_goes_on_elsewhere_says_so(run):
-    run.environment = {**run.environment, "packages": {**run.environment["packages"], "torch": "1.2.3"}}
-    run("--no-figures", "-k", "full")
-    run.environment = environment("cpu")
-    assert run("--no-figures") == 0
-    (note,) = (line for line in run.err.splitlines() if line.startswith("note: "))
-    assert note.startswith("note: 1 kept cell was measured with torch 1.2.3 (now 2.")
-    assert len(provenance()["environments"]) == 2
-    # Not where nothing of it is kept.
-    assert run("--no-figures", "--rerun", "all") == 0
-    assert "note: " not in run.err
 
 
 def test_a_disk_that_is_full_ends_the_run_in_one_line(run, monkeypatch):

@@ -59,7 +59,7 @@ def test_an_id_is_a_file_name_and_survives_the_process_border(cell):
     assert Cell.model_validate_json(cell.model_dump_json()).cell_id == cell.cell_id
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.too_slow], max_examples=40)
 @given(st.lists(cells, min_size=2, max_size=6))
 def test_equal_ids_are_equal_cells(some):
     for one in some:

@@ -1,0 +1,17 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from told_runs import SCENARIO, Runs
+
+from lorafa_prof.running import sweep
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch, capsys) -> Runs:
+    monkeypatch.chdir(tmp_path)
+    Path("s.yaml").write_text(SCENARIO)
+    runs = Runs(capsys)
+    monkeypatch.setattr(sweep, "run_cell", runs.cell)
+    return runs
