@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,8 +20,10 @@ class Gpu:
         name: the catalogue's name, lower case, such as ``h100-80gb``.
         device_name_pattern: regular expression that matches the whole of `torch.cuda.get_device_name()`.
             Laptop, MIG and regional variants have other peaks under similar names and must not match.
-        memory_bytes: `total_memory` as CUDA reports it, in bytes. It is below the printed capacity by what
-            firmware and driver keep, and differs between drivers: None where it was not measured.
+        memory_bytes: `total_memory` of `torch.cuda.get_device_properties()` on Linux, ECC in the vendor's
+            default, in bytes; the smallest of the readings that could be traced. It is below the capacity by
+            what firmware and driver keep, so newer drivers often report up to 1 % less. (nvidia-smi prints
+            more, and Windows reports nearly the whole capacity.) None where no reading was traced.
         datasheet_memory_gb: the capacity as printed on the datasheet. Vendors do not say whether they mean
             10^9 or 2^30 bytes, so it is for reading and for bounds, not for arithmetic in bytes.
         compute_capability: CUDA compute capability, major and minor.
@@ -32,6 +35,13 @@ class Gpu:
         bandwidth_bytes_per_s: memory bandwidth, bytes per second.
         source: URL of the vendor's datasheet or white paper that the figures are from.
         note: what a reader must know to compare the figures.
+        memory_source: URL of the text that `memory_bytes` was read in, or the driver under which this project
+            measured it. Empty without `memory_bytes`.
+        memory_exact: whether `memory_bytes` was read to the byte. Otherwise it was printed in MiB or GiB, and
+            `memory_bytes` is the fewest bytes that print so.
+        context_bytes: device memory, in bytes, that is used outside PyTorch's allocator once the kernels of a
+            training step are loaded: the CUDA context, the kernels' code, libraries' own workspaces. The
+            allocator can get `memory_bytes` less this. None where it was not measured.
     """
 
     name: str
@@ -43,6 +53,19 @@ class Gpu:
     bandwidth_bytes_per_s: float
     source: str
     note: str = ""
+    memory_source: str = ""
+    memory_exact: bool = False
+    context_bytes: int | None = None
+
+
+def printed_gib(value: float) -> int:
+    """The fewest bytes that print as `value` GiB to two decimals, as in PyTorch's out-of-memory message."""
+    return math.ceil((value - 0.005) * 2**30)
+
+
+def printed_mib(value: int, *, rounded: bool = False) -> int:
+    """The fewest bytes that print as `value` MiB: cut off, as PyTorch and hashcat print them, or rounded."""
+    return value * 2**20 - (2**19 if rounded else 0)
 
 
 GPUS: Registry[Gpu] = Registry(
