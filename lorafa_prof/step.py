@@ -9,12 +9,17 @@ from typing import Any, Literal, Protocol, cast
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from lorafa_prof.optim.clipping import clip_gradients
+
 Phase = Literal["forward", "backward", "optimizer"]
 PHASES: tuple[Phase, ...] = ("forward", "backward", "optimizer")
 
 
 class Observer(Protocol):
-    """Told when a phase starts and ends. It looks, and changes nothing."""
+    """Told when a phase starts and ends. It looks, and changes nothing.
+
+    Where gradients accumulate, forward and backward come once for each micro-batch, then optimizer once.
+    """
 
     def phase_started(self, phase: Phase) -> None:
         """Called right before the phase's first operation."""
@@ -29,30 +34,49 @@ class TrainingStep:
 
     The model's output is dropped when forward ends, but for the loss (transformers' Trainer does the same).
     Gradients are freed at the end of the optimizer phase, so that a step starts without any.
+
+    Attributes:
+        accumulation: micro-batches of a step: forward and backward run so often, on the same inputs, before
+            the optimizer phase. Each loss is divided by it at the start of backward, so that what forward
+            holds does not depend on it.
+        max_grad_norm: to which gradients are clipped at the start of the optimizer phase; None: they are not.
     """
 
     model: nn.Module
     inputs: Mapping[str, Tensor]
     optimizer: Optimizer
+    accumulation: int = 1
+    max_grad_norm: float | None = None
 
     def run(self, observers: Sequence[Observer] = ()) -> None:
         """Run the step once, telling `observers` of its phases."""
-        for observer in observers:
-            observer.phase_started("forward")
-        loss = cast(Any, self.model(**self.inputs)).loss
-        for observer in observers:
-            observer.phase_ended("forward")
-        for observer in observers:
-            observer.phase_started("backward")
-        loss.backward()
-        for observer in observers:
-            observer.phase_ended("backward")
-        for observer in observers:
-            observer.phase_started("optimizer")
+        for _ in range(self.accumulation):
+            # Lets go of the loss before: it would die within this forward, and its bytes hide the new one's.
+            loss: Tensor | None = None
+            _tell_start(observers, "forward")
+            loss = cast(Tensor, cast(Any, self.model(**self.inputs)).loss)
+            _tell_end(observers, "forward")
+            _tell_start(observers, "backward")
+            if self.accumulation > 1:
+                loss = loss / self.accumulation
+            loss.backward()
+            _tell_end(observers, "backward")
+        _tell_start(observers, "optimizer")
+        if self.max_grad_norm is not None:
+            clip_gradients(self.model.parameters(), self.max_grad_norm)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        for observer in observers:
-            observer.phase_ended("optimizer")
+        _tell_end(observers, "optimizer")
+
+
+def _tell_start(observers: Sequence[Observer], phase: Phase) -> None:
+    for observer in observers:
+        observer.phase_started(phase)
+
+
+def _tell_end(observers: Sequence[Observer], phase: Phase) -> None:
+    for observer in observers:
+        observer.phase_ended(phase)
 
 
 @dataclass

@@ -33,6 +33,34 @@ def toy_step(device: str) -> TrainingStep:
     return TrainingStep(model, {"x": torch.ones(NUMBERS, device=device)}, SGD(model.parameters(), lr=0.1))
 
 
+LARGE = 2**22
+
+
+def take_much_in_the_first_forward(step: TrainingStep) -> None:
+    """Let the first forward from now on make and let go a tensor of `LARGE` bytes."""
+    device = next(step.model.parameters()).device
+
+    def take(*_: Any) -> None:
+        torch.empty(LARGE, dtype=torch.uint8, device=device)
+        handle.remove()
+
+    handle = step.model.register_forward_pre_hook(take)
+
+
+def check_accumulated_profile(profile: MemoryProfile, block: int) -> None:
+    """Assert what is told of a step of several micro-batches, the first of which took `LARGE` bytes more."""
+    vector, scalar = 4 * NUMBERS + -4 * NUMBERS % block, 4 + -4 % block
+    forward, backward = profile.phases["forward"], profile.phases["backward"]
+    before = forward.start.allocated  # the gradient of the micro-batches before is in it
+    assert forward.end.allocated - before == vector + scalar == profile.activation_bytes
+    assert backward.end.allocated - before == scalar  # added to the gradient that was there
+    assert forward.peak.allocated == before - vector + LARGE
+    assert forward.peak.requested >= LARGE
+    assert backward.peak.allocated < LARGE
+    assert profile.peak_allocated_bytes == forward.peak.allocated
+    assert profile.gradients_bytes == 4 * NUMBERS
+
+
 def check_toy_profile(profile: MemoryProfile, block: int, counter: str = "allocated") -> None:
     """Assert every number of one step of the toy, for an allocator that hands out multiples of `block`."""
 

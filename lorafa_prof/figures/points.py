@@ -16,10 +16,24 @@ Setting = str | int | float | None
 METHOD_SETTINGS = ("rank", "targets", "dropout", "adapter_dtype", "optimizer")
 """What belongs to the method: named on each bar or line."""
 
-CONTEXT_SETTINGS = ("batch", "seq", "dtype", "attention", "kernels", "checkpointing", "where")
+CONTEXT_SETTINGS = (
+    "batch",
+    "seq",
+    "padding",
+    "accumulation",
+    "max_grad_norm",
+    "dtype",
+    "attention",
+    "kernels",
+    "checkpointing",
+    "where",
+)
 """What a comparison of methods holds fixed. ``where`` is device and GPU in one."""
 
 SETTINGS = METHOD_SETTINGS + CONTEXT_SETTINGS
+
+_USUAL: Mapping[str, Setting] = {"padding": 0.0, "accumulation": 1, "max_grad_norm": "none"}
+"""What cells have whose row says nothing, such as those of an older table; shared by all it goes unsaid."""
 
 _PHRASES = {
     "rank": "r{}",
@@ -27,6 +41,9 @@ _PHRASES = {
     "dropout": "dropout {}",
     "batch": "batch {}",
     "seq": "seq {}",
+    "padding": "padding {}",
+    "accumulation": "accumulation {}",
+    "max_grad_norm": "clipping {}",
     "dtype": "{} weights",
     "adapter_dtype": "{} adapters",
     "attention": "{} attention",
@@ -92,7 +109,10 @@ def _point(record: Mapping[Any, Any]) -> Point:
         method=str(known.get("method", "")),
         status=str(known.get("status", "")),
         failed_phase=str(known.get("failed_phase", "")),
-        settings={**{name: known.get(name) for name in SETTINGS}, "where": _where(known)},
+        settings={
+            **{name: known.get(name, _USUAL.get(name)) for name in SETTINGS},
+            "where": _where(known),
+        },
         values={column.name: float(known[column.name]) for column in METRICS if column.name in known},
     )
 
@@ -138,7 +158,7 @@ def fixed(points: Sequence[Point]) -> str:
     differing = varying(points)
     parts = []
     for name in SETTINGS:
-        values = {point.settings[name] for point in points} - {None}
+        values = {point.settings[name] for point in points} - {None, _USUAL.get(name)}
         if name not in differing and values:
             parts.append(phrase(name, values.pop()))
     return ", ".join(parts)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from matplotlib.figure import Figure as Drawing
 from pandas import DataFrame
 
@@ -24,11 +26,12 @@ def _bar(point: Point, color: str) -> Bar | None:
 
 def _spread(point: Point) -> tuple[float, float] | None:
     """Tokens/s at the slow and the fast percentile of the step's time."""
-    batch, seq = point.settings["batch"], point.settings["seq"]
+    factors = [point.settings[name] for name in ("batch", "accumulation", "seq")]
     fast, slow = point.value("step_ms_p05"), point.value("step_ms_p95")
-    if not (isinstance(batch, int) and isinstance(seq, int) and fast and slow):
+    whole = [factor for factor in factors if isinstance(factor, int)]
+    if len(whole) < len(factors) or not (fast and slow):
         return None
-    tokens = batch * seq * 1000.0
+    tokens = math.prod(whole) * 1000.0
     return tokens / slow, tokens / fast
 
 

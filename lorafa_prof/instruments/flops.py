@@ -62,7 +62,7 @@ FORMULAS: dict[Any, Formula] = {
 
 @dataclass(frozen=True)
 class FlopCount:
-    """FLOPs of one step.
+    """FLOPs of one step, all its micro-batches together.
 
     Attributes:
         by_phase: executed in each phase.

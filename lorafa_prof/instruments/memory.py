@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from lorafa_prof.step import PHASES, Observer, Phase
@@ -20,14 +20,35 @@ class Counters:
     active: int | None = None
     reserved: int | None = None
 
+    def larger(self, other: Counters) -> Counters:
+        """Of each counter the larger value; both are of one allocator."""
+        return Counters(
+            allocated=max(self.allocated, other.allocated),
+            requested=max(self.requested, other.requested),
+            active=_larger(self.active, other.active),
+            reserved=_larger(self.reserved, other.reserved),
+        )
+
+
+def _larger(one: int | None, other: int | None) -> int | None:
+    return None if one is None or other is None else max(one, other)
+
 
 @dataclass(frozen=True)
 class PhaseMemory:
-    """At the start of a phase, at its end, and the peak of each counter within it."""
+    """At the start of a phase, at its end, and the peak of each counter within it.
+
+    Where a step accumulates gradients over micro-batches, start and end are those of the phase's last
+    micro-batch, and the peak is the largest over all of them.
+    """
 
     start: Counters
     end: Counters
     peak: Counters
+
+    def after(self, before: PhaseMemory | None) -> PhaseMemory:
+        """This micro-batch's memory of a phase with that of the ones before it."""
+        return self if before is None else replace(self, peak=self.peak.larger(before.peak))
 
 
 @dataclass(frozen=True)
@@ -45,12 +66,15 @@ class MemoryProfile:
 
     @property
     def static_bytes(self) -> int:
-        """Allocated at the start of the step: weights, optimizer state, inputs."""
+        """Allocated at the start of the step: weights, optimizer state, inputs.
+
+        With micro-batches, at the start of the last one: the gradients of those before it are there too.
+        """
         return self.phases["forward"].start.allocated
 
     @property
     def activation_bytes(self) -> int:
-        """Allocated at the end of forward less allocated at the start of the step."""
+        """Allocated at the end of forward less allocated at its start, which is the start of the step."""
         return self.phases["forward"].end.allocated - self.static_bytes
 
     @property

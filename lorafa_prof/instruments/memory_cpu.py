@@ -31,7 +31,8 @@ class FollowedMemoryMeter:
         """Note what lives and the peak since the start."""
         assert self._start is not None
         peak = self._follower.peak_bytes
-        self._phases[phase] = PhaseMemory(self._start, self._now(), Counters(allocated=peak, requested=peak))
+        memory = PhaseMemory(self._start, self._now(), Counters(allocated=peak, requested=peak))
+        self._phases[phase] = memory.after(self._phases.get(phase))
         if phase == "backward":
             grads = (p.grad for p in self._model.parameters() if p.grad is not None)
             self._gradients_bytes = storage_bytes(grads)

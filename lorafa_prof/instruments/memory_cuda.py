@@ -43,7 +43,8 @@ class CudaMemoryMeter:
     def phase_ended(self, phase: Phase) -> None:
         """Note the counters and the peaks since the start."""
         assert self._start is not None
-        self._phases[phase] = PhaseMemory(self._start, _counters("current"), _counters("peak"))
+        memory = PhaseMemory(self._start, _counters("current"), _counters("peak"))
+        self._phases[phase] = memory.after(self._phases.get(phase))
         self._keep_reserved()
         if phase == "backward":
             grads = (p.grad for p in self._model.parameters() if p.grad is not None)

@@ -14,7 +14,10 @@ from lorafa_prof.step import PHASES, Phase, TrainingStep
 
 @dataclass(frozen=True)
 class StepTimes:
-    """Milliseconds of each timed step, whole and by phase, in the order they ran."""
+    """Milliseconds of each timed step, whole and by phase, in the order they ran.
+
+    A phase that runs once for each of several micro-batches has the sum of its times.
+    """
 
     step_ms: tuple[float, ...]
     phase_ms: dict[Phase, tuple[float, ...]]
@@ -76,20 +79,24 @@ class CudaClock:
 
 @dataclass
 class PhaseMarks:
-    """Observer that marks the borders of phases."""
+    """Observer that marks the borders of phases: of each step its start, and each phase with its end."""
 
     clock: Clock
     starts: list[Any] = field(default_factory=list)
-    ends: list[Any] = field(default_factory=list)
+    ends: list[list[tuple[Phase, Any]]] = field(default_factory=list)
+    _within_step: bool = field(default=False, init=False)
 
     def phase_started(self, phase: Phase) -> None:
         """Mark the start of the step; a later phase starts where the one before ended."""
-        if phase == "forward":
+        if not self._within_step:
+            self._within_step = True
+            self.ends.append([])
             self.starts.append(self.clock.mark())
 
     def phase_ended(self, phase: Phase) -> None:
         """Mark the end of the phase."""
-        self.ends.append(self.clock.mark())
+        self.ends[-1].append((phase, self.clock.mark()))
+        self._within_step = phase != "optimizer"
 
 
 def time_steps(step: TrainingStep, count: int, clock: Clock) -> StepTimes:
@@ -104,11 +111,13 @@ def time_steps(step: TrainingStep, count: int, clock: Clock) -> StepTimes:
     clock.settle()
     step_ms: list[float] = []
     phase_ms: dict[Phase, list[float]] = {phase: [] for phase in PHASES}
-    for index, start in enumerate(marks.starts):
+    for start, ends in zip(marks.starts, marks.ends, strict=True):
         before = start
-        for offset, phase in enumerate(PHASES):
-            end = marks.ends[index * len(PHASES) + offset]
-            phase_ms[phase].append(clock.between_ms(before, end))
+        within: dict[Phase, float] = dict.fromkeys(PHASES, 0.0)
+        for phase, end in ends:
+            within[phase] += clock.between_ms(before, end)
             before = end
+        for phase, ms in within.items():
+            phase_ms[phase].append(ms)
         step_ms.append(clock.between_ms(start, before))
     return StepTimes(tuple(step_ms), {phase: tuple(times) for phase, times in phase_ms.items()})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import torch
@@ -32,15 +34,29 @@ _POSITIONS_AFTER_PADDING = frozenset(
 )
 
 
+# What PyTorch's cross-entropy leaves out by default, and data collators put in the place of padding.
+_IGNORED_LABEL = -100
+
+
 def make_inputs(
-    resolved: ResolvedModel, *, batch: int, seq: int, device: torch.device, seed: int
+    resolved: ResolvedModel,
+    *,
+    batch: int,
+    seq: int,
+    device: torch.device,
+    seed: int,
+    padding: float = 0.0,
 ) -> dict[str, torch.Tensor]:
     """Return the keyword arguments of one forward pass with a loss.
 
-    `input_ids` and `attention_mask` (all ones) are int64 of shape (batch, seq). `labels` are a copy of
-    `input_ids` for a causal model, other random ids of that shape for a sequence-to-sequence one, and of
-    shape (batch,) for a classifier. They are drawn on the CPU, so a seed means the same on every device.
+    `input_ids` and `attention_mask` (ones but for padding) are int64 of shape (batch, seq). `labels` are a
+    copy of `input_ids` for a causal model, other random ids of that shape for a sequence-to-sequence one, and
+    of shape (batch,) for a classifier. They are drawn on the CPU, so a seed means the same on every device.
     No id is a special one: padding would shift RoBERTa's positions, and end-of-text cut a sequence short.
+
+    With `padding` above 0 rows are padded on the right, as a data collator pads them to the longest of their
+    batch, by as many tokens as `padding_tokens` says: mask 0, the config's padding id (where it has none the
+    ordinary id stays), and label -100. The other tokens are those of the batch without padding.
     """
     generator = torch.Generator().manual_seed(seed)
     ordinary = _ordinary_ids(resolved.config)
@@ -52,7 +68,20 @@ def make_inputs(
     else:
         labels = _class_labels(resolved.config, batch, generator)
     inputs = {"input_ids": input_ids, "attention_mask": torch.ones_like(input_ids), "labels": labels}
+    _pad(inputs, resolved, padding_tokens(padding, batch=batch, seq=seq))
     return {name: tensor.to(device) for name, tensor in inputs.items()}
+
+
+def padding_tokens(padding: float, *, batch: int, seq: int) -> list[int]:
+    """Return how many tokens of each row are padding: from none in row 0 to ``padding * seq`` in the last.
+
+    Row i has ``padding * seq * i / (batch - 1)``, rounded, a half down; a batch of one row has the last
+    one's. One token of a row at least is no padding.
+    """
+    # As the decimal number that was written: 0.07 * 50 is a little above 3.5 in binary.
+    most = Fraction(repr(padding)) * seq
+    shares = [Fraction(row, batch - 1) for row in range(batch)] if batch > 1 else [Fraction(1)]
+    return [min(math.ceil(most * share - Fraction(1, 2)), seq - 1) for share in shares]
 
 
 def max_seq(resolved: ResolvedModel) -> int | None:
@@ -84,6 +113,28 @@ def _has_no_position_table(config: PretrainedConfig) -> bool:
     other = getattr(config, "position_embedding_type", "absolute") in ("rotary", "alibi")
     relative = not getattr(config, "position_biased_input", True)
     return rotary or other or relative
+
+
+def _pad(inputs: dict[str, torch.Tensor], resolved: ResolvedModel, tokens: list[int]) -> None:
+    """Turn the last of each row's tokens into padding, `tokens` says how many."""
+    seq = inputs["input_ids"].shape[1]
+    padded = torch.arange(seq) >= seq - torch.tensor(tokens)[:, None]
+    inputs["attention_mask"][padded] = 0
+    pad_id = _padding_id(resolved.config)
+    if pad_id is not None:
+        inputs["input_ids"][padded] = pad_id
+    if resolved.task != "sequence-classification":
+        inputs["labels"][padded] = _IGNORED_LABEL
+
+
+def _padding_id(config: PretrainedConfig) -> int | None:
+    """Return the id of padding; None where the config names none, or one outside of the vocabulary."""
+    text = config.get_text_config()
+    for each in (text, config):
+        token = getattr(each, "pad_token_id", None)
+        if isinstance(token, int) and 0 <= token < int(text.vocab_size):
+            return token
+    return None
 
 
 def _ordinary_ids(config: PretrainedConfig) -> torch.Tensor:

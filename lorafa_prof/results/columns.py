@@ -29,7 +29,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("rank", "setting", "", "rank r of the adapters"),
     Column("targets", "setting", "", "which linear layers have adapters"),
     Column("dropout", "setting", "", "dropout probability on the adapters' input"),
-    Column("batch", "setting", "samples", "samples per step"),
+    Column("batch", "setting", "samples", "samples per micro-batch, of which a step has `accumulation`"),
     Column("seq", "setting", "tokens", "tokens per sample"),
     Column("dtype", "setting", "", "data type of the base weights"),
     Column("adapter_dtype", "setting", "", "data type of the adapters"),
@@ -63,9 +63,12 @@ COLUMNS: tuple[Column, ...] = (
     Column("forward_ms", "time", "ms", "median time of forward"),
     Column("backward_ms", "time", "ms", "median time of backward"),
     Column("optimizer_ms", "time", "ms", "median time of the optimizer phase"),
-    Column("tokens_per_s", "time", "tokens/s", "batch times seq over the median step"),
-    Column("samples_per_s", "time", "samples/s", "batch over the median step"),
+    Column("tokens_per_s", "time", "tokens/s", "batch × accumulation × seq over the median step"),
+    Column("samples_per_s", "time", "samples/s", "batch × accumulation over the median step"),
     Column("energy_j_per_token", "energy", "J/token", "board energy of the timed pass per token, by NVML"),
+    Column("padding", "setting", "", "share of a batch's last sequence that is padding"),
+    Column("accumulation", "setting", "", "micro-batches per step"),
+    Column("max_grad_norm", "setting", "", "norm to which gradients are clipped; empty if they are not"),
 )
 
 COLUMN_NAMES: tuple[str, ...] = tuple(column.name for column in COLUMNS)

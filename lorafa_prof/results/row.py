@@ -34,6 +34,9 @@ def setting_columns(cell: Cell, method_label: str) -> dict[str, Value]:
         "optimizer": cell.optimizer,
         "device": cell.device,
         "gpu": cell.gpu,
+        "padding": cell.padding,
+        "accumulation": cell.accumulation,
+        "max_grad_norm": cell.max_grad_norm,
     }
 
 
@@ -84,20 +87,21 @@ def _time_columns(cell: Cell, measured: Measured) -> dict[str, Value]:
     if times is None:
         return {}
     median_s = times.step_percentile(50) / 1e3
+    samples = cell.batch * cell.accumulation
+    tokens = samples * cell.seq  # padding too: the model computes on it
     row: dict[str, Value] = {
         "step_ms_median": times.step_percentile(50),
         "step_ms_p05": times.step_percentile(5),
         "step_ms_p95": times.step_percentile(95),
         **{f"{phase}_ms": times.phase_median(phase) for phase in PHASES},
-        "tokens_per_s": cell.batch * cell.seq / median_s,
-        "samples_per_s": cell.batch / median_s,
+        "tokens_per_s": tokens / median_s,
+        "samples_per_s": samples / median_s,
     }
     peak = peak_flops(GPUS[cell.gpu], cell.dtype) if cell.gpu is not None and cell.gpu in GPUS else None
     if peak and measured.flops:
         row["mfu"] = measured.flops.model / (median_s * peak)
     if measured.energy:
-        steps = len(times.step_ms)
-        row["energy_j_per_token"] = measured.energy.joules / (steps * cell.batch * cell.seq)
+        row["energy_j_per_token"] = measured.energy.joules / (len(times.step_ms) * tokens)
     return row
 
 

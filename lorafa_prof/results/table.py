@@ -19,13 +19,15 @@ if TYPE_CHECKING:
 
 TABLE_NAME = "results.csv"
 _INTEGER_LIMIT = 2**63
+_WHOLE_NUMBERS = ("rank", "batch", "seq", "accumulation")
+_FRACTIONS = ("dropout", "padding", "max_grad_norm")
 
 
 def pandas_dtype(column: Column) -> str:
     """The nullable pandas dtype of a column: ``Int64``, ``Float64`` or ``string``."""
-    if column.unit in ("bytes", "FLOP", "parameters") or column.name in ("rank", "batch", "seq"):
+    if column.unit in ("bytes", "FLOP", "parameters") or column.name in _WHOLE_NUMBERS:
         return "Int64"
-    if column.group in ("compute", "time", "energy") or column.name == "dropout":
+    if column.group in ("compute", "time", "energy") or column.name in _FRACTIONS:
         return "Float64"
     return "string"
 
@@ -33,8 +35,8 @@ def pandas_dtype(column: Column) -> str:
 def read_table(out: Path) -> pd.DataFrame:
     """Read ``out/results.csv``: every column of the contract, in its order, missing values as ``<NA>``.
 
-    Bytes, FLOPs, parameters, rank, batch and seq are ``Int64``, other numbers ``Float64``, the rest
-    ``string``. Columns of the contract that the file lacks (an older version wrote it) are all missing.
+    Bytes, FLOPs, parameters, rank, batch, seq and accumulation are ``Int64``, other numbers ``Float64``, the
+    rest ``string``. Columns of the contract that the file lacks (an older version wrote it) are all missing.
 
     Raises:
         UsageError: no such folder, or a file that is not a results table.

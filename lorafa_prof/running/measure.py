@@ -106,8 +106,11 @@ def prepare_step(cell: Cell, device: torch.device) -> tuple[Prepared, TrainingSt
     method = METHODS[cell.method.name]
     setting = Setting(resolved.task, TORCH_DTYPES[cell.adapter_dtype], cell.optimizer)
     prepared = method.prepare(model, method.options.model_validate(cell.method.options), setting)
-    inputs = make_inputs(resolved, batch=cell.batch, seq=cell.seq, device=device, seed=cell.seed)
-    return prepared, TrainingStep(prepared.model, inputs, prepared.optimizer)
+    inputs = make_inputs(
+        resolved, batch=cell.batch, seq=cell.seq, device=device, seed=cell.seed, padding=cell.padding
+    )
+    step = TrainingStep(prepared.model, inputs, prepared.optimizer, cell.accumulation, cell.max_grad_norm)
+    return prepared, step
 
 
 def _measure(cell: Cell, measured: Measured, tracker: PhaseTracker) -> None:
@@ -202,13 +205,17 @@ def _count_flops(cell: Cell, prepared: Prepared, step: TrainingStep, measured: M
 
 @dataclass
 class _SavedAtForwardsEnd:
-    """Observer that records saved tensors in forward, and is gone before backward."""
+    """Observer that records saved tensors in forward, and is gone before backward.
 
-    recorder: SavedTensorsRecorder
+    Of several micro-batches the last one counts, as it does for the activation memory.
+    """
+
+    make_recorder: Callable[[], SavedTensorsRecorder]
     result: SavedTensors | None = None
 
     def phase_started(self, phase: Phase) -> None:
         if phase == "forward":
+            self.recorder = self.make_recorder()
             self.recorder.__enter__()
 
     def phase_ended(self, phase: Phase) -> None:
@@ -219,13 +226,14 @@ class _SavedAtForwardsEnd:
 
 def _record_saved(cell: Cell, prepared: Prepared, step: TrainingStep, measured: Measured) -> None:
     rank = cell.method.options.get("rank")
-    recorder = SavedTensorsRecorder(
+    make_recorder = partial(
+        SavedTensorsRecorder,
         prepared.model,
         device_type=cell.device,
         before=step.inputs.values(),
         ranks=[rank] if rank else [],
     )
-    observer = _SavedAtForwardsEnd(recorder)
+    observer = _SavedAtForwardsEnd(make_recorder)
     step.run((observer,))
     measured.saved = observer.result
 

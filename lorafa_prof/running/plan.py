@@ -54,8 +54,9 @@ def check_cells(loaded: LoadedScenario, planned: Sequence[PlannedCell]) -> None:
 
 
 def _shape_key(cell: Cell) -> str:
-    """What decides whether a cell can be built: all but its batch and sequence."""
-    return cell.model_copy(update={"batch": 1, "seq": 1}).model_dump_json()
+    """What decides whether a cell can be built: all but its batches and what is done with their gradients."""
+    anything = {"batch": 1, "seq": 1, "padding": 0.0, "accumulation": 1, "max_grad_norm": None}
+    return cell.model_copy(update=anything).model_dump_json()
 
 
 def _prepare_on_meta(cell: Cell, resolved: ResolvedModel) -> None:

@@ -13,6 +13,9 @@ Dtype = Literal["fp32", "bf16", "fp16", "fp64"]
 Weights = Literal["random", "pretrained"]
 
 _NAME_LENGTH = 60
+# Settings that came after the first ids were given: what is at its default is not in the digest, so that a
+# cell of before keeps its id and its record.
+_ADDED_LATER = ("padding", "accumulation", "max_grad_norm")
 
 
 class Frozen(BaseModel):
@@ -60,11 +63,15 @@ class Cell(Frozen):
     gpu: str | None = None
     steps: Steps = Steps()
     seed: int = 0
+    padding: float = 0.0
+    accumulation: int = 1
+    max_grad_norm: float | None = None
 
     @property
     def cell_id(self) -> str:
         """A readable name ending in a digest of all settings; stable over runs and safe as a file name."""
-        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        at_default = {name for name in _ADDED_LATER if getattr(self, name) == _default_of(name)}
+        canonical = json.dumps(self.model_dump(mode="json", exclude=at_default), sort_keys=True)
         digest = hashlib.sha256(canonical.encode()).hexdigest()[:10]
         rank = self.method.options.get("rank")
         model = self.model.name.rstrip("/").removesuffix("/config.json").rsplit("/", 1)[-1]
@@ -85,3 +92,7 @@ class Cell(Frozen):
         rank = self.method.options.get("rank")
         ranked = f" r{rank}" if rank is not None else ""
         return f"{self.model.name} {self.method.name}{ranked} b{self.batch} s{self.seq}"
+
+
+def _default_of(name: str) -> Any:
+    return Cell.model_fields[name].default

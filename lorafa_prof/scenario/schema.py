@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, StrictInt, StrictStr
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, StrictFloat, StrictInt, StrictStr
 
 from lorafa_prof.scenario.cell import Dtype, Frozen, ModelChoice, Steps
 
@@ -32,6 +32,11 @@ _filled = Field(min_length=1)
 
 Count = Annotated[StrictInt, Field(ge=1, lt=2**31)]
 Counts = Annotated[list[Count], _listed, _once, _filled]
+# Scenario files are YAML, which has infinities and NaNs; JSON, by which a cell reaches its process, has not.
+Share = Annotated[StrictFloat, Field(ge=0, lt=1, allow_inf_nan=False)]
+Shares = Annotated[list[Share], _listed, _once, _filled]
+Norm = Annotated[StrictFloat, Field(gt=0, allow_inf_nan=False)]
+Norms = Annotated[list[Norm | None], _listed, _once, _filled]
 Names = Annotated[list[StrictStr], _listed, _once, _filled]
 Dtypes = Annotated[list[Dtype], _listed, _once, _filled]
 Models = Annotated[list[Annotated[ModelChoice, BeforeValidator(as_choice)]], _listed, _once, _filled]
@@ -59,6 +64,9 @@ class Axes(Frozen):
     kernels: Names = ["eager"]
     checkpointing: Names = ["none"]
     optimizer: Names = ["adamw"]
+    padding: Shares = [0.0]
+    accumulation: Counts = [1]
+    max_grad_norm: Norms = [None]
 
 
 class Scenario(Axes):

@@ -72,6 +72,22 @@ def test_throughput_and_its_spread(table):
     assert (low, high) == pytest.approx((8 * 1024 / 0.7, 8 * 1024 / 0.6))
 
 
+def test_throughputs_spread_counts_all_micro_batches(table):
+    drawing = FIGURES["throughput"].draw(table({"accumulation": 3}))
+    low, high = by_gid(drawing, "spread:cell0")["spread:cell0"].get_xdata()
+    assert (low, high) == pytest.approx((3 * 8 * 1024 / 0.7, 3 * 8 * 1024 / 0.6))
+
+
+def test_padding_accumulation_and_clipping_are_told_where_they_are_not_the_usual(table):
+    unusual = {"padding": 0.25, "accumulation": 4, "max_grad_norm": 1.0}
+    shared = " ".join(texts(FIGURES["throughput"].draw(table(unusual, {**unusual, "rank": 64}))))
+    assert "padding 0.25, accumulation 4, clipping 1" in shared
+    # One method with it and another without: it differs, though the other one's column is empty.
+    mixed = " ".join(texts(FIGURES["throughput"].draw(table({}, {"method": "full-ft", **unusual}))))
+    assert "padding 0.25, accumulation 4, clipping 1" in mixed
+    assert "padding 0, accumulation 1, clipping none" in mixed
+
+
 def test_small_values_get_a_small_unit(table):
     small = {"weights_bytes": 4096, "gradients_bytes": 0, "optimizer_bytes": 0, "activation_bytes": 1024}
     drawing = FIGURES["memory-by-method"].draw(table({**small, "peak_allocated_bytes": 6144}))

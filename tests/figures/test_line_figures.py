@@ -24,12 +24,28 @@ def test_a_line_joins_the_cells_of_one_setting_in_order_of_the_axis(table):
 
 @pytest.mark.parametrize(
     ("setting", "values"),
-    [("batch", (4, 8)), ("rank", (8, 64)), ("adapter_dtype", ("bf16", "fp32")), ("gpu", ("a100", "h100"))],
+    [
+        ("batch", (4, 8)),
+        ("rank", (8, 64)),
+        ("adapter_dtype", ("bf16", "fp32")),
+        ("gpu", ("a100", "h100")),
+        ("padding", (0.0, 0.5)),
+        ("accumulation", (1, 4)),
+        ("max_grad_norm", (None, 1.0)),
+    ],
 )
 def test_cells_of_different_settings_are_never_joined(table, setting, values):
     rows = table(*({"seq": seq, setting: value, PEAK: seq * GIB} for seq in (256, 512) for value in values))
     drawing = FIGURES["memory-over-seq"].draw(rows)
     assert [xs for xs, _, _ in lines(drawing, PEAK)] == [[256, 512], [256, 512]]
+
+
+def test_cells_of_an_older_table_are_joined_to_those_of_today(table):
+    """It had no columns for what was added since: nothing was padded, accumulated or clipped."""
+    today = {"seq": 512, "padding": 0.0, "accumulation": 1, PEAK: 512 * GIB}
+    drawing = FIGURES["memory-over-seq"].draw(table({"seq": 256, PEAK: 256 * GIB}, today))
+    assert lines(drawing, PEAK) == [([256, 512], [256, 512], True)]
+    assert not any("padding" in text or "clipping" in text for text in texts(drawing))
 
 
 def test_lines_of_one_method_look_different(table):

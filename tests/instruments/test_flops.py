@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -242,6 +243,19 @@ def test_what_is_not_counted_is_told() -> None:
     count = count_of(nn.Sequential(nn.Linear(4, 4), nn.Softmax(dim=-1)), torch.rand(N, 4))
     assert count.uncounted["aten._softmax"] == 1
     assert not {"aten.mm", "aten.addmm"} & set(count.uncounted)
+
+
+@pytest.mark.parametrize("checkpointing", ["none", "full"])
+def test_micro_batches_add_up(checkpointing: str) -> None:
+    prepared, step = step_of("tiny-llama", "lora-fa", checkpointing=checkpointing)
+    once, thrice = count_step(prepared, step), count_step(prepared, replace(step, accumulation=3))
+    for phase, times in (("forward", 3), ("backward", 3), ("optimizer", 1)):
+        assert thrice.by_phase[phase] == times * once.by_phase[phase] > 0  # type: ignore[index]
+    assert thrice.by_module == {
+        path: (3 * forward, 3 * backward) for path, (forward, backward) in once.by_module.items()
+    }
+    assert thrice.recomputed == 3 * once.recomputed
+    assert (once.recomputed > 0) == (checkpointing == "full")
 
 
 def test_outside_of_phases_nothing_counts() -> None:

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from tiny_cells import memory_of, step_of
 from torch.optim import SGD
-from toy_step import Toy, check_toy_profile, toy_step
+from toy_step import (
+    Toy,
+    check_accumulated_profile,
+    check_toy_profile,
+    take_much_in_the_first_forward,
+    toy_step,
+)
 
 from lorafa_prof.instruments.storages import storage_bytes
 from lorafa_prof.methods.base import Prepared
@@ -27,6 +35,14 @@ def test_each_phase_has_its_own_peak() -> None:
     phases = memory_of(Prepared(step.model, step.optimizer), step).phases
     peaks = {phase: memory.peak.allocated for phase, memory in phases.items()}
     assert peaks["optimizer"] < peaks["forward"] < peaks["backward"]
+
+
+def test_micro_batches_tell_their_last_one_and_the_largest_peak() -> None:
+    step = replace(toy_step("cpu"), accumulation=3)
+    take_much_in_the_first_forward(step)
+    profile = memory_of(Prepared(step.model, step.optimizer), step)
+    check_accumulated_profile(profile, block=1)
+    assert profile.static_bytes == 4000 + 4000 + 4000  # weight, input and gradient
 
 
 def test_a_steady_step_ends_where_it_started_but_for_the_loss() -> None:

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import gc
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 from layer_formulas import FORMULAS, IDS, bytes_per_token, multi_head_llama
 from tiny_cells import RANK, saved_of, step_of
-from toy_step import NUMBERS, check_toy_profile, toy_step
+from toy_step import (
+    NUMBERS,
+    check_accumulated_profile,
+    check_toy_profile,
+    take_much_in_the_first_forward,
+    toy_step,
+)
 
 from lorafa_prof.instruments.memory import MemoryProfile
 from lorafa_prof.instruments.memory_cuda import CudaMemoryMeter
@@ -43,6 +50,17 @@ def test_every_number_of_a_known_step() -> None:
     profile = profile_of(toy_step("cuda"))
     check_toy_profile(profile, block=CUDA_BLOCK_BYTES)
     check_toy_profile(profile, block=1, counter="requested")
+
+
+def test_micro_batches_tell_their_last_one_and_the_largest_peak() -> None:
+    outside = torch.cuda.memory_allocated()
+    step = replace(toy_step("cuda"), accumulation=3)
+    for _ in range(2):
+        step.run()
+    take_much_in_the_first_forward(step)
+    profile = profile_of(step, steps_before=0)
+    check_accumulated_profile(profile, block=CUDA_BLOCK_BYTES)
+    assert profile.static_bytes == outside + 3 * 4096  # weight, input and gradient
 
 
 def test_static_bytes_are_those_there_before() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -37,6 +38,14 @@ def test_phases_and_steps_are_told_apart() -> None:
     times = time_steps(toy_step("cpu"), 2, clock)
     assert times.step_ms == (6, 10)
     assert times.phase_ms == {"forward": (1, 2), "backward": (2, 1), "optimizer": (3, 7)}
+
+
+def test_times_of_micro_batches_add_up_to_their_phase() -> None:
+    # Forward and backward twice, then the optimizer; 1 ms between the steps.
+    clock = ScriptedClock([0, 1, 3, 4, 7, 9, 10, 12, 13, 16, 18, 24])
+    times = time_steps(replace(toy_step("cpu"), accumulation=2), 2, clock)
+    assert times.step_ms == (9, 14)
+    assert times.phase_ms == {"forward": (2, 5), "backward": (5, 3), "optimizer": (2, 6)}
 
 
 def test_the_device_is_waited_for_first_and_last_only() -> None:

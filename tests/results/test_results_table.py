@@ -55,6 +55,9 @@ def test_dtypes_are_nullable_and_an_unknown_value_is_missing_not_zero(tmp_path):
     assert str(table["rank"].dtype) == "Int64"
     assert str(table["step_ms_median"].dtype) == "Float64"
     assert str(table["dropout"].dtype) == "Float64"
+    assert [str(table[name].dtype) for name in ("padding", "accumulation", "max_grad_norm")] == [
+        "Float64", "Int64", "Float64",
+    ]  # fmt: skip
     assert table.isna().sum(axis=1).tolist() == [len(COLUMN_NAMES) - 4]
     assert table.loc[0, ["checkpointing", "model"]].tolist() == ["none", "NA"]
 

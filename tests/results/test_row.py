@@ -174,13 +174,29 @@ def test_settings_of_an_adapted_and_of_a_full_cell() -> None:
         "optimizer": "adamw",
         "device": "cpu",
         "gpu": GPU,
+        "padding": 0.0,
+        "accumulation": 1,
+        "max_grad_norm": None,
     }
     full = setting_columns(tiny_cell("tiny-llama", "full-ft"), "full-ft")
     assert full.keys() == row.keys() | {"cell_id"}
     assert {name for name, value in full.items() if value is None} == {
-        "rank", "targets", "dropout", "adapter_dtype", "gpu",
+        "rank", "targets", "dropout", "adapter_dtype", "gpu", "max_grad_norm",
     }  # fmt: skip
     assert set(full) <= set(COLUMN_NAMES)
+
+
+def test_micro_batches_count_in_rates_and_padding_does_not_lessen_them() -> None:
+    cell = CUDA_CELL.model_copy(update={"accumulation": 3, "padding": 0.5, "max_grad_norm": 1.0})
+    row, plain = metric_columns(cell, ALL), metric_columns(CUDA_CELL, ALL)
+    assert {name for name in row if row[name] != plain[name]} == {
+        "tokens_per_s", "samples_per_s", "energy_j_per_token",
+    }  # fmt: skip
+    assert row["tokens_per_s"] == pytest.approx(3 * 96 / 0.030)
+    assert row["samples_per_s"] == pytest.approx(3 * 2 / 0.030)
+    assert row["energy_j_per_token"] == pytest.approx(28.8 / (3 * 3 * 96))
+    settings = setting_columns(cell, "lora-fa")
+    assert [settings[name] for name in ("padding", "accumulation", "max_grad_norm")] == [0.5, 3, 1.0]
 
 
 def test_details_are_plain_and_complete() -> None:

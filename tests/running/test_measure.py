@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -58,6 +58,50 @@ def test_relations_between_columns(family: str) -> None:
     assert set(result.details["seconds"]) == {"build", "warmup", "memory", "timing", "flops", "saved"}
     text = result.model_dump_json()
     assert CellResult.model_validate_json(text).model_dump_json() == text
+
+
+def test_the_step_is_the_one_the_cell_asks_for() -> None:
+    cell = tiny_cell(padding=0.25, accumulation=3, max_grad_norm=0.5)
+    step = measure.prepare_step(cell, torch.device("cpu"))[1]
+    assert (step.accumulation, step.max_grad_norm) == (3, 0.5)
+    assert step.inputs["attention_mask"].sum(dim=1).tolist() == [SEQ, SEQ * 3 // 4]
+
+
+@pytest.mark.parametrize("checkpointing", ["none", "full"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_padded_accumulated_and_clipped_steps_reconcile(family: str, checkpointing: str) -> None:
+    settings: Any = {"padding": 0.5, "checkpointing": checkpointing}
+    once, thrice = (
+        measure_cell(tiny_cell(family, **settings, **more))
+        for more in ({}, {"accumulation": 3, "max_grad_norm": 0.5})
+    )
+    row, plain = cast(Any, thrice.row), cast(Any, once.row)
+    assert (row["padding"], row["accumulation"], row["max_grad_norm"]) == (0.5, 3, 0.5)
+    assert once.details["reconciliation"]["residual_bytes"] == 0
+    assert thrice.details["reconciliation"]["residual_bytes"] == 0
+    same = ("activation_bytes", "saved_bytes", "gradients_bytes", "optimizer_bytes")
+    assert [row[name] for name in same] == [plain[name] for name in same]
+    assert row["flops_forward"] == 3 * plain["flops_forward"]
+    assert row["peak_backward_bytes"] > plain["peak_backward_bytes"]  # beside the gradients of those before
+    assert row["samples_per_s"] == pytest.approx(3 * 2 / row["step_ms_median"] * 1e3)
+
+
+def test_the_last_micro_batch_is_told_of_memory_and_of_what_is_saved(monkeypatch: pytest.MonkeyPatch) -> None:
+    forward, calls = LlamaForCausalLM.forward, []
+
+    def saves_more_each_second_time(*args: Any, **kwargs: Any) -> Any:
+        output = forward(*args, **kwargs)
+        calls.append(1)
+        if len(calls) % 2 == 0:
+            output.loss = output.loss.expand(1000).exp().sum()
+        return output
+
+    plain = measure_cell(tiny_cell("tiny-llama", "lora"))
+    monkeypatch.setattr(LlamaForCausalLM, "forward", saves_more_each_second_time)
+    result = measure_cell(tiny_cell("tiny-llama", "lora", accumulation=2))
+    more = cast(Any, result.row)["saved_bytes"] - cast(Any, plain.row)["saved_bytes"]
+    assert more == 4 * 1000
+    assert result.details["reconciliation"]["residual_bytes"] == 0
 
 
 def test_parameters_and_their_bytes_by_hand() -> None:

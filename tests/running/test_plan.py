@@ -39,8 +39,10 @@ def test_each_shape_is_built_once_whatever_the_batches_and_lengths(check, monkey
     built = []
     real = plan.build_model
     monkeypatch.setattr(plan, "build_model", lambda *args, **kwargs: built.append(1) or real(*args, **kwargs))
-    check(method={"name": "lora", "rank": [2, 4]}, batch=[1, 2, 3], seq=[16, 32])
+    check(method={"name": "lora", "rank": [2, 4]}, batch=[1, 2, 3], seq=[16, 32], padding=[0, 0.5])
     assert len(built) == 2
+    check(accumulation=[1, 2], max_grad_norm=[None, 1.0])
+    assert len(built) == 3
 
 
 def test_every_length_is_checked_though_its_shape_was_built(check):

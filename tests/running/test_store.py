@@ -37,6 +37,17 @@ def test_a_result_comes_back_as_it_was_kept(store):
     assert store.load("never-measured") is None
 
 
+def test_a_record_of_before_axes_were_added_is_read(store):
+    result = result_of(1)
+    store.save(result)
+    file = store.cell_file(result.cell.cell_id)
+    record = json.loads(file.read_text())
+    for name in ("padding", "accumulation", "max_grad_norm"):
+        del record["cell"][name]
+    file.write_text(json.dumps(record))
+    assert store.load(result.cell.cell_id) == result
+
+
 def test_without_details_a_result_has_all_that_its_row_needs(store):
     store.save(result_of(1))
     (loaded,) = store.load_all([result_of(1).cell.cell_id, "never-measured"]).values()

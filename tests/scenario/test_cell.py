@@ -5,6 +5,7 @@ import subprocess
 import sys
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -49,6 +50,9 @@ cells = st.builds(
     gpu=st.none() | names,
     steps=st.builds(Steps, warmup=st.integers(1, 9), timed=st.integers(1, 9)),
     seed=st.integers(0, 5),
+    padding=st.sampled_from([0.0, 0.25]),
+    accumulation=st.integers(1, 3),
+    max_grad_norm=st.sampled_from([None, 0.5]),
 )
 
 
@@ -71,11 +75,44 @@ def test_equal_ids_are_equal_cells(some):
 @given(st.sampled_from(sorted(set(Cell.model_fields) - {"model", "method", "steps"})), st.data())
 def test_every_setting_is_in_the_id(name, data):
     plain = Cell.model_validate(FIXED)
-    other = {"dtype": "bf16", "adapter_dtype": "bf16"}.get(name) or data.draw(
-        st.integers(2, 99) if name in ("batch", "seq", "seed") else names.filter(lambda text: text != "cpu")
-    )
+    types = {"dtype": "bf16", "adapter_dtype": "bf16"}
+    numbers = {name: st.integers(2, 99) for name in ("batch", "seq", "seed", "accumulation")}
+    numbers |= {name: st.floats(0.01, 0.99) for name in ("padding", "max_grad_norm")}
+    other = types.get(name) or data.draw(numbers.get(name, names.filter(lambda text: text != "cpu")))
     changed = plain.model_copy(update={name: other})
     assert (changed.cell_id == plain.cell_id) == (getattr(plain, name) == other)
+
+
+@pytest.mark.parametrize(
+    ("model", "method", "seq", "cell_id"),
+    [
+        (
+            "llama-2-7b",
+            {
+                "name": "lora",
+                "options": {
+                    "rank": 8,
+                    "alpha": 8.0,
+                    "targets": "all-linear",
+                    "dropout": 0.0,
+                    "rslora": False,
+                },
+            },
+            1024,
+            "llama-2-7b_lora_r8_b8_s1024_a8ff7c4184",
+        ),
+        ("roberta-base", {"name": "full-ft"}, 512, "roberta-base_full-ft_b8_s512_5c6ab335d2"),
+    ],
+)
+@pytest.mark.parametrize("added", [{}, {"padding": 0, "accumulation": 1, "max_grad_norm": None}])
+def test_cells_of_the_shipped_reports_keep_their_ids(model, method, seq, cell_id, added):
+    """Of reports/h100: axes that were added since are in an id only where they are not at their defaults."""
+    shipped = {"dtype": "bf16", "adapter_dtype": "bf16", "device": "cuda", "gpu": "h100-80gb"}
+    fields = {**FIXED, "model": {"name": model}, "method": method, "batch": 8, "seq": seq, **shipped, **added}
+    cell = Cell.model_validate(fields)
+    assert cell.cell_id == cell_id
+    for other in ({"padding": 0.25}, {"accumulation": 2}, {"max_grad_norm": 1.0}):
+        assert Cell.model_validate({**fields, **other}).cell_id != cell_id
 
 
 def test_an_id_is_the_same_in_another_process():

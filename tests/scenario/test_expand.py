@@ -90,6 +90,7 @@ def test_what_a_scenario_leaves_out(cells):
     assert (cell.attention, cell.kernels, cell.checkpointing) == ("sdpa", "eager", "none")
     assert (cell.optimizer, cell.device) == ("adamw", "cpu")
     assert cell.steps.model_dump() == {"warmup": 3, "timed": 10}
+    assert (cell.padding, cell.accumulation, cell.max_grad_norm) == (0.0, 1, None)
     assert cell.method.options["rank"] == 8
 
 
@@ -155,6 +156,33 @@ def test_a_method_entry_sets_axes_for_itself(cells):
     # Nothing as a value: back to the method's default.
     own = cells(method=[{"name": "lora", "adapter_dtype": None}], adapter_dtype="fp32", dtype="bf16")
     assert [c.adapter_dtype for c in own] == ["bf16"]
+
+
+def test_padding_accumulation_and_clipping_are_axes_of_the_scenario_and_of_a_method(cells):
+    found = cells(
+        method=["lora", {"name": "full-ft", "padding": 0, "accumulation": 4, "max_grad_norm": None}],
+        padding=[0, 0.25],
+        accumulation=[1, 2],
+        max_grad_norm=[None, 1],
+    )
+    assert [(c.method.name, c.padding, c.accumulation, c.max_grad_norm) for c in found] == [
+        *(("lora", p, a, n) for p in (0.0, 0.25) for a in (1, 2) for n in (None, 1.0)),
+        ("full-ft", 0.0, 4, None),
+    ]
+    assert cells(padding=[0, 0.0], max_grad_norm=[1, 1.0], accumulation=[1, 1])[1:] == []
+
+
+@pytest.mark.parametrize(
+    ("exclude", "left"),
+    [
+        ({"max_grad_norm": None}, [(0.0, 1.0), (0.5, 1.0)]),
+        ({"max_grad_norm": 1}, [(0.0, None), (0.5, None)]),
+        ({"padding": 0, "max_grad_norm": [None, 1]}, [(0.5, None), (0.5, 1.0)]),
+    ],
+)
+def test_exclude_matches_numbers_and_null(cells, exclude, left):
+    found = cells(padding=[0, 0.5], max_grad_norm=[None, 1], exclude=exclude)
+    assert [(c.padding, c.max_grad_norm) for c in found] == left
 
 
 def test_a_list_of_lists_sweeps_sets_of_targets(cells):

@@ -48,6 +48,16 @@ def test_cells_of_one_label_are_told_apart_by_what_differs():
     ]
 
 
+def test_also_by_the_axes_added_later():
+    cells = [cell(), cell(padding=0.25), cell(padding=0.25, max_grad_norm=1.0), cell(accumulation=4)]
+    assert list(distinct_labels(cells).values()) == [
+        "net lora b1 s16 padding=0.0 accumulation=1 max_grad_norm=None",
+        "net lora b1 s16 padding=0.25 accumulation=1 max_grad_norm=None",
+        "net lora b1 s16 padding=0.25 accumulation=1 max_grad_norm=1.0",
+        "net lora b1 s16 padding=0.0 accumulation=4 max_grad_norm=None",
+    ]
+
+
 def test_also_by_what_stands_deeper_and_by_the_model():
     configs = [{"peft_type": "LORA", "r": 8}, {"peft_type": "LORA", "r": 16}]
     cells = [cell({"config": config}, method="peft") for config in configs]

@@ -33,6 +33,12 @@ def test_values_are_yaml_and_the_last_one_counts(file):
     assert (scenario.batch, scenario.seq, scenario.description) == ([4], [16, 32], "1 = one")
 
 
+def test_the_later_axes_can_be_set_too(file):
+    scenario = load(file, "padding=0.25", "accumulation=[1, 4]", "max_grad_norm=[null, 1.0]").scenario
+    assert (scenario.padding, scenario.accumulation, scenario.max_grad_norm) == ([0.25], [1, 4], [None, 1.0])
+    assert load(file, "max_grad_norm=null").scenario.max_grad_norm == [None]
+
+
 def test_nested_keys_as_errors_show_them(file):
     scenario = load(file, "method[1].rank=[8, 16]", "method[1].dropout=0.1", "steps.timed=7").scenario
     assert scenario.method[1].model_extra == {"rank": [8, 16], "dropout": 0.1}
@@ -70,6 +76,8 @@ def test_what_cannot_be_set_names_the_option(file, override, words):
         ("bach=4", "bach", "did you mean 'batch'"),
         ("batch=four", "batch", "a whole number, not 'four'"),
         ("steps.warmup=0", "steps.warmup", "at least 1"),
+        ("padding=1", "padding", "less than 1"),
+        ("max_grad_norm=0", "max_grad_norm", "greater than 0"),
         ("a.b=1", "a", "unknown key"),
         ("schema=2", "schema", "reads schema 1, not 2"),
     ],
