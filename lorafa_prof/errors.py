@@ -59,3 +59,9 @@ class ScenarioError(UsageError):
         if line is not None:
             place = f"{place}:{line}" if place else f"line {line}"
         super().__init__(": ".join(part for part in (place, key, message) if part))
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's text, or its type where it has none."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

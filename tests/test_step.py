@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from lorafa_prof.methods.base import METHODS
-from lorafa_prof.running.measure import prepare_step
+from lorafa_prof.running.prepare import prepare_step
 from lorafa_prof.scenario.cell import Cell, MethodChoice, ModelChoice
 from lorafa_prof.step import PHASES, Phase, PhaseTracker, TrainingStep
 

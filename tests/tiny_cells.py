@@ -16,7 +16,7 @@ from lorafa_prof.models.build import build_model
 from lorafa_prof.models.inputs import make_inputs
 from lorafa_prof.models.preset import PRESETS
 from lorafa_prof.models.resolve import ResolvedModel, resolve_model
-from lorafa_prof.running.measure import prepare_step
+from lorafa_prof.running.prepare import prepare_step
 from lorafa_prof.scenario.cell import Cell, MethodChoice, ModelChoice, Steps
 from lorafa_prof.step import Phase, TrainingStep
 

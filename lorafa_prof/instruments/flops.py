@@ -7,7 +7,6 @@ Only products count: element-wise work is below a percent of a transformer's ste
 
 from __future__ import annotations
 
-import bisect
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from lorafa_prof.instruments.module_stack import ModuleStack
+from lorafa_prof.instruments.module_path import ModulePaths
 from lorafa_prof.step import Phase
 
 _aten: Any = torch.ops.aten
@@ -89,22 +88,15 @@ class FlopCount:
 
 
 class FlopCounter(TorchDispatchMode):
-    """A dispatch mode and observer around one step; ask for `count` after it.
-
-    In backward, an operation belongs to the module whose forward made the autograd node being run: nodes
-    are numbered in the order they are made, so a node's number tells its module.
-    """
+    """A dispatch mode and observer around one step; ask for `count` after it."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._modules = ModuleStack(model, self._entered)
-        self._phase: Phase | None = None
+        self._modules = ModulePaths(model)
         self._by_phase: Counter[Phase] = Counter()
         self._recomputed = 0
         self._by_module: dict[Phase, Counter[str]] = {"forward": Counter(), "backward": Counter()}
         self._uncounted: Counter[str] = Counter()
-        self._first_node: list[int] = []
-        self._path_from: list[str] = []
 
     def __enter__(self) -> FlopCounter:
         self._modules.__enter__()
@@ -117,41 +109,28 @@ class FlopCounter(TorchDispatchMode):
 
     def phase_started(self, phase: Phase) -> None:
         """Operations belong to this phase from now on."""
-        self._phase = phase
+        self._modules.phase_started(phase)
 
     def phase_ended(self, phase: Phase) -> None:
         """Operations belong to no phase."""
-        self._phase = None
-
-    def _entered(self, path: str) -> None:
-        if self._phase == "forward":
-            self._first_node.append(torch._C._autograd._get_sequence_nr())
-            self._path_from.append(path)
-
-    def _path(self) -> str:
-        if self._phase == "forward" or self._modules.modules:
-            return self._modules.path
-        node = torch._C._current_autograd_node()
-        if node is None:
-            return ""
-        index = bisect.bisect_right(self._first_node, node._sequence_nr()) - 1
-        return self._path_from[index] if index >= 0 else ""
+        self._modules.phase_ended(phase)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run the operation and count it."""
         kwargs = kwargs or {}
         result = func(*args, **kwargs)
         formula = FORMULAS.get(func._overloadpacket)
-        if self._phase is None:
+        phase = self._modules.phase
+        if phase is None:
             return result
         if formula is None:
             self._uncounted[str(func._overloadpacket)] += 1
             return result
         flops = int(formula(*args, **kwargs, out_val=result))
-        self._by_phase[self._phase] += flops
-        if self._phase in self._by_module:
-            self._by_module[self._phase][self._path()] += flops
-        if self._phase == "backward" and self._modules.modules:
+        self._by_phase[phase] += flops
+        if phase in self._by_module:
+            self._by_module[phase][self._modules.path] += flops
+        if self._modules.recomputing:
             self._recomputed += flops
         return result
 

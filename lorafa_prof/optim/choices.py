@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from importlib import import_module
 
 import torch
 from torch.optim import SGD, AdamW, Optimizer
@@ -16,8 +17,9 @@ MakeOptimizer = Callable[[list[torch.nn.Parameter]], Optimizer]
 
 
 def _adamw_fused(params: list[torch.nn.Parameter]) -> Optimizer:
-    # The fused kernels know real devices only; on meta the step is checked, not run.
-    fused = all(param.device.type in ("cuda", "cpu") for param in params)
+    # On meta there is none, unless it stands for a GPU: there a step is checked, not run.
+    supported = import_module("torch.optim.optimizer")._get_fused_kernels_supported_devices()
+    fused = all(param.device.type in supported for param in params)
     return AdamW(params, lr=LEARNING_RATE, fused=fused)
 
 

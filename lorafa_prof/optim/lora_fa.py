@@ -27,16 +27,20 @@ def correction_matrix(a: Tensor, scale: float) -> Tensor:
     Raises:
         torch.linalg.LinAlgError: the rows of A are linearly dependent.
     """
-    if a.is_meta:
-        return torch.empty(a.shape[0], a.shape[0], dtype=a.dtype, device=a.device)
     wide = a.detach().double()
-    # Factored on the host: r by r is small, and cuSOLVER would leave a workspace on the GPU.
-    gram = (wide @ wide.t()).cpu()
+    return _inverse(wide @ wide.t()).div_(scale**2).to(device=a.device, dtype=a.dtype)
+
+
+def _inverse(gram: Tensor) -> Tensor:
+    """Return the inverse of gram [r, r] on the host: r by r is small, and cuSOLVER leaves a workspace on the GPU."""
+    if gram.is_meta:
+        # By columns, as LAPACK has matrices.
+        return torch.empty(gram.shape, dtype=gram.dtype).t()
+    gram = gram.cpu()
     factor = torch.linalg.cholesky(gram)
     if (factor.diagonal().square() < DEPENDENT_SHARE * gram.diagonal()).any():
         raise torch.linalg.LinAlgError("the rows of A are linearly dependent")  # type: ignore[attr-defined]
-    inverse = torch.cholesky_inverse(factor)
-    return inverse.div_(scale**2).to(device=a.device, dtype=a.dtype)
+    return torch.cholesky_inverse(factor)
 
 
 @dataclass(frozen=True)

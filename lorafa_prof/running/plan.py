@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import torch
-from torch import Tensor
-from torch.nn import init
 
-from lorafa_prof.errors import LorafaProfError, ScenarioError
+from lorafa_prof.errors import LorafaProfError, ScenarioError, first_line
 from lorafa_prof.methods.base import METHODS, TORCH_DTYPES, Setting
 from lorafa_prof.models.build import build_model
 from lorafa_prof.models.inputs import check_seq
 from lorafa_prof.models.kernels import check_kernels
 from lorafa_prof.models.resolve import ResolvedModel, resolve_model
-from lorafa_prof.running.measure import first_line
+from lorafa_prof.models.undrawn import nothing_drawn
 from lorafa_prof.scenario.cell import Cell, ModelChoice
 from lorafa_prof.scenario.expand import PlannedCell
 from lorafa_prof.scenario.load import LoadedScenario
@@ -71,30 +68,8 @@ def _prepare_on_meta(cell: Cell, resolved: ResolvedModel) -> None:
     )
     method = METHODS[cell.method.name]
     setting = Setting(resolved.task, TORCH_DTYPES[cell.adapter_dtype], cell.optimizer)
-    with _nothing_drawn():
+    with nothing_drawn():
         method.prepare(model, method.options.model_validate(cell.method.options), setting)
-
-
-@contextmanager
-def _nothing_drawn() -> Iterator[None]:
-    """Leave new parameters as they come: shapes are all that counts here.
-
-    PEFT draws its adapters on the CPU and only then moves them to the base's meta device: 11 s for each cell
-    of Llama-2-7B at rank 256.
-    """
-    names = [name for name in vars(init) if name.endswith("_") and not name.startswith("_")]
-    originals = {name: getattr(init, name) for name in names}
-    try:
-        for name in names:
-            setattr(init, name, _as_it_is)
-        yield
-    finally:
-        for name, original in originals.items():
-            setattr(init, name, original)
-
-
-def _as_it_is(tensor: Tensor, *args: object, **kwargs: object) -> Tensor:
-    return tensor
 
 
 def _at(loaded: LoadedScenario, error: LorafaProfError, plan: PlannedCell, path: KeyPath) -> ScenarioError:

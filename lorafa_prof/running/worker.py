@@ -20,10 +20,10 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from lorafa_prof.errors import LorafaProfError
+from lorafa_prof.errors import LorafaProfError, first_line
 from lorafa_prof.results.record import CellResult
 from lorafa_prof.results.row import setting_columns
-from lorafa_prof.running.measure import first_line, label_of, measure_cell
+from lorafa_prof.running.measure import label_of, measure_cell
 from lorafa_prof.running.store import write_atomically
 from lorafa_prof.scenario.cell import Cell
 

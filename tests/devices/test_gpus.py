@@ -137,6 +137,7 @@ def test_a_similar_name_is_another_card(device_name: str) -> None:
     ],
 )
 def test_peak_is_dense_with_fp32_accumulation(name: str, sms: int, per_sm: int, ghz: float) -> None:
+    assert GPUS[name].multiprocessors == sms
     peak = peak_flops(GPUS[name], "fp16")
     assert peak == pytest.approx(2 * sms * per_sm * ghz * 1e9, rel=0.02)
 

@@ -27,6 +27,7 @@ class Gpu:
         datasheet_memory_gb: the capacity as printed on the datasheet. Vendors do not say whether they mean
             10^9 or 2^30 bytes, so it is for reading and for bounds, not for arithmetic in bytes.
         compute_capability: CUDA compute capability, major and minor.
+        multiprocessors: streaming multiprocessors, of the vendor's paper on the architecture.
         peak_flops: dense FLOP/s (a multiply-add is two) for a matrix product per dtype, sparsity not
             counted, accumulating in fp32 as PyTorch does by default. `fp64` and the 16-bit types are of the
             tensor cores where the card has them; `fp32` is of the CUDA cores, because PyTorch leaves TF32
@@ -49,6 +50,7 @@ class Gpu:
     memory_bytes: int | None
     datasheet_memory_gb: float
     compute_capability: tuple[int, int]
+    multiprocessors: int
     peak_flops: Mapping[str, float] = field(hash=False)
     bandwidth_bytes_per_s: float
     source: str

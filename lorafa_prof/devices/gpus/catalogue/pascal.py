@@ -9,6 +9,7 @@ GPUS = (
         memory_bytes=17_071_734_784,
         datasheet_memory_gb=16,
         compute_capability=(6, 0),
+        multiprocessors=56,
         # fp16 runs at 18.7e12 only where it accumulates in fp16, which PyTorch does not ask for.
         peak_flops={"fp64": 4.7e12, "fp32": 9.3e12},
         bandwidth_bytes_per_s=732e9,

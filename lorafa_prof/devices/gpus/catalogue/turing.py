@@ -9,6 +9,7 @@ GPUS = (
         memory_bytes=printed_mib(15095, rounded=True),
         datasheet_memory_gb=16,
         compute_capability=(7, 5),
+        multiprocessors=40,
         peak_flops={"fp32": 8.1e12, "fp16": 65e12},
         bandwidth_bytes_per_s=320e9,
         source="https://www.nvidia.com/content/dam/en-zz/Solutions/Data-Center/tesla-t4/"
@@ -21,6 +22,7 @@ GPUS = (
         memory_bytes=11_523_260_416,
         datasheet_memory_gb=11,
         compute_capability=(7, 5),
+        multiprocessors=68,
         peak_flops={"fp32": 13.4e12, "fp16": 53.8e12},
         bandwidth_bytes_per_s=616e9,
         source="https://images.nvidia.com/aem-dam/en-zz/Solutions/design-visualization/technologies/"

@@ -1,0 +1,1 @@
+"""A device that is not there: PyTorch's CUDA caching allocator in pure Python."""

@@ -1,0 +1,256 @@
+"""PyTorch's CUDA caching allocator, block by block, without a GPU.
+
+Follows c10/cuda/CUDACachingAllocator.cpp (class DeviceCachingAllocator, NativeCachingAllocator) of PyTorch
+2.11 to 2.13 for one process, one device, one stream and no CUDA graphs. The functions name their original.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from lorafa_prof.devices.sim import expandable
+from lorafa_prof.devices.sim.blocks import MIN_BLOCK, Block, BlockPool, Counter, merge, split_front
+from lorafa_prof.devices.sim.memory import DeviceMemory
+from lorafa_prof.devices.sim.out_of_memory import SimOutOfMemoryError, out_of_memory_text
+from lorafa_prof.devices.sim.settings import MIB, AllocatorSettings
+
+__all__ = ["AllocatorSettings", "Block", "CachingAllocator", "Counter", "Segment", "SimOutOfMemoryError"]
+
+SMALL_SIZE = 1 * MIB
+"""kSmallSize: the largest request of the small pool."""
+SMALL_BUFFER = 2 * MIB
+"""kSmallBuffer: a segment, or page, of the small pool."""
+MIN_LARGE_ALLOC = 10 * MIB
+"""kMinLargeAlloc: from here on a request gets a segment of its own size."""
+ROUND_LARGE = 2 * MIB
+"""kRoundLarge: such a size is a multiple of this."""
+DEFAULTS = AllocatorSettings()
+"""PyTorch's, where the environment says nothing."""
+ABSURD = 1 << 60
+"""NativeCachingAllocator::allocate does not even try from 1 EiB on."""
+
+
+class Segment(NamedTuple):
+    """Memory in one piece, as torch.cuda.memory._snapshot lists it.
+
+    Attributes:
+        address: of its first byte.
+        total_bytes: its size; of an expandable segment only one mapped stretch.
+        is_small_pool: whether it serves requests of at most 1 MiB.
+        blocks: what it is divided into, by address, without a gap.
+    """
+
+    address: int
+    total_bytes: int
+    is_small_pool: bool
+    blocks: tuple[Block, ...]
+
+
+class CachingAllocator:
+    """Hands out blocks of device memory and keeps what is freed for later requests.
+
+    Args:
+        capacity_bytes: what all segments together may take; None: no limit.
+        settings: as of PYTORCH_CUDA_ALLOC_CONF.
+
+    Attributes:
+        allocated: bytes of the blocks handed out, rounded (stats.allocated_bytes).
+        requested: bytes asked for in them, not rounded (stats.requested_bytes).
+        active: as `allocated`; it differs only where a second stream delays a free (stats.active_bytes).
+        reserved: bytes taken from the device, in use or cached (stats.reserved_bytes).
+        num_alloc_retries: times the whole cache was given back to serve a request.
+        num_ooms: times even that did not help.
+    """
+
+    def __init__(self, capacity_bytes: int | None = None, settings: AllocatorSettings = DEFAULTS) -> None:
+        self.settings = settings
+        self.allocated = Counter()
+        self.requested = Counter()
+        self.active = Counter()
+        self.num_alloc_retries = 0
+        self.num_ooms = 0
+        self._memory = DeviceMemory(capacity_bytes)
+        self.reserved = self._memory.reserved
+        self._small = BlockPool(is_small=True)
+        self._large = BlockPool(is_small=False)
+        self._in_use: set[Block] = set()
+
+    def malloc(self, requested_bytes: int) -> Block:
+        """A block of at least `requested_bytes`; no bytes take no memory and count nowhere.
+
+        Raises:
+            SimOutOfMemoryError: where the device has no room for it.
+        """
+        if requested_bytes <= 0:
+            return _no_bytes(requested_bytes)
+        size = -(-requested_bytes // MIN_BLOCK) * MIN_BLOCK
+        pool = self._small if size <= SMALL_SIZE else self._large
+        block = self._cached_block(pool, size)
+        if block is None:
+            block = self._new_block(pool, size, requested_bytes)
+        if self._should_split(pool, block.size - size, size):
+            block = split_front(block, size, pool)
+        block.allocated = True
+        block.requested_bytes = requested_bytes
+        self._in_use.add(block)
+        self.allocated.increase(block.size)
+        self.active.increase(block.size)
+        self.requested.increase(requested_bytes)
+        return block
+
+    def free(self, block: Block) -> None:
+        """Put a block back into its pool, as one with its free neighbours (free, free_block)."""
+        pool = block.pool
+        if pool is None:
+            return
+        if block not in self._in_use:
+            raise ValueError(f"{block!r} is not in use here")
+        self._in_use.remove(block)
+        block.allocated = False
+        self.allocated.decrease(block.size)
+        self.active.decrease(block.size)
+        self.requested.decrease(block.requested_bytes)
+        if block.prev is not None:
+            merge(block, block.prev, pool)
+        if block.next is not None:
+            merge(block, block.next, pool)
+        pool.insert(block)
+
+    def empty_cache(self) -> None:
+        """Give back to the device what no block in use lies on (release_cached_blocks)."""
+        for pool in (self._large, self._small):
+            if self.settings.expandable_segments:
+                expandable.release_free_pages(pool, self._memory)
+                continue
+            for block in tuple(pool.free):
+                if block.prev is None and block.next is None:
+                    self._release(pool, block)
+
+    def reset_peaks(self) -> None:
+        """As torch.cuda.reset_peak_memory_stats."""
+        for counter in (self.allocated, self.requested, self.active, self.reserved):
+            counter.peak = counter.current
+
+    def state(self) -> frozenset[tuple[int, int, int]]:
+        """All blocks as (address, size, bytes requested or -1 if free): with equal states, equal requests
+        have equal answers."""
+        free = ((b.address, b.size, -1) for pool in (self._small, self._large) for b in pool.free)
+        used = ((b.address, b.size, b.requested_bytes) for b in self._in_use)
+        return frozenset((*free, *used))
+
+    def segments(self) -> Iterator[Segment]:
+        """What is reserved, by address, for a memory snapshot (snapshot)."""
+        blocks = [*self._small.free, *self._large.free, *self._in_use]
+        heads = [block for block in blocks if block.prev is None or not block.prev.mapped]
+        for head in sorted(heads, key=lambda block: block.address):
+            pieces = tuple(_mapped_from(head))
+            total = sum(block.size for block in pieces)
+            yield Segment(head.address, total, head.pool is self._small, pieces)
+
+    def _cached_block(self, pool: BlockPool, size: int) -> Block | None:
+        """The best fit among the free blocks, taken out of the pool (get_free_block)."""
+        index = pool.at_least(size)
+        if index == len(pool.free):
+            return None
+        if self.settings.expandable_segments:
+            index = expandable.best_fit(pool, index)
+        unsplit_from = self.settings.max_split_size_bytes
+        if unsplit_from is not None:
+            found = pool.free[index].size
+            if size < unsplit_from <= found:
+                return None
+            if size >= unsplit_from and found >= size + self.settings.rounding_allowance_bytes:
+                return None
+        return pool.take(index)
+
+    def _should_split(self, pool: BlockPool, remaining: int, size: int) -> bool:
+        """Whether the rest of a block is worth keeping apart (should_split)."""
+        if pool.is_small or self.settings.expandable_segments:
+            return remaining >= MIN_BLOCK
+        unsplit_from = self.settings.max_split_size_bytes
+        return remaining > SMALL_SIZE and (unsplit_from is None or size < unsplit_from)
+
+    def _new_block(self, pool: BlockPool, size: int, requested_bytes: int) -> Block:
+        """A block from the device, after giving back cached ones if it must be (malloc)."""
+        if requested_bytes >= ABSURD:
+            raise self._error("CUDA out of memory. Tried to allocate more than 1EB memory.", requested_bytes)
+        block = self._alloc_block(pool, size)
+        if block is None and self._release_oversize(pool, size):
+            block = self._alloc_block(pool, size)
+        if block is None:
+            self.empty_cache()
+            self.num_alloc_retries += 1
+            block = self._alloc_block(pool, size)
+        if block is None:
+            self.num_ooms += 1
+            raise self._out_of_memory(size, requested_bytes)
+        return block
+
+    def _alloc_block(self, pool: BlockPool, size: int) -> Block | None:
+        """A new segment, or a longer one; None where the device has no room (alloc_block)."""
+        if self.settings.expandable_segments:
+            page = SMALL_BUFFER if pool.is_small else self.settings.large_segment_size_bytes
+            return expandable.allocate(pool, size, page, self._memory)
+        segment_bytes = self._segment_bytes(size)
+        if not self._memory.acquire(segment_bytes):
+            return None
+        return Block(self._memory.new_addresses(segment_bytes), segment_bytes, pool)
+
+    def _segment_bytes(self, size: int) -> int:
+        """What is asked of the device for a block of `size` bytes (get_allocation_size)."""
+        if size <= SMALL_SIZE:
+            return SMALL_BUFFER
+        if size < MIN_LARGE_ALLOC:
+            return self.settings.large_segment_size_bytes
+        return -(-size // ROUND_LARGE) * ROUND_LARGE
+
+    def _release_oversize(self, pool: BlockPool, size: int) -> bool:
+        """Give back just enough of the blocks that are never split (release_available_cached_blocks).
+
+        True where as much as the request, or one such block, went back. What went back stays away even
+        where it was not enough.
+        """
+        unsplit_from = self.settings.max_split_size_bytes
+        if unsplit_from is None or self.settings.expandable_segments:
+            return False
+        wanted = max(size, unsplit_from)
+        index = pool.at_least(wanted)
+        if index < len(pool.free):
+            self._release(pool, pool.free[index])
+            return True
+        released = 0
+        while released < wanted and pool.free and pool.free[-1].size >= unsplit_from:
+            released += pool.free[-1].size
+            self._release(pool, pool.free[-1])
+        return released >= wanted
+
+    def _release(self, pool: BlockPool, block: Block) -> None:
+        """cudaFree (release_block)."""
+        pool.remove(block)
+        self._memory.give_back(block.size)
+
+    def _out_of_memory(self, size: int, requested_bytes: int) -> SimOutOfMemoryError:
+        capacity = self._memory.capacity_bytes
+        assert capacity is not None
+        allocated, reserved = self.allocated.current, self.reserved.current
+        text = out_of_memory_text(self._segment_bytes(size), capacity, allocated, reserved)
+        return self._error(text, requested_bytes)
+
+    def _error(self, text: str, requested_bytes: int) -> SimOutOfMemoryError:
+        return SimOutOfMemoryError(
+            text, requested_bytes, self._memory.capacity_bytes, self.allocated.current, self.reserved.current
+        )
+
+
+def _no_bytes(requested_bytes: int) -> Block:
+    """The null pointer of NativeCachingAllocator::allocate."""
+    if requested_bytes < 0:
+        raise ValueError(f"cannot allocate {requested_bytes} bytes")
+    return Block(0, 0, None)
+
+
+def _mapped_from(block: Block | None) -> Iterator[Block]:
+    while block is not None and block.mapped:
+        yield block
+        block = block.next

@@ -1,0 +1,1 @@
+"""What CUDA kernels allocate, one file per family of operations; see `kernel.py`."""

@@ -1,0 +1,43 @@
+"""Copies from the host, and numbers that become tensors on the device."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from lorafa_prof.devices.sim.kernels.kernel import Execution, Kernel, numel_bytes
+
+aten = torch.ops.aten
+SCALAR_BYTES = 8
+
+
+def _to_copy(step: Execution, func: Any, args: Any, kwargs: Any) -> Any:
+    result = step.run(func, args, kwargs)
+    if result.is_meta and not args[0].is_meta and not result.is_contiguous():
+        step.give_back(step.take(numel_bytes(result)))
+    return result
+
+
+def _scalar_base(step: Execution, func: Any, args: Any, kwargs: Any) -> Any:
+    result = step.run(func, args, kwargs)
+    step.give_back(step.take(SCALAR_BYTES))
+    return result
+
+
+KERNELS = (
+    Kernel(
+        name="copy to the device",
+        ops=(aten._to_copy.default,),
+        model=_to_copy,
+        formula="from the host into a result that is not contiguous: a contiguous one to copy from",
+        source="ATen/native/cuda/Copy.cu: copy_kernel_cuda; H100 traces",
+    ),
+    Kernel(
+        name="power of a number",
+        ops=(aten.pow.Scalar,),
+        model=_scalar_base,
+        formula="the number as a tensor of 8 bytes",
+        source="ATen/native/Pow.cpp: pow_Scalar_out; H100 traces",
+    ),
+)

@@ -1,0 +1,78 @@
+"""How an operation's memory on CUDA is modelled where shapes alone do not say it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from lorafa_prof.devices.sim.machine import Machine
+from lorafa_prof.registry import Registry
+
+
+class Execution(Protocol):
+    """The running step, as a kernel sees it."""
+
+    machine: Machine
+
+    def run(self, func: Any, args: Any, kwargs: Any) -> Any:
+        """Run `func` on shapes and give memory to the storages it returns."""
+
+    def born(self, *tensors: Tensor | None) -> None:
+        """Give memory to the storages of these tensors, in this order."""
+
+    def take(self, size_bytes: int) -> Any:
+        """Memory inside a kernel; give it back with `give_back`."""
+
+    def give_back(self, *blocks: Any) -> None:
+        """Free what `take` returned, in this order."""
+
+    def keep(self, key: str, size_bytes: int) -> None:
+        """Memory that is taken by the first call with this `key` in a thread and never given back."""
+
+    def value_of(self, tensor: Tensor) -> Tensor | None:
+        """The value of an integer or boolean tensor, on the host; None if it is not known."""
+
+
+Model = Callable[[Execution, Any, Any, Any], Any]
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """One entry of the table.
+
+    Attributes:
+        name: for listings.
+        ops: the operations it stands for.
+        model: runs one of them: takes its memory in the order CUDA does, and returns its results.
+        formula: what is allocated beside the results, in words.
+        source: PyTorch file it was read in, or the trace it was seen in.
+    """
+
+    name: str
+    ops: tuple[Any, ...]
+    model: Model
+    formula: str
+    source: str
+
+
+KERNEL_TABLE: Registry[Kernel] = Registry(
+    kind="kernel",
+    package="lorafa_prof.devices.sim.kernels",
+    attribute="KERNELS",
+    group="lorafa_prof.kernels",
+    name_of=lambda kernel: kernel.name,
+)
+
+
+def models() -> dict[Any, Model]:
+    """The table by operation."""
+    return {op: kernel.model for kernel in KERNEL_TABLE.values() for op in kernel.ops}
+
+
+def numel_bytes(tensor: Tensor, dtype: torch.dtype | None = None) -> int:
+    """Bytes of a dense tensor of this shape, in `dtype` or its own."""
+    return tensor.numel() * (dtype or tensor.dtype).itemsize

@@ -1,0 +1,63 @@
+"""Matrix products: cuBLAS's and cuBLASLt's workspaces, kept for the life of the process."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lorafa_prof.devices.sim.kernels.kernel import Execution, Kernel
+from lorafa_prof.devices.sim.machine import MIB
+
+aten = torch.ops.aten
+CUBLASLT_WORKSPACE_BYTES = 1 * MIB
+
+
+def _product(step: Execution, func: Any, args: Any, kwargs: Any) -> Any:
+    result = step.run(func, args, kwargs)
+    step.keep("cublas", step.machine.cublas_workspace_bytes)
+    return result
+
+
+def _addmm(step: Execution, func: Any, args: Any, kwargs: Any) -> Any:
+    result = _product(step, func, args, kwargs)
+    if _fused_with_bias(args[0], args[1], args[2], kwargs):
+        step.keep("cublasLt", CUBLASLT_WORKSPACE_BYTES)
+    return result
+
+
+def _fused_with_bias(bias: Tensor, left: Tensor, right: Tensor, kwargs: Any) -> bool:
+    """Whether cuBLASLt adds the bias in its epilogue (ATen/native/cuda/Blas.cpp, isInputCompliesAddmmCudaLt)."""
+    return (
+        kwargs.get("beta", 1) == 1
+        and kwargs.get("alpha", 1) == 1
+        and bias.dim() == 1
+        and bias.size(0) == right.size(1)
+        and bias.is_contiguous()
+        and min(*left.shape, *right.shape) > 1
+    )
+
+
+KERNELS = (
+    Kernel(
+        name="matrix product",
+        ops=(
+            aten.mm.default,
+            aten.bmm.default,
+            aten.addmm_.default,
+            aten.baddbmm.default,
+            aten.baddbmm_.default,
+        ),
+        model=_product,
+        formula="32 MiB on compute capability 9.0 and 10.0, else 8.125 MiB, once in each thread that multiplies",
+        source="ATen/cuda/CublasHandlePool.cpp: parseChosenWorkspaceSize; H100 traces",
+    ),
+    Kernel(
+        name="matrix product with bias",
+        ops=(aten.addmm.default,),
+        model=_addmm,
+        formula="as a matrix product, and 1 MiB more once in each thread when cuBLASLt adds a bias vector",
+        source="ATen/native/cuda/Blas.cpp: addmm_out_cuda_impl; ATen/cuda/CublasHandlePool.cpp; H100 traces",
+    ),
+)

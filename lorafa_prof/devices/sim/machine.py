@@ -1,0 +1,38 @@
+"""What the twin knows of the GPU and of the CUDA build of PyTorch that it stands for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+MIB = 2**20
+#: The table of kernels was read in, and checked against traces of, this one.
+CHECKED_TORCH = "2.11.0+cu130"
+#: The newest torch whose shapes were compared with those traces, major and minor.
+NEWEST_TORCH = (2, 13)
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A GPU with CUDA and PyTorch on it.
+
+    Attributes:
+        compute_capability: major and minor.
+        multiprocessors: of the GPU; reductions and attention size their buffers by it.
+        threads_per_multiprocessor: resident at most.
+    """
+
+    compute_capability: tuple[int, int]
+    multiprocessors: int
+    threads_per_multiprocessor: int = 2048
+
+    @property
+    def cublas_workspace_bytes(self) -> int:
+        """Of each cuBLAS handle: ATen/cuda/CublasHandlePool.cpp, getChosenWorkspaceSize."""
+        if self.compute_capability in ((9, 0), (10, 0)):
+            return 4096 * 8 * 1024
+        return 4096 * 1024 * 2 + 16 * 1024 * 8
+
+    @property
+    def prefers_cudnn_attention(self) -> bool:
+        """Whether scaled dot-product attention tries cuDNN first: sdp_utils.cpp, check_prefer_cudnn_attention."""
+        return self.compute_capability[0] in (9, 10)

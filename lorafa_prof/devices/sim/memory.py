@@ -1,0 +1,66 @@
+"""The memory of a device as the allocator sees it through cudaMalloc and cuMemCreate."""
+
+from __future__ import annotations
+
+from lorafa_prof.devices.sim.blocks import Counter
+
+_ALIGNMENT = 2 << 20
+_STRETCH = 32 << 20
+_ABOVE_ALL = 1 << 63
+_ADDRESSES_IF_UNLIMITED = 1 << 44
+
+
+class DeviceMemory:
+    """Bytes that can be had, and addresses for them.
+
+    Which address cudaMalloc returns is the one thing here that no source tells. It matters where free blocks
+    of one size lie in different segments, because the allocator then takes the one with the lowest address.
+    The rule in `new_addresses` is inferred: with it every counter and peak agrees at every mark in 84 of 93
+    recorded runs (H100, CUDA 13.0, PyTorch 2.11); with rising addresses in 48, with falling ones in 76.
+    Addresses are not used again after a segment was given back, of which nothing is known.
+
+    Attributes:
+        capacity_bytes: what can be had in all; None: any amount.
+        reserved: what the allocator holds (stats.reserved_bytes).
+    """
+
+    def __init__(self, capacity_bytes: int | None) -> None:
+        self.capacity_bytes = capacity_bytes
+        self.reserved = Counter()
+        self._lowest = _ABOVE_ALL
+        self._gaps: list[tuple[int, int]] = []
+
+    @property
+    def expandable_addresses(self) -> int:
+        """Addresses that an expandable segment sets aside: 1 1/8 of the device, as ExpandableSegment does."""
+        if self.capacity_bytes is None:
+            return _ADDRESSES_IF_UNLIMITED
+        return self.capacity_bytes + self.capacity_bytes // 8
+
+    def acquire(self, size: int) -> bool:
+        """Take `size` bytes, or none and say so."""
+        if self.capacity_bytes is not None and self.reserved.current + size > self.capacity_bytes:
+            return False
+        self.reserved.increase(size)
+        return True
+
+    def give_back(self, size: int) -> None:
+        """Return bytes to the device."""
+        self.reserved.decrease(size)
+
+    def new_addresses(self, size: int) -> int:
+        """The first of `size` addresses that nothing else has or had.
+
+        They are the lowest ones left over, if these suffice; else a new stretch of a multiple of 32 MiB just
+        below all others is opened and used from its lower end.
+        """
+        size = -(-size // _ALIGNMENT) * _ALIGNMENT
+        for index, (start, left) in enumerate(self._gaps):
+            if left >= size:
+                self._gaps[index : index + 1] = [(start + size, left - size)] if left > size else []
+                return start
+        stretch = -(-size // _STRETCH) * _STRETCH
+        self._lowest -= stretch
+        if stretch > size:
+            self._gaps.insert(0, (self._lowest + size, stretch - size))
+        return self._lowest

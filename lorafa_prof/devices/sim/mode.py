@@ -1,0 +1,160 @@
+"""The twin's dispatch mode: every operation runs on shapes, every storage gets a block of the allocator."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_iter, tree_map_only
+
+from lorafa_prof.devices.sim.kernels.kernel import Model
+from lorafa_prof.devices.sim.machine import Machine
+from lorafa_prof.devices.sim.values import KnownValues, can_have_value
+from lorafa_prof.errors import LorafaProfError
+
+
+class Memory(Protocol):
+    """What the mode needs of an allocator."""
+
+    def malloc(self, requested_bytes: int) -> Any:
+        """A block of so many bytes."""
+
+    def free(self, block: Any) -> None:
+        """Take a block back."""
+
+
+class _Life(weakref.ref):  # type: ignore[type-arg]
+    """A reference to a storage that knows its key and its block when it is gone."""
+
+    __slots__ = ("block", "key")
+    block: Any
+    key: int
+
+
+class TwinMode(TorchDispatchMode):
+    """Runs operations on `meta` as if on CUDA: their storages take memory of `memory` and give it back.
+
+    Args:
+        machine: stood for.
+        memory: where blocks come from.
+        models: of operations that allocate more than their results, or other than `meta` says.
+
+    Attributes:
+        operation: the one that runs or ran last.
+    """
+
+    def __init__(self, machine: Machine, memory: Memory, models: Mapping[Any, Model]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.machine = machine
+        self.memory = memory
+        self.operation: Any = None
+        self._models = models
+        self._values = KnownValues()
+        self._live: dict[int, _Life] = {}
+        self._kept: set[tuple[bool, str]] = set()
+        self._mutating: dict[Any, bool] = {}
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run the operation by its model, else on shapes."""
+        kwargs = kwargs or {}
+        self.operation = func
+        model = self._models.get(func)
+        if model is not None:
+            return model(self, func, args, kwargs)
+        return self.run(func, args, kwargs)
+
+    def run(self, func: Any, args: Any, kwargs: Any) -> Any:
+        """Run `func` on shapes and give memory to the storages it returns."""
+        try:
+            result = func(*args, **kwargs)
+        except NotImplementedError:
+            result = self._run_on_values(func, args, kwargs)
+        mutating = self._mutating.get(func)
+        if mutating is None:
+            mutating = self._mutating[func] = func._schema.is_mutable
+        if type(result) is Tensor:
+            self._meet(result, func, args, kwargs, mutating)
+        else:
+            for value in tree_iter(result):
+                if isinstance(value, Tensor):
+                    self._meet(value, func, args, kwargs, mutating)
+        if mutating:
+            self._follow_mutation(func, args, kwargs)
+        return result
+
+    def born(self, *tensors: Tensor | None) -> None:
+        """Give memory to the storages of these tensors, in this order."""
+        for tensor in tensors:
+            if tensor is not None:
+                self._birth(tensor)
+
+    def take(self, size_bytes: int) -> Any:
+        """Memory inside a kernel."""
+        return self.memory.malloc(size_bytes)
+
+    def give_back(self, *blocks: Any) -> None:
+        """Free what `take` returned, in this order."""
+        for block in blocks:
+            self.memory.free(block)
+
+    def keep(self, key: str, size_bytes: int) -> None:
+        """Memory taken once in the forward's thread and once in the backward's, never given back."""
+        # Backward runs in a thread of its own on CUDA; what it recomputes of forward does too.
+        in_backward = torch._C._current_graph_task_id() != -1
+        if (in_backward, key) not in self._kept:
+            self._kept.add((in_backward, key))
+            self.memory.malloc(size_bytes)
+
+    def value_of(self, tensor: Tensor) -> Tensor | None:
+        """The value of an integer or boolean tensor; None if it is not known."""
+        return self._values.value_of(tensor)
+
+    def _birth(self, tensor: Tensor) -> bool:
+        if not tensor.is_meta:
+            return False
+        storage = tensor.untyped_storage()
+        key = storage._cdata
+        if key in self._live:
+            return False
+        life = _Life(storage, self._part)
+        size = storage.nbytes()
+        life.key = key
+        life.block = self.memory.malloc(size) if size else None
+        self._live[key] = life
+        return True
+
+    def _part(self, life: _Life) -> None:
+        del self._live[life.key]
+        self._values.forget(life.key)
+        if life.block is not None:
+            self.memory.free(life.block)
+
+    def _meet(self, tensor: Tensor, func: Any, args: Any, kwargs: Any, mutating: bool) -> None:
+        if self._birth(tensor) and not mutating and can_have_value(tensor):
+            value = self._values.compute(func, args, kwargs)
+            if isinstance(value, Tensor):
+                self._values.learn(tensor, value)
+
+    def _follow_mutation(self, func: Any, args: Any, kwargs: Any) -> None:
+        written = args[0] if args else None
+        if not (isinstance(written, Tensor) and written.is_meta and can_have_value(written)):
+            return
+        if self._values.compute(func, args, kwargs) is None:
+            self._values.forget(written.untyped_storage()._cdata)
+
+    def _run_on_values(self, func: Any, args: Any, kwargs: Any) -> Any:
+        """For operations whose results have a shape that only values tell."""
+        result = self._values.compute(func, args, kwargs)
+        if result is None:
+            raise LorafaProfError(
+                f"the shape of {func}'s result depends on values that the twin does not know"
+            )
+        return tree_map_only(Tensor, _shape_of, result)
+
+
+def _shape_of(tensor: Tensor) -> Tensor:
+    return torch.empty_strided(tensor.size(), tensor.stride(), dtype=tensor.dtype, device="meta")

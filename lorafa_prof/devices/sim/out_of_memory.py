@@ -1,0 +1,58 @@
+"""The error that stands for torch.OutOfMemoryError."""
+
+from __future__ import annotations
+
+_UNITS = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
+
+
+class SimOutOfMemoryError(RuntimeError):
+    """A request that the device cannot serve even after cached blocks were given back to it.
+
+    Attributes:
+        requested_bytes: what the caller asked for.
+        capacity_bytes: what the device has for the allocator; None: no limit, the request was absurd.
+        allocated_bytes: what was in use at that moment.
+        reserved_bytes: what the allocator held at that moment.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        requested_bytes: int,
+        capacity_bytes: int | None,
+        allocated_bytes: int,
+        reserved_bytes: int,
+    ) -> None:
+        super().__init__(message)
+        self.requested_bytes = requested_bytes
+        self.capacity_bytes = capacity_bytes
+        self.allocated_bytes = allocated_bytes
+        self.reserved_bytes = reserved_bytes
+
+    def at(self, module: str, operation: str) -> SimOutOfMemoryError:
+        """The same error, saying where in the step it came."""
+        where = f"CUDA out of memory in {module or 'no module'} ({operation})."
+        text = str(self).replace("CUDA out of memory.", where, 1)
+        return SimOutOfMemoryError(
+            text, self.requested_bytes, self.capacity_bytes, self.allocated_bytes, self.reserved_bytes
+        )
+
+
+def out_of_memory_text(
+    segment_bytes: int, capacity_bytes: int, allocated_bytes: int, reserved_bytes: int
+) -> str:
+    """PyTorch's own sentence (CUDACachingAllocator.cpp, malloc); it names the segment, not the request."""
+    return (
+        f"CUDA out of memory. Tried to allocate {format_size(segment_bytes)}. GPU 0 has a total capacity of "
+        f"{format_size(capacity_bytes)} of which {format_size(capacity_bytes - reserved_bytes)} is free. "
+        f"Of the allocated memory {format_size(allocated_bytes)} is allocated by PyTorch, and "
+        f"{format_size(reserved_bytes - allocated_bytes)} is reserved by PyTorch but unallocated."
+    )
+
+
+def format_size(size: int) -> str:
+    """Bytes in the largest unit that leaves more than one of it (CUDACachingAllocator.cpp, format_size)."""
+    for unit, name in _UNITS:
+        if size > unit:
+            return f"{size / unit:.2f} {name}"
+    return f"{size} bytes"

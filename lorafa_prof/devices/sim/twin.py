@@ -1,0 +1,73 @@
+"""The twin of a GPU: what runs inside it on `meta` takes memory as it would on that GPU."""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+from typing import Any
+
+from lorafa_prof.devices.gpus.gpu import GPUS, Gpu
+from lorafa_prof.devices.sim.allocator import AllocatorSettings, CachingAllocator
+from lorafa_prof.devices.sim.kernels.kernel import models
+from lorafa_prof.devices.sim.machine import Machine
+from lorafa_prof.devices.sim.mode import TwinMode
+from lorafa_prof.devices.sim.paths import cuda_paths
+from lorafa_prof.models.undrawn import nothing_drawn
+
+#: Where a GPU's context was not measured, this one's is taken.
+CONTEXT_OF = "h100-80gb"
+
+
+class Twin:
+    """A context in which `meta` stands for a GPU. Everything from the first weight on belongs inside.
+
+    Args:
+        gpu: stood for.
+        settings: of the caching allocator; None: as the environment has it for PyTorch.
+        capacity_bytes: what the allocator can get; None: what `allocator_capacity` says of `gpu`.
+
+    Attributes:
+        allocator: the model of PyTorch's.
+        mode: runs the operations.
+    """
+
+    def __init__(
+        self,
+        gpu: Gpu,
+        *,
+        settings: AllocatorSettings | None = None,
+        capacity_bytes: int | None = None,
+    ) -> None:
+        self.gpu = gpu
+        self.settings = settings if settings is not None else settings_of_environment()
+        self.allocator = CachingAllocator(capacity_bytes or allocator_capacity(gpu), self.settings)
+        machine = Machine(gpu.compute_capability, gpu.multiprocessors)
+        self.mode = TwinMode(machine, self.allocator, models())
+        self._machine = machine
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Twin:
+        self._stack.enter_context(nothing_drawn())
+        self._stack.enter_context(cuda_paths(self._machine))
+        self._stack.enter_context(self.mode)
+        return self
+
+    def __exit__(self, *exc: Any) -> None:
+        self._stack.__exit__(*exc)
+
+
+def allocator_capacity(gpu: Gpu) -> int | None:
+    """Bytes that the allocator can get on `gpu`: its memory less the CUDA context; None if that is not known."""
+    if gpu.memory_bytes is None:
+        return None
+    return gpu.memory_bytes - (gpu.context_bytes or GPUS[CONTEXT_OF].context_bytes or 0)
+
+
+def settings_of_environment() -> AllocatorSettings:
+    """The allocator's settings that PyTorch would read in this process.
+
+    Raises:
+        UsageError: they name an option that the model of the allocator does not have.
+    """
+    text = os.environ.get("PYTORCH_ALLOC_CONF") or os.environ.get("PYTORCH_CUDA_ALLOC_CONF")
+    return AllocatorSettings.parse(text) if text else AllocatorSettings()

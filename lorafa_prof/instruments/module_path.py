@@ -1,0 +1,70 @@
+"""Which module an operation belongs to, in forward and in backward."""
+
+from __future__ import annotations
+
+import bisect
+from typing import Any
+
+import torch
+from torch import nn
+
+from lorafa_prof.instruments.module_stack import ModuleStack
+from lorafa_prof.step import Phase
+
+
+class ModulePaths:
+    """A context and observer around steps of `model`; `path` tells the module of what runs now.
+
+    In backward, an operation belongs to the module whose forward made the autograd node being run: nodes
+    are numbered in the order they are made, so a node's number tells its module.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self._modules = ModuleStack(model, self._entered)
+        self._phase: Phase | None = None
+        self._first_node: list[int] = []
+        self._path_from: list[str] = []
+
+    def __enter__(self) -> ModulePaths:
+        self._modules.__enter__()
+        return self
+
+    def __exit__(self, *exc: Any) -> None:
+        self._modules.__exit__(*exc)
+
+    def phase_started(self, phase: Phase) -> None:
+        """Operations belong to this phase from now on."""
+        self._phase = phase
+        if phase == "forward":
+            self._first_node.clear()
+            self._path_from.clear()
+
+    def phase_ended(self, phase: Phase) -> None:
+        """Operations belong to no phase."""
+        self._phase = None
+
+    @property
+    def phase(self) -> Phase | None:
+        """The phase that the step is in."""
+        return self._phase
+
+    @property
+    def recomputing(self) -> bool:
+        """Whether backward is running a forward again."""
+        return self._phase == "backward" and bool(self._modules.modules)
+
+    @property
+    def path(self) -> str:
+        """Path of the module that the running operation belongs to; empty outside of all."""
+        if self._phase == "forward" or self._modules.modules:
+            return self._modules.path
+        node = torch._C._current_autograd_node()
+        if node is None:
+            return ""
+        index = bisect.bisect_right(self._first_node, node._sequence_nr()) - 1
+        return self._path_from[index] if index >= 0 else ""
+
+    def _entered(self, path: str) -> None:
+        if self._phase == "forward":
+            self._first_node.append(torch._C._autograd._get_sequence_nr())
+            self._path_from.append(path)

@@ -1,0 +1,38 @@
+"""Measuring a cell on the CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import torch
+from torch import Tensor
+
+from lorafa_prof.instruments.memory_cpu import FollowedMemoryMeter
+from lorafa_prof.instruments.storages import StorageFollower, model_tensors, optimizer_tensors
+from lorafa_prof.instruments.timing import HostClock, time_steps
+from lorafa_prof.methods.base import Prepared
+from lorafa_prof.results.measured import Measured
+from lorafa_prof.running.passes import build_and_warm_up, explain, timed
+from lorafa_prof.scenario.cell import Cell
+from lorafa_prof.step import PhaseTracker
+
+
+def measure_on_cpu(cell: Cell, measured: Measured, tracker: PhaseTracker) -> None:
+    """Build, warm up, then one pass for each instrument."""
+    prepared, step = build_and_warm_up(cell, torch.device("cpu"), measured, tracker)
+    follower = StorageFollower("cpu")
+    follower.adopt(_held_between_steps(prepared, step.inputs))
+    meter = FollowedMemoryMeter(follower, prepared.model)
+    with timed(measured, "memory"), follower:
+        step.run((tracker, meter))
+    measured.memory = meter.profile()
+    with timed(measured, "timing"):
+        measured.times = time_steps(step, cell.steps.timed, HostClock())
+    explain(cell, prepared, step, measured)
+
+
+def _held_between_steps(prepared: Prepared, inputs: Mapping[str, Tensor]) -> Iterator[Tensor]:
+    yield from model_tensors(prepared.model)
+    yield from optimizer_tensors(prepared.optimizer, "cpu")
+    yield from prepared.optimizer_tensors
+    yield from inputs.values()

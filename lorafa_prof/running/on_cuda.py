@@ -1,0 +1,54 @@
+"""Measuring a cell on a CUDA GPU."""
+
+from __future__ import annotations
+
+import os
+from typing import TypeVar
+
+import torch
+
+from lorafa_prof.devices.gpus.gpu import GPUS
+from lorafa_prof.instruments.energy import EnergyWindow
+from lorafa_prof.instruments.memory_cuda import CudaMemoryMeter
+from lorafa_prof.instruments.nvml import Unavailable, open_device, torch_device_uuid
+from lorafa_prof.instruments.timing import CudaClock, time_steps
+from lorafa_prof.results.measured import Measured
+from lorafa_prof.running.passes import build_and_warm_up, explain, timed
+from lorafa_prof.scenario.cell import Cell
+from lorafa_prof.step import PhaseTracker
+
+T = TypeVar("T")
+
+
+def measure_on_cuda(cell: Cell, measured: Measured, tracker: PhaseTracker) -> None:
+    """Build, warm up, then one pass for each instrument."""
+    prepared, step = build_and_warm_up(cell, torch.device("cuda"), measured, tracker)
+    meter = CudaMemoryMeter(prepared.model)
+    with timed(measured, "memory"):
+        step.run((tracker, meter))
+    nvml = open_device(torch_device_uuid())
+    with timed(measured, "timing"), EnergyWindow(nvml) as window:
+        measured.times = time_steps(step, cell.steps.timed, CudaClock())
+    measured.memory = meter.profile()
+    if measured.memory.num_alloc_retries:
+        measured.notes.append(
+            f"the allocator had to retry {measured.memory.num_alloc_retries} times: compare to no other row"
+        )
+    if cell.gpu not in GPUS:
+        measured.unavailable["mfu"] = f"no peak FLOPs known for '{cell.gpu}'"
+    measured.energy = _known("energy", window.reading, measured)
+    if isinstance(nvml, Unavailable):
+        measured.unavailable["nvml"] = nvml.reason
+    else:
+        measured.device_used_bytes = _known("device_used_bytes", nvml.device_used_bytes(), measured)
+        process_bytes = nvml.process_used_bytes(os.getpid())
+        measured.process_used_bytes = _known("process_used_bytes", process_bytes, measured)
+        nvml.close()
+    explain(cell, prepared, step, measured)
+
+
+def _known(what: str, value: T | Unavailable, measured: Measured) -> T | None:
+    if isinstance(value, Unavailable):
+        measured.unavailable[what] = value.reason
+        return None
+    return value

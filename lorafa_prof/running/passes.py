@@ -1,0 +1,134 @@
+"""The passes over a built cell that every device has in common."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+
+from lorafa_prof.instruments.flops import FlopCounter
+from lorafa_prof.instruments.host import peak_rss_bytes
+from lorafa_prof.instruments.saved import SavedTensors, SavedTensorsRecorder
+from lorafa_prof.instruments.storages import model_tensors, optimizer_tensors, storage_bytes
+from lorafa_prof.methods.base import Prepared
+from lorafa_prof.results.measured import Measured
+from lorafa_prof.running.out_of_memory import is_out_of_memory
+from lorafa_prof.running.prepare import prepare_step
+from lorafa_prof.scenario.cell import Cell
+from lorafa_prof.step import Phase, PhaseTracker, TrainingStep
+
+
+def build_and_warm_up(
+    cell: Cell, device: torch.device, measured: Measured, tracker: PhaseTracker
+) -> tuple[Prepared, TrainingStep]:
+    """Build the cell on `device`, note what it is, and run its warm-up steps."""
+    with timed(measured, "build"):
+        prepared, step = prepare_step(cell, device)
+    note_model(prepared, step, measured)
+    with timed(measured, "warmup"):
+        for _ in range(cell.steps.warmup):
+            step.run((tracker,))
+    note_optimizer(prepared, device, measured)
+    return prepared, step
+
+
+def note_model(prepared: Prepared, step: TrainingStep, measured: Measured) -> None:
+    """Note the sizes of model and inputs."""
+    model = prepared.model
+    measured.params_total = sum(p.numel() for p in model.parameters())
+    measured.params_trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    measured.weights_bytes = storage_bytes(model_tensors(model))
+    measured.inputs_bytes = storage_bytes(step.inputs.values())
+
+
+def note_optimizer(prepared: Prepared, device: torch.device, measured: Measured) -> None:
+    """Note the size of the optimizer's state; it is there after the first step."""
+    measured.optimizer_bytes = storage_bytes(
+        (*optimizer_tensors(prepared.optimizer, device.type), *prepared.optimizer_tensors)
+    )
+
+
+def explain(cell: Cell, prepared: Prepared, step: TrainingStep, measured: Measured) -> None:
+    """Count FLOPs and record saved tensors.
+
+    Whoever got here has its memory and times; what only explains them may fail without losing them.
+    """
+    measured.host_rss_bytes = peak_rss_bytes()
+    for name, pass_ in (("flops", count_flops), ("saved", record_saved)):
+        _if_memory_lasts(name, partial(pass_, cell, prepared, step, measured), measured)
+
+
+def _if_memory_lasts(name: str, pass_: Callable[[], None], measured: Measured) -> None:
+    try:
+        with timed(measured, name):
+            pass_()
+    except (torch.OutOfMemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        measured.notes.append(f"no memory left for the {name} pass")
+
+
+def count_flops(cell: Cell, prepared: Prepared, step: TrainingStep, measured: Measured) -> None:
+    """Run a step and count its FLOPs."""
+    with FlopCounter(prepared.model) as counter:
+        step.run((counter,))
+    measured.flops = counter.count()
+
+
+def record_saved(cell: Cell, prepared: Prepared, step: TrainingStep, measured: Measured) -> None:
+    """Run a step and record what autograd saves in it."""
+    observer = saved_observer(cell, prepared, step)
+    step.run((observer,))
+    measured.saved = observer.result
+
+
+def saved_observer(cell: Cell, prepared: Prepared, step: TrainingStep) -> SavedAtForwardsEnd:
+    """An observer that records what autograd saves in `step`."""
+    rank = cell.method.options.get("rank")
+    device_type = next(iter(step.inputs.values())).device.type
+    return SavedAtForwardsEnd(
+        partial(
+            SavedTensorsRecorder,
+            prepared.model,
+            device_type=device_type,
+            before=step.inputs.values(),
+            ranks=[rank] if rank else [],
+        )
+    )
+
+
+@dataclass
+class SavedAtForwardsEnd:
+    """Observer that records saved tensors in forward, and is gone before backward.
+
+    Of several micro-batches the last one counts, as it does for the activation memory.
+    """
+
+    make_recorder: Callable[[], SavedTensorsRecorder]
+    result: SavedTensors | None = None
+
+    def phase_started(self, phase: Phase) -> None:
+        """Start recording with forward."""
+        if phase == "forward":
+            self.recorder = self.make_recorder()
+            self.recorder.__enter__()
+
+    def phase_ended(self, phase: Phase) -> None:
+        """End with it."""
+        if phase == "forward":
+            self.result = self.recorder.result()
+            self.recorder.__exit__(None, None, None)
+
+
+@contextmanager
+def timed(measured: Measured, name: str) -> Iterator[None]:
+    """Note how long the body takes."""
+    start = time.perf_counter()
+    try:
+        yield
+    finally:
+        measured.seconds[name] = time.perf_counter() - start

@@ -1,0 +1,33 @@
+"""A cell made ready to run on a device."""
+
+from __future__ import annotations
+
+import torch
+
+from lorafa_prof.methods.base import METHODS, TORCH_DTYPES, Prepared, Setting
+from lorafa_prof.models.build import build_model
+from lorafa_prof.models.inputs import make_inputs
+from lorafa_prof.models.resolve import resolve_model
+from lorafa_prof.scenario.cell import Cell
+from lorafa_prof.step import TrainingStep
+
+
+def prepare_step(cell: Cell, device: torch.device) -> tuple[Prepared, TrainingStep]:
+    """Build the cell's model on `device`, make it ready to train, and draw a batch."""
+    resolved = resolve_model(cell.model)
+    model = build_model(
+        resolved,
+        device=device,
+        dtype=TORCH_DTYPES[cell.dtype],
+        attention=cell.attention,
+        checkpointing=cell.checkpointing,
+        seed=cell.seed,
+    )
+    method = METHODS[cell.method.name]
+    setting = Setting(resolved.task, TORCH_DTYPES[cell.adapter_dtype], cell.optimizer)
+    prepared = method.prepare(model, method.options.model_validate(cell.method.options), setting)
+    inputs = make_inputs(
+        resolved, batch=cell.batch, seq=cell.seq, device=device, seed=cell.seed, padding=cell.padding
+    )
+    step = TrainingStep(prepared.model, inputs, prepared.optimizer, cell.accumulation, cell.max_grad_norm)
+    return prepared, step
