@@ -9,10 +9,11 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_iter, tree_map_only
+from torch.utils._pytree import tree_map_only
 
 from lorafa_prof.devices.sim.kernels.kernel import Model
 from lorafa_prof.devices.sim.machine import Machine
+from lorafa_prof.devices.sim.shapes import ShapeCache, tensors_in
 from lorafa_prof.devices.sim.values import KnownValues, can_have_value
 from lorafa_prof.errors import LorafaProfError
 
@@ -54,6 +55,7 @@ class TwinMode(TorchDispatchMode):
         self.operation: Any = None
         self._models = models
         self._values = KnownValues()
+        self._shapes = ShapeCache()
         self._live: dict[int, _Life] = {}
         self._kept: set[tuple[bool, str]] = set()
         self._mutating: dict[Any, bool] = {}
@@ -69,22 +71,33 @@ class TwinMode(TorchDispatchMode):
 
     def run(self, func: Any, args: Any, kwargs: Any) -> Any:
         """Run `func` on shapes and give memory to the storages it returns."""
+        key = self._shapes.key(func, args, kwargs)
+        result = self._shapes.recall(key, args) if key is not None else None
+        if result is None:
+            result = self._run(func, args, kwargs)
+        else:
+            key = None
+        fresh = [tensor for tensor in tensors_in(result) if self._birth(tensor)]
+        mutating = self._is_mutating(func)
+        if mutating:
+            self._follow_mutation(func, args, kwargs)
+        elif any(can_have_value(tensor) for tensor in fresh):
+            self._learn(func, args, kwargs, result)
+        if key is not None and (mutating or len(fresh) == len(list(tensors_in(result)))):
+            self._shapes.remember(key, args, result)
+        return result
+
+    def _run(self, func: Any, args: Any, kwargs: Any) -> Any:
         try:
-            result = func(*args, **kwargs)
+            return func(*args, **kwargs)
         except NotImplementedError:
-            result = self._run_on_values(func, args, kwargs)
+            return self._run_on_values(func, args, kwargs)
+
+    def _is_mutating(self, func: Any) -> bool:
         mutating = self._mutating.get(func)
         if mutating is None:
             mutating = self._mutating[func] = func._schema.is_mutable
-        if type(result) is Tensor:
-            self._meet(result, func, args, kwargs, mutating)
-        else:
-            for value in tree_iter(result):
-                if isinstance(value, Tensor):
-                    self._meet(value, func, args, kwargs, mutating)
-        if mutating:
-            self._follow_mutation(func, args, kwargs)
-        return result
+        return mutating
 
     def born(self, *tensors: Tensor | None) -> None:
         """Give memory to the storages of these tensors, in this order."""
@@ -133,11 +146,12 @@ class TwinMode(TorchDispatchMode):
         if life.block is not None:
             self.memory.free(life.block)
 
-    def _meet(self, tensor: Tensor, func: Any, args: Any, kwargs: Any, mutating: bool) -> None:
-        if self._birth(tensor) and not mutating and can_have_value(tensor):
-            value = self._values.compute(func, args, kwargs)
-            if isinstance(value, Tensor):
-                self._values.learn(tensor, value)
+    def _learn(self, func: Any, args: Any, kwargs: Any, result: Any) -> None:
+        values = self._values.compute(func, args, kwargs)
+        if values is not None:
+            for tensor, value in zip(tensors_in(result), tensors_in(values), strict=True):
+                if tensor.is_meta and can_have_value(tensor):
+                    self._values.learn(tensor, value)
 
     def _follow_mutation(self, func: Any, args: Any, kwargs: Any) -> None:
         written = args[0] if args else None

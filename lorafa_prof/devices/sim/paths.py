@@ -15,6 +15,7 @@ from lorafa_prof.devices.sim.attention import Attention, attend
 from lorafa_prof.devices.sim.machine import Machine
 
 _dropout = F.dropout
+_set = Tensor.__setitem__
 _attention = F.scaled_dot_product_attention
 
 
@@ -29,6 +30,7 @@ def cuda_paths(machine: Machine) -> Iterator[None]:
     replaced: tuple[tuple[Any, str, Callable[..., Any]], ...] = (
         (F, "dropout", _cuda_dropout),
         (F, "scaled_dot_product_attention", _attention_on(machine)),
+        (Tensor, "__setitem__", _set_item),
         (torch, "tensor", _keeping_values(torch.tensor)),
         (torch, "as_tensor", _keeping_values(torch.as_tensor)),
         (optimizer, "_get_fused_kernels_supported_devices", lambda: ["cuda", "cpu", "meta"]),
@@ -58,6 +60,14 @@ def _attention_on(machine: Machine) -> Callable[..., Tensor]:
         return _attention(query, *args, **kwargs)
 
     return scaled_dot_product_attention
+
+
+def _set_item(self: Tensor, index: Any, value: Any) -> None:
+    if self.is_meta and isinstance(value, (bool, int, float)):
+        # For a CUDA tensor the number becomes a tensor on the host, not on the device:
+        # torch/csrc/autograd/python_variable_indexing.cpp, THPVariable_setitem.
+        value = torch.scalar_tensor(value, dtype=self.dtype)
+    _set(self, index, value)
 
 
 def _keeping_values(make: Callable[..., Tensor]) -> Callable[..., Tensor]:

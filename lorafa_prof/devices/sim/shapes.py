@@ -1,0 +1,121 @@
+"""Results of operations on `meta`, remembered by the shapes of their arguments.
+
+A network repeats its layers, and a step the one before it: nearly every operation was run before on tensors
+of the same shapes, while PyTorch finds the shape of many results in Python.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+#: These write to a tensor's shape or storage, not only to its elements.
+_RESHAPING = (
+    "resize",
+    "set_",
+    "as_strided_",
+    "squeeze_",
+    "unsqueeze_",
+    "transpose_",
+    "swap",
+    "t_",
+    "detach_",
+)
+
+
+class ShapeCache:
+    """Remembers what operations return that make new storages, and which only write to their first argument."""
+
+    def __init__(self) -> None:
+        self._results: dict[Any, Any] = {}
+        self._kinds: dict[Any, str] = {}
+
+    def key(self, func: Any, args: Any, kwargs: Any) -> Any:
+        """What decides the shapes that `func` returns; None where it is not remembered."""
+        kind = self._kinds.get(func)
+        if kind is None:
+            kind = self._kinds[func] = _kind(func)
+        if kind == "other":
+            return None
+        try:
+            return (func, _described(args), _described(tuple(kwargs.items())) if kwargs else None)
+        except TypeError:
+            return None
+
+    def recall(self, key: Any, args: Any) -> Any:
+        """A result as the one that was remembered for `key`; None if there is none."""
+        result = self._results.get(key)
+        if result is None:
+            return None
+        return args[0] if result is _FIRST_ARGUMENT else _made(result)
+
+    def remember(self, key: Any, args: Any, result: Any) -> None:
+        """Keep what `result` looks like, if it is a dense tensor or several, or the first argument."""
+        if args and result is args[0]:
+            self._results[key] = _FIRST_ARGUMENT
+        elif self._kinds[key[0]] == "pure" and (described := _result(result)) is not None:
+            self._results[key] = described
+
+
+_FIRST_ARGUMENT = object()
+
+
+def _kind(func: Any) -> str:
+    """ "pure": makes new tensors; "in place": writes to elements of its first argument and returns it; "other"."""
+    schema = func._schema
+    aliases = [value.alias_info for value in schema.returns]
+    if not schema.is_mutable and not any(aliases):
+        return "pure"
+    name = schema.name.split("::")[1]
+    writes_in_place = name.endswith("_") and len(aliases) == 1 and not name.startswith(_RESHAPING)
+    return "in place" if writes_in_place else "other"
+
+
+def _described(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return (value.shape, value.stride(), value.dtype, value.is_meta)
+    if isinstance(value, (tuple, list)):
+        return tuple([_described(item) for item in value])
+    if type(value) is float or type(value) is bool:
+        # 1, 1.0 and True are the same key, and not the same type of result.
+        return (type(value), value)
+    hash(value)
+    return value
+
+
+def _result(value: Any) -> Any:
+    """A list for several tensors, a tuple for one; None where it cannot be made again from its shape."""
+    if isinstance(value, Tensor):
+        dense = value.is_meta and not value.storage_offset()
+        return (value.size(), value.stride(), value.dtype) if dense else None
+    if not isinstance(value, (tuple, list)):
+        return None
+    described = [_result(item) if isinstance(item, Tensor) else _Plain(item) for item in value]
+    return None if None in described else described
+
+
+@dataclass(frozen=True)
+class _Plain:
+    value: Any
+
+
+def _made(described: Any) -> Any:
+    if isinstance(described, list):
+        return tuple([_made(item) for item in described])
+    if isinstance(described, _Plain):
+        return described.value
+    size, stride, dtype = described
+    return torch.empty_strided(size, stride, dtype=dtype, device="meta")
+
+
+def tensors_in(result: Any) -> Iterator[Tensor]:
+    """The tensors of an operation's result."""
+    if isinstance(result, Tensor):
+        yield result
+    elif isinstance(result, (tuple, list)):
+        for item in result:
+            yield from tensors_in(item)
