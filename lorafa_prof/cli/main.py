@@ -12,6 +12,8 @@ from lorafa_prof.errors import LorafaProfError, UsageError
 #: Each command's module and object; they are imported when the command is used.
 COMMANDS = {
     "run": ("lorafa_prof.cli.run", "run_command"),
+    "fit": ("lorafa_prof.cli.fit", "fit_command"),
+    "timeline": ("lorafa_prof.cli.timeline", "timeline_command"),
     "report": ("lorafa_prof.cli.report", "report_command"),
     "list": ("lorafa_prof.cli.list", "list_command"),
     "doctor": ("lorafa_prof.cli.doctor", "doctor_command"),

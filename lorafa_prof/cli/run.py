@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lorafa_prof.cli.choose import matching_cells
 from lorafa_prof.cli.tables import print_table
-from lorafa_prof.errors import UsageError
 
 if TYPE_CHECKING:
     from lorafa_prof.results.record import CellResult
@@ -88,7 +87,7 @@ def run_command(
     planned = expand(loaded, resolve_device)
     cells = [plan.cell for plan in planned]
     labels = distinct_labels(cells)
-    chosen = _matching(cells, labels, pattern)
+    chosen = matching_cells(cells, labels, pattern)
     console = Console(stderr=True)
     with console.status(f"checking {len(cells)} cells"):
         check_cells(loaded, planned)
@@ -119,17 +118,6 @@ def run_command(
         _draw(store)
     click.echo(f"results: {store.results_csv}", err=True)
     return _exit_code(measured, labels)
-
-
-def _matching(cells: Sequence[Cell], labels: Mapping[str, str], pattern: str | None) -> list[Cell]:
-    try:
-        wanted = re.compile(pattern or "")
-    except re.error as error:
-        raise UsageError(f"-k {pattern}: this is no regular expression: {error}") from error
-    chosen = [cell for cell in cells if wanted.search(cell.cell_id) or wanted.search(labels[cell.cell_id])]
-    if not chosen:
-        raise UsageError(f"-k {pattern}: no cell matches; --dry-run lists them")
-    return chosen
 
 
 def _print_plan(cells: Sequence[Cell], labels: Mapping[str, str], results: Results) -> None:

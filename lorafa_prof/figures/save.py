@@ -73,11 +73,16 @@ def save_all(
             except NoDataError as error:
                 outcomes.append(Skipped(figure.name, str(error)))
                 continue
-            outcomes.append(Saved(figure.name, _write(drawing, folder, figure.name, formats)))
+            outcomes.append(Saved(figure.name, write_drawing(drawing, folder, figure.name, formats)))
     return outcomes
 
 
-def _write(drawing: Drawing, folder: Path, name: str, formats: Sequence[str]) -> tuple[Path, ...]:
+def write_drawing(drawing: Drawing, folder: Path, name: str, formats: Sequence[str]) -> tuple[Path, ...]:
+    """Write a drawing, in the `style` it was drawn in, to ``folder/<name>.<format>``, and return the paths.
+
+    Raises:
+        UsageError: the folder cannot be written to.
+    """
     paths = tuple(folder / f"{name}.{format_}" for format_ in dict.fromkeys(formats))
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -38,19 +38,28 @@ class Place:
         step: 0 for building, then counted from 1.
         phase: "build", "forward", "backward" or "optimizer".
         module: path of the module; empty outside of all.
-        operation: such as ``aten.mm.default``.
-        number: of the operation, counted from the start of the log.
+        operation: such as ``aten.mm.default``; empty before the first.
+        number: of the operation, counted from the start of the log; -1 where nobody counts.
     """
 
     step: int
     phase: str
     module: str
     operation: str
-    number: int
+    number: int = -1
 
 
 @dataclass
-class _Held:
+class Held:
+    """A block that was handed out, and what the log knows it by.
+
+    Attributes:
+        block: of the allocator.
+        number: of the allocation, as in `AllocationEvent`.
+        size: of the block when it was handed out, in bytes.
+        address: of the block then.
+    """
+
     block: Block
     number: int
     size: int
@@ -66,21 +75,21 @@ class AllocationLog:
         self._place = place
         self._count = 0
 
-    def malloc(self, requested_bytes: int) -> _Held:
+    def malloc(self, requested_bytes: int) -> Held:
         """As the allocator does."""
         block = self._allocator.malloc(requested_bytes)
         # The block may be another one's after it is freed, so what is told of it is kept here.
-        held = _Held(block, self._count, block.size, block.address)
+        held = Held(block, self._count, block.size, block.address)
         self._count += 1
         self._note("alloc", held, requested_bytes)
         return held
 
-    def free(self, held: _Held) -> None:
+    def free(self, held: Held) -> None:
         """As the allocator does."""
         requested_bytes = held.block.requested_bytes
         self._allocator.free(held.block)
         self._note("free", held, requested_bytes)
 
-    def _note(self, kind: Literal["alloc", "free"], held: _Held, requested_bytes: int) -> None:
+    def _note(self, kind: Literal["alloc", "free"], held: Held, requested_bytes: int) -> None:
         event = AllocationEvent(kind, held.number, requested_bytes, held.size, held.address, self._place())
         self.events.append(event)

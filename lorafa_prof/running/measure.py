@@ -28,11 +28,20 @@ def measure_cell(cell: Cell) -> CellResult:
     Raises:
         UsageError: the cell cannot be built as it is written.
     """
+    return run_here(cell, RUNNERS[cell.device.split(":")[0]])
+
+
+def run_here(cell: Cell, run: Runner) -> CellResult:
+    """Let `run` measure `cell`, or a part of what there is to measure, in this process.
+
+    Raises:
+        UsageError: the cell cannot be built as it is written.
+    """
     measured = Measured()
     tracker = PhaseTracker()
     status: dict[str, Value] = {"status": "ok"}
     try:
-        RUNNERS[cell.device.split(":")[0]](cell, measured, tracker)
+        run(cell, measured, tracker)
     except (torch.OutOfMemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise

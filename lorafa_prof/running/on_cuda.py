@@ -12,28 +12,26 @@ from lorafa_prof.instruments.energy import EnergyWindow
 from lorafa_prof.instruments.memory_cuda import CudaMemoryMeter
 from lorafa_prof.instruments.nvml import Unavailable, open_device, torch_device_uuid
 from lorafa_prof.instruments.timing import CudaClock, time_steps
+from lorafa_prof.methods.base import Prepared
 from lorafa_prof.results.measured import Measured
 from lorafa_prof.running.passes import build_and_warm_up, explain, timed
 from lorafa_prof.scenario.cell import Cell
-from lorafa_prof.step import PhaseTracker
+from lorafa_prof.step import PhaseTracker, TrainingStep
 
 T = TypeVar("T")
+
+_RETRIED = "the allocator had to retry {} times: compare to no other row"
 
 
 def measure_on_cuda(cell: Cell, measured: Measured, tracker: PhaseTracker) -> None:
     """Build, warm up, then one pass for each instrument."""
-    prepared, step = build_and_warm_up(cell, torch.device("cuda"), measured, tracker)
-    meter = CudaMemoryMeter(prepared.model)
-    with timed(measured, "memory"):
-        step.run((tracker, meter))
+    prepared, step, meter = _until_memory(cell, measured, tracker)
     nvml = open_device(torch_device_uuid())
     with timed(measured, "timing"), EnergyWindow(nvml) as window:
         measured.times = time_steps(step, cell.steps.timed, CudaClock())
     measured.memory = meter.profile()
     if measured.memory.num_alloc_retries:
-        measured.notes.append(
-            f"the allocator had to retry {measured.memory.num_alloc_retries} times: compare to no other row"
-        )
+        measured.notes.append(_RETRIED.format(measured.memory.num_alloc_retries))
     if cell.gpu not in GPUS:
         measured.unavailable["mfu"] = f"no peak FLOPs known for '{cell.gpu}'"
     measured.energy = _known("energy", window.reading, measured)
@@ -45,6 +43,24 @@ def measure_on_cuda(cell: Cell, measured: Measured, tracker: PhaseTracker) -> No
         measured.process_used_bytes = _known("process_used_bytes", process_bytes, measured)
         nvml.close()
     explain(cell, prepared, step, measured)
+
+
+def measure_memory_on_cuda(cell: Cell, measured: Measured, tracker: PhaseTracker) -> None:
+    """Only the memory of a step, as `measure_on_cuda` measures it."""
+    _, _, meter = _until_memory(cell, measured, tracker)
+    measured.memory = meter.profile()
+    if measured.memory.num_alloc_retries:
+        measured.notes.append(_RETRIED.format(measured.memory.num_alloc_retries))
+
+
+def _until_memory(
+    cell: Cell, measured: Measured, tracker: PhaseTracker
+) -> tuple[Prepared, TrainingStep, CudaMemoryMeter]:
+    prepared, step = build_and_warm_up(cell, torch.device("cuda"), measured, tracker)
+    meter = CudaMemoryMeter(prepared.model)
+    with timed(measured, "memory"):
+        step.run((tracker, meter))
+    return prepared, step, meter
 
 
 def _known(what: str, value: T | Unavailable, measured: Measured) -> T | None:

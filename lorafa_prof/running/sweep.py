@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from itertools import groupby
 from typing import Literal
 
+from lorafa_prof.results.record import CellResult
 from lorafa_prof.running.progress import SweepProgress
 from lorafa_prof.running.store import Results, Store, without_details
 from lorafa_prof.running.worker import run_cell
@@ -12,6 +16,8 @@ from lorafa_prof.scenario.cell import Cell
 
 Rerun = Literal["missing", "failed", "all"]
 FAILED = ("error", "timeout", "skipped")
+#: More processes than this bring little, and each takes half a GiB.
+MOST_AT_ONCE = 8
 
 
 def cells_to_run(cells: Sequence[Cell], results: Results, rerun: Rerun) -> list[Cell]:
@@ -34,7 +40,9 @@ def run_sweep(
     table_of: Sequence[str],
     timeout_s: float | None,
 ) -> None:
-    """Run `cells` one after the other; record and table are up to date after each.
+    """Run `cells`; record and table are up to date after each.
+
+    What is measured runs alone, so that nothing disturbs it; predictions run side by side.
 
     Args:
         cells: what to run.
@@ -44,10 +52,37 @@ def run_sweep(
         table_of: ids of all the cells that belong into the table, in its order.
         timeout_s: limit for one cell.
     """
-    for cell in cells:
+
+    def run(cell: Cell) -> CellResult:
         progress.cell_started(cell)
-        result = run_cell(cell, store.log_file(cell.cell_id), timeout_s)
+        return run_cell(cell, store.log_file(cell.cell_id), timeout_s)
+
+    for result in _as_they_come(cells, run):
         store.save(result)
-        results[cell.cell_id] = without_details(result)
+        results[result.cell.cell_id] = without_details(result)
         store.write_table(table_of, results)
         progress.cell_ended(result)
+
+
+def _as_they_come(cells: Sequence[Cell], run: Callable[[Cell], CellResult]) -> Iterator[CellResult]:
+    for predicted, group in groupby(cells, key=_is_predicted):
+        if not predicted:
+            yield from map(run, group)
+            continue
+        pool = ThreadPoolExecutor(min(MOST_AT_ONCE, available_cores()))
+        try:
+            for future in as_completed([pool.submit(run, cell) for cell in group]):
+                yield future.result()
+        finally:
+            # After an interruption those that run are waited for, and no other starts.
+            pool.shutdown(cancel_futures=True)
+
+
+def _is_predicted(cell: Cell) -> bool:
+    return cell.device.startswith("sim:")
+
+
+def available_cores() -> int:
+    """Cores that this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity is not None else (os.cpu_count() or 1)

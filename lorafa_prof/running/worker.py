@@ -15,6 +15,7 @@ import tempfile
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -28,18 +29,22 @@ from lorafa_prof.running.store import write_atomically
 from lorafa_prof.scenario.cell import Cell
 
 
-def run_cell(cell: Cell, log_file: Path, timeout_s: float | None) -> CellResult:
+Work = Callable[[Cell], CellResult]
+
+
+def run_cell(cell: Cell, log_file: Path, timeout_s: float | None, work: Work = measure_cell) -> CellResult:
     """Measure `cell` in a process of its own and return its result, whatever becomes of the process.
 
     Args:
         cell: what to measure.
         log_file: takes the process's stdout and stderr.
         timeout_s: after so many seconds the process is ended; None: never.
+        work: what that process does with the cell: a function that can be imported there.
     """
     with tempfile.TemporaryDirectory(prefix="lorafa-prof-") as folder:
         result_file = Path(folder) / "result.json"
-        arguments = (cell.model_dump_json(), str(result_file), str(log_file), time.time())
-        process = _context().Process(target=_work, args=arguments)
+        arguments = (work, cell.model_dump_json(), str(result_file), str(log_file), time.time())
+        process = process_context().Process(target=_work, args=arguments)
         process.start()
         try:
             process.join(timeout_s)
@@ -60,7 +65,8 @@ def failed_result(cell: Cell, status: str, message: str) -> CellResult:
     )
 
 
-def _context() -> Any:
+def process_context() -> Any:
+    """Where processes are forked from: a server that has imported all, or, on some systems, nothing."""
     methods = multiprocessing.get_all_start_methods()
     context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
     context.set_forkserver_preload([__name__, "transformers"])
@@ -88,15 +94,15 @@ def _signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def _work(cell_json: str, result_file: str, log_file: str, started: float) -> None:
+def _work(work: Work, cell_json: str, result_file: str, log_file: str, started: float) -> None:
     """Run in the cell's process."""
-    _die_with_parent()
+    die_with_parent()
     _redirect_output(Path(log_file))
     faulthandler.enable()  # a segmentation fault leaves its stack in the log
     ready = time.time()
     cell = Cell.model_validate_json(cell_json)
     try:
-        result = measure_cell(cell)
+        result = work(cell)
     except LorafaProfError as error:
         result = failed_result(cell, "error", str(error))
     except Exception as error:  # noqa: BLE001 - whatever it was, it becomes the cell's row and its log
@@ -107,7 +113,7 @@ def _work(cell_json: str, result_file: str, log_file: str, started: float) -> No
     write_atomically(Path(result_file), result.model_dump_json(indent=1))
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     """End this process when the sweep's ends, however that ends: no cell keeps a GPU for nobody."""
     parent = multiprocessing.parent_process()
     if parent is not None:

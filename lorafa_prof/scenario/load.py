@@ -48,6 +48,15 @@ def load_scenario(file: Path, overrides: Sequence[str | Override] = ()) -> Loade
         raise document.error("the file is empty: a scenario is a mapping of keys to values")
     if not isinstance(document.data, dict):
         raise document.error("a scenario is a mapping of keys to values; this is not")
+    return validated_scenario(document, overrides)
+
+
+def validated_scenario(document: Document, overrides: Sequence[str | Override]) -> LoadedScenario:
+    """As `load_scenario`, of what was read already, or never stood in a file.
+
+    Raises:
+        ScenarioError: as there.
+    """
     for override in overrides:
         apply_override(document, parse_override(override) if isinstance(override, str) else override)
     try:

@@ -6,7 +6,7 @@ Follows c10/cuda/CUDACachingAllocator.cpp (class DeviceCachingAllocator, NativeC
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from lorafa_prof.devices.sim import expandable
@@ -53,6 +53,7 @@ class CachingAllocator:
     Args:
         capacity_bytes: what all segments together may take; None: no limit.
         settings: as of PYTORCH_CUDA_ALLOC_CONF.
+        addresses: of the first segments, where those of a GPU's run are known; after them a rule is followed.
 
     Attributes:
         allocated: bytes of the blocks handed out, rounded (stats.allocated_bytes).
@@ -63,14 +64,19 @@ class CachingAllocator:
         num_ooms: times even that did not help.
     """
 
-    def __init__(self, capacity_bytes: int | None = None, settings: AllocatorSettings = DEFAULTS) -> None:
+    def __init__(
+        self,
+        capacity_bytes: int | None = None,
+        settings: AllocatorSettings = DEFAULTS,
+        addresses: Iterable[int] = (),
+    ) -> None:
         self.settings = settings
         self.allocated = Counter()
         self.requested = Counter()
         self.active = Counter()
         self.num_alloc_retries = 0
         self.num_ooms = 0
-        self._memory = DeviceMemory(capacity_bytes)
+        self._memory = DeviceMemory(capacity_bytes, addresses)
         self.reserved = self._memory.reserved
         self._small = BlockPool(is_small=True)
         self._large = BlockPool(is_small=False)

@@ -18,12 +18,19 @@ class Machine:
     Attributes:
         compute_capability: major and minor.
         multiprocessors: of the GPU; reductions and attention size their buffers by it.
-        threads_per_multiprocessor: resident at most.
     """
 
     compute_capability: tuple[int, int]
     multiprocessors: int
-    threads_per_multiprocessor: int = 2048
+
+    @property
+    def threads_per_multiprocessor(self) -> int:
+        """Resident at most: CUDA C++ Programming Guide, Technical Specifications per Compute Capability."""
+        if self.compute_capability == (7, 5):
+            return 1024
+        if self.compute_capability in ((8, 6), (8, 7), (8, 9)) or self.compute_capability[0] in (11, 12):
+            return 1536
+        return 2048
 
     @property
     def cublas_workspace_bytes(self) -> int:

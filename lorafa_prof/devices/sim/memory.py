@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from lorafa_prof.devices.sim.blocks import Counter
 
 _ALIGNMENT = 2 << 20
@@ -24,8 +26,9 @@ class DeviceMemory:
         reserved: what the allocator holds (stats.reserved_bytes).
     """
 
-    def __init__(self, capacity_bytes: int | None) -> None:
+    def __init__(self, capacity_bytes: int | None, addresses: Iterable[int] = ()) -> None:
         self.capacity_bytes = capacity_bytes
+        self._given = iter(addresses)
         self.reserved = Counter()
         self._lowest = _ABOVE_ALL
         self._gaps: list[tuple[int, int]] = []
@@ -54,6 +57,8 @@ class DeviceMemory:
         They are the lowest ones left over, if these suffice; else a new stretch of a multiple of 32 MiB just
         below all others is opened and used from its lower end.
         """
+        if (given := next(self._given, None)) is not None:
+            return given
         size = -(-size // _ALIGNMENT) * _ALIGNMENT
         for index, (start, left) in enumerate(self._gaps):
             if left >= size:

@@ -11,11 +11,19 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 
+from lorafa_prof.devices.sim.accumulate import (
+    holders_of_a_free_gradient,
+    is_accumulation,
+    is_free,
+)
 from lorafa_prof.devices.sim.kernels.kernel import Model
 from lorafa_prof.devices.sim.machine import Machine
 from lorafa_prof.devices.sim.shapes import ShapeCache, tensors_in
 from lorafa_prof.devices.sim.values import KnownValues, can_have_value
 from lorafa_prof.errors import LorafaProfError
+
+
+_HOST = torch.device("cpu")
 
 
 class Memory(Protocol):
@@ -46,6 +54,8 @@ class TwinMode(TorchDispatchMode):
 
     Attributes:
         operation: the one that runs or ran last.
+        number: how many operations ran, so that two of one name are told apart.
+        in_kernel: whether memory is being asked for by a kernel for itself, not for a tensor.
     """
 
     def __init__(self, machine: Machine, memory: Memory, models: Mapping[Any, Model]) -> None:
@@ -53,7 +63,10 @@ class TwinMode(TorchDispatchMode):
         self.machine = machine
         self.memory = memory
         self.operation: Any = None
+        self.number = 0
+        self.in_kernel = False
         self._models = models
+        self._free_gradient = holders_of_a_free_gradient()
         self._values = KnownValues()
         self._shapes = ShapeCache()
         self._live: dict[int, _Life] = {}
@@ -64,6 +77,9 @@ class TwinMode(TorchDispatchMode):
         """Run the operation by its model, else on shapes."""
         kwargs = kwargs or {}
         self.operation = func
+        self.number += 1
+        if is_accumulation(func, args, kwargs) and is_free(args[0], self._free_gradient):
+            return args[0]
         model = self._models.get(func)
         if model is not None:
             return model(self, func, args, kwargs)
@@ -73,10 +89,14 @@ class TwinMode(TorchDispatchMode):
         """Run `func` on shapes and give memory to the storages it returns."""
         key = self._shapes.key(func, args, kwargs)
         result = self._shapes.recall(key, args) if key is not None else None
-        if result is None:
-            result = self._run(func, args, kwargs)
-        else:
+        if result is not None:
             key = None
+        else:
+            try:
+                result = func(*args, **kwargs)
+            except NotImplementedError:
+                result = self._run_on_values(func, args, kwargs)
+                key = None  # other values of the same shape have another result
         fresh = [tensor for tensor in tensors_in(result) if self._birth(tensor)]
         mutating = self._is_mutating(func)
         if mutating:
@@ -86,12 +106,6 @@ class TwinMode(TorchDispatchMode):
         if key is not None and (mutating or len(fresh) == len(list(tensors_in(result)))):
             self._shapes.remember(key, args, result)
         return result
-
-    def _run(self, func: Any, args: Any, kwargs: Any) -> Any:
-        try:
-            return func(*args, **kwargs)
-        except NotImplementedError:
-            return self._run_on_values(func, args, kwargs)
 
     def _is_mutating(self, func: Any) -> bool:
         mutating = self._mutating.get(func)
@@ -107,7 +121,11 @@ class TwinMode(TorchDispatchMode):
 
     def take(self, size_bytes: int) -> Any:
         """Memory inside a kernel."""
-        return self.memory.malloc(size_bytes)
+        self.in_kernel = True
+        try:
+            return self.memory.malloc(size_bytes)
+        finally:
+            self.in_kernel = False
 
     def give_back(self, *blocks: Any) -> None:
         """Free what `take` returned, in this order."""
@@ -120,7 +138,12 @@ class TwinMode(TorchDispatchMode):
         in_backward = torch._C._current_graph_task_id() != -1
         if (in_backward, key) not in self._kept:
             self._kept.add((in_backward, key))
-            self.memory.malloc(size_bytes)
+            self.take(size_bytes)
+
+    def block_of(self, tensor: Tensor) -> Any:
+        """What `memory` gave for the tensor's storage; None if it has none."""
+        life = self._live.get(tensor.untyped_storage()._cdata)
+        return None if life is None else life.block
 
     def value_of(self, tensor: Tensor) -> Tensor | None:
         """The value of an integer or boolean tensor; None if it is not known."""
@@ -161,13 +184,16 @@ class TwinMode(TorchDispatchMode):
             self._values.forget(written.untyped_storage()._cdata)
 
     def _run_on_values(self, func: Any, args: Any, kwargs: Any) -> Any:
-        """For operations whose results have a shape that only values tell."""
+        """For operations whose results have a shape that only values tell, and for copies to the host."""
         result = self._values.compute(func, args, kwargs)
+        to_host = kwargs.get("device") == _HOST
         if result is None:
+            what = "result" if to_host else "shape of the result"
             raise LorafaProfError(
-                f"the shape of {func}'s result depends on values that the twin does not know"
+                f"the {what} of {func} depends on values that the twin does not know; "
+                "it knows shapes, and values of integers and booleans only"
             )
-        return tree_map_only(Tensor, _shape_of, result)
+        return result if to_host else tree_map_only(Tensor, _shape_of, result)
 
 
 def _shape_of(tensor: Tensor) -> Tensor:

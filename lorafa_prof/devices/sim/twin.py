@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from contextlib import ExitStack
 from typing import Any
 
@@ -25,6 +26,7 @@ class Twin:
         gpu: stood for.
         settings: of the caching allocator; None: as the environment has it for PyTorch.
         capacity_bytes: what the allocator can get; None: what `allocator_capacity` says of `gpu`.
+        addresses: of the first segments, where those of the GPU's own run are known.
 
     Attributes:
         allocator: the model of PyTorch's.
@@ -37,10 +39,11 @@ class Twin:
         *,
         settings: AllocatorSettings | None = None,
         capacity_bytes: int | None = None,
+        addresses: Iterable[int] = (),
     ) -> None:
         self.gpu = gpu
         self.settings = settings if settings is not None else settings_of_environment()
-        self.allocator = CachingAllocator(capacity_bytes or allocator_capacity(gpu), self.settings)
+        self.allocator = CachingAllocator(capacity_bytes or allocator_capacity(gpu), self.settings, addresses)
         machine = Machine(gpu.compute_capability, gpu.multiprocessors)
         self.mode = TwinMode(machine, self.allocator, models())
         self._machine = machine

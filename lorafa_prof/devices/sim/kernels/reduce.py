@@ -71,7 +71,6 @@ KERNELS = (
             aten.sum.dim_IntList,
             aten.mean.default,
             aten.mean.dim,
-            aten.linalg_vector_norm.default,
         ),
         model=_sum,
         formula="a copy in the result's type, or the two buffers of a reduction over blocks",

@@ -1,0 +1,99 @@
+"""`lorafa-prof fit`: will it fit, without a GPU."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lorafa_prof.cli.tables import print_table
+from lorafa_prof.errors import UsageError
+
+if TYPE_CHECKING:
+    from lorafa_prof.fitting.answer import Asked
+    from lorafa_prof.fitting.table import Answer
+    from lorafa_prof.running.predict_memory import Prediction
+    from lorafa_prof.scenario.cell import Cell
+
+_SETTINGS = (
+    ("--dtype", "Type of the base's weights  [default: bf16]"),
+    ("--adapter-dtype", "Type of the adapters  [default: the method's]"),
+    ("--attention", "Attention: sdpa, eager, …  [default: sdpa]"),
+    ("--checkpointing", "Activation checkpointing: none, full, …  [default: none]"),
+    ("--optimizer", "Optimizer  [default: adamw]"),
+)
+
+
+def _settings(command: Callable[..., Any]) -> Callable[..., Any]:
+    for name, text in reversed(_SETTINGS):
+        command = click.option(name, metavar="NAME", help=text)(command)
+    return command
+
+
+@click.command("fit")
+@click.argument("scenario", required=False)
+@click.option("--model", multiple=True, metavar="NAME", help="Model; may be repeated.")
+@click.option("--gpu", multiple=True, metavar="NAME", help="GPU of the catalogue; may be repeated.")
+@click.option(
+    "--method", multiple=True, metavar="NAME", help="May be repeated  [default: full-ft, lora, lora-fa]"
+)
+@click.option("--rank", type=int, multiple=True, help="Rank, of the methods that have one; may be repeated.")
+@click.option("--targets", multiple=True, metavar="NAMES", help="Adapted layers, such as q_proj,v_proj.")
+@click.option("--dropout", type=float, multiple=True, help="Dropout of the adapters.")
+@click.option("--batch", type=int, help="Batch size  [default: 1]")
+@click.option("--seq", type=int, help="Tokens of a sequence  [default: 1024, or all positions if fewer]")
+@_settings
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, in bytes, in the place of the table.")
+@click.option("--jobs", type=click.IntRange(min=1), help="Predictions at once  [default: one a core]")
+def fit_command(scenario: str | None, as_json: bool, jobs: int | None, **options: Any) -> None:
+    """Tell what fits into a GPU's memory: the step as asked, the largest batch, the longest sequence.
+
+    The step runs on shapes, through a model of PyTorch's allocator; no GPU is needed. Name --model and --gpu,
+    or a SCENARIO (a file or the name of a shipped one), whose cells are then asked about.
+    """
+    from lorafa_prof.fitting.question import asked_by_options, asked_by_scenario
+    from lorafa_prof.fitting.table import HEADER, records, remarks, table_rows
+    from lorafa_prof.scenario.shipped import find_scenario
+
+    if scenario is not None:
+        asked = asked_by_scenario(find_scenario(scenario), options)
+    else:
+        for name in ("model", "gpu"):
+            if not options[name]:
+                raise UsageError(f"--{name} is missing; `lorafa-prof list {name}s` shows what there is")
+        asked = asked_by_options(options)
+    answers = _answers(asked, jobs)
+    if as_json:
+        click.echo(json.dumps(records(answers), indent=1))
+    else:
+        print_table("fit", HEADER, table_rows(answers))
+    for line in remarks(answers):
+        click.echo(f"note: {line}", err=True)
+
+
+def _answers(asked: list[Asked], jobs: int | None) -> list[Answer]:
+    from lorafa_prof.fitting.answering import answer_all
+    from lorafa_prof.fitting.predictors import Predictor, in_processes, usable_cores
+
+    started = time.monotonic()
+    jobs = jobs or min(usable_cores(), 2 * len(asked))
+    with in_processes(jobs) as predict:
+        predictor = Predictor(predict, _tell)
+        answers = answer_all(asked, predictor, threads=jobs)
+    click.echo(f"{predictor.count} predictions in {time.monotonic() - started:.0f} s", err=True)
+    return answers
+
+
+def _tell(count: int, cell: Cell, capacity_bytes: int, prediction: Prediction) -> None:
+    from lorafa_prof.running.predict_memory import UNLIMITED
+    from lorafa_prof.running.progress import in_gib
+
+    if prediction.memory is None:
+        told = f"out of memory in {prediction.failed_phase}"
+    else:
+        told = f"peak {in_gib(prediction.memory.peak_allocated_bytes)}"
+    limit = " without a limit" if capacity_bytes == UNLIMITED else ""
+    click.echo(f"[{count}] {cell.gpu} {cell.label}{limit}: {told}", err=True)

@@ -1,0 +1,132 @@
+"""`lorafa-prof timeline`: what a step's memory does, allocation by allocation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from lorafa_prof.cli.choose import matching_cells
+from lorafa_prof.errors import UsageError
+
+if TYPE_CHECKING:
+    from lorafa_prof.instruments.timeline import OutOfMemory, Timeline
+    from lorafa_prof.scenario.cell import Cell
+    from lorafa_prof.scenario.expand import ResolvedDevice
+
+
+@click.command("timeline")
+@click.argument("scenario")
+@click.option(
+    "-o",
+    "--output",
+    "out",
+    type=click.Path(path_type=Path),
+    help="Files go to its folder timelines  [default: out/<scenario's name>]",
+)
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Override a key of the file, such as batch=4 or 'method[1].rank=[8, 64]'; may be repeated.",
+)
+@click.option("--device", help="Override the scenario's device: auto or sim:<gpu>.")
+@click.option("-k", "pattern", metavar="REGEX", help="Only cells whose id or label matches.")
+def timeline_command(
+    scenario: str, out: Path | None, overrides: tuple[str, ...], device: str | None, pattern: str | None
+) -> None:
+    """Predict the memory of one training step over its allocations, for the cells of SCENARIO.
+
+    For each cell OUT/timelines has a .pickle that https://pytorch.org/memory_viz opens, with module names, a
+    .csv of the live bytes by kind, and a figure of them, .png and .pdf. Prints the path of every file.
+    """
+    from lorafa_prof.running.plan import check_cells
+    from lorafa_prof.running.timeline_cell import predict_timeline
+    from lorafa_prof.scenario.expand import expand
+    from lorafa_prof.scenario.labels import distinct_labels
+    from lorafa_prof.scenario.load import load_scenario
+    from lorafa_prof.scenario.overrides import Override, parse_override
+    from lorafa_prof.scenario.shipped import find_scenario
+
+    settings = [parse_override(text) for text in overrides]
+    if device is not None:
+        settings.append(Override(("device",), device, f"--device {device}"))
+    loaded = load_scenario(find_scenario(scenario), settings)
+    planned = expand(loaded, _twin_of)
+    cells = [plan.cell for plan in planned]
+    labels = distinct_labels(cells)
+    chosen = matching_cells(cells, labels, pattern)
+    _check_devices(chosen)
+    check_cells(loaded, [plan for plan in planned if plan.cell in chosen])
+    folder = (out or Path("out") / loaded.scenario.name) / "timelines"
+    for cell in chosen:
+        timeline = predict_timeline(cell)
+        for note in _notes(timeline):
+            click.echo(f"{labels[cell.cell_id]}: {note}", err=True)
+        for path in _write(timeline, folder, cell, labels[cell.cell_id]):
+            click.echo(path)
+
+
+def _twin_of(device: str, gpu: str) -> ResolvedDevice:
+    """As `resolve_device`, but `auto` is always a twin: of the GPU that is there, else of the scenario's."""
+    from lorafa_prof.devices.device import resolve_device
+    from lorafa_prof.scenario.expand import ResolvedDevice
+
+    if device in ("cpu", "cuda"):
+        # Whether there is a GPU does not matter: such cells are refused, where they are chosen at all.
+        return ResolvedDevice(device, None)
+    resolved = resolve_device(device, gpu)
+    if resolved.device == "cuda":
+        return resolve_device(f"sim:{resolved.gpu}", gpu)
+    return resolved
+
+
+def _check_devices(cells: Sequence[Cell]) -> None:
+    for cell in cells:
+        if not cell.device.startswith("sim:"):
+            raise UsageError(
+                f"{cell.label} has device {cell.device}: timeline predicts; run it with --device sim:<gpu>",
+                about="device",
+            )
+
+
+def _notes(timeline: Timeline) -> Iterator[str]:
+    yield from timeline.notes
+    if timeline.out_of_memory is not None:
+        yield _failure(timeline.out_of_memory)
+
+
+def _failure(failure: OutOfMemory) -> str:
+    from lorafa_prof.running.out_of_memory import out_of_memory_line
+
+    step, phase = failure.place.step, failure.place.phase
+    where = f"in {phase} of step {step}" if step else "while the model was built"
+    line = out_of_memory_line(failure.error)
+    return f"{where}: {line} The .pickle ends there; without a whole step there is no .csv and no figure."
+
+
+def _write(timeline: Timeline, folder: Path, cell: Cell, label: str) -> list[Path]:
+    from lorafa_prof.figures.save import write_drawing
+    from lorafa_prof.figures.style import style
+    from lorafa_prof.figures.timeline import draw_timeline
+    from lorafa_prof.instruments.live_bytes import live_bytes, thinned
+    from lorafa_prof.instruments.memory_snapshot import dump_snapshot
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        pickled = folder / f"{cell.cell_id}.pickle"
+        pickled.write_bytes(dump_snapshot(timeline))
+        if timeline.steady is None:
+            return [pickled]
+        table = live_bytes(timeline)
+        listed = folder / f"{cell.cell_id}.csv"
+        thinned(table).to_csv(listed, index=False)
+    except OSError as error:
+        raise UsageError(f"{folder}: cannot write timelines there: {error.strerror or error}") from error
+    subtitle = f"{label}, on the twin of {cell.device.removeprefix('sim:')}"
+    with style():
+        drawn = write_drawing(draw_timeline(table, subtitle), folder, cell.cell_id, ("png", "pdf"))
+    return [pickled, listed, *drawn]

@@ -1,0 +1,88 @@
+"""Where backward adds up two gradients: in place or not.
+
+PyTorch adds to the first gradient in place if nobody else holds it, but never under a dispatch mode, which
+might be looking (torch/csrc/autograd/input_buffer.cpp, can_accumulate_inplace). The twin is such a mode, and
+what it stands for runs under none: it decides itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+ADD = torch.ops.aten.add.Tensor
+
+
+def is_accumulation(func: Any, args: Any, kwargs: Any) -> bool:
+    """Whether the autograd engine calls this: no formula of a gradient adds two tensors out of place.
+
+    What checkpointing recomputes in backward does, but with gradients enabled.
+    """
+    return (
+        func is ADD
+        and not kwargs
+        and not torch.is_grad_enabled()
+        and torch._C._current_graph_task_id() != -1
+        and isinstance(args[0], Tensor)
+        and isinstance(args[1], Tensor)
+        and args[0].shape == args[1].shape
+    )
+
+
+@dataclass(frozen=True)
+class Holders:
+    """How many hold a tensor and its storage, as seen from inside a dispatch mode."""
+
+    tensor: int
+    storage: int
+
+    @classmethod
+    def of(cls, tensor: Tensor) -> Holders:
+        """Count them now."""
+        storage = tensor.untyped_storage()
+        return cls(tensor._use_count(), torch._C._storage_Use_Count(storage._cdata))  # type: ignore[attr-defined]
+
+
+class _Count(TorchDispatchMode):
+    """Counts the holders of a gradient that only the engine holds."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.holders: Holders | None = None
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if is_accumulation(func, args, kwargs or {}):
+            self.holders = Holders.of(args[0])
+        return func(*args, **(kwargs or {}))
+
+
+def holders_of_a_free_gradient() -> Holders:
+    """How many hold a gradient that could be added to in place: the engine, and the machinery in between."""
+    x = torch.empty(2, device="meta", requires_grad=True)
+    with torch.enable_grad(), _Count() as count:
+        y = x * 2.0
+        (y * 3.0 + y * 5.0).sum().backward()
+    assert count.holders is not None
+    return count.holders
+
+
+def is_free(tensor: Tensor, free: Holders) -> bool:
+    """Whether `tensor` has no more holders than `free`, and no gaps in memory."""
+    return Holders.of(tensor) == free and _is_dense(tensor)
+
+
+def _is_dense(tensor: Tensor) -> bool:
+    if tensor.is_contiguous():
+        return True
+    expected = 1
+    for stride, size in sorted(zip(tensor.stride(), tensor.shape, strict=True)):
+        if size == 1:
+            continue
+        if stride != expected:
+            return False
+        expected *= size
+    return True

@@ -1,0 +1,176 @@
+"""The memory of one step as it goes: live bytes by kind over its allocations and frees."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Drawing
+from matplotlib.markers import CARETDOWN
+from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
+from pandas import DataFrame
+
+from lorafa_prof.figures.page import MARGIN, Panel, PanelRow, assemble, new_drawing, text_width
+from lorafa_prof.figures.scale import Scale, bytes_scale
+from lorafa_prof.figures.style import (
+    BLACK,
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PURPLE,
+    SKY,
+    WIDTH,
+    YELLOW,
+    paler,
+    style,
+)
+from lorafa_prof.instruments.live_bytes import column_of
+from lorafa_prof.instruments.timeline import KINDS, Kind
+
+Color = str | tuple[float, float, float]
+
+_TITLE = "Memory over one training step"
+_AXIS = "allocations and frees of the step, in order"
+_NOTE = "Predicted. Bytes of allocated blocks, rounding included. The horizontal axis counts events: it is no time."
+
+# What the bars of memory-by-method have in common with this figure has the same colours there.
+_LOOKS: dict[Kind, tuple[str, Color]] = {
+    "weights": ("weights", BLUE),
+    "optimizer": ("optimizer state", SKY),
+    "inputs": ("inputs", YELLOW),
+    "workspaces": ("workspaces", GREEN),
+    "gradients": ("gradients", PURPLE),
+    "activations": ("activations", ORANGE),
+    "temporaries": ("temporaries", paler(GREY, 0.35)),
+    "other": ("other", BLACK),
+}
+
+_HEIGHT, _ABOVE, _BELOW = 1.7, 0.16, 0.34
+_TICK_SIZE, _PEAK_SIZE = 6.0, 6.5
+_HEADROOM = 1.16
+# Of the largest sum; a thinner stretch is less than a pixel high.
+_VISIBLE = 0.004
+# Twice as many columns as the figure has pixels.
+_STRETCHES = 2000
+
+
+@style()
+def draw_timeline(table: DataFrame, subtitle: str) -> Drawing:
+    """A stacked area from a table of `lorafa_prof.instruments.live_bytes`, phases and peak marked.
+
+    Kinds too small to see are named in a note with their most bytes, and drawn nevertheless.
+    """
+    drawing = new_drawing()
+    axes = drawing.add_subplot()
+    largest = float(table["allocated_bytes"].max())
+    scale = bytes_scale(largest)
+    shown = [kind for kind in KINDS if table[column_of(kind)].max() > _VISIBLE * largest]
+    left = _draw_axes(drawing, axes, largest, scale)
+    width = WIDTH - MARGIN - 0.06 - left
+    _draw_areas(axes, table, scale)
+    _draw_phases(drawing, axes, table, width)
+    _draw_peak(axes, table, scale)
+    row = PanelRow((Panel(axes, left, width),), _HEIGHT, _ABOVE, _BELOW)
+    handles: list[Artist] = [Patch(color=_LOOKS[kind][1], label=_LOOKS[kind][0]) for kind in reversed(shown)]
+    notes = [_NOTE, *_too_small(table, [kind for kind in KINDS if kind not in shown])]
+    assemble(drawing, title=_TITLE, subtitle=subtitle, rows=[row], handles=handles, notes=notes)
+    return drawing
+
+
+def _draw_axes(drawing: Drawing, axes: Axes, largest: float, scale: Scale) -> float:
+    """Dress the axes; returns the inches that labels take left of them."""
+    top = _HEADROOM * largest / scale.divisor
+    places = MaxNLocator(nbins=5, steps=[1, 2, 2.5, 5, 10]).tick_values(0.0, top)
+    labels = {float(place): f"{place:,g}" for place in places if 0 <= place <= top}
+    axes.set_ylim(0, top)
+    axes.set_yticks(list(labels), list(labels.values()))
+    axes.set_ylabel(scale.unit)
+    axes.set_xlabel(_AXIS)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    axes.grid(axis="y")
+    return MARGIN + 0.22 + max(text_width(drawing, label, _TICK_SIZE) for label in labels.values())
+
+
+def _draw_areas(axes: Axes, table: DataFrame, scale: Scale) -> None:
+    seen = _extremes(table)
+    events = seen["event"].to_numpy()
+    bottom = np.zeros(len(seen))
+    for kind in KINDS:
+        top = bottom + seen[column_of(kind)].to_numpy() / scale.divisor
+        if (top > bottom).any():
+            axes.fill_between(
+                events, bottom, top, step="post", color=_LOOKS[kind][1], linewidth=0, gid=f"kind:{kind}"
+            )
+        bottom = top
+    # An outline, since a peak of one event out of thousands is narrower than a pixel.
+    axes.plot(events, bottom, drawstyle="steps-post", color=BLACK, linewidth=0.4, gid="total")
+    axes.set_xlim(0, float(events[-1]))
+
+
+def _extremes(table: DataFrame) -> DataFrame:
+    """The rows with the most and the fewest bytes in each of many stretches: a pixel shows no more."""
+    stretch = np.arange(len(table)) * _STRETCHES // max(len(table), _STRETCHES)
+    grouped = table["allocated_bytes"].groupby(stretch)
+    ends = [table.index[0], table.index[-1]]
+    return table.loc[sorted({*grouped.idxmax(), *grouped.idxmin(), *ends})]
+
+
+def _draw_phases(drawing: Drawing, axes: Axes, table: DataFrame, width: float) -> None:
+    """A line where a phase begins, and its name above it where there is room."""
+    runs = (table["phase"] != table["phase"].shift()).cumsum()
+    last = float(table["event"].iloc[-1]) or 1.0
+    starts = [float(run["event"].iloc[0]) for _, run in table.groupby(runs)]
+    names = [str(run["phase"].iloc[0]) for _, run in table.groupby(runs)]
+    free_from = 0.0
+    for start, end, name in zip(starts, [*starts[1:], last], names, strict=True):
+        if start > 0:
+            axes.axvline(start, color=BLACK, linewidth=0.5, linestyle=(0, (3, 2)), gid=f"phase:{name}")
+        half = text_width(drawing, name, _TICK_SIZE) / 2
+        # A short phase at an edge has its name pushed inwards.
+        middle = min(max((start + end) / 2 / last * width, half), width + 0.05 - half)
+        if middle - half < free_from:
+            continue
+        free_from = middle + half + 0.05
+        place = (middle / width, 1.0)
+        axes.annotate(
+            name,
+            place,
+            xycoords="axes fraction",
+            xytext=(0, 2),
+            textcoords="offset points",
+            ha="center",
+            fontsize=_TICK_SIZE,
+        )
+
+
+def _draw_peak(axes: Axes, table: DataFrame, scale: Scale) -> None:
+    """A mark on the peak, and its bytes beside it, on the side where there is more room."""
+    peak = table.iloc[int(table["allocated_bytes"].to_numpy().argmax())]
+    event, height = float(peak["event"]), float(peak["allocated_bytes"]) / scale.divisor
+    on_the_left = event > cast(float, table["event"].iloc[-1]) / 2
+    axes.plot([event], [height], marker=CARETDOWN, markersize=4, color=BLACK, clip_on=False, gid="peak")
+    axes.annotate(
+        f"peak {height:,.2f} {scale.unit}",
+        (event, height),
+        xytext=(-5 if on_the_left else 5, 3),
+        textcoords="offset points",
+        ha="right" if on_the_left else "left",
+        fontsize=_PEAK_SIZE,
+        fontweight="bold",
+        bbox={"facecolor": "white", "linewidth": 0, "pad": 0.6},
+    )
+
+
+def _too_small(table: DataFrame, kinds: list[Kind]) -> list[str]:
+    parts = []
+    for kind in kinds:
+        most = float(table[column_of(kind)].max())
+        if most > 0:
+            scale = bytes_scale(most)
+            parts.append(f"{_LOOKS[kind][0]} {most / scale.divisor:,.3g} {scale.unit}")
+    return [f"Too little to see: {', '.join(parts)}."] if parts else []

@@ -1,0 +1,151 @@
+"""From the options of `lorafa-prof fit` to the cells they ask about, by way of a scenario."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lorafa_prof.devices.device import resolve_device
+from lorafa_prof.devices.gpus.gpu import GPUS
+from lorafa_prof.devices.sim.twin import allocator_capacity
+from lorafa_prof.errors import LorafaProfError, UsageError
+from lorafa_prof.fitting.answer import Asked
+from lorafa_prof.methods.base import METHODS
+from lorafa_prof.models.inputs import max_seq
+from lorafa_prof.models.resolve import ResolvedModel, resolve_model
+from lorafa_prof.running.plan import check_cells
+from lorafa_prof.scenario.cell import ModelChoice
+from lorafa_prof.scenario.expand import PlannedCell, ResolvedDevice, expand
+from lorafa_prof.scenario.load import LoadedScenario, load_scenario, validated_scenario
+from lorafa_prof.scenario.overrides import Override
+from lorafa_prof.scenario.yaml_lines import Document
+
+DEFAULT_METHODS = ("full-ft", "lora", "lora-fa")
+DEFAULT_BATCH = 1
+DEFAULT_SEQ = 1024
+#: The longest sequence that is looked at where a model's config names none.
+DEFAULT_SEQ_LIMIT = 32768
+#: Options of the command that are a method's, not the scenario's.
+OF_METHODS = ("rank", "targets", "dropout")
+
+Options = Mapping[str, Any]
+
+
+def asked_by_options(options: Options) -> list[Asked]:
+    """The cells of models × methods × GPUs, with a scenario's defaults but for batch and sequence.
+
+    Args:
+        options: what was given, by name; `model`, `gpu`, `method` and those of `OF_METHODS` are lists.
+
+    Raises:
+        UsageError: a value is not valid; the line names the option.
+    """
+    asked = []
+    for model in dict.fromkeys(options["model"]):
+        document = Document(Path("lorafa-prof fit"), {"schema": 1, "name": "fit"})
+        of_model = _asked(validated_scenario(document, _overrides({**options, "model": [model]})))
+        # The methods on one GPU stand together, to be compared.
+        asked.extend(sorted(of_model, key=lambda each: options["gpu"].index(each.cell.gpu)))
+    return asked
+
+
+def asked_by_scenario(file: Path, options: Options) -> list[Asked]:
+    """The cells of a scenario on the twins of its GPUs; `options` stand before what it says.
+
+    Raises:
+        UsageError: the scenario or an option is not valid.
+    """
+    if not options.get("method"):
+        for name in OF_METHODS:
+            if options.get(name):
+                raise UsageError(f"{_written(name, options)}: say of which --method, or write it in {file}")
+    given = [Override((name,), value, _written(name, options)) for name, value in _axes(options).items()]
+    if options.get("method"):
+        given.append(_methods(options["method"], options))
+    return _asked(load_scenario(file, given))
+
+
+def _overrides(options: Options) -> list[Override]:
+    axes = _axes(options)
+    axes.setdefault("batch", DEFAULT_BATCH)
+    axes.setdefault("seq", _default_seq(options["model"][0]))
+    return [
+        *(Override((name,), value, _written(name, options)) for name, value in axes.items()),
+        _methods(options.get("method") or DEFAULT_METHODS, options),
+    ]
+
+
+def _axes(options: Options) -> dict[str, Any]:
+    given = {name: value for name, value in options.items() if value not in (None, ()) and name != "method"}
+    return {
+        name: list(value) if isinstance(value, (list, tuple)) else value
+        for name, value in given.items()
+        if name not in OF_METHODS
+    }
+
+
+def _methods(names: Sequence[str], options: Options) -> Override:
+    """An entry for each method, with those of the options that it has."""
+    given = {name: list(options[name]) for name in OF_METHODS if options.get(name)}
+    fields = {name: METHODS[name].options.model_fields if name in METHODS else {} for name in names}
+    for option in given:
+        if all(name in METHODS and option not in fields[name] for name in names):
+            raise UsageError(f"{_written(option, options)}: none of {', '.join(names)} has a {option}")
+    entries = [
+        {"name": name, **{option: value for option, value in given.items() if option in fields[name]}}
+        for name in names
+    ]
+    written = " ".join(_written(name, options) for name in ("method", *given) if options.get(name))
+    return Override(("method",), entries, written)
+
+
+def _written(name: str, options: Options) -> str:
+    """The option as the user wrote it, for errors."""
+    value = options.get(name)
+    values = value if isinstance(value, (list, tuple)) else [value]
+    return " ".join(f"--{name.replace('_', '-')} {each}" for each in values)
+
+
+def _default_seq(model: str) -> int:
+    """`DEFAULT_SEQ`, or all positions where there are fewer."""
+    try:
+        return min(DEFAULT_SEQ, max_seq(resolve_model(ModelChoice(name=model))) or DEFAULT_SEQ)
+    except LorafaProfError:
+        # Said again, with the option's name, when the cells are checked.
+        return DEFAULT_SEQ
+
+
+def _asked(loaded: LoadedScenario) -> list[Asked]:
+    planned = expand(loaded, _twin_of)
+    # What can be built does not depend on the GPU.
+    check_cells(loaded, [plan for plan in planned if plan.cell.gpu == planned[0].cell.gpu])
+    limits = {plan.cell.model: _seq_limit(resolve_model(plan.cell.model)) for plan in planned}
+    return [
+        Asked(plan.cell, _capacity(loaded, plan), max(limits[plan.cell.model], plan.cell.seq))
+        for plan in planned
+    ]
+
+
+def _twin_of(device: str, gpu: str) -> ResolvedDevice:
+    """Whatever the scenario's device, its GPU's twin."""
+    return resolve_device(f"sim:{gpu}", gpu)
+
+
+def _capacity(loaded: LoadedScenario, plan: PlannedCell) -> int:
+    assert plan.cell.gpu is not None
+    capacity = allocator_capacity(GPUS[plan.cell.gpu])
+    if capacity is None:
+        raise loaded.error(
+            f"how much of its memory a program can get on {plan.cell.gpu} is not known, so nobody can say "
+            "what fits; `lorafa-prof list gpus` shows others",
+            ("gpu",),
+        )
+    return capacity
+
+
+def _seq_limit(resolved: ResolvedModel) -> int:
+    """The longest sequence to look at: all positions; of rotary ones those the config speaks of."""
+    config = resolved.config.get_text_config()
+    table = max_seq(resolved)
+    return table or getattr(config, "max_position_embeddings", None) or DEFAULT_SEQ_LIMIT

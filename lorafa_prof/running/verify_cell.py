@@ -1,0 +1,90 @@
+"""The three processes of a verified cell: predicted on the twin, measured on the GPU, recorded on the GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+
+from lorafa_prof.instruments.allocation_stream import StreamOperation, as_json, steps_of
+from lorafa_prof.instruments.allocation_stream_cuda import CudaStreamRecorder
+from lorafa_prof.instruments.allocation_stream_sim import SimStreamRecorder
+from lorafa_prof.instruments.memory_cuda import CudaMemoryMeter
+from lorafa_prof.results.measured import Measured
+from lorafa_prof.results.record import CellResult
+from lorafa_prof.running.measure import run_here
+from lorafa_prof.running.on_cuda import measure_memory_on_cuda
+from lorafa_prof.running.on_twin import predict_memory, twin_of
+from lorafa_prof.running.prepare import prepare_step
+from lorafa_prof.scenario.cell import Cell
+from lorafa_prof.step import PhaseTracker
+
+Told = dict[str, Any]
+"""What a process tells beside the measured, in values for JSON."""
+
+
+def twin_cell(cell: Cell) -> Cell:
+    """The cell on the twin of the GPU that `cell` runs on."""
+    return cell.model_copy(update={"device": f"sim:{cell.gpu}"})
+
+
+def predict(cell: Cell) -> CellResult:
+    """The memory of a twin's cell, without its stream."""
+    return run_here(cell, _predict)
+
+
+def predict_with_stream(cell: Cell) -> CellResult:
+    """The memory of a twin's cell; `details` has its ``stream``."""
+    return _with_told(cell, _predict_with_stream)
+
+
+def measure(cell: Cell) -> CellResult:
+    """The memory of a cell on CUDA, as `lorafa-prof run` measures it."""
+    return run_here(cell, measure_memory_on_cuda)
+
+
+def record(cell: Cell) -> CellResult:
+    """The memory of a cell on CUDA while it is recorded; `details` has its ``stream`` and its ``plain`` step."""
+    return _with_told(cell, _record_on_cuda)
+
+
+def _with_told(cell: Cell, run: Callable[[Told, Cell, Measured, PhaseTracker], None]) -> CellResult:
+    told: Told = {}
+    result = run_here(cell, partial(run, told))
+    return result.model_copy(update={"details": result.details | told})
+
+
+def _predict(cell: Cell, measured: Measured, tracker: PhaseTracker) -> None:
+    with twin_of(cell, measured) as twin:
+        predict_memory(cell, twin, measured, tracker)
+
+
+def _predict_with_stream(told: Told, cell: Cell, measured: Measured, tracker: PhaseTracker) -> None:
+    with twin_of(cell, measured) as twin:
+        recorder = SimStreamRecorder(twin, tracker)
+        alive = predict_memory(cell, twin, measured, recorder, recorder.follow)
+        told["stream"] = as_json(_compared_steps(recorder.stream()))
+        del alive
+
+
+def _record_on_cuda(told: Told, cell: Cell, measured: Measured, tracker: PhaseTracker) -> None:
+    with CudaStreamRecorder() as recorder:
+        log = recorder.operations
+        with log:
+            prepared, step = prepare_step(cell, torch.device("cuda"))
+            log.watch(prepared.model)
+            for _ in range(cell.steps.warmup):
+                step.run((tracker, log))
+            meter = CudaMemoryMeter(prepared.model)
+            step.run((tracker, log, meter))
+        step.run((tracker, recorder.plain))
+        measured.memory = meter.profile()
+        told["stream"] = as_json(_compared_steps(recorder.stream()))
+        told["plain"] = recorder.plain_step()
+
+
+def _compared_steps(stream: list[StreamOperation]) -> list[StreamOperation]:
+    """Building, the first step and the last: those between say nothing new."""
+    return steps_of(stream, (0, 1, stream[-1].step))

@@ -1,0 +1,214 @@
+"""What predicting and measuring a cell gave, set against each other: the record and its row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from lorafa_prof.instruments.allocation_stream import PlainAllocation, Stream, steps_of
+from lorafa_prof.results.record import CellResult, Value
+from lorafa_prof.scenario.cell import Cell
+from lorafa_prof.verification.differences import Difference, Group, grouped, step_differences
+from lorafa_prof.verification.residuals import (
+    EXACT_COUNTERS,
+    PhaseResidual,
+    is_exact,
+    metric_residuals,
+    phase_residuals,
+)
+from lorafa_prof.verification.table import SETTINGS, Status
+from lorafa_prof.verification.unrecorded import explain, unrecorded_differences
+
+SCHEMA_VERSION = 1
+
+
+class VerifyRecord(BaseModel):
+    """All that became of a cell, as kept in OUT/verify/<cell_id>.json.
+
+    Attributes:
+        row: of verify.csv.
+        phases: predicted, measured and residual bytes by phase, point and counter.
+        recording: the same of the recorded GPU run (as predicted) and the measured one: where recording
+            itself changed the bytes.
+        operations: groups of differing operations by part of the run; ``unrecorded`` is the one that counts,
+            the others name what it cannot. None where nothing was recorded.
+        predicted: on the twin.
+        measured: on the GPU, as `lorafa-prof run` measures.
+        recorded: on the GPU under a recorder; None where that was not asked for.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    schema_version: int = SCHEMA_VERSION
+    row: dict[str, Value]
+    phases: list[dict[str, Any]] = []
+    recording: list[dict[str, Any]] = []
+    operations: dict[str, list[dict[str, Any]]] | None = None
+    predicted: CellResult
+    measured: CellResult
+    recorded: CellResult | None = None
+
+    @property
+    def cell(self) -> Cell:
+        """The cell as it runs on the GPU."""
+        return self.measured.cell
+
+
+@dataclass(frozen=True)
+class Trace:
+    """Allocation streams of a cell on the GPU.
+
+    Attributes:
+        stream: of building, the first step and the last, by name.
+        plain: of one more step, unrecorded.
+    """
+
+    stream: Stream
+    plain: Sequence[PlainAllocation]
+
+
+def judge(
+    predicted: CellResult,
+    measured: CellResult,
+    recorded: CellResult | None = None,
+    *,
+    twin: Stream = (),
+    gpu: Trace | None = None,
+) -> VerifyRecord:
+    """Compare.
+
+    Args:
+        predicted: the cell on the twin.
+        measured: the cell on the GPU.
+        recorded: and once more, recorded.
+        twin: the twin's allocation stream.
+        gpu: the GPU's; None: it was not recorded, or not to the end.
+    """
+    phases = _phases(predicted, measured)
+    operations = _operations(gpu, twin) if gpu is not None and twin else None
+    status, message = _status(predicted, measured, phases)
+    row = {
+        **{name: measured.row.get(name) for name in ("cell_id", *SETTINGS)},
+        "status": status,
+        "predicted_failed_phase": predicted.row.get("failed_phase"),
+        "measured_failed_phase": measured.row.get("failed_phase"),
+        "message": "; ".join([*message, *_notes(predicted, measured, recorded)]) or None,
+        **_metric_columns(predicted, measured),
+        "differing_allocations": _differing(operations),
+        **_versions(predicted, measured),
+    }
+    return VerifyRecord(
+        row=row,
+        phases=[_as_row(one) for one in phases],
+        recording=[] if recorded is None else _changed(_phases(recorded, measured)),
+        operations=operations,
+        predicted=predicted,
+        measured=measured,
+        recorded=recorded,
+    )
+
+
+def _phases(one: CellResult, other: CellResult) -> list[PhaseResidual]:
+    memories = one.details.get("memory"), other.details.get("memory")
+    return phase_residuals(*memories) if all(memories) else []  # type: ignore[arg-type]
+
+
+def _status(
+    predicted: CellResult, measured: CellResult, phases: list[PhaseResidual]
+) -> tuple[Status, list[str]]:
+    sides = {"predicted": predicted.row, "measured": measured.row}
+    failed = {name: row for name, row in sides.items() if row["status"] not in ("ok", "oom")}
+    if failed:
+        return "error", [f"{name}: {row['status']}: {row.get('message', '')}" for name, row in failed.items()]
+    out_of_memory = [name for name, row in sides.items() if row["status"] == "oom"]
+    told = [f"{name}: {sides[name].get('message', '')}" for name in out_of_memory]
+    if len(out_of_memory) == 2:
+        return "oom", told
+    if out_of_memory:
+        return ("oom-predicted" if out_of_memory == ["predicted"] else "oom-measured"), told
+    return ("exact" if is_exact(phases) else "differs"), []
+
+
+def _notes(predicted: CellResult, measured: CellResult, recorded: CellResult | None) -> list[str]:
+    """What a reader of the row must know beside its status."""
+    notes = [*predicted.details.get("notes", []), *measured.details.get("notes", [])]
+    if recorded is not None and recorded.row["status"] != "ok" and measured.row["status"] == "ok":
+        notes.append(f"not recorded: {recorded.row['status']}: {recorded.row.get('message', '')}")
+    return notes
+
+
+def _metric_columns(predicted: CellResult, measured: CellResult) -> dict[str, Value]:
+    memories = predicted.details.get("memory"), measured.details.get("memory")
+    if not all(memories):
+        return {}
+    columns: dict[str, Value] = {}
+    for name, pair in metric_residuals(*memories).items():  # type: ignore[arg-type]
+        columns |= {
+            f"predicted_{name}": pair.predicted,
+            f"measured_{name}": pair.measured,
+            f"residual_{name}": pair.residual,
+        }
+    return columns
+
+
+def _versions(predicted: CellResult, measured: CellResult) -> dict[str, Value]:
+    gpu = measured.environment.get("gpu") or {}
+    return {
+        "predicted_torch": predicted.environment.get("packages", {}).get("torch"),
+        "measured_torch": measured.environment.get("packages", {}).get("torch"),
+        "gpu_name": gpu.get("name"),
+        "driver": gpu.get("driver"),
+    }
+
+
+def _as_row(one: PhaseResidual) -> dict[str, Any]:
+    pair = one.bytes
+    place = {"phase": one.phase, "point": one.point, "counter": one.counter}
+    return place | {"predicted": pair.predicted, "measured": pair.measured, "residual": pair.residual}
+
+
+def _changed(residuals: list[PhaseResidual]) -> list[dict[str, Any]]:
+    """Where recording changed the counters in which the twin is exact."""
+    return [
+        {
+            "phase": one.phase,
+            "point": one.point,
+            "counter": one.counter,
+            "recorded": one.bytes.predicted,
+            "measured": one.bytes.measured,
+            "changed": one.bytes.residual,
+        }
+        for one in residuals
+        if one.counter in EXACT_COUNTERS and one.bytes.residual
+    ]
+
+
+UNRECORDED = "unrecorded"
+
+
+def _operations(gpu: Trace, twin: Stream) -> dict[str, list[dict[str, Any]]]:
+    ours = steps_of(twin, [twin[-1].step])
+    unrecorded = unrecorded_differences(gpu.plain, ours)
+    recorded = step_differences(steps_of(gpu.stream, [gpu.stream[-1].step]), ours)
+    parts: dict[str, Sequence[Difference]] = {
+        UNRECORDED: [one.difference for one in unrecorded],
+        "step": explain(recorded, unrecorded),
+    }
+    for name, step in (("build", 0), ("first step", 1)):
+        found = step_differences(steps_of(gpu.stream, [step]), steps_of(twin, [step]))
+        parts[name] = [one.difference for one in found]
+    return {name: [_group_row(group) for group in grouped(found)] for name, found in parts.items()}
+
+
+def _group_row(group: Group) -> dict[str, Any]:
+    told: dict[str, Any] = asdict(group.difference)
+    del told["module"]
+    told |= {"count": group.count, "modules": list(group.modules)}
+    return {name: value for name, value in told.items() if value is not None}
+
+
+def _differing(operations: Mapping[str, list[dict[str, Any]]] | None) -> int | None:
+    return None if operations is None else sum(group["count"] for group in operations[UNRECORDED])

@@ -1,0 +1,92 @@
+"""Predicted, measured and residual bytes, by phase and for the headline metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from lorafa_prof.step import PHASES
+
+Memory = Mapping[str, Any]
+"""A `MemoryProfile` as a record has it: ``phases[phase][point][counter]`` in bytes."""
+
+COUNTERS = ("allocated", "requested", "active", "reserved")
+#: Where the twin is to be exact; of what is reserved, the driver has a say.
+EXACT_COUNTERS = ("allocated", "requested")
+POINTS = ("start", "end", "peak")
+
+METRICS = (
+    "activation_bytes",
+    "peak_allocated_bytes",
+    "peak_forward_bytes",
+    "peak_backward_bytes",
+    "peak_optimizer_bytes",
+    "peak_requested_bytes",
+    "peak_reserved_bytes",
+)
+RESERVED = "peak_reserved_bytes"
+
+
+class Residual(NamedTuple):
+    """A number of bytes as predicted and as measured."""
+
+    predicted: int
+    measured: int
+
+    @property
+    def residual(self) -> int:
+        """Predicted less measured, bytes."""
+        return self.predicted - self.measured
+
+    @property
+    def share(self) -> float:
+        """The residual as a share of what was measured."""
+        return self.residual / self.measured if self.measured else float(self.residual != 0)
+
+
+class PhaseResidual(NamedTuple):
+    """One counter at one point of a phase."""
+
+    phase: str
+    point: str
+    counter: str
+    bytes: Residual
+
+
+def phase_residuals(predicted: Memory, measured: Memory) -> list[PhaseResidual]:
+    """Every counter at every point of every phase; those that one side does not have are left out."""
+    found = []
+    for phase in PHASES:
+        for point in POINTS:
+            ours, theirs = (memory["phases"][phase][point] for memory in (predicted, measured))
+            for counter in COUNTERS:
+                if ours[counter] is not None and theirs[counter] is not None:
+                    pair = Residual(ours[counter], theirs[counter])
+                    found.append(PhaseResidual(phase, point, counter, pair))
+    return found
+
+
+def is_exact(residuals: list[PhaseResidual]) -> bool:
+    """Whether every number of the exact counters is right to the byte."""
+    return all(one.bytes.residual == 0 for one in residuals if one.counter in EXACT_COUNTERS)
+
+
+def metrics_of(memory: Memory) -> dict[str, int]:
+    """The headline metrics, bytes, by name."""
+    phases = memory["phases"]
+    forward = phases["forward"]
+    peaks = {phase: phases[phase]["peak"] for phase in PHASES}
+    found = {
+        "activation_bytes": forward["end"]["allocated"] - forward["start"]["allocated"],
+        "peak_allocated_bytes": max(peak["allocated"] for peak in peaks.values()),
+        **{f"peak_{phase}_bytes": peak["allocated"] for phase, peak in peaks.items()},
+        "peak_requested_bytes": max(peak["requested"] for peak in peaks.values()),
+        "peak_reserved_bytes": memory["peak_reserved_bytes"],
+    }
+    return {name: int(found[name]) for name in METRICS}
+
+
+def metric_residuals(predicted: Memory, measured: Memory) -> dict[str, Residual]:
+    """The headline metrics of both."""
+    ours, theirs = metrics_of(predicted), metrics_of(measured)
+    return {name: Residual(ours[name], theirs[name]) for name in METRICS}

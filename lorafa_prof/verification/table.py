@@ -1,0 +1,51 @@
+"""verify.csv: one row per cell, predicted, measured and residual bytes side by side."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Mapping
+from typing import Literal
+
+from lorafa_prof.results.columns import COLUMNS
+from lorafa_prof.results.record import Value
+from lorafa_prof.verification.residuals import METRICS
+
+TABLE_NAME = "verify.csv"
+
+Status = Literal["exact", "differs", "oom", "oom-predicted", "oom-measured", "error"]
+"""exact: every allocated and requested number is right to the byte; oom: out of memory on both, though perhaps
+not in the same phase; oom-predicted and oom-measured: on that side only; error: no comparison came about."""
+
+#: The cell is as it should be.
+AGREES: tuple[Status, ...] = ("exact", "oom")
+
+SETTINGS: tuple[str, ...] = tuple(column.name for column in COLUMNS if column.group == "setting")
+SIDES = ("predicted", "measured", "residual")
+VERIFY_COLUMNS: tuple[str, ...] = (
+    "cell_id",
+    *SETTINGS,
+    "status",
+    *(f"{side}_failed_phase" for side in SIDES[:2]),
+    "message",
+    *(f"{side}_{metric}" for metric in METRICS for side in SIDES),
+    "differing_allocations",
+    *(f"{side}_torch" for side in SIDES[:2]),
+    "gpu_name",
+    "driver",
+)
+
+
+def table_text(rows: Iterable[Mapping[str, Value]]) -> str:
+    """The file; an unknown value is empty, never 0.
+
+    Raises:
+        ValueError: a row has a key that is no column.
+    """
+    file = io.StringIO()
+    writer = csv.DictWriter(file, VERIFY_COLUMNS, restval="", lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        told = {name: "" if value is None else value for name, value in row.items()}
+        writer.writerow(told | {"message": " ".join(str(told.get("message", "")).split())})
+    return file.getvalue()
