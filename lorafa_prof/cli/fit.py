@@ -13,8 +13,7 @@ from lorafa_prof.cli.tables import print_table
 from lorafa_prof.errors import UsageError
 
 if TYPE_CHECKING:
-    from lorafa_prof.fitting.answer import Asked
-    from lorafa_prof.fitting.table import Answer
+    from lorafa_prof.fitting.answer import Answer, Asked
     from lorafa_prof.running.predict_memory import Prediction
     from lorafa_prof.scenario.cell import Cell
 

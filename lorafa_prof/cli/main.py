@@ -14,6 +14,7 @@ COMMANDS = {
     "run": ("lorafa_prof.cli.run", "run_command"),
     "fit": ("lorafa_prof.cli.fit", "fit_command"),
     "timeline": ("lorafa_prof.cli.timeline", "timeline_command"),
+    "verify": ("lorafa_prof.cli.verify", "verify_command"),
     "report": ("lorafa_prof.cli.report", "report_command"),
     "list": ("lorafa_prof.cli.list", "list_command"),
     "doctor": ("lorafa_prof.cli.doctor", "doctor_command"),

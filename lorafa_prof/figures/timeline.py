@@ -35,7 +35,9 @@ Color = str | tuple[float, float, float]
 
 _TITLE = "Memory over one training step"
 _AXIS = "allocations and frees of the step, in order"
-_NOTE = "Predicted. Bytes of allocated blocks, rounding included. The horizontal axis counts events: it is no time."
+_NOTE = (
+    "Predicted. Bytes of allocated blocks, rounding included. The horizontal axis counts events, not time."
+)
 
 # What the bars of memory-by-method have in common with this figure has the same colours there.
 _LOOKS: dict[Kind, tuple[str, Color]] = {
@@ -49,8 +51,13 @@ _LOOKS: dict[Kind, tuple[str, Color]] = {
     "other": ("other", BLACK),
 }
 
+_OUTLINE = "#404040"
+
 _HEIGHT, _ABOVE, _BELOW = 1.7, 0.16, 0.34
 _TICK_SIZE, _PEAK_SIZE = 6.0, 6.5
+_SHORT = {"forward": "fwd", "backward": "bwd", "optimizer": "opt."}
+# Inches right of the axes that text may reach into.
+_SPILL = 0.05
 _HEADROOM = 1.16
 # Of the largest sum; a thinner stretch is less than a pixel high.
 _VISIBLE = 0.004
@@ -62,7 +69,7 @@ _STRETCHES = 2000
 def draw_timeline(table: DataFrame, subtitle: str) -> Drawing:
     """A stacked area from a table of `lorafa_prof.instruments.live_bytes`, phases and peak marked.
 
-    Kinds too small to see are named in a note with their most bytes, and drawn nevertheless.
+    A note tells what makes up the peak; another names the kinds too small to see, with their most bytes.
     """
     drawing = new_drawing()
     axes = drawing.add_subplot()
@@ -76,7 +83,9 @@ def draw_timeline(table: DataFrame, subtitle: str) -> Drawing:
     _draw_peak(axes, table, scale)
     row = PanelRow((Panel(axes, left, width),), _HEIGHT, _ABOVE, _BELOW)
     handles: list[Artist] = [Patch(color=_LOOKS[kind][1], label=_LOOKS[kind][0]) for kind in reversed(shown)]
-    notes = [_NOTE, *_too_small(table, [kind for kind in KINDS if kind not in shown])]
+    peak = _peak_row(table)
+    hidden = [kind for kind in KINDS if kind not in shown]
+    notes = [_at_peak(table, peak, shown), *_too_small(table, hidden), _NOTE]
     assemble(drawing, title=_TITLE, subtitle=subtitle, rows=[row], handles=handles, notes=notes)
     return drawing
 
@@ -90,10 +99,8 @@ def _draw_axes(drawing: Drawing, axes: Axes, largest: float, scale: Scale) -> fl
     axes.set_yticks(list(labels), list(labels.values()))
     axes.set_ylabel(scale.unit)
     axes.set_xlabel(_AXIS)
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
-    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     axes.grid(axis="y")
-    return MARGIN + 0.22 + max(text_width(drawing, label, _TICK_SIZE) for label in labels.values())
+    return MARGIN + 0.22 + max(_width(drawing, label) for label in labels.values())
 
 
 def _draw_areas(axes: Axes, table: DataFrame, scale: Scale) -> None:
@@ -108,8 +115,14 @@ def _draw_areas(axes: Axes, table: DataFrame, scale: Scale) -> None:
             )
         bottom = top
     # An outline, since a peak of one event out of thousands is narrower than a pixel.
-    axes.plot(events, bottom, drawstyle="steps-post", color=BLACK, linewidth=0.4, gid="total")
-    axes.set_xlim(0, float(events[-1]))
+    axes.plot(events, bottom, drawstyle="steps-post", color=_OUTLINE, linewidth=0.35, gid="total")
+    last = float(events[-1])
+    axes.set_xlim(0, last)
+    # Half of a label at the very end would be cut off.
+    ticks = [
+        tick for tick in MaxNLocator(nbins=5, integer=True).tick_values(0, last) if 0 <= tick < 0.95 * last
+    ]
+    axes.set_xticks(ticks, [f"{tick:,.0f}" for tick in ticks])
 
 
 def _extremes(table: DataFrame) -> DataFrame:
@@ -121,25 +134,23 @@ def _extremes(table: DataFrame) -> DataFrame:
 
 
 def _draw_phases(drawing: Drawing, axes: Axes, table: DataFrame, width: float) -> None:
-    """A line where a phase begins, and its name above it where there is room."""
+    """A line where a phase begins, and its name above it, in short or not at all where there is no room."""
     runs = (table["phase"] != table["phase"].shift()).cumsum()
+    firsts = [(float(run["event"].iloc[0]), str(run["phase"].iloc[0])) for _, run in table.groupby(runs)]
     last = float(table["event"].iloc[-1]) or 1.0
-    starts = [float(run["event"].iloc[0]) for _, run in table.groupby(runs)]
-    names = [str(run["phase"].iloc[0]) for _, run in table.groupby(runs)]
     free_from = 0.0
-    for start, end, name in zip(starts, [*starts[1:], last], names, strict=True):
+    for (start, name), end in zip(firsts, [*(first for first, _ in firsts[1:]), last], strict=True):
         if start > 0:
             axes.axvline(start, color=BLACK, linewidth=0.5, linestyle=(0, (3, 2)), gid=f"phase:{name}")
-        half = text_width(drawing, name, _TICK_SIZE) / 2
-        # A short phase at an edge has its name pushed inwards.
-        middle = min(max((start + end) / 2 / last * width, half), width + 0.05 - half)
-        if middle - half < free_from:
-            continue
+        # The last may reach out of its phase: into the margin, and back as far as nothing is there.
+        room = (end - start) / last * width if end < last else width + _SPILL - free_from
+        text = next((text for text in (name, _SHORT[name]) if _width(drawing, text) <= room), "")
+        half = _width(drawing, text) / 2
+        middle = min((start + end) / 2 / last * width, width + _SPILL - half)
         free_from = middle + half + 0.05
-        place = (middle / width, 1.0)
         axes.annotate(
-            name,
-            place,
+            text,
+            (middle / width, 1.0),
             xycoords="axes fraction",
             xytext=(0, 2),
             textcoords="offset points",
@@ -148,10 +159,15 @@ def _draw_phases(drawing: Drawing, axes: Axes, table: DataFrame, width: float) -
         )
 
 
+def _width(drawing: Drawing, text: str) -> float:
+    return text_width(drawing, text, _TICK_SIZE)
+
+
 def _draw_peak(axes: Axes, table: DataFrame, scale: Scale) -> None:
     """A mark on the peak, and its bytes beside it, on the side where there is more room."""
-    peak = table.iloc[int(table["allocated_bytes"].to_numpy().argmax())]
-    event, height = float(peak["event"]), float(peak["allocated_bytes"]) / scale.divisor
+    peak = _peak_row(table)
+    event = float(table["event"].iloc[peak])
+    height = float(table["allocated_bytes"].iloc[peak]) / scale.divisor
     on_the_left = event > cast(float, table["event"].iloc[-1]) / 2
     axes.plot([event], [height], marker=CARETDOWN, markersize=4, color=BLACK, clip_on=False, gid="peak")
     axes.annotate(
@@ -166,11 +182,27 @@ def _draw_peak(axes: Axes, table: DataFrame, scale: Scale) -> None:
     )
 
 
+def _peak_row(table: DataFrame) -> int:
+    return int(table["allocated_bytes"].to_numpy().argmax())
+
+
+def _at_peak(table: DataFrame, peak: int, kinds: list[Kind]) -> str:
+    row = table.iloc[peak]
+    live = {kind: float(row[column_of(kind)]) for kind in kinds}
+    parts = [f"{_LOOKS[kind][0]} {_size(most)}" for kind, most in live.items() if most]
+    where = " ".join(part for part in (row["phase"], row["module"], row["operation"]) if part)
+    return f"At the peak ({where}): {', '.join(parts)}."
+
+
+def _size(size_bytes: float) -> str:
+    scale = bytes_scale(size_bytes)
+    return f"{size_bytes / scale.divisor:,.3g} {scale.unit}"
+
+
 def _too_small(table: DataFrame, kinds: list[Kind]) -> list[str]:
     parts = []
     for kind in kinds:
         most = float(table[column_of(kind)].max())
         if most > 0:
-            scale = bytes_scale(most)
-            parts.append(f"{_LOOKS[kind][0]} {most / scale.divisor:,.3g} {scale.unit}")
+            parts.append(f"{_LOOKS[kind][0]} {_size(most)}")
     return [f"Too little to see: {', '.join(parts)}."] if parts else []

@@ -70,9 +70,24 @@ class Fit:
         return self.failed_phase is None
 
     @property
-    def left_bytes(self) -> int | None:
-        """What the allocator never took; None where it does not fit."""
-        return self.asked.capacity_bytes - (self.memory.peak_reserved_bytes or 0) if self.fits else None
+    def left_bytes(self) -> int:
+        """What the allocator never took; below 0, how much is missing."""
+        return self.asked.capacity_bytes - (self.memory.peak_reserved_bytes or 0)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """All that is said of one cell."""
+
+    fit: Fit
+    batch: Largest
+    seq: Largest
+
+    @property
+    def tokens_per_step(self) -> int | None:
+        """Of a step with the largest batch."""
+        cell = self.fit.asked.cell
+        return None if self.batch.value is None else self.batch.value * cell.seq * cell.accumulation
 
 
 def fit_as_asked(asked: Asked, predict: Predict) -> Fit:

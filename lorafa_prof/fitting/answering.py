@@ -5,8 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from lorafa_prof.fitting.answer import Asked, Fit, Largest, Predict, fit_as_asked, largest_batch, longest_seq
-from lorafa_prof.fitting.table import Answer
+from lorafa_prof.fitting.answer import (
+    Answer,
+    Asked,
+    Fit,
+    Largest,
+    Predict,
+    fit_as_asked,
+    largest_batch,
+    longest_seq,
+)
 
 
 def answer_all(asked: Sequence[Asked], predict: Predict, *, threads: int) -> list[Answer]:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from lorafa_prof.fitting.answer import Fit, Largest
+from lorafa_prof.fitting.answer import Answer, Largest
 from lorafa_prof.running.measure import label_of
 
 GIB = 2**30
@@ -18,27 +17,13 @@ HEADER = (
     "batch",
     "seq",
     "fits",
+    "runs out in",
     "peak GiB",
     "left GiB",
     "largest batch",
     "tokens/step",
     "longest seq",
 )
-
-
-@dataclass(frozen=True)
-class Answer:
-    """All that is said of one cell."""
-
-    fit: Fit
-    batch: Largest
-    seq: Largest
-
-    @property
-    def tokens_per_step(self) -> int | None:
-        """Of a step with the largest batch."""
-        cell = self.fit.asked.cell
-        return None if self.batch.value is None else self.batch.value * cell.seq * cell.accumulation
 
 
 def table_rows(answers: Sequence[Answer]) -> list[tuple[str, ...]]:
@@ -56,6 +41,7 @@ def _row(answer: Answer) -> tuple[str, ...]:
         str(cell.batch),
         str(cell.seq),
         "yes" if fit.fits else "no",
+        fit.failed_phase or "-",
         _gib(fit.memory.peak_allocated_bytes),
         _gib(fit.left_bytes),
         _largest(answer.batch),
@@ -64,8 +50,8 @@ def _row(answer: Answer) -> tuple[str, ...]:
     )
 
 
-def _gib(value: int | None) -> str:
-    return "-" if value is None else f"{value / GIB:.2f}"
+def _gib(value: int) -> str:
+    return f"{value / GIB:.2f}"
 
 
 def _largest(found: Largest) -> str:
@@ -105,22 +91,21 @@ def _record(answer: Answer) -> dict[str, Any]:
 
 def remarks(answers: Sequence[Answer]) -> list[str]:
     """What the table does not say, each line once."""
-    lines = [line for answer in answers for line in _remarks(answer)]
+    lines = [line for answer in answers for line in _tight(answer)]
+    if not all(answer.fit.fits for answer in answers):
+        lines.append("where it does not fit, peak and left are of a step with memory enough")
     return list(dict.fromkeys([*lines, *(note for answer in answers for note in answer.fit.notes)]))
 
 
-def _remarks(answer: Answer) -> list[str]:
+def _tight(answer: Answer) -> list[str]:
     fit, cell = answer.fit, answer.fit.asked.cell
-    where = f"{cell.label} on {cell.gpu}"
-    lines = []
-    if not fit.fits:
-        lines.append(
-            f"{where}: runs out of memory in {fit.failed_phase}; "
-            f"it would take {_gib(fit.memory.peak_allocated_bytes)} GiB (the allocator would reserve "
-            f"{_gib(fit.memory.peak_reserved_bytes)}), and there are {_gib(fit.asked.capacity_bytes)}"
-        )
-    at_asked = fit.memory.num_alloc_retries if fit.fits else 0
-    tight = {"as asked": at_asked, "largest batch": answer.batch.retries, "longest seq": answer.seq.retries}
-    if names := [name for name, retries in tight.items() if retries]:
-        lines.append(f"{where}, {' and '.join(names)}: fits only by giving cached memory back, which is slow")
-    return lines
+    retries = {
+        "the step as asked": (fit.memory.num_alloc_retries or 0) if fit.fits else 0,
+        "the largest batch": answer.batch.retries,
+        "the longest sequence": answer.seq.retries,
+    }
+    names = [name for name, count in retries.items() if count]
+    if not names:
+        return []
+    what = " and ".join(names)
+    return [f"{cell.label} on {cell.gpu}: {what} only with the cache given back on the way, which is slow"]

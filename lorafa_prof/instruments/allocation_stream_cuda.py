@@ -25,7 +25,7 @@ class CudaStreamRecorder:
 
     Attributes:
         operations: a mode to be entered for what is to be recorded by name, and an observer of its steps.
-        plain: an observer of the steps without that mode.
+        plain: a context around one step without that mode, and its observer.
     """
 
     def __init__(self) -> None:
@@ -37,9 +37,7 @@ class CudaStreamRecorder:
         torch.cuda.init()
         self._begin = _position()
         # No stacks: they would cost more than the step, and the operation log knows better where it is.
-        torch.cuda.memory._record_memory_history(
-            "all", context=None, stacks="python", max_entries=MAX_EVENTS
-        )
+        torch.cuda.memory._record_memory_history("all", context=None, stacks="python", max_entries=MAX_EVENTS)
         return self
 
     def __exit__(self, *exc: Any) -> None:
@@ -51,7 +49,7 @@ class CudaStreamRecorder:
         return stream_of(log.operations, self._events()[: log.end - self._begin], self._begin)
 
     def plain_step(self) -> list[PlainAllocation]:
-        """The allocations of the last step that `plain` observed; call inside the context."""
+        """The allocations of the step that `plain` observed; call inside the context."""
         starts = [(phase, position - self._begin) for phase, position in self.plain.starts]
         return plain_allocations(starts, self._events()[: self.plain.end - self._begin])
 
@@ -61,21 +59,25 @@ class CudaStreamRecorder:
 
 
 class PhasePositions:
-    """Observer that notes how many allocator events came before each phase of the last step."""
+    """A context around one step, and observer of it: how many allocator events came before each phase."""
 
     def __init__(self) -> None:
         self.starts: list[tuple[Phase, int]] = []
         self.end = 0
 
+    def __enter__(self) -> PhasePositions:
+        return self
+
+    def __exit__(self, *exc: Any) -> None:
+        # Not when the last phase ends: the loss dies only now.
+        self.end = _position()
+
     def phase_started(self, phase: Phase) -> None:
         """Note where it starts."""
-        if phase == "forward" and self.starts and self.starts[-1][0] == "optimizer":
-            self.starts.clear()
         self.starts.append((phase, _position()))
 
     def phase_ended(self, phase: Phase) -> None:
-        """Note where it ends."""
-        self.end = _position()
+        """What comes before the next phase still belongs to this one."""
 
 
 def requests_in(trace: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -102,10 +104,10 @@ def stream_of(
         elif event["addr"] in by_address:
             builder.free(by_address.pop(event["addr"]))
 
-    starts = [operation.start - begin for operation in operations]
-    for event in events[: starts[0] if starts else None]:
+    starts = [*(operation.start - begin for operation in operations), len(events)]
+    for event in events[: starts[0]]:
         tell(event)
-    for operation, next_start in zip(operations, [*starts[1:], len(events)], strict=True):
+    for operation, next_start in zip(operations, starts[1:], strict=True):
         builder.operation(operation.step, operation.phase, operation.module, operation.name)
         end = operation.end - begin
         for event in events[operation.start - begin : end]:

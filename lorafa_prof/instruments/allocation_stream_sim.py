@@ -45,7 +45,7 @@ class SimStreamRecorder:
         self._tracker.phase_ended(phase)
 
     def stream(self) -> list[StreamOperation]:
-        """What was recorded so far; call while model and optimizer live, for their end is no part of a step."""
+        """What was recorded so far; call while the model lives, for its end is no part of a step."""
         builder = StreamBuilder()
         numbers: list[int] = []
         running = -1

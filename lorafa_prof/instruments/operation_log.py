@@ -65,7 +65,7 @@ class OperationLog(TorchDispatchMode):
     def __exit__(self, *exc: Any) -> None:
         self.end = self._position()
         self._hooks.close()
-        super().__exit__(*exc)
+        super().__exit__(*exc)  # type: ignore[no-untyped-call]
 
     def phase_started(self, phase: Phase) -> None:
         """Operations belong to this phase from now on; a forward after no backward begins a step."""

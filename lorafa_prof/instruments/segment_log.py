@@ -10,6 +10,7 @@ from typing import Literal
 from lorafa_prof.devices.sim.allocator import CachingAllocator
 from lorafa_prof.instruments.allocation_log import Place
 
+Action = Literal["segment_alloc", "segment_free", "segment_map", "segment_unmap"]
 Stretch = tuple[int, int]
 """First address, and the one behind the last."""
 
@@ -26,7 +27,7 @@ class SegmentEvent:
         place: where in the run.
     """
 
-    action: Literal["segment_alloc", "segment_free", "segment_map", "segment_unmap"]
+    action: Action
     address: int
     size_bytes: int
     before: int
@@ -52,12 +53,11 @@ class SegmentLog:
         now = sorted((s.address, s.address + s.total_bytes) for s in self._allocator.segments())
         gone, new = set(self._known) - set(now), set(now) - set(self._known)
         expandable = self._allocator.settings.expandable_segments
-        for start, end in _without(gone, new):
-            action = "segment_unmap" if expandable else "segment_free"
-            self.events.append(SegmentEvent(action, start, end - start, before, place))
-        for start, end in _without(new, gone):
-            action = "segment_map" if expandable else "segment_alloc"
-            self.events.append(SegmentEvent(action, start, end - start, before, place))
+        given_back: Action = "segment_unmap" if expandable else "segment_free"
+        taken: Action = "segment_map" if expandable else "segment_alloc"
+        changes = [(given_back, *stretch) for stretch in _without(gone, new)]
+        changes += [(taken, *stretch) for stretch in _without(new, gone)]
+        self.events += [SegmentEvent(act, start, end - start, before, place) for act, start, end in changes]
         self._known = now
 
     def _count(self) -> tuple[int, int]:

@@ -22,18 +22,28 @@ def write_provenance(
         results: all that are in the table.
         command: the arguments of the last run.
     """
-    environments = [result.environment for result in results if result.environment]
-    distinct = [env for index, env in enumerate(environments) if env not in environments[:index]]
+    cells = [result.cell.cell_id for result in results]
     store.write_provenance(
-        {
-            "schema_version": SCHEMA_VERSION,
-            "written": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-            "command": ["lorafa-prof", *command],
-            "scenario": scenario.model_dump(mode="json", by_alias=True),
-            "cells": [result.cell.cell_id for result in results],
-            "environments": distinct,
-        }
+        provenance_of(scenario, cells, [result.environment for result in results], command)
     )
+
+
+def provenance_of(
+    scenario: Scenario,
+    cell_ids: Sequence[str],
+    environments: Sequence[Mapping[str, Any]],
+    command: Sequence[str],
+) -> dict[str, Any]:
+    """What provenance.json says; equal environments once, and empty ones not at all."""
+    known = [environment for environment in environments if environment]
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "written": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "command": ["lorafa-prof", *command],
+        "scenario": scenario.model_dump(mode="json", by_alias=True),
+        "cells": list(cell_ids),
+        "environments": [env for index, env in enumerate(known) if env not in known[:index]],
+    }
 
 
 def environment_difference(results: Sequence[CellResult], now: Mapping[str, Any]) -> str | None:

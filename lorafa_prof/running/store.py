@@ -21,12 +21,12 @@ from lorafa_prof.results.table import write_table
 Results = dict[str, CellResult]
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Write `text` so that a reader sees the old file or the new one, never half of one."""
+def write_atomically(path: Path, text: str | bytes) -> None:
+    """Write `text`, as UTF-8, so that a reader sees the old file or the new one, never half of one."""
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with part.open("w", encoding="utf-8") as file:
-            file.write(text)
+        with part.open("wb") as file:
+            file.write(text if isinstance(text, bytes) else text.encode())
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
@@ -69,7 +69,7 @@ class Store:
         Raises:
             UsageError: they cannot.
         """
-        with _writing(self.out):
+        with writing(self.out):
             for folder in (self.out / "cells", self.out / "logs", self.out):
                 folder.mkdir(parents=True, exist_ok=True)
                 with tempfile.TemporaryFile(dir=folder):
@@ -77,7 +77,7 @@ class Store:
 
     def save(self, result: CellResult) -> None:
         """Keep a cell's record."""
-        with _writing(self.out):
+        with writing(self.out):
             write_atomically(self.cell_file(result.cell.cell_id), result.model_dump_json(indent=1))
 
     def load(self, cell_id: str) -> CellResult | None:
@@ -131,13 +131,13 @@ class Store:
     def write_table(self, cell_ids: Sequence[str], results: Results) -> None:
         """Write results.csv of those of `cell_ids` that have a result, in this order."""
         rows = [results[cell_id].table_row() for cell_id in cell_ids if cell_id in results]
-        with _writing(self.out):
+        with writing(self.out):
             write_table(rows, self.results_csv)
 
     def write_provenance(self, provenance: dict[str, Any]) -> None:
         """Write provenance.json."""
         text = json.dumps(provenance, indent=1, sort_keys=True) + "\n"
-        with _writing(self.out):
+        with writing(self.out):
             write_atomically(self.out / "provenance.json", text)
 
 
@@ -147,7 +147,12 @@ def without_details(result: CellResult) -> CellResult:
 
 
 @contextmanager
-def _writing(out: Path) -> Iterator[None]:
+def writing(out: Path) -> Iterator[None]:
+    """A context in which what is wrong with the folder becomes one line.
+
+    Raises:
+        UsageError: it cannot be written.
+    """
     try:
         yield
     except OSError as error:

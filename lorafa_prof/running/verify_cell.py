@@ -46,7 +46,7 @@ def measure(cell: Cell) -> CellResult:
 
 
 def record(cell: Cell) -> CellResult:
-    """The memory of a cell on CUDA while it is recorded; `details` has its ``stream`` and its ``plain`` step."""
+    """The memory of a cell on CUDA while it is recorded; `details` has ``stream`` and ``plain`` step."""
     return _with_told(cell, _record_on_cuda)
 
 
@@ -79,7 +79,8 @@ def _record_on_cuda(told: Told, cell: Cell, measured: Measured, tracker: PhaseTr
                 step.run((tracker, log))
             meter = CudaMemoryMeter(prepared.model)
             step.run((tracker, log, meter))
-        step.run((tracker, recorder.plain))
+        with recorder.plain as plain:
+            step.run((tracker, plain))
         measured.memory = meter.profile()
         told["stream"] = as_json(_compared_steps(recorder.stream()))
         told["plain"] = recorder.plain_step()

@@ -28,7 +28,6 @@ from lorafa_prof.running.measure import label_of, measure_cell
 from lorafa_prof.running.store import write_atomically
 from lorafa_prof.scenario.cell import Cell
 
-
 Work = Callable[[Cell], CellResult]
 
 

@@ -74,12 +74,12 @@ def _furthest(gpu: Sequence[Key], twin: Sequence[Key], before: dict[int, int], d
 def _moves(
     gpu: Sequence[Key], twin: Sequence[Key], before: dict[int, int], diagonal: int
 ) -> list[tuple[int, int]]:
-    """Where each kind of difference leads on `diagonal`, and from which diagonal; the likeliest kind first."""
+    """Where each kind of difference leads on `diagonal`, and from which diagonal; the likeliest first."""
     moves = []
     at = before.get(diagonal)
-    if at is not None and at < len(gpu) and at - diagonal < len(twin):
-        if gpu[at].name == twin[at - diagonal].name:
-            moves.append((at + 1, diagonal))
+    both = at is not None and at < len(gpu) and at - diagonal < len(twin)
+    if at is not None and both and gpu[at].name == twin[at - diagonal].name:
+        moves.append((at + 1, diagonal))
     at = before.get(diagonal - 1)
     if at is not None and at < len(gpu):
         moves.append((at + 1, diagonal - 1))

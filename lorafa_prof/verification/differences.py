@@ -82,7 +82,7 @@ def grouped(differences: Iterable[Difference]) -> list[Group]:
 def step_differences(gpu: Stream, twin: Stream) -> list[Located]:
     """Of one step, or of the build: line up what allocates on both sides and tell what differs."""
     sides = (_allocating(gpu), _allocating(twin))
-    pairs = align(*([_key(operation) for operation in side] for side in sides))
+    pairs = align([_key(one) for one in sides[0]], [_key(one) for one in sides[1]])
     matched = [(sides[0][a], sides[1][b]) for a, b in pairs if a is not None and b is not None]
     return [*_of_pairs(*sides, pairs), *_freed_elsewhere(gpu, twin, matched)]
 

@@ -14,8 +14,8 @@ from lorafa_prof.verification.residuals import METRICS
 TABLE_NAME = "verify.csv"
 
 Status = Literal["exact", "differs", "oom", "oom-predicted", "oom-measured", "error"]
-"""exact: every allocated and requested number is right to the byte; oom: out of memory on both, though perhaps
-not in the same phase; oom-predicted and oom-measured: on that side only; error: no comparison came about."""
+"""exact: every allocated and requested number is right to the byte; oom: out of memory on both, though
+perhaps not in the same phase; oom-predicted and oom-measured: on that side only; error: no comparison."""
 
 #: The cell is as it should be.
 AGREES: tuple[Status, ...] = ("exact", "oom")

@@ -22,7 +22,7 @@ AROUND = 4
 
 @dataclass(frozen=True)
 class _Ours:
-    """An allocation of the twin; `freed_at` as of `PlainAllocation`, `freed_in` the operation that then runs."""
+    """An allocation of the twin; `freed_at` as of `PlainAllocation`, `freed_in` what then runs."""
 
     operation: StreamOperation
     number: int

@@ -175,11 +175,11 @@ def _additive(mask: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def _aligned(bias: Tensor) -> Tensor:
-    """`bias` with rows that start at multiples of 16 elements: attention.cpp, pad_bias."""
-    if all(stride % 16 == 0 for stride in bias.stride()[:-1]) and bias.stride(-1) == 1:
+    """`bias` with rows that start at multiples of 8 elements: attention.cpp, pad_bias."""
+    if all(stride % 8 == 0 for stride in bias.stride()[:-1]) and bias.stride(-1) == 1:
         return bias
     last = bias.size(-1)
-    return F.pad(bias, [0, 16 - last % 16])[..., :last]
+    return F.pad(bias, [0, 8 - last % 8])[..., :last]
 
 
 def attention_by_products(call: Attention) -> Tensor:

@@ -11,17 +11,12 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 
-from lorafa_prof.devices.sim.accumulate import (
-    holders_of_a_free_gradient,
-    is_accumulation,
-    is_free,
-)
+from lorafa_prof.devices.sim.in_place import holders_of_a_free_gradient, in_place
 from lorafa_prof.devices.sim.kernels.kernel import Model
 from lorafa_prof.devices.sim.machine import Machine
 from lorafa_prof.devices.sim.shapes import ShapeCache, tensors_in
 from lorafa_prof.devices.sim.values import KnownValues, can_have_value
 from lorafa_prof.errors import LorafaProfError
-
 
 _HOST = torch.device("cpu")
 
@@ -78,7 +73,7 @@ class TwinMode(TorchDispatchMode):
         kwargs = kwargs or {}
         self.operation = func
         self.number += 1
-        if is_accumulation(func, args, kwargs) and is_free(args[0], self._free_gradient):
+        if in_place(func, args, kwargs, self._free_gradient):
             return args[0]
         model = self._models.get(func)
         if model is not None:

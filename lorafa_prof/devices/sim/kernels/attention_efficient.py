@@ -64,8 +64,9 @@ def _delta(step: Execution, query: Tensor, out: Tensor) -> Any:
 
 def _accumulator_elements(length: int, width: int) -> int:
     """float32 elements per head in which the query's gradient is added up, with 4 of locks to a tile."""
-    tiles = -(-length // BLOCK_ROWS) * -(-width // BLOCK_ROWS)
-    return tiles * (BLOCK_ROWS * BLOCK_ROWS + 4)
+    columns = 64 if width <= 64 else 128
+    tiles = -(-length // BLOCK_ROWS) * -(-width // columns)
+    return tiles * (BLOCK_ROWS * columns + 4)
 
 
 KERNELS = (
@@ -80,7 +81,7 @@ KERNELS = (
         name="efficient attention backward",
         ops=(aten._scaled_dot_product_efficient_attention_backward.default,),
         model=_backward,
-        formula="4·b·h·s of row sums, and the query's gradient in float32 by tiles of 64 by 64 with 16 bytes each",
+        formula="4·b·h·s of row sums, and the query's gradient in float32 by tiles of 64 rows with 16 bytes each",
         source="ATen/native/transformers/cuda/attention_backward.cu, mem_eff_attention/kernel_backward.h: "
         "workspace_size; H100 traces",
     ),

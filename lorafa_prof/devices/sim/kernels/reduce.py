@@ -9,8 +9,11 @@ from torch import Tensor
 
 from lorafa_prof.devices.sim.kernels.kernel import Execution, Kernel, numel_bytes
 from lorafa_prof.devices.sim.reductions import reduction_buffers
+from lorafa_prof.devices.sim.sorting import exclusive_sum_bytes
 
 aten = torch.ops.aten
+#: Elements of a chunk of the multi-tensor kernels (ATen/native/cuda/MultiTensorApply.cuh).
+NORM_CHUNK = 65536
 
 
 def _sum(step: Execution, func: Any, args: Any, kwargs: Any) -> Any:
@@ -29,10 +32,29 @@ def _any(step: Execution, func: Any, args: Any, kwargs: Any) -> Any:
     return result
 
 
+def _norm(step: Execution, func: Any, args: Any, kwargs: Any) -> Any:
+    result = step.run(func, args, kwargs)
+    x = args[0]
+    dims = args[2] if len(args) > 2 and args[2] else range(x.dim())
+    _buffers(step, x, [dim % x.dim() for dim in dims], _accumulated(x.dtype))
+    return result
+
+
+def _norms(step: Execution, func: Any, args: Any, kwargs: Any) -> Any:
+    chunks = max(-(-tensor.numel() // NORM_CHUNK) for tensor in args[0])
+    partial = step.take(4 * len(args[0]) * chunks)
+    result = step.run(func, args, kwargs)
+    step.give_back(partial)
+    return result
+
+
 def _cumsum(step: Execution, func: Any, args: Any, kwargs: Any) -> Any:
     result = step.run(func, args, kwargs)
-    if args[0].dtype != result.dtype:
-        step.give_back(step.take(numel_bytes(result)))
+    held = [step.take(numel_bytes(result))] if args[0].dtype != result.dtype else []
+    if result.numel() == result.size(args[1]):
+        # One row only is left to CUB.
+        step.give_back(step.take(exclusive_sum_bytes(result.numel())))
+    step.give_back(*held)
     return result
 
 
@@ -84,10 +106,24 @@ KERNELS = (
         source="ATen/native/cuda/ReduceLogicKernel.cu; ATen/native/cuda/Reduce.cuh; H100 traces",
     ),
     Kernel(
+        name="norm",
+        ops=(aten.linalg_vector_norm.default,),
+        model=_norm,
+        formula="the two buffers of a reduction over blocks",
+        source="ATen/native/cuda/ReduceNormKernel.cu; H100 measurements",
+    ),
+    Kernel(
+        name="norms of several tensors",
+        ops=(aten._foreach_norm.Scalar,),
+        model=_norms,
+        formula="a float32 for each chunk of 65,536 elements, of all tensors as many as of the largest",
+        source="ATen/native/cuda/ForeachReduceOp.cu: foreach_tensor_norm_cuda; H100 measurements",
+    ),
+    Kernel(
         name="cumsum",
         ops=(aten.cumsum.default,),
         model=_cumsum,
-        formula="a copy of the input in the result's type where that differs",
+        formula="a copy of the input in the result's type where that differs; CUB's storage for a single row",
         source="ATen/native/ReduceOps.cpp: cumsum; H100 traces",
     ),
 )

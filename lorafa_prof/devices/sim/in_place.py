@@ -1,8 +1,9 @@
-"""Where backward adds up two gradients: in place or not.
+"""What PyTorch does in place, but never under a dispatch mode, which might be looking.
 
-PyTorch adds to the first gradient in place if nobody else holds it, but never under a dispatch mode, which
-might be looking (torch/csrc/autograd/input_buffer.cpp, can_accumulate_inplace). The twin is such a mode, and
-what it stands for runs under none: it decides itself.
+The twin is such a mode, and what it stands for runs under none: it decides itself. Where backward adds up two
+gradients, the first is added to if nobody else holds it (torch/csrc/autograd/input_buffer.cpp,
+can_accumulate_inplace); the gradient of `clamp` combines its two masks in the first one
+(torch/csrc/autograd/FunctionsManual.cpp, clamp_backward).
 """
 
 from __future__ import annotations
@@ -15,18 +16,28 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 ADD = torch.ops.aten.add.Tensor
+AND = torch.ops.aten.logical_and.default
+
+
+def in_place(func: Any, args: Any, kwargs: Any, free: Holders) -> bool:
+    """Whether this runs in place where no dispatch mode is on; its result is its first argument then."""
+    if not _in_a_formula_of_backward():
+        return False
+    if func is AND:
+        return bool(args[0].dtype == torch.bool)
+    return is_accumulation(func, args, kwargs) and is_free(args[0], free)
+
+
+def _in_a_formula_of_backward() -> bool:
+    # What checkpointing recomputes in backward runs with gradients enabled.
+    return not torch.is_grad_enabled() and torch._C._current_graph_task_id() != -1
 
 
 def is_accumulation(func: Any, args: Any, kwargs: Any) -> bool:
-    """Whether the autograd engine calls this: no formula of a gradient adds two tensors out of place.
-
-    What checkpointing recomputes in backward does, but with gradients enabled.
-    """
+    """Whether the autograd engine calls this: no formula of a gradient adds two tensors out of place."""
     return (
         func is ADD
         and not kwargs
-        and not torch.is_grad_enabled()
-        and torch._C._current_graph_task_id() != -1
         and isinstance(args[0], Tensor)
         and isinstance(args[1], Tensor)
         and args[0].shape == args[1].shape
@@ -44,7 +55,11 @@ class Holders:
     def of(cls, tensor: Tensor) -> Holders:
         """Count them now."""
         storage = tensor.untyped_storage()
-        return cls(tensor._use_count(), torch._C._storage_Use_Count(storage._cdata))  # type: ignore[attr-defined]
+        counted: Any = tensor
+        return cls(int(counted._use_count()), int(_uses(storage._cdata)))
+
+
+_uses: Any = getattr(torch._C, "_storage_Use_Count")  # noqa: B009 - not in the stubs
 
 
 class _Count(TorchDispatchMode):
@@ -55,7 +70,7 @@ class _Count(TorchDispatchMode):
         self.holders: Holders | None = None
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if is_accumulation(func, args, kwargs or {}):
+        if _in_a_formula_of_backward() and is_accumulation(func, args, kwargs or {}):
             self.holders = Holders.of(args[0])
         return func(*args, **(kwargs or {}))
 
@@ -66,8 +81,9 @@ def holders_of_a_free_gradient() -> Holders:
     with torch.enable_grad(), _Count() as count:
         y = x * 2.0
         (y * 3.0 + y * 5.0).sum().backward()
-    assert count.holders is not None
-    return count.holders
+    holders = count.holders
+    assert isinstance(holders, Holders)
+    return holders
 
 
 def is_free(tensor: Tensor, free: Holders) -> bool:

@@ -1,0 +1,150 @@
+"""`lorafa-prof verify`: the twin against the GPU that is there."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from lorafa_prof.cli.choose import matching_cells
+from lorafa_prof.cli.tables import print_table
+
+if TYPE_CHECKING:
+    from lorafa_prof.running.progress import SweepProgress
+    from lorafa_prof.running.verify_sweep import Rerun
+    from lorafa_prof.scenario.expand import ResolveDevice
+    from lorafa_prof.verification.judge import VerifyRecord
+
+
+@click.command("verify")
+@click.pass_obj
+@click.argument("scenario")
+@click.option(
+    "-o",
+    "--output",
+    "out",
+    type=click.Path(path_type=Path),
+    help="Folder of the results  [default: out/verify-<scenario's name>]",
+)
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Override a key of the file, such as batch=4; may be repeated.",
+)
+@click.option("-k", "pattern", metavar="REGEX", help="Only cells whose id or label matches.")
+@click.option(
+    "--gpu-trace/--no-gpu-trace",
+    default=True,
+    show_default=True,
+    help="Record what the GPU's allocator is asked for, to tell the operations that differ.",
+)
+@click.option(
+    "--timeout",
+    "timeout_s",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Seconds each process may take.",
+)
+@click.option(
+    "--rerun",
+    type=click.Choice(["missing", "failed", "all", "twin"]),
+    default="missing",
+    show_default=True,
+    help="Which cells: those without a record, also failed ones, or all; twin: predict those that have a "
+    "record again, for which no GPU is needed.",
+)
+def verify_command(
+    arguments: Sequence[str] | None,
+    scenario: str,
+    out: Path | None,
+    overrides: tuple[str, ...],
+    pattern: str | None,
+    gpu_trace: bool,
+    timeout_s: float | None,
+    rerun: Rerun,
+) -> int:
+    """Predict and measure every cell of SCENARIO, and tell where the twin is wrong, byte by byte.
+
+    Cells run on the GPU that is there and on its twin, whatever the scenario's device. The results are in
+    OUT: verify.csv, verify/, traces/, provenance.json. Exits with 3 where the twin differs from the GPU.
+    """
+    from rich.console import Console
+
+    from lorafa_prof.running.plan import check_cells
+    from lorafa_prof.running.progress import SweepProgress
+    from lorafa_prof.running.provenance import provenance_of
+    from lorafa_prof.running.verify_store import VerifyStore
+    from lorafa_prof.running.verify_sweep import cells_to_verify, verify_sweep
+    from lorafa_prof.scenario.expand import expand
+    from lorafa_prof.scenario.labels import distinct_labels
+    from lorafa_prof.scenario.load import load_scenario
+    from lorafa_prof.scenario.shipped import find_scenario
+    from lorafa_prof.verification.summary import HEADER, exit_code, summary, table_rows
+
+    resolve = _on_the_gpu(predict_only=rerun == "twin")
+    loaded = load_scenario(find_scenario(scenario), overrides)
+    planned = expand(loaded, resolve)
+    cells = [plan.cell for plan in planned]
+    labels = distinct_labels(cells)
+    chosen = matching_cells(cells, labels, pattern)
+    console = Console(stderr=True)
+    with console.status(f"checking {len(cells)} cells"):
+        check_cells(loaded, planned)
+    store = VerifyStore(out or Path("out") / f"verify-{loaded.scenario.name}")
+    cell_ids = [cell.cell_id for cell in cells]
+    records = store.load_all(cell_ids, discard=[c.cell_id for c in chosen] if rerun == "all" else ())
+    store.prepare()
+    todo = cells_to_verify(chosen, records, rerun)
+    if len(todo) < len(chosen) and rerun != "twin":
+        kept = len(chosen) - len(todo)
+        click.echo(f"{kept} of {len(chosen)} cells are verified already; --rerun all starts anew", err=True)
+    try:
+        with SweepProgress(len(todo), console, labels) as progress:
+            verify_sweep(
+                todo,
+                store,
+                records,
+                table_of=cell_ids,
+                timeout_s=timeout_s,
+                gpu_trace=gpu_trace,
+                predict_only=rerun == "twin",
+                started=progress.cell_started,
+                ended=lambda record: _tell(progress, record),
+            )
+    finally:
+        # Also of a run that was interrupted.
+        store.write_table(cell_ids, records)
+        there = [records[cell_id] for cell_id in cell_ids if cell_id in records]
+        environments = [side.environment for one in there for side in (one.measured, one.predicted)]
+        ids = [one.cell.cell_id for one in there]
+        store.write_provenance(provenance_of(loaded.scenario, ids, environments, arguments or sys.argv[1:]))
+    verified = [records[cell.cell_id] for cell in chosen if cell.cell_id in records]
+    print_table("predicted less measured, bytes", HEADER, table_rows(verified, labels))
+    click.echo(summary(verified, labels))
+    click.echo(f"results: {store.table}", err=True)
+    return exit_code(verified)
+
+
+def _on_the_gpu(*, predict_only: bool) -> ResolveDevice:
+    """Every cell runs on the GPU that is there; without one, what is predicted again on the scenario's."""
+    import torch
+
+    from lorafa_prof.devices.here import gpu_here
+    from lorafa_prof.scenario.expand import ResolvedDevice
+
+    if predict_only and not torch.cuda.is_available():
+        return lambda device, gpu: ResolvedDevice("cuda", gpu)
+    here = gpu_here().name
+    return lambda device, gpu: ResolvedDevice("cuda", here)
+
+
+def _tell(progress: SweepProgress, record: VerifyRecord) -> None:
+    from lorafa_prof.results.record import CellResult
+    from lorafa_prof.verification.summary import outcome
+
+    row = {"status": record.row["status"], "message": outcome(record)}
+    progress.cell_ended(CellResult(cell=record.cell, row=row))

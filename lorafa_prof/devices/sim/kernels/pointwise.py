@@ -1,0 +1,29 @@
+"""Pointwise operations that are made of others inside."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from lorafa_prof.devices.sim.kernels.kernel import Execution, Kernel, numel_bytes
+
+aten = torch.ops.aten
+
+
+def _isinf(step: Execution, func: Any, args: Any, kwargs: Any) -> Any:
+    absolute = step.take(numel_bytes(args[0]))
+    result = step.run(func, args, kwargs)
+    step.give_back(absolute)
+    return result
+
+
+KERNELS = (
+    Kernel(
+        name="isinf",
+        ops=(aten.isinf.default,),
+        model=_isinf,
+        formula="the absolute values",
+        source="ATen/native/TensorCompare.cpp: isinf; H100 traces",
+    ),
+)
