@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 PYTHON ?= python3
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-gpu lint format types check ci bench-overhead quickstart clean
+.PHONY: help setup test test-gpu lint format types check ci bench-overhead bench-twin quickstart clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,7 +38,10 @@ ci: ## The same as CI: a fresh environment and the README's own test command
 bench-overhead: ## Measure what the instruments themselves cost
 	$(BIN)/python benchmarks/overhead.py
 
-quickstart: ## Run the small scenario on the CPU into out/quickstart
+bench-twin: ## Measure what a prediction costs: single cells, a sweep of 100, host memory
+	$(BIN)/python benchmarks/twin.py
+
+quickstart: ## Predict Llama-2-7B on an 80 GB H100 into out/quickstart
 	$(BIN)/lorafa-prof run scenarios/quickstart.yaml -o out/quickstart
 
 clean: ## Remove caches and build outputs, never results

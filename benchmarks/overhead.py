@@ -42,7 +42,8 @@ def parse_arguments() -> argparse.Namespace:
 
 def make_cell(arguments: argparse.Namespace) -> Cell:
     """The cell that both loops run."""
-    place = resolve_device("auto", "h100-80gb")
+    # Not `auto`: the twin has no times.
+    place = resolve_device("cuda" if torch.cuda.is_available() else "cpu", "h100-80gb")
     dtype = "bf16" if place.device == "cuda" else "fp32"
     options = METHODS[arguments.method].options()
     return Cell(

@@ -55,13 +55,13 @@ def cuda_device() -> Capability:
             name,
             False,
             f"torch {torch.__version__} is built without CUDA",
-            "install a CUDA build of torch (https://pytorch.org), or measure on the CPU: --device cpu",
+            "install a CUDA build of torch (https://pytorch.org), or predict: --device sim:h100-80gb",
         )
     return Capability(
         name,
         False,
         "no GPU is visible",
-        "check nvidia-smi and CUDA_VISIBLE_DEVICES, or measure on the CPU: --device cpu",
+        "check nvidia-smi and CUDA_VISIBLE_DEVICES, or predict: --device sim:h100-80gb",
     )
 
 
@@ -71,7 +71,7 @@ def allocator_counters() -> Capability:
 
     name = "allocator counters"
     if not torch.cuda.is_available():
-        return Capability(name, False, "no CUDA device", "on the CPU storages are followed instead")
+        return Capability(name, False, "no CUDA device", "the twin models them; on the CPU storages are followed")
     if os.environ.get("PYTORCH_NO_CUDA_MEMORY_CACHING"):
         return Capability(name, False, "caching is switched off", "unset PYTORCH_NO_CUDA_MEMORY_CACHING")
     backend = torch.cuda.get_allocator_backend()
@@ -157,6 +157,17 @@ def storage_following() -> Capability:
     )
 
 
+def twin() -> Capability:
+    """Whether GPU memory can be predicted here with the PyTorch that the twin was checked with."""
+    from lorafa_prof.devices.sim.honesty import note_of_version
+    from lorafa_prof.devices.sim.machine import CHECKED_TORCH
+
+    name = "prediction (twin)"
+    if note := note_of_version():
+        return Capability(name, True, note)
+    return Capability(name, True, f"no GPU needed; checked against torch {CHECKED_TORCH} on an H100")
+
+
 def peft_peers() -> Capability:
     """Whether the peer methods of PEFT can be measured."""
     return _by_import("PEFT peers", ("peft", "accelerate"), "pip install 'lorafa-prof[peft]'")
@@ -206,6 +217,7 @@ PROBES: tuple[Callable[[], Capability], ...] = (
     nvml_memory,
     nvml_energy,
     known_gpu,
+    twin,
     storage_following,
     peft_peers,
     fvcore_flops,

@@ -21,7 +21,7 @@ _SETTINGS = (
     ("--dtype", "Type of the base's weights  [default: bf16]"),
     ("--adapter-dtype", "Type of the adapters  [default: the method's]"),
     ("--attention", "Attention: sdpa, eager, …  [default: sdpa]"),
-    ("--checkpointing", "Activation checkpointing: none, full, …  [default: none]"),
+    ("--checkpointing", "Activation checkpointing: none or full  [default: none]"),
     ("--optimizer", "Optimizer  [default: adamw]"),
 )
 

@@ -11,11 +11,14 @@ import click
 
 from lorafa_prof.cli.choose import matching_cells
 from lorafa_prof.cli.tables import print_table
+from lorafa_prof.errors import NothingToJudgeError
 
 if TYPE_CHECKING:
     from lorafa_prof.running.progress import SweepProgress
+    from lorafa_prof.running.verify_store import VerifyStore
     from lorafa_prof.running.verify_sweep import Rerun
     from lorafa_prof.scenario.expand import ResolveDevice
+    from lorafa_prof.scenario.schema import Scenario
     from lorafa_prof.verification.judge import VerifyRecord
 
 
@@ -76,7 +79,6 @@ def verify_command(
 
     from lorafa_prof.running.plan import check_cells
     from lorafa_prof.running.progress import SweepProgress
-    from lorafa_prof.running.provenance import provenance_of
     from lorafa_prof.running.verify_store import VerifyStore
     from lorafa_prof.running.verify_sweep import cells_to_verify, verify_sweep
     from lorafa_prof.scenario.expand import expand
@@ -95,13 +97,22 @@ def verify_command(
     with console.status(f"checking {len(cells)} cells"):
         check_cells(loaded, planned)
     store = VerifyStore(out or Path("out") / f"verify-{loaded.scenario.name}")
-    cell_ids = [cell.cell_id for cell in cells]
+    own_ids = [cell.cell_id for cell in cells]
+    # Several scenarios may be verified into one folder, whose table then has them all.
+    others = store.others(own_ids)
+    cell_ids = [*own_ids, *others]
     records = store.load_all(cell_ids, discard=[c.cell_id for c in chosen] if rerun == "all" else ())
-    store.prepare()
     todo = cells_to_verify(chosen, records, rerun)
+    if rerun == "twin" and not todo:
+        raise NothingToJudgeError(f"{store.out}: no cell has a record that could be predicted again")
+    store.prepare()
     if len(todo) < len(chosen) and rerun != "twin":
         kept = len(chosen) - len(todo)
         click.echo(f"{kept} of {len(chosen)} cells are verified already; --rerun all starts anew", err=True)
+    if others:
+        click.echo(
+            f"note: {store.table} has {len(others)} cells of other scenarios or settings too", err=True
+        )
     try:
         with SweepProgress(len(todo), console, labels) as progress:
             verify_sweep(
@@ -119,9 +130,7 @@ def verify_command(
         # Also of a run that was interrupted.
         store.write_table(cell_ids, records)
         there = [records[cell_id] for cell_id in cell_ids if cell_id in records]
-        environments = [side.environment for one in there for side in (one.measured, one.predicted)]
-        ids = [one.cell.cell_id for one in there]
-        store.write_provenance(provenance_of(loaded.scenario, ids, environments, arguments or sys.argv[1:]))
+        _write_provenance(store, loaded.scenario, there, arguments or sys.argv[1:])
     verified = [records[cell.cell_id] for cell in chosen if cell.cell_id in records]
     print_table("predicted less measured, bytes", HEADER, table_rows(verified, labels))
     click.echo(summary(verified, labels))
@@ -140,6 +149,16 @@ def _on_the_gpu(*, predict_only: bool) -> ResolveDevice:
         return lambda device, gpu: ResolvedDevice("cuda", gpu)
     here = gpu_here().name
     return lambda device, gpu: ResolvedDevice("cuda", here)
+
+
+def _write_provenance(
+    store: VerifyStore, scenario: Scenario, records: Sequence[VerifyRecord], command: Sequence[str]
+) -> None:
+    from lorafa_prof.running.provenance import provenance_of
+
+    environments = [side.environment for one in records for side in (one.measured, one.predicted)]
+    ids = [one.cell.cell_id for one in records]
+    store.write_provenance(provenance_of(scenario, ids, environments, command))
 
 
 def _tell(progress: SweepProgress, record: VerifyRecord) -> None:

@@ -147,7 +147,7 @@ def _draw_phases(drawing: Drawing, axes: Axes, table: DataFrame, width: float) -
         text = next((text for text in (name, _SHORT[name]) if _width(drawing, text) <= room), "")
         half = _width(drawing, text) / 2
         middle = min((start + end) / 2 / last * width, width + _SPILL - half)
-        free_from = middle + half + 0.05
+        free_from = middle + half + 0.05 if text else free_from
         axes.annotate(
             text,
             (middle / width, 1.0),

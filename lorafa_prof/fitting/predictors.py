@@ -78,6 +78,10 @@ def usable_cores() -> int:
 
 
 def _start_process() -> None:
+    from transformers.utils import logging
+
+    # What it warns of in every process is nothing that a reader of these answers could change.
+    logging.set_verbosity_error()
     # An interrupt is the parent's to handle: it ends these processes.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     die_with_parent()

@@ -64,6 +64,6 @@ def _crossing(points: Mapping[int, int], start: int, budget: int) -> int:
         return 0
     (n0, need0), (n1, need1) = known[-2:]
     if need1 <= need0:
-        # A step of the allocator hides the slope: look far up.
-        return 2 * n1 if need1 <= budget else n1 - 1
+        # A step of the allocator hides the slope: ever farther from here.
+        return n1
     return n0 + (budget - need0) * (n1 - n0) // (need1 - need0)

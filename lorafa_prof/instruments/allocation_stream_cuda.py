@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from lorafa_prof.errors import LorafaProfError
 from lorafa_prof.instruments.allocation_stream import PlainAllocation, StreamBuilder, StreamOperation
 from lorafa_prof.instruments.operation_log import LoggedOperation, OperationLog
 from lorafa_prof.step import Phase
@@ -32,6 +33,7 @@ class CudaStreamRecorder:
         self.operations = OperationLog(_position)
         self.plain = PhasePositions()
         self._begin = 0
+        self._trace: list[dict[str, Any]] = []
 
     def __enter__(self) -> CudaStreamRecorder:
         torch.cuda.init()
@@ -54,8 +56,15 @@ class CudaStreamRecorder:
         return plain_allocations(starts, self._events()[: self.plain.end - self._begin])
 
     def _events(self) -> list[dict[str, Any]]:
-        device = torch.cuda.current_device()
-        return requests_in(torch.cuda.memory._snapshot()["device_traces"][device])
+        counted = _position() - self._begin
+        if len(self._trace) != counted:
+            snapshot = torch.cuda.memory._snapshot()
+            self._trace = requests_in(snapshot["device_traces"][torch.cuda.current_device()])
+        if len(self._trace) != counted:
+            raise LorafaProfError(
+                f"the allocator counted {counted} allocations and frees; its history has {len(self._trace)}"
+            )
+        return self._trace
 
 
 class PhasePositions:

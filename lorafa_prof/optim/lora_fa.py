@@ -32,7 +32,7 @@ def correction_matrix(a: Tensor, scale: float) -> Tensor:
 
 
 def _inverse(gram: Tensor) -> Tensor:
-    """Return the inverse of gram [r, r] on the host: r by r is small, and cuSOLVER leaves a workspace on the GPU."""
+    """Return the inverse of gram [r, r], on the host: cuSOLVER would leave a workspace on the GPU."""
     if gram.is_meta:
         # By columns, as LAPACK has matrices.
         return torch.empty(gram.shape, dtype=gram.dtype).t()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 from lorafa_prof.devices.gpus.gpu import GPUS
@@ -48,13 +49,13 @@ def predict_memory(cell: Cell, capacity_bytes: int) -> Prediction:
         capacity_bytes: what the allocator can get; `UNLIMITED`: as much as it wants.
     """
     twin = Twin(GPUS[cell.device.removeprefix("sim:")], capacity_bytes=capacity_bytes)
-    notes = tuple(notes_of(twin, cell))
     tracker = PhaseTracker()
-    try:
-        with twin:
-            return Prediction(_steady_memory(cell, twin, tracker), notes=notes)
-    except SimOutOfMemoryError:
-        return Prediction(None, failed_phase=tracker.phase, notes=notes)
+    memory = None
+    with twin, suppress(SimOutOfMemoryError):
+        memory = _steady_memory(cell, twin, tracker)
+    # After the steps: they are also of the operations that ran.
+    notes = tuple(notes_of(twin, cell))
+    return Prediction(memory, None if memory else tracker.phase, notes)
 
 
 def _steady_memory(cell: Cell, twin: Twin, tracker: PhaseTracker) -> MemoryProfile:

@@ -88,6 +88,10 @@ class VerifyStore:
             raise _damaged(file)
         return record
 
+    def others(self, cell_ids: Collection[str]) -> list[str]:
+        """Ids of the cells that have a record here and are none of `cell_ids`, sorted."""
+        return sorted({file.stem for file in (self.out / "verify").glob("*.json")} - set(cell_ids))
+
     def save_trace(self, cell_id: str, trace: dict[str, Any] | None) -> None:
         """Keep what the GPU was asked for; None: there is nothing, nor shall be what was kept before."""
         file = self.trace_file(cell_id)

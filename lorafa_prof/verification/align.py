@@ -61,8 +61,8 @@ def _best_way(gpu: Sequence[Key], twin: Sequence[Key], search: int) -> list[Pair
         end = len(gpu) - len(twin)
         if now.get(end) == len(gpu):
             return _way_back(gpu, twin, reached, end)
-    # Where both sides together are furthest.
-    furthest = max(reached[-1], key=lambda diagonal: 2 * reached[-1][diagonal] - diagonal)
+    # Where both sides together are furthest; of several such places, where they are so side by side.
+    furthest = max(reached[-1], key=lambda diagonal: (2 * reached[-1][diagonal] - diagonal, -abs(diagonal)))
     return _way_back(gpu, twin, reached, furthest)
 
 

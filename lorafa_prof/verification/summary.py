@@ -108,6 +108,8 @@ def outcome(record: VerifyRecord) -> str:
         told = [f"in {where}" if where else "", str(row["message"] or "")]
         return ", ".join(text for text in told if text)
     residual = f"{worst.what} {signed(worst.residual)} bytes" if worst.residual else "0 bytes"
+    if worst.residual and row["differing_allocations"] == 0:
+        residual += ", though every request is the same: other blocks serve them"
     return "; ".join([residual, *_first_differences(record)])
 
 

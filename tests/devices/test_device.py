@@ -21,7 +21,7 @@ def h100(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("no_gpu")
 def test_without_a_gpu():
-    assert resolve_device("auto", "h100-80gb") == ResolvedDevice("cpu", None)
+    assert resolve_device("auto", "a100-80gb") == ResolvedDevice("sim:a100-80gb", "a100-80gb")
     assert resolve_device("cpu", "h100-80gb") == ResolvedDevice("cpu", None)
     with pytest.raises(UsageError, match="PyTorch sees no CUDA GPU here") as error:
         resolve_device("cuda", "h100-80gb")
@@ -35,6 +35,11 @@ def test_with_a_gpu_it_is_the_one_that_is_there():
     assert resolve_device("cpu", "a100-80gb") == ResolvedDevice("cpu", None)
 
 
+@pytest.mark.usefixtures("h100")
+def test_a_twin_is_of_the_gpu_that_the_device_names():
+    assert resolve_device("sim:t4", "a100-80gb") == ResolvedDevice("sim:t4", "t4")
+
+
 @pytest.mark.usefixtures("no_gpu")
 @pytest.mark.parametrize(
     ("device", "gpu", "about", "words"),
@@ -42,6 +47,9 @@ def test_with_a_gpu_it_is_the_one_that_is_there():
         ("gpu", "h100-80gb", "device", "did you mean 'cpu'"),
         ("cuda:1", "h100-80gb", "device", "known: auto, cuda, cpu"),
         ("", "h100-80gb", "device", "unknown device ''"),
+        ("sim:h100-80g", "a100-80gb", "device", "did you mean 'h100-80gb'"),
+        ("sim:", "h100-80gb", "device", "unknown GPU ''"),
+        ("sim", "h100-80gb", "device", "unknown device 'sim'"),
         ("cpu", "h100-80g", "gpu", "did you mean 'h100-80gb'"),
     ],
 )

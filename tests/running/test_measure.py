@@ -14,8 +14,9 @@ from transformers import LlamaForCausalLM
 from lorafa_prof.errors import UsageError
 from lorafa_prof.results.columns import COLUMN_NAMES, METRICS
 from lorafa_prof.results.record import CellResult
-from lorafa_prof.running import measure
+from lorafa_prof.running import on_cpu, passes, prepare
 from lorafa_prof.running.measure import measure_cell
+from lorafa_prof.running.prepare import prepare_step
 from lorafa_prof.scenario.cell import ModelChoice, Steps
 
 UNKNOWN_ON_CPU = {"peak_reserved_bytes", "device_used_bytes", "mfu", "energy_j_per_token"}
@@ -62,7 +63,7 @@ def test_relations_between_columns(family: str) -> None:
 
 def test_the_step_is_the_one_the_cell_asks_for() -> None:
     cell = tiny_cell(padding=0.25, accumulation=3, max_grad_norm=0.5)
-    step = measure.prepare_step(cell, torch.device("cpu"))[1]
+    step = prepare_step(cell, torch.device("cpu"))[1]
     assert (step.accumulation, step.max_grad_norm) == (3, 0.5)
     assert step.inputs["attention_mask"].sum(dim=1).tolist() == [SEQ, SEQ * 3 // 4]
 
@@ -139,7 +140,7 @@ def test_steps_are_as_many_as_asked_for() -> None:
 
 def test_nothing_looks_while_steps_are_timed(monkeypatch: pytest.MonkeyPatch) -> None:
     modes: list[tuple[int, int]] = []
-    time_steps = measure.time_steps
+    time_steps = on_cpu.time_steps
 
     def spy(*args: Any) -> Any:
         modes.append((torch._C._len_torch_dispatch_stack(), torch._C._len_torch_function_stack()))
@@ -147,7 +148,7 @@ def test_nothing_looks_while_steps_are_timed(monkeypatch: pytest.MonkeyPatch) ->
         assert not torch_module._global_forward_pre_hooks
         return time_steps(*args)
 
-    monkeypatch.setattr(measure, "time_steps", spy)
+    monkeypatch.setattr(on_cpu, "time_steps", spy)
     assert measure_cell(tiny_cell()).row["status"] == "ok"
     assert modes == [(0, 0)]
 
@@ -168,7 +169,7 @@ def fail_in(phase: str, error: BaseException, monkeypatch: pytest.MonkeyPatch) -
         raise error
 
     if phase == "build":
-        monkeypatch.setattr(measure, "build_model", fail)
+        monkeypatch.setattr(prepare, "build_model", fail)
     elif phase == "forward":
         monkeypatch.setattr(LlamaForCausalLM, "forward", fail)
     elif phase == "backward":
@@ -234,7 +235,7 @@ def test_out_of_memory_in_an_explaining_pass_costs_its_columns_only(
     def fail(*args: Any, **kwargs: Any) -> Any:
         raise OOM
 
-    monkeypatch.setattr(getattr(measure, instrument), "__enter__", fail)
+    monkeypatch.setattr(getattr(passes, instrument), "__enter__", fail)
     result = measure_cell(tiny_cell())
     assert result.row["status"] == "ok"
     assert result.row["message"] == f"no memory left for the {which} pass"
@@ -255,7 +256,7 @@ def test_other_errors_of_an_explaining_pass_propagate(which: str, monkeypatch: p
     def fail(*args: Any, **kwargs: Any) -> Any:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(getattr(measure, EXPLAINING[which][0]), "__enter__", fail)
+    monkeypatch.setattr(getattr(passes, EXPLAINING[which][0]), "__enter__", fail)
     with pytest.raises(RuntimeError, match="a bug"):
         measure_cell(tiny_cell())
 
@@ -266,6 +267,6 @@ def test_what_cannot_be_built_is_a_usage_error() -> None:
 
 
 def test_the_model_is_left_as_users_would_have_it() -> None:
-    prepared, step = measure.prepare_step(tiny_cell(dtype="bf16"), torch.device("cpu"))
+    prepared, step = prepare_step(tiny_cell(dtype="bf16"), torch.device("cpu"))
     assert prepared.model is step.model
     assert all(module.training for module in prepared.model.modules() if isinstance(module, nn.Module))

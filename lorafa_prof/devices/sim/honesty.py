@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import cache
+from importlib import resources
+
 import torch
 
 from lorafa_prof.devices.gpus.gpu import GPUS, Gpu
@@ -13,12 +16,32 @@ from lorafa_prof.scenario.cell import Cell
 def notes_of(twin: Twin, cell: Cell) -> list[str]:
     """Sentences for the row's message; none where everything was checked against a GPU."""
     notes = notes_of_gpu(twin.gpu)
-    version = tuple(int(part) for part in torch.__version__.split("+")[0].split(".")[:2])
-    if version > NEWEST_TORCH:
-        notes.append(
-            f"this is torch {torch.__version__}; the twin was checked against GPUs with torch {CHECKED_TORCH}"
-        )
+    if version := note_of_version():
+        notes.append(version)
+    if unchecked := unchecked_operations(twin):
+        named = ", ".join(unchecked[:3]) + (", …" if len(unchecked) > 3 else "")
+        notes.append(f"not checked against a GPU: what {named} allocate inside")
     return notes
+
+
+def note_of_version() -> str:
+    """What to know of the installed PyTorch; empty where it is no newer than what was checked."""
+    version = tuple(int(part) for part in torch.__version__.split("+")[0].split(".")[:2])
+    if version <= NEWEST_TORCH:
+        return ""
+    return f"this is torch {torch.__version__}; the twin was checked against GPUs with torch {CHECKED_TORCH}"
+
+
+def unchecked_operations(twin: Twin) -> list[str]:
+    """Operations that ran and were in no trace of a GPU that the twin was checked with."""
+    return sorted({str(operation) for operation in twin.mode.operations} - checked_operations())
+
+
+@cache
+def checked_operations() -> frozenset[str]:
+    """Operations whose allocations in GPU traces the twin predicts one for one."""
+    text = resources.files("lorafa_prof.devices.sim").joinpath("checked_operations.txt").read_text("utf-8")
+    return frozenset(text.split())
 
 
 def notes_of_gpu(gpu: Gpu) -> list[str]:

@@ -41,5 +41,5 @@ class Machine:
 
     @property
     def prefers_cudnn_attention(self) -> bool:
-        """Whether scaled dot-product attention tries cuDNN first: sdp_utils.cpp, check_prefer_cudnn_attention."""
+        """Whether attention tries cuDNN first: sdp_utils.cpp, check_prefer_cudnn_attention."""
         return self.compute_capability[0] in (9, 10)

@@ -49,6 +49,7 @@ class TwinMode(TorchDispatchMode):
 
     Attributes:
         operation: the one that runs or ran last.
+        operations: all that ran.
         number: how many operations ran, so that two of one name are told apart.
         in_kernel: whether memory is being asked for by a kernel for itself, not for a tensor.
     """
@@ -58,6 +59,7 @@ class TwinMode(TorchDispatchMode):
         self.machine = machine
         self.memory = memory
         self.operation: Any = None
+        self.operations: set[Any] = set()
         self.number = 0
         self.in_kernel = False
         self._models = models
@@ -72,6 +74,7 @@ class TwinMode(TorchDispatchMode):
         """Run the operation by its model, else on shapes."""
         kwargs = kwargs or {}
         self.operation = func
+        self.operations.add(func)
         self.number += 1
         if in_place(func, args, kwargs, self._free_gradient):
             return args[0]

@@ -1,4 +1,4 @@
-"""How large a buffer a CUDA reduction takes (ATen/native/cuda/Reduce.cuh, ReduceConfig and setReduceConfig)."""
+"""How large a buffer a CUDA reduction takes (ATen/native/cuda/Reduce.cuh, setReduceConfig)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def reduction_buffers(
     accumulate_bytes: int,
     processors: Machine,
 ) -> tuple[int, int] | None:
-    """Bytes of the two buffers, partial results and semaphores, of a reduction over blocks; None if it has none.
+    """Bytes of the two buffers of a reduction over blocks, partial results and semaphores, if it has them.
 
     Args:
         shape: of the input.
@@ -75,7 +75,7 @@ Dim = tuple[int, int]
 def _iterator(
     shape: Sequence[int], strides: Sequence[int], reduced: Sequence[int]
 ) -> tuple[list[Dim], list[Dim]]:
-    """Reduced and kept dimensions as TensorIterator has them: fastest first, neighbours merged, (size, stride)."""
+    """Reduced and kept dimensions as TensorIterator has them: fastest first, neighbours merged."""
     kept = [dim for dim in range(len(shape)) if dim not in set(reduced)]
     # Strides of the output are those of a contiguous tensor over the kept dimensions; all that is needed of
     # them is the order in which dimensions merge.

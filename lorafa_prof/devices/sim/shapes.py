@@ -28,7 +28,7 @@ _RESHAPING = (
 
 
 class ShapeCache:
-    """Remembers what operations return that make new storages, and which only write to their first argument."""
+    """Remembers what operations return that make new storages, and which write to their first argument."""
 
     def __init__(self) -> None:
         self._results: dict[Any, Any] = {}
@@ -65,7 +65,7 @@ _FIRST_ARGUMENT = object()
 
 
 def _kind(func: Any) -> str:
-    """ "pure": makes new tensors; "in place": writes to elements of its first argument and returns it; "other"."""
+    """Of: "pure" (makes new tensors), "in place" (writes to elements of its first argument), "other"."""
     schema = func._schema
     aliases = [value.alias_info for value in schema.returns]
     if not schema.is_mutable and not any(aliases):

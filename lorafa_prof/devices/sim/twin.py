@@ -60,7 +60,7 @@ class Twin:
 
 
 def allocator_capacity(gpu: Gpu) -> int | None:
-    """Bytes that the allocator can get on `gpu`: its memory less the CUDA context; None if that is not known."""
+    """Bytes that the allocator can get on `gpu`: its memory less the context; None if that is not known."""
     if gpu.memory_bytes is None:
         return None
     return gpu.memory_bytes - (gpu.context_bytes or GPUS[CONTEXT_OF].context_bytes or 0)

@@ -46,13 +46,13 @@ KERNELS = (
         ops=(aten._scaled_dot_product_cudnn_attention.default,),
         model=_forward,
         formula="two 8-byte random states before the results, a workspace of 256 bytes after them",
-        source="ATen/native/transformers/cuda/attention.cu; ATen/native/cudnn/MHA.cpp; H100 traces, cuDNN 9.15",
+        source="ATen/native/transformers/cuda/attention.cu, ATen/native/cudnn/MHA.cpp; H100 traces",
     ),
     Kernel(
         name="cuDNN attention backward",
         ops=(aten._scaled_dot_product_cudnn_attention_backward.default,),
         model=_backward,
         formula="4·b·h·s·(d + 1) + 256 bytes; with grouped heads 2·b·h·s·2d more in 16 bit",
-        source="H100 traces, cuDNN 9.15: d 16 to 128, s 200 to 2048",
+        source="H100 traces, cuDNN 9.19: d 16 to 128, s 200 to 2048",
     ),
 )

@@ -81,7 +81,7 @@ KERNELS = (
         name="efficient attention backward",
         ops=(aten._scaled_dot_product_efficient_attention_backward.default,),
         model=_backward,
-        formula="4·b·h·s of row sums, and the query's gradient in float32 by tiles of 64 rows with 16 bytes each",
+        formula="4·b·h·s of row sums; the query's gradient in float32, in tiles of 64 rows and 16 bytes",
         source="ATen/native/transformers/cuda/attention_backward.cu, mem_eff_attention/kernel_backward.h: "
         "workspace_size; H100 traces",
     ),

@@ -10,10 +10,11 @@ from lorafa_prof.devices.sim.kernels.kernel import Execution, Kernel
 from lorafa_prof.devices.sim.machine import Machine
 
 aten = torch.ops.aten
+RANDOM_STATE_BYTES = 16
 
 
 def _forward(step: Execution, func: Any, args: Any, kwargs: Any) -> Any:
-    query, key, value = args[:3]
+    query, key = args[:2]
     dropout = args[3] if len(args) > 3 else kwargs.get("dropout_p", 0.0)
     batch, heads, length, width = query.shape
     out = torch.empty_like(query.transpose(1, 2)).transpose(1, 2)
@@ -27,6 +28,8 @@ def _forward(step: Execution, func: Any, args: Any, kwargs: Any) -> Any:
     seed = torch.empty(2, dtype=torch.uint64, device="meta")
     offset = torch.empty((), dtype=torch.uint64, device="meta")
     step.born(seed, offset)
+    if dropout > 0.0:
+        step.give_back(step.take(RANDOM_STATE_BYTES))
     step.give_back(*held)
     none = torch.empty(0, dtype=query.dtype, device="meta")
     return out, lse, None, None, length, key.size(2), seed, offset, none
@@ -73,8 +76,9 @@ KERNELS = (
         name="flash attention",
         ops=(aten._scaled_dot_product_flash_attention.default,),
         model=_forward,
-        formula="the random state, 24 bytes; partial results where few blocks split the keys",
-        source="ATen/native/transformers/cuda/flash_attn/flash_api.cpp: mha_fwd, set_params_splitkv",
+        formula="the random state, 24 bytes, 16 more with dropout; partial results where keys are split",
+        source="ATen/native/transformers/cuda/flash_attn/flash_api.cpp: mha_fwd, set_params_splitkv; H100 "
+        "traces without cuDNN",
     ),
     Kernel(
         name="flash attention backward",
@@ -82,6 +86,6 @@ KERNELS = (
         model=_backward,
         formula="4·b·h·S·(D + 1) bytes, S: s to a multiple of 128, D: d to one of 32; with grouped heads "
         "2·b·h·s·2d more",
-        source="ATen/native/transformers/cuda/flash_attn/flash_api.cpp: mha_bwd",
+        source="ATen/native/transformers/cuda/flash_attn/flash_api.cpp: mha_bwd; H100 traces without cuDNN",
     ),
 )

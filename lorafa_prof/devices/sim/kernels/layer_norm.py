@@ -46,7 +46,7 @@ KERNELS = (
         name="layer norm backward",
         ops=(aten.native_layer_norm_backward.default,),
         model=_backward,
-        formula="over 65,536 rows: partial sums of 2^20 elements for weight and bias, and a reduction's buffers",
-        source="ATen/native/cuda/layer_norm_kernel.cu: LaunchGammaBetaBackwardCUDAKernel; H100 measurements",
+        formula="over 65,536 rows: partial sums of 2^20 elements for weight and bias, a reduction's buffers",
+        source="ATen/native/cuda/layer_norm_kernel.cu: LaunchGammaBetaBackwardCUDAKernel; H100",
     ),
 )

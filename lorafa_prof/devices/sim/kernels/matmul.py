@@ -28,7 +28,7 @@ def _addmm(step: Execution, func: Any, args: Any, kwargs: Any) -> Any:
 
 
 def _fused_with_bias(bias: Tensor, left: Tensor, right: Tensor, kwargs: Any) -> bool:
-    """Whether cuBLASLt adds the bias in its epilogue (ATen/native/cuda/Blas.cpp, isInputCompliesAddmmCudaLt)."""
+    """Whether cuBLASLt adds the bias (ATen/native/cuda/Blas.cpp, isInputCompliesAddmmCudaLt)."""
     return (
         kwargs.get("beta", 1) == 1
         and kwargs.get("alpha", 1) == 1
@@ -50,7 +50,7 @@ KERNELS = (
             aten.baddbmm_.default,
         ),
         model=_product,
-        formula="32 MiB on compute capability 9.0 and 10.0, else 8.125 MiB, once in each thread that multiplies",
+        formula="32 MiB on compute capability 9.0 and 10.0, else 8.125 MiB, once in each thread",
         source="ATen/cuda/CublasHandlePool.cpp: parseChosenWorkspaceSize; H100 traces",
     ),
     Kernel(

@@ -1,0 +1,137 @@
+"""What fits: the cell as asked, the largest batch, the longest sequence, each tried on the twin."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tiny_cells import tiny_cell
+
+from lorafa_prof.fitting.answer import Asked, Fit, Largest, fit_as_asked, largest_batch, longest_seq
+from lorafa_prof.fitting.answering import answer_all
+from lorafa_prof.fitting.predictors import Predictor
+from lorafa_prof.instruments.memory import Counters, MemoryProfile, PhaseMemory
+from lorafa_prof.running.measure import measure_cell
+from lorafa_prof.running.predict_memory import UNLIMITED, Prediction, predict_memory
+from lorafa_prof.scenario.cell import Cell, Steps
+from lorafa_prof.step import PHASES
+
+MIB = 2**20
+ROOM = 96 * MIB
+
+
+def sim_cell(method: str = "lora", **settings: Any) -> Cell:
+    return tiny_cell("tiny-llama", method, device="sim:h100-80gb", gpu="h100-80gb", steps=Steps(), **settings)
+
+
+def predictor() -> Predictor:
+    return Predictor(predict_memory, lambda *told: None)
+
+
+def asked(cell: Cell, capacity: int = ROOM, seq_limit: int = 4096) -> tuple[Fit, Predictor]:
+    predict = predictor()
+    return fit_as_asked(Asked(cell, capacity, seq_limit), predict), predict
+
+
+@pytest.mark.parametrize("method", ["full-ft", "lora", "lora-fa"])
+def test_memory_is_that_of_run(method: str) -> None:
+    cell = sim_cell(method)
+    memory = predict_memory(cell, UNLIMITED).memory
+    row = measure_cell(cell).row
+    assert memory is not None
+    assert memory.peak_allocated_bytes == row["peak_allocated_bytes"]
+    assert memory.peak_reserved_bytes == row["peak_reserved_bytes"]
+    assert memory.activation_bytes == row["activation_bytes"]
+
+
+@pytest.mark.parametrize("method", ["full-ft", "lora-fa"])
+def test_the_largest_batch_fits_and_one_more_does_not(method: str) -> None:
+    fit, predict = asked(sim_cell(method))
+    found = largest_batch(fit, predict)
+    assert fit.fits
+    assert found.value is not None
+    assert found.value > fit.asked.cell.batch
+    assert not found.is_limit
+    assert predict_memory(sim_cell(method, batch=found.value), ROOM).fits
+    assert not predict_memory(sim_cell(method, batch=found.value + 1), ROOM).fits
+
+
+@pytest.mark.parametrize("seq", [64, 48, 100])
+def test_the_longest_sequence_fits_and_64_more_tokens_do_not(seq: int) -> None:
+    fit, predict = asked(sim_cell(seq=seq))
+    found = longest_seq(fit, predict)
+    assert found.value is not None
+    assert found.value % 64 == 0
+    assert predict_memory(sim_cell(seq=found.value), ROOM).fits
+    assert not predict_memory(sim_cell(seq=found.value + 64), ROOM).fits
+
+
+def test_what_does_not_fit_says_where_and_what_it_would_need_and_less_is_looked_for() -> None:
+    fit, predict = asked(sim_cell(batch=10, seq=256))
+    assert not fit.fits
+    assert fit.failed_phase in ("forward", "backward")
+    assert fit.memory.peak_allocated_bytes > ROOM
+    assert fit.left_bytes == ROOM - (fit.memory.peak_reserved_bytes or 0) < 0
+    batch, seq = largest_batch(fit, predict), longest_seq(fit, predict)
+    assert batch.value is not None
+    assert seq.value is not None
+    assert 1 <= batch.value < 10
+    assert seq.value in (64, 128, 192)
+    assert not predict_memory(sim_cell(batch=batch.value + 1, seq=256), ROOM).fits
+
+
+def test_where_nothing_fits_there_is_no_largest() -> None:
+    fit, predict = asked(sim_cell(batch=1, seq=256), capacity=1 * MIB)
+    assert fit.failed_phase == "build"
+    assert largest_batch(fit, predict).value is None
+    assert longest_seq(fit, predict).value is None
+    assert predict.count == 3  # as asked, without a limit, 64 tokens
+
+
+def test_the_limit_is_told_from_a_border() -> None:
+    fit, predict = asked(sim_cell(), seq_limit=130)
+    found = longest_seq(fit, predict)
+    assert (found.value, found.is_limit) == (128, True)
+    small, predict = asked(sim_cell(seq=16), seq_limit=32)
+    assert (longest_seq(small, predict).value, longest_seq(small, predict).is_limit) == (32, True)
+
+
+@pytest.mark.parametrize(
+    ("capacity", "largest"), [(105, Largest(10)), (104, Largest(10, retries=3)), (99, Largest(9))]
+)
+def test_a_batch_that_fits_only_by_giving_the_cache_back_is_told_of(capacity: int, largest: Largest) -> None:
+    """A batch of n takes 10 n bytes and keeps 5 more, or gives them back where there is no room."""
+
+    def predict(cell: Cell, capacity_bytes: int) -> Prediction:
+        need = 10 * cell.batch
+        if need > capacity_bytes:
+            return Prediction(None, failed_phase="forward")
+        room = need + 5 <= capacity_bytes
+        return Prediction(made_up(need + 5 if room else capacity_bytes, retries=0 if room else 3))
+
+    fit = fit_as_asked(Asked(sim_cell(batch=1), capacity, 64), predict)
+    assert largest_batch(fit, predict) == largest
+
+
+def test_answers_keep_the_order_and_predict_nothing_twice() -> None:
+    cells = [sim_cell("lora"), sim_cell("lora-fa"), sim_cell("lora", batch=3)]
+    told: list[tuple[str, int]] = []
+    predict = Predictor(predict_memory, lambda n, cell, capacity, _: told.append((cell.cell_id, capacity)))
+    answers = answer_all([Asked(cell, ROOM, 256) for cell in cells], predict, threads=1)
+    assert [answer.fit.asked.cell for answer in answers] == cells
+    assert answers[0].batch == answers[2].batch
+    assert len(set(told)) == len(told) == predict.count
+
+
+def test_an_error_of_one_prediction_is_raised() -> None:
+    def fails(cell: Cell, capacity_bytes: int) -> Prediction:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        answer_all([Asked(sim_cell(), ROOM, 256)] * 3, Predictor(fails, lambda *told: None), threads=2)
+
+
+def made_up(reserved: int, *, retries: int) -> MemoryProfile:
+    counters = Counters(0, 0, 0, 0)
+    phase = PhaseMemory(counters, counters, counters)
+    return MemoryProfile(dict.fromkeys(PHASES, phase), 0, reserved, retries)

@@ -1,0 +1,114 @@
+"""The committed table of a GPU: the twin of today predicts, byte for byte, what it did when it was compared.
+
+The table is written on a GPU (`lorafa-prof verify reports/h100-verify/NAME.yaml -o reports/h100-verify`, once
+for each scenario there); here its cells are built again from the scenario files beside it and predicted
+afresh, without a GPU.
+"""
+
+from __future__ import annotations
+
+import csv
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from lorafa_prof.results.row import setting_columns
+from lorafa_prof.running.measure import label_of
+from lorafa_prof.running.verify_cell import predict, twin_cell
+from lorafa_prof.scenario.cell import Cell
+from lorafa_prof.scenario.expand import ResolvedDevice, expand
+from lorafa_prof.scenario.load import load_scenario
+from lorafa_prof.verification.residuals import METRICS, metrics_of
+from lorafa_prof.verification.table import TABLE_NAME, VERIFY_COLUMNS
+
+FOLDER = Path(__file__).resolve().parents[2] / "reports" / "h100-verify"
+Row = dict[str, str]
+
+
+def read_rows(table: Path) -> list[Row]:
+    if not table.exists():
+        return []
+    with table.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+ROWS = read_rows(FOLDER / TABLE_NAME)
+each_row = pytest.mark.parametrize("row", ROWS, ids=lambda row: row["cell_id"])
+no_table = pytest.mark.skipif(
+    not ROWS, reason=f"{FOLDER.name}/{TABLE_NAME} is not there yet: `lorafa-prof verify` writes it on a GPU"
+)
+
+
+@cache
+def cells_of(folder: Path, gpu: str) -> dict[str, Cell]:
+    """The cells of all scenarios in `folder`, as they run on this GPU, by id."""
+    planned = (
+        plan
+        for file in sorted(folder.glob("*.yaml"))
+        for plan in expand(load_scenario(file), lambda device, _: ResolvedDevice("cuda", gpu))
+    )
+    return {plan.cell.cell_id: plan.cell for plan in planned}
+
+
+def disagreements(row: Row, cell: Cell) -> list[str]:
+    """Where a row and a fresh prediction of its cell differ, in words."""
+    result = predict(twin_cell(cell))
+    found = []
+    if result.row["status"] == "oom":
+        told = {"predicted_failed_phase": str(result.row["failed_phase"])}
+    else:
+        assert result.row["status"] == "ok"
+        metrics = metrics_of(result.details["memory"])
+        told = {f"predicted_{name}": str(value) for name, value in metrics.items()}
+        told["predicted_failed_phase"] = ""
+    for name, value in told.items():
+        if row[name] != value:
+            found.append(f"{name}: {row[name] or 'nothing'} in the table, {value or 'nothing'} now")
+    return found
+
+
+def wrong_residuals(row: Row) -> list[str]:
+    """Metrics whose residual is not predicted less measured, or is there without both."""
+    found = []
+    for name in METRICS:
+        predicted, measured, residual = (
+            row[f"{side}_{name}"] for side in ("predicted", "measured", "residual")
+        )
+        expected = str(int(predicted) - int(measured)) if predicted and measured else ""
+        if residual != expected:
+            found.append(name)
+    return found
+
+
+@no_table
+def test_the_table_has_the_columns_of_today() -> None:
+    assert tuple(ROWS[0]) == VERIFY_COLUMNS
+    assert len({row["cell_id"] for row in ROWS}) == len(ROWS)
+
+
+@no_table
+@each_row
+def test_the_cell_is_that_of_a_scenario_beside_it(row: Row) -> None:
+    cells = cells_of(FOLDER, row["gpu"])
+    assert row["cell_id"] in cells, f"no *.yaml in {FOLDER} has this cell"
+    cell = cells[row["cell_id"]]
+    for name, value in setting_columns(cell, label_of(cell)).items():
+        assert row[name] == ("" if value is None else str(value)), name
+
+
+@no_table
+@each_row
+def test_the_twin_predicts_what_is_in_the_table(row: Row) -> None:
+    assert disagreements(row, cells_of(FOLDER, row["gpu"])[row["cell_id"]]) == []
+
+
+@no_table
+@each_row
+def test_residuals_are_predicted_less_measured_and_status_says_so(row: Row) -> None:
+    assert wrong_residuals(row) == []
+    residuals = [int(row[f"residual_{name}"] or 0) for name in METRICS if "reserved" not in name]
+    if row["status"] == "exact":
+        assert residuals == [0] * len(residuals)
+    assert row["status"] != "error"
+    assert (row["status"] == "oom") == bool(row["predicted_failed_phase"] and row["measured_failed_phase"])

@@ -1,0 +1,60 @@
+"""Verifications whose processes are not started but told what to give: here there is no GPU."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from lorafa_prof.results.record import CellResult
+from lorafa_prof.results.row import setting_columns
+from lorafa_prof.running import verify_cell
+from lorafa_prof.scenario.cell import Cell
+
+GIB = 2**30
+
+
+def memory_of(peak: int = GIB) -> dict[str, Any]:
+    """A profile, all of whose numbers follow from its peak."""
+    counters = {"allocated": peak, "requested": peak - 100, "active": peak, "reserved": 2 * peak}
+    start = {name: value // 2 for name, value in counters.items()}
+    phase = {"start": start, "end": start, "peak": counters}
+    return {
+        "phases": dict.fromkeys(("forward", "backward", "optimizer"), phase),
+        "peak_reserved_bytes": 2 * peak,
+    }
+
+
+class Told:
+    """Stands for `run_cell`: each part gives a memory of 1 GiB, or what `say` has for it and the method."""
+
+    def __init__(self) -> None:
+        self.say: dict[tuple[str, str], Any] = {}
+        self.asked: list[tuple[str, str]] = []
+        self.logs: list[Path] = []
+        self.timeouts: list[float | None] = []
+        self.stream: dict[str, Any] = {}
+
+    def run_cell(self, cell: Cell, log: Path, timeout_s: float | None, work: Any) -> CellResult:
+        part = {
+            verify_cell.measure: "measured",
+            verify_cell.record: "recorded",
+            verify_cell.predict: "predicted",
+            verify_cell.predict_with_stream: "predicted with stream",
+        }[work]
+        self.logs.append(log)
+        self.timeouts.append(timeout_s)
+        self.asked.append((cell.method.name, part))
+        said = self.say.get((cell.method.name, part.split()[0]), {})
+        if isinstance(said, BaseException):
+            raise said
+        row = {**setting_columns(cell, cell.method.name), "status": "ok", **said}
+        details: dict[str, Any] = {}
+        if row["status"] == "ok":
+            details["memory"] = memory_of(row.pop("peak", GIB))  # type: ignore[arg-type]
+            if part in ("recorded", "predicted with stream"):
+                details |= self.stream
+        return CellResult(cell=cell, row=row, details=details, environment={"device": cell.device})
+
+    @property
+    def parts(self) -> list[str]:
+        return [part for _, part in self.asked]
