@@ -71,7 +71,7 @@ def allocator_counters() -> Capability:
 
     name = "allocator counters"
     if not torch.cuda.is_available():
-        return Capability(name, False, "no CUDA device", "the twin models them; on the CPU storages are followed")
+        return Capability(name, False, "no CUDA device", "the twin models them, the CPU has none")
     if os.environ.get("PYTORCH_NO_CUDA_MEMORY_CACHING"):
         return Capability(name, False, "caching is switched off", "unset PYTORCH_NO_CUDA_MEMORY_CACHING")
     backend = torch.cuda.get_allocator_backend()

@@ -40,14 +40,16 @@ def run_here(cell: Cell, run: Runner) -> CellResult:
     measured = Measured()
     tracker = PhaseTracker()
     status: dict[str, Value] = {"status": "ok"}
+    told = []
     try:
         run(cell, measured, tracker)
     except (torch.OutOfMemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
-        status = {"status": "oom", "failed_phase": tracker.phase, "message": out_of_memory_line(error)}
-    if measured.notes and "message" not in status:
-        status["message"] = "; ".join(measured.notes)
+        status = {"status": "oom", "failed_phase": tracker.phase}
+        told = [out_of_memory_line(error)]
+    if told := [*told, *measured.notes]:
+        status["message"] = "; ".join(told)
     return CellResult(
         cell=cell,
         row={**setting_columns(cell, label_of(cell)), **status, **metric_columns(cell, measured)},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -40,9 +40,15 @@ def predict_on_twin(cell: Cell, measured: Measured, tracker: PhaseTracker) -> No
 
 
 @contextmanager
-def twin_of(cell: Cell, measured: Measured) -> Iterator[Twin]:
-    """A context in which `cell` runs on its twin; what a reader must know of that is noted at its end."""
-    twin = Twin(GPUS[cell.device.removeprefix("sim:")])
+def twin_of(cell: Cell, measured: Measured, addresses: Iterable[int] = ()) -> Iterator[Twin]:
+    """A context in which `cell` runs on its twin; what a reader must know of that is noted at its end.
+
+    Args:
+        cell: whose device is a twin.
+        measured: takes the notes.
+        addresses: of the first segments, where those of a run on the GPU are known.
+    """
+    twin = Twin(GPUS[cell.device.removeprefix("sim:")], addresses=addresses)
     with twin:
         try:
             yield twin

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -12,6 +12,7 @@ from lorafa_prof.instruments.allocation_stream import StreamOperation, as_json, 
 from lorafa_prof.instruments.allocation_stream_cuda import CudaStreamRecorder
 from lorafa_prof.instruments.allocation_stream_sim import SimStreamRecorder
 from lorafa_prof.instruments.memory_cuda import CudaMemoryMeter
+from lorafa_prof.instruments.segment_addresses_cuda import segment_addresses
 from lorafa_prof.results.measured import Measured
 from lorafa_prof.results.record import CellResult
 from lorafa_prof.running.measure import run_here
@@ -40,9 +41,14 @@ def predict_with_stream(cell: Cell) -> CellResult:
     return _with_told(cell, _predict_with_stream)
 
 
+def predict_placed(addresses: Sequence[int], cell: Cell) -> CellResult:
+    """The memory of a twin's cell whose segments have these addresses."""
+    return run_here(cell, partial(_predict, addresses=addresses))
+
+
 def measure(cell: Cell) -> CellResult:
-    """The memory of a cell on CUDA, as `lorafa-prof run` measures it."""
-    return run_here(cell, measure_memory_on_cuda)
+    """The memory of a cell on CUDA, as `lorafa-prof run` measures it; `details` has its ``segments``."""
+    return _with_told(cell, _measure)
 
 
 def record(cell: Cell) -> CellResult:
@@ -56,8 +62,13 @@ def _with_told(cell: Cell, run: Callable[[Told, Cell, Measured, PhaseTracker], N
     return result.model_copy(update={"details": result.details | told})
 
 
-def _predict(cell: Cell, measured: Measured, tracker: PhaseTracker) -> None:
-    with twin_of(cell, measured) as twin:
+def _measure(told: Told, cell: Cell, measured: Measured, tracker: PhaseTracker) -> None:
+    with segment_addresses() as told["segments"]:
+        measure_memory_on_cuda(cell, measured, tracker)
+
+
+def _predict(cell: Cell, measured: Measured, tracker: PhaseTracker, addresses: Sequence[int] = ()) -> None:
+    with twin_of(cell, measured, addresses) as twin:
         predict_memory(cell, twin, measured, tracker)
 
 

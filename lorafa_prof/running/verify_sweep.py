@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Literal
 
 from lorafa_prof.instruments.allocation_stream import from_json
@@ -11,7 +12,7 @@ from lorafa_prof.running import verify_cell
 from lorafa_prof.running.verify_store import Records, VerifyStore, trace_of
 from lorafa_prof.running.worker import Work, run_cell
 from lorafa_prof.scenario.cell import Cell
-from lorafa_prof.verification.judge import Trace, VerifyRecord, judge
+from lorafa_prof.verification.judge import Trace, VerifyRecord, agrees, judge
 
 Rerun = Literal["missing", "failed", "all", "twin"]
 #: A cell's parts; each is a process of its own.
@@ -97,7 +98,11 @@ def _judged(
     work = verify_cell.predict if gpu is None else verify_cell.predict_with_stream
     predicted, data = _taken(run(verify_cell.twin_cell(cell), "predicted", work))
     twin = from_json(data["stream"]) if "stream" in data else ()
-    return judge(predicted, measured, recorded, twin=twin, gpu=gpu)
+    addresses = measured.details.get("segments")
+    placed = None
+    if addresses and not agrees(predicted, measured):
+        placed = run(verify_cell.twin_cell(cell), "placed", partial(verify_cell.predict_placed, addresses))
+    return judge(predicted, measured, recorded, placed=placed, twin=twin, gpu=gpu)
 
 
 def _taken(result: CellResult) -> tuple[CellResult, dict[str, Any]]:

@@ -19,7 +19,7 @@ from lorafa_prof.verification.residuals import (
     metric_residuals,
     phase_residuals,
 )
-from lorafa_prof.verification.table import SETTINGS, Status
+from lorafa_prof.verification.table import AGREES, PLACED_METRICS, SETTINGS, Status
 from lorafa_prof.verification.unrecorded import explain, unrecorded_differences
 
 SCHEMA_VERSION = 1
@@ -38,6 +38,7 @@ class VerifyRecord(BaseModel):
         predicted: on the twin.
         measured: on the GPU, as `lorafa-prof run` measures.
         recorded: on the GPU under a recorder; None where that was not asked for.
+        placed: on the twin with the GPU's segments; None where `predicted` agrees, or they are not known.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -50,6 +51,7 @@ class VerifyRecord(BaseModel):
     predicted: CellResult
     measured: CellResult
     recorded: CellResult | None = None
+    placed: CellResult | None = None
 
     @property
     def cell(self) -> Cell:
@@ -75,6 +77,7 @@ def judge(
     measured: CellResult,
     recorded: CellResult | None = None,
     *,
+    placed: CellResult | None = None,
     twin: Stream = (),
     gpu: Trace | None = None,
 ) -> VerifyRecord:
@@ -84,12 +87,15 @@ def judge(
         predicted: the cell on the twin.
         measured: the cell on the GPU.
         recorded: and once more, recorded.
+        placed: the cell on the twin, with the segments where that run on the GPU had them.
         twin: the twin's allocation stream.
         gpu: the GPU's; None: it was not recorded, or not to the end.
     """
     phases = _phases(predicted, measured)
     operations = _operations(gpu, twin) if gpu is not None and twin else None
     status, message = _status(predicted, measured, phases)
+    if status == "differs" and placed is not None and agrees(placed, measured):
+        status = "placed"
     row = {
         **{name: measured.row.get(name) for name in ("cell_id", *SETTINGS)},
         "status": status,
@@ -98,6 +104,7 @@ def judge(
         "message": "; ".join([*message, *_notes(predicted, measured, recorded)]) or None,
         **_metric_columns(predicted, measured),
         "differing_allocations": _differing(operations),
+        **(_placed_columns(placed, measured) if placed is not None else {}),
         **_versions(predicted, measured),
     }
     return VerifyRecord(
@@ -108,7 +115,22 @@ def judge(
         predicted=predicted,
         measured=measured,
         recorded=recorded,
+        placed=placed,
     )
+
+
+def agrees(predicted: CellResult, measured: CellResult) -> bool:
+    """Whether what the twin is to be exact in is right to the byte."""
+    return _status(predicted, measured, _phases(predicted, measured))[0] in AGREES
+
+
+def _placed_columns(placed: CellResult, measured: CellResult) -> dict[str, Value]:
+    columns = _metric_columns(placed, measured)
+    return {
+        f"placed_residual_{metric}": columns[f"residual_{metric}"]
+        for metric in PLACED_METRICS
+        if f"residual_{metric}" in columns
+    }
 
 
 def _phases(one: CellResult, other: CellResult) -> list[PhaseResidual]:

@@ -56,8 +56,12 @@ def table_rows(records: Sequence[VerifyRecord], labels: Mapping[str, str]) -> li
 
 def summary(records: Sequence[VerifyRecord], labels: Mapping[str, str]) -> str:
     """One line: how many cells are exact, and the worst residuals."""
-    exact = sum(record.row["status"] == "exact" for record in records)
+    exact, placed = (
+        sum(record.row["status"] == status for record in records) for status in ("exact", "placed")
+    )
     parts = [f"{exact} of {len(records)} cells exact in allocated and requested"]
+    if placed:
+        parts.append(f"{placed} more with the segments where the driver put them")
     both = sum(record.row["status"] == "oom" for record in records)
     if both:
         parts.append(f"{both} out of memory on both sides")

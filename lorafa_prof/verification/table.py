@@ -13,15 +13,17 @@ from lorafa_prof.verification.residuals import METRICS
 
 TABLE_NAME = "verify.csv"
 
-Status = Literal["exact", "differs", "oom", "oom-predicted", "oom-measured", "error"]
-"""exact: every allocated and requested number is right to the byte; oom: out of memory on both, though
-perhaps not in the same phase; oom-predicted and oom-measured: on that side only; error: no comparison."""
+Status = Literal["exact", "placed", "differs", "oom", "oom-predicted", "oom-measured", "error"]
+"""exact: every allocated and requested number is right to the byte; placed: so it is once the twin's segments
+lie where the driver put them in that run; oom: out of memory on both, though perhaps not in the same phase;
+oom-predicted and oom-measured: on that side only; error: no comparison."""
 
 #: The cell is as it should be.
-AGREES: tuple[Status, ...] = ("exact", "oom")
+AGREES: tuple[Status, ...] = ("exact", "placed", "oom")
 
 SETTINGS: tuple[str, ...] = tuple(column.name for column in COLUMNS if column.group == "setting")
 SIDES = ("predicted", "measured", "residual")
+PLACED_METRICS = ("peak_allocated_bytes", "peak_reserved_bytes")
 VERIFY_COLUMNS: tuple[str, ...] = (
     "cell_id",
     *SETTINGS,
@@ -30,6 +32,7 @@ VERIFY_COLUMNS: tuple[str, ...] = (
     "message",
     *(f"{side}_{metric}" for metric in METRICS for side in SIDES),
     "differing_allocations",
+    *(f"placed_residual_{metric}" for metric in PLACED_METRICS),
     *(f"{side}_torch" for side in SIDES[:2]),
     "gpu_name",
     "driver",

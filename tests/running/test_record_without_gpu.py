@@ -28,6 +28,7 @@ class MadeUpAllocator(TorchDispatchMode):
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.history: list[dict[str, Any]] = []
+        self.counts = {"allocated": 0, "freed": 0}
         self._live: dict[int, Any] = {}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -52,11 +53,11 @@ class MadeUpAllocator(TorchDispatchMode):
 
     def _note(self, action: str, address: int, size: int) -> None:
         self.history.append({"action": action, "addr": address, "size": size})
+        self.counts["allocated"] += action == "alloc"
+        self.counts["freed"] += action == "free_requested"
 
-    def stats(self) -> dict[str, Any]:
-        actions = [event["action"] for event in self.history]
-        counts = {"allocated": actions.count("alloc"), "freed": actions.count("free_requested")}
-        return {"allocation": {"all": counts}}
+    def record_history(self, enabled: str | None, **options: Any) -> None:
+        self.history.clear()
 
 
 class NoMeter:
@@ -79,9 +80,9 @@ def allocator(monkeypatch: pytest.MonkeyPatch) -> MadeUpAllocator:
     cuda = SimpleNamespace(
         init=lambda: None,
         current_device=lambda: 0,
-        memory_stats_as_nested_dict=made.stats,
+        memory_stats_as_nested_dict=lambda: {"allocation": {"all": made.counts}},
         memory=SimpleNamespace(
-            _record_memory_history=lambda *args, **kwargs: None,
+            _record_memory_history=made.record_history,
             _snapshot=lambda: {"device_traces": [made.history]},
         ),
     )

@@ -85,8 +85,9 @@ def test_a_difference_beside_a_wrong_one_is_not_explained():
     twin = stream(*MANY)
     plain = plain_of(stream(*MANY[:10], "forward . sort +99", *MANY[10:]))
     unrecorded = unrecorded_differences(plain, twin)
-    for distance, explained in ((AROUND, False), (AROUND + 2, True)):
-        at = 10 - distance
+    far = AROUND + 2
+    for distance, explained in ((-far, True), (-AROUND, False), (AROUND, False), (far, True)):
+        at = 10 + distance
         recorded = stream(*MANY[:at], "forward . add +77", *MANY[at:])
         (told,) = explain(step_differences(recorded, twin), unrecorded)
         assert told.explained is explained
