@@ -83,7 +83,8 @@ def _print_sweep() -> None:
         path = Path(folder) / "sweep.yaml"
         path.write_text(SWEEP)
         start = time.perf_counter()
-        command = [sys.executable, "-m", "lorafa_prof", "run", str(path), "-o", f"{folder}/out", "--no-figures"]
+        command = [sys.executable, "-m", "lorafa_prof", "run", str(path), "--no-figures"]
+        command += ["-o", f"{folder}/out"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         seconds = time.perf_counter() - start
         rows = len((Path(folder) / "out" / "results.csv").read_text().splitlines()) - 1

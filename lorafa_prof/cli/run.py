@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     metavar="KEY=VALUE",
     help="Override a key of the file, such as batch=4 or 'method[1].rank=[8, 64]'; may be repeated.",
 )
-@click.option("--device", help="Override the scenario's device: auto, cuda or cpu.")
+@click.option("--device", help="Override the scenario's device: auto, cuda, cpu or sim:<gpu>.")
 @click.option("-k", "pattern", metavar="REGEX", help="Only cells whose id or label matches.")
 @click.option("--dry-run", is_flag=True, help="Check everything, list the cells, measure nothing.")
 @click.option(

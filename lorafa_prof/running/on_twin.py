@@ -35,6 +35,9 @@ def predict_on_twin(cell: Cell, measured: Measured, tracker: PhaseTracker) -> No
     """
     with twin_of(cell, measured) as twin:
         prepared, step = predict_memory(cell, twin, measured, tracker)
+        # FLOPs are counted under a second dispatch mode, which holds gradients that are added to in place
+        # without it: that must not be what runs out of memory.
+        twin.allocator.lift_capacity()
         with timed(measured, "explain"):
             _explain(cell, prepared, step, measured)
 

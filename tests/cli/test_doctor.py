@@ -54,7 +54,7 @@ def test_without_a_gpu_all_is_told_and_the_exit_is_0() -> None:
     assert len(lines) == 2 + len(doctor.PROBES)
     cuda = next(line for line in lines if line.startswith("CUDA device"))
     assert "no" in cuda.split()
-    assert "--device cpu" in cuda
+    assert "--device sim:h100-80gb" in cuda
     assert any(line.startswith("storage following") and " ok " in line for line in lines)
 
 

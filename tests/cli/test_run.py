@@ -179,8 +179,8 @@ def test_options_override_the_file(run):
 
 
 def test_a_shipped_scenario_is_run_by_its_name(run):
-    assert run("--no-figures", "--device", "cpu", "-k", "full-ft", name="quickstart") == 0
-    assert {row["model"] for row in table("out/quickstart")} == {"gpt2"}
+    assert run("--no-figures", "--device", "sim:h100-80gb", "-k", "full-ft_b2_s512", name="quickstart") == 0
+    assert {row["model"] for row in table("out/quickstart")} == {"llama-2-7b"}
 
 
 def test_a_disk_that_is_full_ends_the_run_in_one_line(run, monkeypatch):

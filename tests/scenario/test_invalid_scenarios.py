@@ -240,7 +240,7 @@ def test_files_that_are_not_there_or_cannot_be_read(complaint):
         (["--device", "tpu"], "--device tpu: device: ", "known: auto, cuda, cpu"),
         (["--device", ""], "--device : device: ", "unknown device ''"),
         (["-k", "("], "-k (: ", "no regular expression"),
-        (["-k", "zzz"], "-k zzz: ", "no cell matches; --dry-run lists them"),
+        (["-k", "zzz"], "-k zzz: ", "no cell matches; lorafa-prof run --dry-run lists them"),
         (["-o", "s.yaml"], "cannot write to 's.yaml': ", "choose another with -o"),
         (["-o", "/proc/no"], "cannot write to '/proc/no': ", "choose another with -o"),
     ],

@@ -138,6 +138,10 @@ class CachingAllocator:
         for counter in (self.allocated, self.requested, self.active, self.reserved):
             counter.peak = counter.current
 
+    def lift_capacity(self) -> None:
+        """Serve every request from now on."""
+        self._memory.capacity_bytes = None
+
     def state(self) -> frozenset[tuple[int, int, int]]:
         """All blocks as (address, size, bytes requested or -1 if free): with equal states, equal requests
         have equal answers."""

@@ -63,6 +63,7 @@ def can_use_cudnn(call: Attention, machine: Machine) -> bool:
         and call.query.size(-1) % 8 == 0
         and call.value.size(-1) % 8 == 0
         and call.key.size(2) != 1
+        and (call.dropout_p == 0.0 or call.query.size(2) != 1)
     )
 
 
@@ -76,10 +77,18 @@ def can_use_flash(call: Attention, machine: Machine) -> bool:
         and call.attn_mask is None
         and width == call.key.size(-1) == call.value.size(-1)
         and width <= 256
+        and not (call.requires_grad and _backward_lacks_shared_memory(call, machine))
         and (not call.is_causal or call.query.size(2) == call.key.size(2))
         and _heads_fit(call)
         and _last_strides_are_one(call)
     )
+
+
+def _backward_lacks_shared_memory(call: Attention, machine: Machine) -> bool:
+    """check_requires_grad_and_head_dim_gt192_constraints_on_sm86_89_or_120."""
+    small = (8, 6) <= machine.compute_capability <= (8, 9) or machine.compute_capability[0] == 12
+    width = call.query.size(-1)
+    return small and width > 192 and (width <= 224 or call.dropout_p > 0.0)
 
 
 def can_use_efficient(call: Attention, machine: Machine) -> bool:

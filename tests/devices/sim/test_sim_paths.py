@@ -133,7 +133,6 @@ def test_heads_that_train_with_flash_on_every_gpu_from_ampere_on(width: int, dro
         assert backend(machine, width=width, dropout_p=dropout) == "flash"
 
 
-@pytest.mark.xfail(strict=True, reason="attention.py: can_use_flash knows only one rule for all of Ampere")
 @pytest.mark.parametrize(
     ("width", "dropout", "expected"),
     [(200, 0.0, "efficient"), (256, 0.1, "efficient")],
@@ -226,7 +225,6 @@ def test_by_shape_and_strides(options: dict[str, Any], expected: list[tuple[Mach
     assert [(machine, backend(machine, **options)) for machine, _ in expected] == expected
 
 
-@pytest.mark.xfail(strict=True, reason="attention.py: can_use_cudnn lets one query with dropout pass")
 def test_one_query_with_dropout_is_not_for_cudnn() -> None:
     assert backend(H100, length=1, keys=64, dropout_p=0.1) == "flash"
 
