@@ -68,7 +68,7 @@ def process_context() -> Any:
     """Where processes are forked from: a server that has imported all, or, on some systems, nothing."""
     methods = multiprocessing.get_all_start_methods()
     context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
-    context.set_forkserver_preload([__name__, "transformers"])
+    context.set_forkserver_preload([__name__, "lorafa_prof.running.preload"])
     return context
 
 
