@@ -40,13 +40,15 @@ class Attention:
 
 def attend(call: Attention, machine: Machine) -> Tensor:
     """The result of `call`, by the kernel that `machine` would take."""
-    if can_use_cudnn(call, machine):
-        return _cudnn(call)
-    if can_use_flash(call, machine):
-        return _flash(call)
-    if can_use_efficient(call, machine):
-        return _efficient(call)
-    return attention_by_products(call)
+    return _KERNELS[choose(call, machine)](call)
+
+
+def choose(call: Attention, machine: Machine) -> str:
+    """The kernel that `machine` would take: cudnn, flash, efficient or math, in this order."""
+    for name, can_use in _RULES.items():
+        if can_use(call, machine):
+            return name
+    return "math"
 
 
 def can_use_cudnn(call: Attention, machine: Machine) -> bool:
@@ -56,10 +58,10 @@ def can_use_cudnn(call: Attention, machine: Machine) -> bool:
         machine.prefers_cudnn_attention
         and _is_dense(call)
         and call.query.dtype in HALF
-        and (mask is None or not mask.requires_grad)
-        and _last_strides_are_one(call)
+        and (mask is None or (not mask.requires_grad and mask.dim() in (2, 4)))
+        and _last_strides_are_one(call, single=True)
         and _heads_fit(call)
-        and max(call.query.size(-1), call.value.size(-1)) <= 128
+        and max(call.query.size(-1), call.value.size(-1)) <= machine.widest_cudnn_head
         and call.query.size(-1) % 8 == 0
         and call.value.size(-1) % 8 == 0
         and call.key.size(2) != 1
@@ -80,7 +82,7 @@ def can_use_flash(call: Attention, machine: Machine) -> bool:
         and not (call.requires_grad and _backward_lacks_shared_memory(call, machine))
         and (not call.is_causal or call.query.size(2) == call.key.size(2))
         and _heads_fit(call)
-        and _last_strides_are_one(call)
+        and _last_strides_are_one(call, single=True)
     )
 
 
@@ -121,11 +123,11 @@ def _heads_fit(call: Attention) -> bool:
     return heads == of_key or (call.enable_gqa and heads % of_key == 0)
 
 
-def _last_strides_are_one(call: Attention) -> bool:
+def _last_strides_are_one(call: Attention, *, single: bool = False) -> bool:
+    """check_last_dim_stride_equals_1_dense; `single`: heads of size 1 pass, whatever their stride."""
     mask = call.attn_mask
-    return all(t.stride(-1) == 1 for t in (call.query, call.key, call.value)) and (
-        mask is None or mask.stride(-1) == 1
-    )
+    dense = all(t.stride(-1) == 1 for t in (call.query, call.key, call.value))
+    return (dense or (single and call.query.size(-1) == 1)) and (mask is None or mask.stride(-1) == 1)
 
 
 def _cudnn(call: Attention) -> Tensor:
@@ -222,3 +224,7 @@ def attention_by_products(call: Attention) -> Tensor:
     result = torch.matmul(weights, value).to(dtype)
     del narrow_weights
     return result
+
+
+_RULES = {"cudnn": can_use_cudnn, "flash": can_use_flash, "efficient": can_use_efficient}
+_KERNELS = {"cudnn": _cudnn, "flash": _flash, "efficient": _efficient, "math": attention_by_products}

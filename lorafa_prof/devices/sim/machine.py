@@ -40,6 +40,11 @@ class Machine:
         return 4096 * 1024 * 2 + 16 * 1024 * 8
 
     @property
+    def widest_cudnn_head(self) -> int:
+        """Head size that cuDNN's attention takes at most: sdp_utils.cpp, check_cudnn_tensor_shapes."""
+        return 256 if self.compute_capability == (9, 0) else 128
+
+    @property
     def prefers_cudnn_attention(self) -> bool:
         """Whether attention tries cuDNN first: sdp_utils.cpp, check_prefer_cudnn_attention."""
         return self.compute_capability[0] in (9, 10)

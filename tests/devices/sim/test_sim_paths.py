@@ -144,7 +144,6 @@ def test_wide_heads_train_with_flash_on_some_gpus_only(width: int, dropout: floa
     assert backend(RTX_5090, width=width, dropout_p=dropout) == expected
 
 
-@pytest.mark.xfail(strict=True, reason="attention.py: can_use_cudnn stops at 128 everywhere")
 def test_cudnn_takes_wider_heads_on_hopper_than_on_blackwell() -> None:
     # check_cudnn_tensor_shapes: head_dim_limit is 256 on 9.0 with cuDNN 9.10 and later.
     assert [backend(H100, width=width) for width in (136, 192, 256)] == ["cudnn"] * 3
