@@ -17,7 +17,7 @@ class DeviceMemory:
 
     Which address cudaMalloc returns is the one thing here that no source tells. It matters where free blocks
     of one size lie in different segments, because the allocator then takes the one with the lowest address.
-    The rule in `new_addresses` was inferred from 93 recorded runs (H100, CUDA 13.0, PyTorch 2.11). In 81 others
+    The rule in `new_addresses` was inferred from 93 recorded runs (H100, CUDA 13.0, torch 2.11). In 81 more
     what is reserved agrees in all and what is allocated in a steady step in 77; in the rest it is up to
     4.9 MiB off. Two runs of one cell on the GPU differ as much: the addresses change with each process.
     Addresses are not used again after a segment was given back, of which nothing is known.
