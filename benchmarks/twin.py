@@ -33,8 +33,8 @@ model: {model}
 method: [{{name: lora-fa, rank: 64}}]
 batch: {batch}
 seq: {seq}
-gpu: h200
-device: sim:h200
+gpu: b200
+device: sim:b200
 """
 
 
