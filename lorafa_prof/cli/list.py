@@ -27,21 +27,45 @@ def _methods() -> Section:
 
 
 def _gpus() -> Section:
-    from lorafa_prof.devices.gpus import GPUS, peak_flops
+    from lorafa_prof.devices.gpus import GPUS, Gpu, peak_flops
 
     def tera(value: float | None) -> str:
         return "" if value is None else f"{value / 1e12:g}"
 
-    header = ("name", "memory GB", "bf16 TFLOP/s", "fp16 TFLOP/s", "fp32 TFLOP/s", "TB/s", "source")
+    def exactly(gpu: Gpu) -> str:
+        if gpu.memory_bytes is None:
+            return ""
+        return f"{'' if gpu.memory_exact else '≥ '}{gpu.memory_bytes:,}"
+
+    header = (
+        "name",
+        "memory GB",
+        "bytes to CUDA",
+        "bf16 TFLOP/s",
+        "fp16 TFLOP/s",
+        "fp32 TFLOP/s",
+        "TB/s",
+        "source",
+    )
     return header, [
         (
             gpu.name,
             f"{gpu.datasheet_memory_gb:g}",
+            exactly(gpu),
             *(tera(peak_flops(gpu, dtype)) for dtype in ("bf16", "fp16", "fp32")),
             tera(gpu.bandwidth_bytes_per_s),
             gpu.source,
         )
         for gpu in GPUS.values()
+    ]
+
+
+def _kernels() -> Section:
+    from lorafa_prof.devices.sim.kernels.kernel import KERNEL_TABLE
+
+    header = ("kernel", "allocates beside its results", "holds for", "source")
+    return header, [
+        (kernel.name, kernel.formula, kernel.holds_for, kernel.source) for kernel in KERNEL_TABLE.values()
     ]
 
 
@@ -70,6 +94,7 @@ SECTIONS: dict[str, Callable[[], Section]] = {
     "metrics": _metrics,
     "scenarios": _scenarios,
     "figures": _figures,
+    "kernels": _kernels,
 }
 
 
@@ -82,7 +107,7 @@ def first_comment(path: Path) -> str:
 @click.command("list")
 @click.argument("section", required=False, type=click.Choice(list(SECTIONS)))
 def list_command(section: str | None) -> None:
-    """List models, methods, gpus, metrics, scenarios or figures; all of them if none is named."""
+    """List models, methods, gpus, metrics, scenarios, figures or the twin's kernels; all if none is named."""
     for index, name in enumerate([section] if section else SECTIONS):
         if index:
             click.echo()

@@ -114,6 +114,7 @@ def run_command(
         write_provenance(store, loaded.scenario, in_table, arguments or sys.argv[1:])
     measured = [results[cell.cell_id] for cell in chosen]
     _print_results(measured)
+    _print_notes(measured)
     if figures:
         _draw(store)
     click.echo(f"results: {store.results_csv}", err=True)
@@ -186,6 +187,17 @@ def _print_results(results: Sequence[CellResult]) -> None:
         for result in results
     ]
     print_table("results", header, rows)
+
+
+def _print_notes(results: Sequence[CellResult]) -> None:
+    """What a reader must know of rows that are in order, each once."""
+    told = {
+        str(result.row["message"])
+        for result in results
+        if result.row["status"] == "ok" and result.row.get("message")
+    }
+    for note in sorted(told):
+        click.echo(f"note: {note}", err=True)
 
 
 def _draw(store: Store) -> None:

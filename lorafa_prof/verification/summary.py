@@ -113,9 +113,13 @@ def outcome(record: VerifyRecord) -> str:
         return ", ".join(text for text in told if text)
     residual = f"{worst.what} {signed(worst.residual)} bytes" if worst.residual else "0 bytes"
     if worst.residual and row["differing_allocations"] == 0:
-        same = row.get("residual_peak_requested_bytes") == 0
-        told = "though every request is the same: other blocks serve them" if same else "from before the step"
-        residual += f", {told}"
+        elsewhere = row.get("residual_peak_requested_bytes") != 0
+        why = (
+            "from before the step"
+            if elsewhere
+            else "though every request is the same: other blocks serve them"
+        )
+        residual += f", {why}"
     return "; ".join([residual, *_first_differences(record)])
 
 

@@ -2,7 +2,7 @@
 
     python reports/h100-verify/measure.py OUT
 
-Each runs in a process of its own, the first of those of `lorafa-prof verify`, and none sees another's allocator.
+Each runs in a process of its own, the first of those of `lorafa-prof verify`, and sees no other's allocator.
 `compare.py` does the rest, without a GPU.
 """
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -55,10 +55,6 @@ class KnownValues:
         if "device" in host_kwargs:
             host_kwargs = {**host_kwargs, "device": torch.device("cpu")}
         return func(*host_args, **host_kwargs)
-
-    def all_known(self, tensors: Iterable[Tensor]) -> bool:
-        """Whether each is on the host or has a known value."""
-        return not any(self._unknown(tensor) for tensor in tensors)
 
     def _unknown(self, value: Any) -> bool:
         return (

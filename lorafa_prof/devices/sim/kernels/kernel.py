@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from lorafa_prof.devices.sim.machine import Machine
+from lorafa_prof.devices.sim.machine import CHECKED_TORCH, Machine
 from lorafa_prof.registry import Registry
 
 
@@ -50,6 +50,7 @@ class Kernel:
         model: runs one of them: takes its memory in the order CUDA does, and returns its results.
         formula: what is allocated beside the results, in words.
         source: PyTorch file it was read in, or the trace it was seen in.
+        holds_for: versions of PyTorch.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Kernel:
     model: Model
     formula: str
     source: str
+    holds_for: str = f"torch {CHECKED_TORCH}"
 
 
 KERNEL_TABLE: Registry[Kernel] = Registry(

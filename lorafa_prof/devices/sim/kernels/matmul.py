@@ -8,10 +8,12 @@ import torch
 from torch import Tensor
 
 from lorafa_prof.devices.sim.kernels.kernel import Execution, Kernel
-from lorafa_prof.devices.sim.machine import MIB
+from lorafa_prof.devices.sim.machine import CHECKED_TORCH, MIB
 
 aten = torch.ops.aten
 CUBLASLT_WORKSPACE_BYTES = 1 * MIB
+#: From 2.15 on a workspace is taken for each operation and given back.
+HOLDS_FOR = f"torch {CHECKED_TORCH}, and before 2.15"
 
 
 def _product(step: Execution, func: Any, args: Any, kwargs: Any) -> Any:
@@ -52,6 +54,7 @@ KERNELS = (
         model=_product,
         formula="32 MiB on compute capability 9.0 and 10.0, else 8.125 MiB, once in each thread",
         source="ATen/cuda/CublasHandlePool.cpp: parseChosenWorkspaceSize; H100 traces",
+        holds_for=HOLDS_FOR,
     ),
     Kernel(
         name="matrix product with bias",
@@ -59,5 +62,6 @@ KERNELS = (
         model=_addmm,
         formula="as a matrix product, and 1 MiB more once in each thread when cuBLASLt adds a bias vector",
         source="ATen/native/cuda/Blas.cpp: addmm_out_cuda_impl; ATen/cuda/CublasHandlePool.cpp; H100 traces",
+        holds_for=HOLDS_FOR,
     ),
 )
