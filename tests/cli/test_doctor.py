@@ -150,7 +150,7 @@ def test_list_gpus_and_metrics() -> None:
     gpus = CliRunner().invoke(list_command, ["gpus"])
     assert gpus.exit_code == 0, gpus.output
     row = next(line for line in gpus.output.splitlines() if line.startswith("h100-80gb"))
-    assert row.split()[:3] == ["h100-80gb", "80", "989.5"]
+    assert row.split()[:4] == ["h100-80gb", "80", "85,017,493,504", "989.5"]
     metrics = CliRunner().invoke(list_command, ["metrics"])
     assert "activation_bytes" in metrics.output
     assert "cell_id" not in metrics.output
