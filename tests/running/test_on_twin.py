@@ -238,7 +238,7 @@ class TestOutOfMemory:
             (800, "backward", 1, "CUDA out of memory in lm_head (aten.mm.default)."),
             (1000, "backward", 1, "CUDA out of memory in transformer.h."),
             (1300, "backward", 1, "CUDA out of memory in transformer.wte (aten."),
-            (1600, "optimizer", 1, "CUDA out of memory in no module (aten."),
+            (1600, "optimizer", 1, "CUDA out of memory outside of all submodules (aten."),
         ],
     )
     def test_the_row_says_where_it_ran_out(

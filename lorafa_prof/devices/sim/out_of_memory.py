@@ -31,8 +31,8 @@ class SimOutOfMemoryError(RuntimeError):
 
     def at(self, module: str, operation: str) -> SimOutOfMemoryError:
         """The same error, saying where in the step it came."""
-        where = f"CUDA out of memory in {module or 'no module'} ({operation})."
-        text = str(self).replace("CUDA out of memory.", where, 1)
+        where = f"in {module}" if module else "outside of all submodules"
+        text = str(self).replace("CUDA out of memory.", f"CUDA out of memory {where} ({operation}).", 1)
         return SimOutOfMemoryError(
             text, self.requested_bytes, self.capacity_bytes, self.allocated_bytes, self.reserved_bytes
         )
