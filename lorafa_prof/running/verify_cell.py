@@ -12,6 +12,7 @@ from lorafa_prof.instruments.allocation_stream import StreamOperation, as_json, 
 from lorafa_prof.instruments.allocation_stream_cuda import CudaStreamRecorder
 from lorafa_prof.instruments.allocation_stream_sim import SimStreamRecorder
 from lorafa_prof.instruments.memory_cuda import CudaMemoryMeter
+from lorafa_prof.instruments.request_digest import RequestDigest
 from lorafa_prof.instruments.segment_addresses_cuda import segment_addresses
 from lorafa_prof.results.measured import Measured
 from lorafa_prof.results.record import CellResult
@@ -32,8 +33,8 @@ def twin_cell(cell: Cell) -> Cell:
 
 
 def predict(cell: Cell) -> CellResult:
-    """The memory of a twin's cell, without its stream."""
-    return run_here(cell, _predict)
+    """The memory of a twin's cell; `details` has a digest of its ``requests``, not their stream."""
+    return _with_told(cell, _predict)
 
 
 def predict_with_stream(cell: Cell) -> CellResult:
@@ -43,7 +44,7 @@ def predict_with_stream(cell: Cell) -> CellResult:
 
 def predict_placed(addresses: Sequence[int], cell: Cell) -> CellResult:
     """The memory of a twin's cell whose segments have these addresses."""
-    return run_here(cell, partial(_predict, addresses=addresses))
+    return _with_told(cell, partial(_predict, addresses=addresses))
 
 
 def measure(cell: Cell) -> CellResult:
@@ -67,9 +68,14 @@ def _measure(told: Told, cell: Cell, measured: Measured, tracker: PhaseTracker) 
         measure_memory_on_cuda(cell, measured, tracker)
 
 
-def _predict(cell: Cell, measured: Measured, tracker: PhaseTracker, addresses: Sequence[int] = ()) -> None:
+def _predict(
+    told: Told, cell: Cell, measured: Measured, tracker: PhaseTracker, addresses: Sequence[int] = ()
+) -> None:
     with twin_of(cell, measured, addresses) as twin:
-        predict_memory(cell, twin, measured, tracker)
+        digest = RequestDigest(twin.mode.memory, tracker)
+        twin.mode.memory = digest
+        predict_memory(cell, twin, measured, digest)
+        told["requests"] = digest.hexdigest()
 
 
 def _predict_with_stream(told: Told, cell: Cell, measured: Measured, tracker: PhaseTracker) -> None:

@@ -179,6 +179,7 @@ def _metric_columns(predicted: CellResult, measured: CellResult) -> dict[str, Va
 def _versions(predicted: CellResult, measured: CellResult) -> dict[str, Value]:
     gpu = measured.environment.get("gpu") or {}
     return {
+        "predicted_requests": predicted.details.get("requests"),
         "predicted_torch": predicted.environment.get("packages", {}).get("torch"),
         "measured_torch": measured.environment.get("packages", {}).get("torch"),
         "gpu_name": gpu.get("name"),

@@ -33,6 +33,7 @@ VERIFY_COLUMNS: tuple[str, ...] = (
     *(f"{side}_{metric}" for metric in METRICS for side in SIDES),
     "differing_allocations",
     *(f"placed_residual_{metric}" for metric in PLACED_METRICS),
+    "predicted_requests",
     *(f"{side}_torch" for side in SIDES[:2]),
     "gpu_name",
     "driver",

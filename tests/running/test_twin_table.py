@@ -62,6 +62,7 @@ def disagreements(row: Row, cell: Cell) -> list[str]:
         metrics = metrics_of(result.details["memory"])
         told = {f"predicted_{name}": str(value) for name, value in metrics.items()}
         told["predicted_failed_phase"] = ""
+        told["predicted_requests"] = str(result.details["requests"])
     for name, value in told.items():
         if row[name] != value:
             found.append(f"{name}: {row[name] or 'nothing'} in the table, {value or 'nothing'} now")

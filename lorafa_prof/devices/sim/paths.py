@@ -16,6 +16,7 @@ from lorafa_prof.devices.sim.machine import Machine
 
 _dropout = F.dropout
 _set = Tensor.__setitem__
+_to_list = Tensor.tolist
 _attention = F.scaled_dot_product_attention
 
 
@@ -31,6 +32,7 @@ def cuda_paths(machine: Machine) -> Iterator[None]:
         (F, "dropout", _cuda_dropout),
         (F, "scaled_dot_product_attention", _attention_on(machine)),
         (Tensor, "__setitem__", _set_item),
+        (Tensor, "tolist", _values_as_list),
         (torch, "tensor", _keeping_values(torch.tensor)),
         (torch, "as_tensor", _keeping_values(torch.as_tensor)),
         (optimizer, "_get_fused_kernels_supported_devices", lambda: ["cuda", "cpu", "meta"]),
@@ -68,6 +70,11 @@ def _set_item(self: Tensor, index: Any, value: Any) -> None:
         # torch/csrc/autograd/python_variable_indexing.cpp, THPVariable_setitem.
         value = torch.scalar_tensor(value, dtype=self.dtype)
     _set(self, index, value)
+
+
+def _values_as_list(self: Tensor) -> Any:
+    # PyTorch reads the memory itself here, past every dispatch mode.
+    return _to_list(self.cpu() if self.is_meta else self)
 
 
 def _keeping_values(make: Callable[..., Tensor]) -> Callable[..., Tensor]:
