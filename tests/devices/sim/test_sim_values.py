@@ -41,6 +41,10 @@ class TestKnown:
         host = torch.tensor([[3, 0, 1], [1, 1, 0]]).to(dtype)
         assert read(host.to("meta")) == host.flatten().tolist()
 
+    def test_a_list_of_them(self) -> None:
+        assert on_twin([[3, 0], [1, 2]]).tolist() == [[3, 0], [1, 2]]
+        assert on_twin(True, torch.bool).tolist() is True
+
     @pytest.mark.parametrize("name", ["tensor", "as_tensor"])
     def test_so_does_a_tensor_made_of_numbers(self, name: str) -> None:
         make = getattr(torch, name)  # only inside of the context is it the twin's
