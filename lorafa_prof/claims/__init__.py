@@ -1,0 +1,1 @@
+"""Expectations on results: claims, baselines, comparisons, and what comes of judging them."""

@@ -1,0 +1,106 @@
+"""Amounts as people write them, "24 MiB" or "85 %", and as numbers in a metric's own unit."""
+
+from __future__ import annotations
+
+import math
+import re
+from fractions import Fraction
+
+from lorafa_prof.registry import nearest
+
+Number = int | float
+
+#: Units that may be written, by the unit that a column of the results has, and how many of it each is.
+#: A ratio is a column without a unit.
+UNITS: dict[str, dict[str, Fraction]] = {
+    "bytes": {
+        "B": Fraction(1),
+        "bytes": Fraction(1),
+        **{f"{prefix}B": Fraction(10**power) for prefix, power in zip("kMGT", (3, 6, 9, 12), strict=True)},
+        "KB": Fraction(10**3),
+        **{f"{prefix}iB": Fraction(2**power) for prefix, power in zip("KMGT", (10, 20, 30, 40), strict=True)},
+    },
+    "ms": {"us": Fraction(1, 1000), "ms": Fraction(1), "s": Fraction(1000)},
+    "FLOP": {
+        "FLOP": Fraction(1),
+        **{f"{p}FLOP": Fraction(10**power) for p, power in zip("MGTP", (6, 9, 12, 15), strict=True)},
+    },
+    "": {"%": Fraction(1, 100)},
+}
+_WRITTEN = re.compile(r"([+-]?[0-9][0-9_,]*(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)\s*(.*)", re.DOTALL)
+
+
+def parse_amount(written: str | Number, unit: str) -> Number:
+    """The number in `unit` that `written` means: a bare number is in `unit` already.
+
+    Args:
+        written: such as ``25165824``, ``"24 MiB"``, ``"1,024 B"`` or, of a ratio, ``0.85`` and ``"85 %"``.
+        unit: a column's, such as "bytes", "ms" or "" for a ratio.
+
+    Raises:
+        ValueError: it is no amount, or in a unit that is not one of `unit`; the text is for people.
+    """
+    if isinstance(written, (int, float)):
+        if not math.isfinite(written):
+            raise ValueError(f"{written} is no amount")
+        return written
+    found = _WRITTEN.fullmatch(written.strip())
+    if found is None:
+        raise ValueError(f"'{written}' is no amount: write a number, or {_example(unit)}")
+    number, given = Fraction(re.sub("[_,]", "", found[1])), found[2].strip()
+    return _plain(number * _factor(given, unit))
+
+
+def _factor(given: str, unit: str) -> Fraction:
+    known = UNITS.get(unit, {})
+    if given in ("", unit):
+        return Fraction(1)
+    if given in known:
+        return known[given]
+    takes = ", ".join(known) or unit
+    what = "a ratio takes" if unit == "" else f"{unit} take"
+    raise ValueError(f"unknown unit '{given}'{nearest(given, list(known))}; {what} {takes}")
+
+
+def _example(unit: str) -> str:
+    return {"bytes": "an amount such as '24 MiB'", "ms": "such as '120 ms'", "": "such as '85 %'"}.get(
+        unit, f"a number of {unit}"
+    )
+
+
+def _plain(number: Fraction) -> Number:
+    return int(number) if number.denominator == 1 else float(number)
+
+
+def shown(amount: Number, unit: str) -> str:
+    """`amount` for people, in the largest unit that leaves a digit before the point."""
+    if unit == "bytes":
+        return _scaled(amount, (("TiB", 2**40), ("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)), "B")
+    if unit == "FLOP":
+        return _scaled(amount, (("PFLOP", 10**15), ("TFLOP", 10**12), ("GFLOP", 10**9)), "FLOP")
+    text = (
+        f"{amount:,}"
+        if isinstance(amount, int)
+        else f"{amount:,.4g}"
+        if abs(amount) < 1e4
+        else f"{amount:,.0f}"
+    )
+    return f"{text} {unit}".rstrip()
+
+
+def _scaled(amount: Number, units: tuple[tuple[str, int], ...], smallest: str) -> str:
+    for name, size in units:
+        if abs(amount) >= size:
+            return f"{amount / size:,.3f} {name}"
+    return f"{amount:,.0f} {smallest}" if float(amount).is_integer() else f"{amount:,.2f} {smallest}"
+
+
+def shown_change(amount: Number, unit: str) -> str:
+    """A difference for people: with its sign, and exact where it is in bytes."""
+    if unit == "bytes" and abs(amount) >= 2**10 and float(amount).is_integer():
+        return f"{_signed(shown(amount, unit))} ({_signed(f'{int(amount):,}')} B)"
+    return _signed(shown(amount, unit))
+
+
+def _signed(text: str) -> str:
+    return text if text.startswith("-") else f"+{text}"
