@@ -50,7 +50,8 @@ class Finding:
         source: where the claim comes from; empty where it says nothing.
         file, line: where the claim stands; None where it stands in no file.
         culprits_of: the item that `culprits` explain; empty where there are none.
-        culprits: the tensors that make the difference, largest growth first.
+        culprits: the tensors that make the difference, the most to blame first.
+        culprits_title: what they are, in a few words, or why there are none.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Finding:
     line: int | None = None
     culprits_of: str = ""
     culprits: tuple[TensorChange, ...] = ()
+    culprits_title: str = ""
 
     @property
     def state(self) -> State:
@@ -87,6 +89,7 @@ class Judgement:
         notes: what a reader must know beside them: cells only on one side, predictions for another version.
         machine: where results come from, in a few words: device, versions.
         cells_failed: cells that failed unexpectedly (error, timeout), by label.
+        noun: what a finding is: a claim, or a cell of a comparison.
     """
 
     title: str
@@ -95,6 +98,7 @@ class Judgement:
     notes: tuple[str, ...] = ()
     machine: str = ""
     cells_failed: tuple[str, ...] = ()
+    noun: str = "claim"
 
     def count(self, state: State) -> int:
         """Findings in this state."""

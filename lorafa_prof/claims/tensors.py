@@ -91,9 +91,13 @@ def saved_tensors(details: Mapping[str, Any]) -> Tensors | None:
     return _together([*storages, *otherwise])
 
 
+#: Kinds of bytes that are not saved in forward.
+STATIC_KINDS = ("weights", "gradients", "optimizer")
+
+
 def static_tensors(row: Mapping[str, Any]) -> Tensors:
     """Weights, gradients and optimizer state as a row has them."""
-    sizes = {name: row.get(f"{name}_bytes") for name in ("weights", "gradients", "optimizer")}
+    sizes = {name: row.get(f"{name}_bytes") for name in STATIC_KINDS}
     return {TensorKey("", name): Held(1, size) for name, size in sizes.items() if size}
 
 

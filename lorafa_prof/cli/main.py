@@ -12,6 +12,8 @@ from lorafa_prof.errors import LorafaProfError, UsageError
 #: Each command's module and object; they are imported when the command is used.
 COMMANDS = {
     "run": ("lorafa_prof.cli.run", "run_command"),
+    "check": ("lorafa_prof.cli.check", "check_command"),
+    "compare": ("lorafa_prof.cli.compare", "compare_command"),
     "fit": ("lorafa_prof.cli.fit", "fit_command"),
     "timeline": ("lorafa_prof.cli.timeline", "timeline_command"),
     "verify": ("lorafa_prof.cli.verify", "verify_command"),

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 from lorafa_prof.registry import Registry
 
 if TYPE_CHECKING:
-    from lorafa_prof.figures.figure import Figure
+    from lorafa_prof.figures.figure import Figure, RecordFigure
 
 
-def _name(figure: Figure) -> str:
+def _name(figure: Figure | RecordFigure) -> str:
     return figure.name
 
 
-FIGURES: Registry[Figure] = Registry(
+FIGURES: Registry[Figure | RecordFigure] = Registry(
     kind="figure",
     package="lorafa_prof.figures",
     attribute="FIGURE",

@@ -8,15 +8,12 @@ from matplotlib.axes import Axes
 
 from lorafa_prof.figures.points import Point
 from lorafa_prof.figures.scale import Scale, number
-from lorafa_prof.figures.style import BLACK, VERMILION
-
-VALUE_SIZE = 5.5
-"""Points of the number at a bar's end."""
+from lorafa_prof.figures.style import BLACK, VERMILION, pt
 
 VALUE_GAP = 0.05
 """Inches between a bar and its number."""
 
-_THICKNESS = 0.105
+_THICKNESS = 0.115
 
 
 @dataclass(frozen=True)
@@ -77,10 +74,9 @@ def draw_bar(axes: Axes, middle: float, point: Point, bar: Bar | None, scale: Sc
     axes.annotate(
         value_text(point, bar, scale),
         (bar.end / scale.divisor if bar else 0.0, middle),
-        xytext=(VALUE_GAP * 72, 0),
+        xytext=(pt(VALUE_GAP * 72), 0),
         textcoords="offset points",
         va="center_baseline",
-        fontsize=VALUE_SIZE,
         color=VERMILION if bar is None and not point.ok else BLACK,
         gid=f"text:{point.cell_id}",
     )
@@ -98,7 +94,7 @@ def _draw_parts(axes: Axes, middle: float, point: Point, bar: Bar, scale: Scale)
             color=part.color,
             hatch=part.hatch,
             edgecolor="white",
-            linewidth=0.3,
+            linewidth=pt(0.3),
         )
         drawn.patches[0].set_gid(f"{part.key}:{point.cell_id}")
         start += length
@@ -115,7 +111,7 @@ def _draw_mark(axes: Axes, middle: float, point: Point, bar: Bar, scale: Scale) 
         [mark, mark],
         [middle - _THICKNESS * 0.68, middle + _THICKNESS * 0.68],
         color=BLACK,
-        linewidth=1.4,
+        linewidth=pt(1.4),
         solid_capstyle="butt",
         gid=f"mark:{point.cell_id}",
     )
@@ -125,5 +121,5 @@ def _draw_spread(axes: Axes, middle: float, point: Point, bar: Bar, scale: Scale
     if bar.spread is None:
         return
     ends = [value / scale.divisor for value in bar.spread]
-    axes.plot(ends, [middle, middle], color="#444444", linewidth=0.8, gid=f"spread:{point.cell_id}")
-    axes.plot(ends, [middle, middle], color="#444444", marker="|", linestyle="none", markersize=3)
+    axes.plot(ends, [middle, middle], color="#444444", linewidth=pt(0.8), gid=f"spread:{point.cell_id}")
+    axes.plot(ends, [middle, middle], color="#444444", marker="|", linestyle="none", markersize=pt(3))

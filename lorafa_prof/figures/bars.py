@@ -12,25 +12,38 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 from matplotlib.ticker import MaxNLocator
 
-from lorafa_prof.figures.bar import VALUE_GAP, VALUE_SIZE, Bar, draw_bar, value_text
+from lorafa_prof.figures.bar import VALUE_GAP, Bar, draw_bar, value_text
 from lorafa_prof.figures.page import (
     MARGIN,
     Panel,
     PanelRow,
     assemble,
+    column_width,
     draw_name,
     line_height,
     new_drawing,
     text_width,
     wrap,
 )
-from lorafa_prof.figures.points import CONTEXT_SETTINGS, METHOD_SETTINGS, Point, fixed, phrases, varying
+from lorafa_prof.figures.points import (
+    CONTEXT_SETTINGS,
+    METHOD_SETTINGS,
+    Point,
+    fixed,
+    left_out,
+    phrases,
+    varying,
+)
 from lorafa_prof.figures.scale import Scale
-from lorafa_prof.figures.style import BLACK, WIDTH
+from lorafa_prof.figures.style import BLACK, pt
 
-_LABEL_SIZE = 6.0
 _LABEL_WIDTH = 1.5
-_TICKS_BELOW = 0.36
+_TICKS_BELOW = 0.38
+# What a model's panel takes beside its bars, in bars.
+_PANEL_LINES = 4
+
+MOST_BARS = 72
+"""What a page of paper has room for, headings and what panels take beside their bars included."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +56,7 @@ class _Line:
     @property
     def height(self) -> float:
         """Inches."""
-        return max(line_height(_LABEL_SIZE) * len(self.text), 0.11) + 0.04
+        return line_height() * len(self.text) + 0.03
 
 
 @dataclass(frozen=True)
@@ -65,46 +78,78 @@ class BarChart:
     notes: Sequence[str] = ()
 
     def draw(self, points: Sequence[Point], bars: Mapping[str, Bar]) -> Drawing:
-        """Draw every point: its bar (by cell_id), or in words why it has none."""
+        """Draw the points: each one's bar (by cell_id), or in words why it has none.
+
+        Where there are more than a page has room for, those with a bar go first, and a note counts the rest.
+        """
+        shown = _shown(points, bars)
         drawing = new_drawing()
-        panels = {
-            model: _lines(drawing, list(group), points)
-            for model, group in groupby(points, lambda point: point.model)
-        }
+        models = {model: list(group) for model, group in groupby(shown, lambda point: point.model)}
+        room = column_width(len(models))
+        panels = {model: _lines(drawing, cells, points, room) for model, cells in models.items()}
         labels = [text for lines in panels.values() for line in lines if line.point for text in line.text]
-        left = MARGIN + 0.06 + max(text_width(drawing, text, _LABEL_SIZE) for text in labels)
+        left = MARGIN + 0.06 + max(text_width(drawing, text) for text in labels)
         assemble(
             drawing,
             title=self.title,
             subtitle=fixed(points),
-            rows=[self._panel(drawing, model, lines, bars, left) for model, lines in panels.items()],
+            rows=[self._panel(drawing, model, lines, bars, left, room) for model, lines in panels.items()],
             handles=self.handles,
-            notes=self.notes,
+            notes=[*self.notes, *left_out(len(points) - len(shown), len(points))],
         )
         return drawing
 
     def _panel(
-        self, drawing: Drawing, model: str, lines: list[_Line], bars: Mapping[str, Bar], left: float
+        self,
+        drawing: Drawing,
+        model: str,
+        lines: list[_Line],
+        bars: Mapping[str, Bar],
+        left: float,
+        room: float,
     ) -> PanelRow:
         axes = drawing.add_axes((0, 0, 1, 1), label=model)
-        width = WIDTH - MARGIN - left
+        width = room - MARGIN - left
         cells = [line.point for line in lines if line.point]
         ends = [bars[point.cell_id].end for point in cells if point.cell_id in bars]
         longest = max(ends, default=0.0)
         scale = self.scale(longest)
-        texts = [value_text(point, bars.get(point.cell_id), scale) for point in cells]
-        room = max(text_width(drawing, text, VALUE_SIZE) for text in texts) + 2 * VALUE_GAP
+        texts = [value_text(point, bars[point.cell_id], scale) for point in cells if point.cell_id in bars]
+        beside = max((text_width(drawing, text) for text in texts), default=0.0) + 2 * VALUE_GAP
         # Room for the number behind the longest bar, whatever the bar's length.
-        axes.set_xlim(0, (longest / scale.divisor or 1.0) * width / max(width - room, width / 4))
+        axes.set_xlim(0, (longest / scale.divisor or 1.0) * width / max(width - beside, width / 4))
         _draw_lines(axes, lines, bars, scale)
         _dress(drawing, axes, width)
         if ends:
             axes.set_xlabel(f"{self.quantity} ({scale.unit})")
         else:
             axes.set_xticks([])
-        above = draw_name(drawing, axes, model)
+        panel = Panel(axes, left, width)
+        above = draw_name(drawing, panel, model, room)
         below = _TICKS_BELOW if ends else 0.08
-        return PanelRow((Panel(axes, left, width),), sum(line.height for line in lines), above, below)
+        return PanelRow((panel,), sum(line.height for line in lines), above, below)
+
+
+def _shown(points: Sequence[Point], bars: Mapping[str, Bar]) -> list[Point]:
+    """As many as there is room for, in their order."""
+    context = _context(points)
+    seen: set[tuple[str, ...]] = set()
+    chosen = set()
+    lines = 0
+    for point in sorted(points, key=lambda point: point.cell_id not in bars):
+        panel, heading = (point.model,), (point.model, phrases(point, context))
+        lines += 1 + (heading not in seen) + _PANEL_LINES * (panel not in seen)
+        if lines > MOST_BARS:
+            break
+        seen |= {panel, heading}
+        chosen.add(point.cell_id)
+    return [point for point in points if point.cell_id in chosen]
+
+
+def _context(points: Sequence[Point]) -> list[str]:
+    """The settings that head groups of bars."""
+    differing = varying(points)
+    return [name for name in CONTEXT_SETTINGS if name in differing]
 
 
 def _draw_lines(axes: Axes, lines: Sequence[_Line], bars: Mapping[str, Bar], scale: Scale) -> None:
@@ -128,18 +173,17 @@ def _draw_heading(axes: Axes, middle: float, text: str) -> None:
         text,
         (0, middle),
         xycoords=("axes fraction", "data"),
-        xytext=(2, 0),
+        xytext=(pt(2), 0),
         textcoords="offset points",
         va="center_baseline",
         style="italic",
-        fontsize=_LABEL_SIZE,
     )
 
 
 def _dress(drawing: Drawing, axes: Axes, width: float) -> None:
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
-    axes.axvline(0, color=BLACK, linewidth=0.6)
+    axes.axvline(0, color=BLACK, linewidth=pt(0.6))
     axes.grid(axis="x")
     right = axes.get_xlim()[1]
     ticks = {float(place): f"{place:,.12g}" for place in MaxNLocator(5).tick_values(0.0, right) if place >= 0}
@@ -147,24 +191,23 @@ def _dress(drawing: Drawing, axes: Axes, width: float) -> None:
     shown = {
         place: text
         for place, text in ticks.items()
-        if place <= right
-        and place / right * width + text_width(drawing, text, _LABEL_SIZE) / 2 <= width + MARGIN / 2
+        if place <= right and place / right * width + text_width(drawing, text) / 2 <= width + MARGIN / 2
     }
     axes.set_xticks(list(shown), list(shown.values()))
 
 
-def _lines(drawing: Drawing, panel: list[Point], everything: Sequence[Point]) -> list[_Line]:
+def _lines(drawing: Drawing, panel: list[Point], everything: Sequence[Point], room: float) -> list[_Line]:
+    context = _context(everything)
     differing = varying(everything)
-    context = [name for name in CONTEXT_SETTINGS if name in differing]
     own = [name for name in METHOD_SETTINGS if name in differing]
     lines: list[_Line] = []
     for heading, group in groupby(panel, lambda point: phrases(point, context)):
         members = list(group)
         if heading:
-            texts = wrap(drawing, heading, WIDTH - _LABEL_WIDTH - 0.3, _LABEL_SIZE)
+            texts = wrap(drawing, heading, room - _LABEL_WIDTH - 0.3)
             lines.extend(_Line((text,)) for text in texts)
         for text, point in zip(_labels(members, own), members, strict=True):
-            lines.append(_Line(tuple(wrap(drawing, text, _LABEL_WIDTH, _LABEL_SIZE)), point))
+            lines.append(_Line(tuple(wrap(drawing, text, _LABEL_WIDTH)), point))
     return lines
 
 

@@ -1,4 +1,4 @@
-"""What a figure is: a name, what it shows, and how it is drawn from the results table."""
+"""What a figure is: a name, what it shows, and how it is drawn from the results."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from matplotlib.figure import Figure as Drawing
 from pandas import DataFrame
 
 from lorafa_prof.errors import NothingToJudgeError
+from lorafa_prof.results.records import Results
 
 
 class NoDataError(NothingToJudgeError):
-    """The table has nothing this figure could show; `str(error)` is the reason."""
+    """The results have nothing this figure could show; `str(error)` is the reason."""
 
 
 @dataclass(frozen=True)
@@ -23,9 +24,24 @@ class Figure:
         name: its name on the command line and its file's stem.
         title: what it shows, one line.
         draw: makes the drawing from a table as `read_table` gives it; raises `NoDataError` if the table
-            has nothing to show.
+            has nothing to show. It is called in the `style` asked for: `figure.figsize` and the font sizes of
+            matplotlib's settings are those of its page.
     """
 
     name: str
     title: str
     draw: Callable[[DataFrame], Drawing]
+
+
+@dataclass(frozen=True)
+class RecordFigure:
+    """A figure that needs more than the table: the cells' records, or the twin's verification.
+
+    Args:
+        name, title: as of a `Figure`.
+        draw: makes the drawing from the results; raises `NoDataError` if they have nothing to show.
+    """
+
+    name: str
+    title: str
+    draw: Callable[[Results], Drawing]

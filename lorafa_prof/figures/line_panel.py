@@ -3,36 +3,40 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
-from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import MaxNLocator, NullLocator
 
+from lorafa_prof.figures.capacities import Capacity, capacities_near
 from lorafa_prof.figures.page import text_width
 from lorafa_prof.figures.points import Point
 from lorafa_prof.figures.scale import Scale, bytes_scale
 from lorafa_prof.figures.series import Series, SeriesStyle
-from lorafa_prof.figures.style import VERMILION
+from lorafa_prof.figures.style import GREY, VERMILION, pt
 
-TICK_SIZE = 6.0
 LINE, MARKER = 1.1, 3.8
 """Points of a line's width and a marker's size, before its style's weight."""
 
-_HEIGHT = 1.25
 _OOM_ROW = 0.09
+_MOST_TICKS = 40
+_NAME_HEIGHT = 0.13
 # Memory is a straight line over tokens and rank. A logarithmic axis bends it: only wide sweeps get one.
 _LOG_FROM = 16.0
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A column in bytes, and its name in the figure."""
+    """A column, its name in the figure, its unit, and whether GPUs' memory is to be compared with it."""
 
     column: str
     label: str
+    scale: Callable[[float], Scale] = bytes_scale
+    capacities: bool = False
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,8 @@ class LinePanel:
         axis: the setting on the horizontal axis.
         ticks: all values of `axis` in the figure, ascending.
         series: all series of the figure.
+        plot_height: inches without the band of cells out of memory.
+        steps: a value holds up to the next place on the axis, instead of going straight to the next value.
     """
 
     cells: frozenset[str]
@@ -52,6 +58,13 @@ class LinePanel:
     axis_label: str
     ticks: tuple[float, ...]
     series: tuple[Series, ...]
+    plot_height: float
+    steps: bool = False
+
+    @property
+    def key(self) -> str:
+        """The metric's column."""
+        return self.metric.column
 
     @property
     def out_of_memory(self) -> list[Series]:
@@ -61,22 +74,33 @@ class LinePanel:
     @property
     def height(self) -> float:
         """Inches, the band included."""
-        return _HEIGHT + self._band
+        return self.plot_height + self._band
 
     @property
     def _band(self) -> float:
         rows = len(self.out_of_memory)
         return rows * _OOM_ROW + 0.04 if rows else 0.0
 
-    @property
-    def _largest(self) -> float:
+    @cached_property
+    def _values(self) -> list[float]:
         values = [self._value(point) for line in self.series for point in self._points(line)]
-        return max((value for value in values if not math.isnan(value)), default=0.0)
+        return [value for value in values if not math.isnan(value)]
 
-    @property
+    @cached_property
+    def _largest(self) -> float:
+        return max(self._values, default=0.0)
+
+    @cached_property
     def scale(self) -> Scale:
         """The unit of the vertical axis."""
-        return bytes_scale(self._largest)
+        return self.metric.scale(self._largest)
+
+    @cached_property
+    def capacities(self) -> tuple[Capacity, ...]:
+        """GPUs whose memory is a line of this panel."""
+        if not (self.metric.capacities and self._values):
+            return ()
+        return capacities_near(min(self._values), self._largest, _NAME_HEIGHT / self.plot_height)
 
     @property
     def title(self) -> str:
@@ -85,7 +109,8 @@ class LinePanel:
 
     @property
     def _top(self) -> float:
-        return 1.06 * self._largest / self.scale.divisor or 1.0
+        highest = max([self._largest, *(capacity.size_bytes for capacity in self.capacities)])
+        return 1.06 * highest / self.scale.divisor or 1.0
 
     def tick_labels(self) -> dict[float, str]:
         """Ticks of the vertical axis, below the band, and their labels."""
@@ -97,17 +122,23 @@ class LinePanel:
     def labels_width(self, drawing: Drawing) -> float:
         """Inches the labels left of the axis take, "OOM" among them."""
         texts = [*self.tick_labels().values(), *(["OOM"] if self._band else [])]
-        return max((text_width(drawing, text, TICK_SIZE) for text in texts), default=0.0) + 0.08
+        return max((text_width(drawing, text) for text in texts), default=0.0) + 0.08
+
+    def names_width(self, drawing: Drawing) -> float:
+        """Inches the names of GPUs right of the axis take."""
+        return max((text_width(drawing, name.label) + 0.04 for name in self.capacities), default=0.0)
 
     def draw(self, drawing: Drawing, axes: Axes, width: float) -> None:
         """Draw on `axes`, which will be `width` inches wide and `height` high."""
         labels = self.tick_labels()
-        axes.set_ylim(0, self._top * self.height / _HEIGHT)
+        axes.set_ylim(0, self._top * self.height / self.plot_height)
         axes.set_yticks(list(labels), list(labels.values()))
         axes.grid(axis="y")
         axes.set_title(self.title, loc="left")
         axes.set_xlabel(self.axis_label)
         self._set_horizontal(drawing, axes, width)
+        for capacity in self.capacities:
+            self._draw_capacity(axes, capacity)
         for line in self.series:
             self._draw_line(axes, line)
         if self._band:
@@ -132,10 +163,30 @@ class LinePanel:
             axes.set_xlim(2**left, 2**right)
         else:
             axes.set_xlim(left, right)
-        inches = [(place - left) / (right - left) * width for place in places]
-        axes.xaxis.set_major_locator(FixedLocator(list(self.ticks)))
+        every = math.ceil(len(self.ticks) / _MOST_TICKS)
+        ticks = self.ticks[::every]
+        inches = [(place - left) / (right - left) * width for place in places[::every]]
         axes.xaxis.set_minor_locator(NullLocator())
-        axes.set_xticks(list(self.ticks), _thinned(drawing, self.ticks, inches))
+        axes.set_xticks(list(ticks), _thinned(drawing, ticks, inches))
+
+    def _draw_capacity(self, axes: Axes, capacity: Capacity) -> None:
+        level = capacity.size_bytes / self.scale.divisor
+        axes.axhline(
+            level,
+            color=GREY,
+            linewidth=pt(0.6),
+            zorder=1,
+            gid=f"capacity:{self.metric.column}:{capacity.card}",
+        )
+        axes.annotate(
+            capacity.label,
+            (1, level),
+            xycoords=("axes fraction", "data"),
+            xytext=(pt(2), 0),
+            textcoords="offset points",
+            va="center",
+            color="#555555",
+        )
 
     def _draw_line(self, axes: Axes, line: Series) -> None:
         points = self._points(line)
@@ -151,7 +202,7 @@ class LinePanel:
                         height,
                         color=style.color,
                         linestyle=style.dash,
-                        linewidth=LINE * style.weight,
+                        linewidth=pt(LINE * style.weight),
                         gid=name,
                     )
             return
@@ -160,33 +211,34 @@ class LinePanel:
             places,
             heights,
             color=style.color,
-            linewidth=LINE * style.weight,
+            linewidth=pt(LINE * style.weight),
             marker=style.marker,
-            markersize=MARKER * style.weight,
+            markersize=pt(MARKER * style.weight),
             markerfacecolor=style.color if style.filled else "white",
             linestyle=style.dash if joined(points, self.axis) else "none",
+            drawstyle="steps-post" if self.steps else "default",
             gid=name,
         )
 
     def _draw_band(self, axes: Axes) -> None:
         across = axes.get_yaxis_transform()
-        bottom = _HEIGHT / self.height
+        bottom = self.plot_height / self.height
         axes.axhspan(self._top, axes.get_ylim()[1], color="#F2F2F2", zorder=0)
-        axes.text(
-            -0.08 / 2,
-            (1 + bottom) / 2,
+        axes.annotate(
             "OOM",
-            transform=axes.transAxes,
+            (0, (1 + bottom) / 2),
+            xycoords="axes fraction",
+            xytext=(pt(-3.5), 0),
+            textcoords="offset points",
             ha="right",
             va="center",
-            fontsize=TICK_SIZE,
             color=VERMILION,
         )
         for row, line in enumerate(self.out_of_memory):
-            level = (_HEIGHT + 0.02 + (row + 0.5) * _OOM_ROW) / self.height * axes.get_ylim()[1]
+            level = (self.plot_height + 0.02 + (row + 0.5) * _OOM_ROW) / self.height * axes.get_ylim()[1]
             failed = [point for point in self._points(line) if point.status == "oom"]
             if line.reference:
-                axes.axhline(level, color=line.style.color, linestyle=line.style.dash, linewidth=0.8)
+                axes.axhline(level, color=line.style.color, linestyle=line.style.dash, linewidth=pt(0.8))
                 axes.plot([0.5], [level], transform=across, gid=_oom_name(self, failed), **_cross(line.style))
             else:
                 places = [_place(point, self.axis) for point in failed]
@@ -210,7 +262,7 @@ def _thinned(drawing: Drawing, ticks: Sequence[float], inches: Sequence[float]) 
     labels, free_from = [], -math.inf
     for tick, place in zip(ticks, inches, strict=True):
         text = f"{tick:.12g}"
-        half = text_width(drawing, text, TICK_SIZE) / 2
+        half = text_width(drawing, text) / 2
         if place - half < free_from:
             labels.append("")
             continue
@@ -224,4 +276,10 @@ def _oom_name(panel: LinePanel, failed: Sequence[Point]) -> str:
 
 
 def _cross(style: SeriesStyle) -> dict[str, Any]:
-    return {"marker": "x", "linestyle": "none", "color": style.color, "markersize": 4, "markeredgewidth": 1.2}
+    return {
+        "marker": "x",
+        "linestyle": "none",
+        "color": style.color,
+        "markersize": pt(4),
+        "markeredgewidth": pt(1.2),
+    }

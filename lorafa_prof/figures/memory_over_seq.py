@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from lorafa_prof.figures.figure import Figure
-from lorafa_prof.figures.lines import LineChart
+from lorafa_prof.figures.lines import MEMORY_AND_CARDS, LineChart
 
-_CHART = LineChart("Memory of one training step over the sequence length", "seq", "sequence length (tokens)")
+_CHART = LineChart(
+    "Memory of one training step over the sequence length",
+    "seq",
+    "sequence length (tokens)",
+    MEMORY_AND_CARDS,
+)
 
 FIGURE = Figure("memory-over-seq", _CHART.title, _CHART.draw)

@@ -153,6 +153,16 @@ def _varies(points: Sequence[Point], name: str) -> bool:
     return len(overall) > 1 or any(len(values) > 1 for values in by_method.values())
 
 
+def cells(count: int) -> str:
+    """A number of cells in words."""
+    return "1 cell" if count == 1 else f"{count:,} cells"
+
+
+def left_out(count: int, total: int, what: str = "cells") -> list[str]:
+    """A note on the cells for which a figure has no room; none if it has room for all."""
+    return [f"Not drawn, for want of room: {count:,} of {total:,} {what}."] if count else []
+
+
 def fixed(points: Sequence[Point]) -> str:
     """The settings all cells share, in words."""
     differing = varying(points)

@@ -11,9 +11,11 @@ from pandas import DataFrame
 
 from lorafa_prof.errors import UsageError
 from lorafa_prof.figures import FIGURES
-from lorafa_prof.figures.figure import NoDataError
-from lorafa_prof.figures.style import style
+from lorafa_prof.figures.figure import Figure, NoDataError, RecordFigure
+from lorafa_prof.figures.page import PageFullError
+from lorafa_prof.figures.style import PAGES, style
 from lorafa_prof.registry import nearest
+from lorafa_prof.results.records import Results
 
 FORMATS = ("png", "pdf", "svg")
 
@@ -42,39 +44,63 @@ class Skipped:
 
 
 def save_all(
-    table: DataFrame,
+    results: Results | DataFrame,
     folder: Path,
     names: Iterable[str] | None = None,
     formats: Sequence[str] = ("png", "pdf"),
+    style_name: str = "paper",
 ) -> list[Saved | Skipped]:
-    """Draw figures from `table` into ``folder/<name>.<format>``; `folder` is made if need be.
+    """Draw figures of `results` into ``folder/<name>.<format>``; `folder` is made if need be.
 
     Args:
-        table: as `lorafa_prof.results.table.read_table` gives it.
+        results: of a run; a table alone, as `read_table` gives it, has no records to draw from.
         folder: where the files go; older files of the same names are replaced.
         names: figures to draw; all of them if None.
         formats: some of `FORMATS`.
+        style_name: one of `PAGES`.
 
     Raises:
-        UsageError: an unknown figure or format, before anything is written; or a folder that cannot be
+        UsageError: an unknown figure, format or style, before anything is written; or a folder that cannot be
             written to.
     """
     chosen = [FIGURES[name] for name in dict.fromkeys(FIGURES if names is None else names)]
     for format_ in formats:
-        if format_ not in FORMATS:
-            raise UsageError(
-                f"unknown format '{format_}'{nearest(format_, list(FORMATS))}; there are {', '.join(FORMATS)}"
-            )
-    outcomes: list[Saved | Skipped] = []
-    for figure in chosen:
-        with style():
+        _check("format", format_, FORMATS)
+    _check("style", style_name, tuple(PAGES))
+    known = results if isinstance(results, Results) else Results(results)
+    return [_save(figure, known, folder, formats, style_name) for figure in chosen]
+
+
+def _check(kind: str, name: str, there: Sequence[str]) -> None:
+    if name not in there:
+        raise UsageError(f"unknown {kind} '{name}'{nearest(name, list(there))}; there are {', '.join(there)}")
+
+
+def _save(
+    figure: Figure | RecordFigure, results: Results, folder: Path, formats: Sequence[str], style_name: str
+) -> Saved | Skipped:
+    """Draw one figure on the first page of the style that has room for it."""
+    for page in PAGES[style_name]:
+        with style(page):
             try:
-                drawing = figure.draw(table)
-            except NoDataError as error:
-                outcomes.append(Skipped(figure.name, str(error)))
+                drawing = _drawn(figure, results)
+            except PageFullError:
                 continue
-            outcomes.append(Saved(figure.name, write_drawing(drawing, folder, figure.name, formats)))
-    return outcomes
+            except NoDataError as error:
+                return Skipped(figure.name, str(error))
+            return Saved(figure.name, write_drawing(drawing, folder, figure.name, formats))
+    return Skipped(figure.name, f"there is more to show than a {style_name} has room for; use --style paper")
+
+
+def _drawn(figure: Figure | RecordFigure, results: Results) -> Drawing:
+    if isinstance(figure, RecordFigure):
+        try:
+            return figure.draw(results)
+        except UsageError as error:  # a record that cannot be read is no reason to go without other figures
+            raise NoDataError(str(error)) from error
+    if results.table.empty:
+        raise NoDataError("the results table has no rows")
+    return figure.draw(results.table)
 
 
 def write_drawing(drawing: Drawing, folder: Path, name: str, formats: Sequence[str]) -> tuple[Path, ...]:

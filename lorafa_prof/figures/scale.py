@@ -39,8 +39,20 @@ def tokens_scale(largest: float) -> Scale:
     return Scale(1.0, "tokens/s")
 
 
+def samples_scale(largest: float) -> Scale:
+    """Samples are counted."""
+    del largest
+    return Scale(1.0, "samples")
+
+
 def _first_fit(scales: tuple[Scale, ...], largest: float) -> Scale:
     return next((scale for scale in scales if largest >= scale.divisor), scales[-1])
+
+
+def size_text(size_bytes: float) -> str:
+    """Bytes in words, with three significant digits: 42.5 GiB."""
+    scale = bytes_scale(size_bytes)
+    return f"{size_bytes / scale.divisor:,.3g} {scale.unit}"
 
 
 def number(value: float) -> str:

@@ -1,17 +1,51 @@
-"""How figures look: colour-blind-safe, one column of a paper wide, the same on every machine."""
+"""How figures look: colour-blind-safe, for a column of a paper or a slide, the same on every machine."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
 import matplotlib as mpl
 from matplotlib.colors import to_rgb
 
-WIDTH = 3.5
-"""Width of every figure, in inches: one column of a two-column paper."""
+TEXT, TITLE = 7.0, 8.0
+"""Points of all text and of a figure's title, on a page of scale 1."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """What a figure is laid out on: in inches and points of a page of scale 1, whatever `scale` is.
+
+    Args:
+        width: inches.
+        height: inches that the figure fills; None: as many as what is drawn needs.
+        columns: in how many columns rows of panels may stand.
+        scale: how many times larger the file is, letters and lines too.
+        dpi: dots per inch of the file.
+    """
+
+    width: float
+    height: float | None = None
+    columns: int = 1
+    scale: float = 1.0
+    dpi: int = 300
+
+
+def _slide(scale: float, columns: int) -> Page:
+    """16:9, 13.33 inches wide as presentation programs have it; letters of 7 points times `scale`."""
+    return Page(13.333 / scale, 7.5 / scale, columns, scale, dpi=150)
+
+
+PAGES: dict[str, tuple[Page, ...]] = {
+    "paper": (Page(3.5),),
+    "slide": (_slide(2.5, 1), _slide(2.0, 2), _slide(1.7, 2)),
+}
+"""The pages of each style, the one to prefer first: a later one has room for more, in smaller letters."""
+
+_page: ContextVar[Page] = ContextVar("page", default=PAGES["paper"][0])
 
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 YELLOW, BLUE, VERMILION, PURPLE, GREY = "#F0E442", "#0072B2", "#D55E00", "#CC79A7", "#7F7F7F"
@@ -43,31 +77,35 @@ DASHES: tuple[Dash, ...] = (SOLID, (0, (4, 1.5)), (0, (1, 1)), (0, (5, 1.2, 1, 1
 REFERENCE_DASHES: tuple[Dash, ...] = ((0, (6, 2)), (0, (3, 2)), (0, (2, 1, 1, 1)), (0, (1, 2)))
 """Line styles of values that do not depend on the horizontal axis; none of them solid."""
 
-_RC: Any = {  # older and newer matplotlib type the keys differently
-    "font.family": "DejaVu Sans",
-    "font.size": 6.5,
-    "axes.linewidth": 0.6,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.axisbelow": True,
-    "axes.titlesize": 6.5,
-    "axes.titlepad": 3,
+_SIZES = {
+    "font.size": TEXT,
+    "axes.titlesize": TEXT,
+    "axes.labelsize": TEXT,
+    "xtick.labelsize": TEXT,
+    "ytick.labelsize": TEXT,
+    "legend.fontsize": TEXT,
+    "axes.titlepad": 3.0,
     "axes.labelpad": 1.5,
-    "axes.labelsize": 6.5,
-    "xtick.labelsize": 6,
-    "ytick.labelsize": 6,
+    "axes.linewidth": 0.6,
     "xtick.major.width": 0.6,
     "ytick.major.width": 0.6,
     "xtick.major.size": 2.5,
     "ytick.major.size": 2.5,
-    "xtick.major.pad": 2,
-    "ytick.major.pad": 2,
+    "xtick.major.pad": 2.0,
+    "ytick.major.pad": 2.0,
     "grid.linewidth": 0.4,
-    "grid.color": "#DDDDDD",
     "hatch.linewidth": 0.5,
     "lines.linewidth": 1.1,
     "lines.markersize": 3.8,
-    "legend.fontsize": 6,
+}
+"""In points of a page of scale 1."""
+
+_RC = {
+    "font.family": "DejaVu Sans",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "grid.color": "#DDDDDD",
     "legend.frameon": False,
     "legend.handlelength": 2.4,
     "legend.columnspacing": 1.2,
@@ -75,17 +113,42 @@ _RC: Any = {  # older and newer matplotlib type the keys differently
     "text.parse_math": False,  # a model's path may hold dollar signs
     "pdf.fonttype": 42,
     "svg.hashsalt": "lorafa-prof",
-    "savefig.dpi": 300,
 }
 
 
 @contextmanager
-def style() -> Iterator[None]:
-    """Draw and save in this context; a user's own matplotlib settings neither leak in nor get lost."""
-    with mpl.rc_context():
-        mpl.rcdefaults()
-        mpl.rcParams.update(_RC)
-        yield
+def style(on: Page | None = None) -> Iterator[None]:
+    """Draw and save in this context; a user's own matplotlib settings neither leak in nor get lost.
+
+    Args:
+        on: the page; None: that of the context around this one, else a paper's column.
+    """
+    page = _page.get() if on is None else on
+    token = _page.set(page)
+    size = page.width * page.scale, (page.height or 0.75 * page.width) * page.scale
+    settings: Any = {  # older and newer matplotlib type the keys differently
+        **_RC,
+        **{name: points * page.scale for name, points in _SIZES.items()},
+        "figure.figsize": size,
+        "savefig.dpi": page.dpi,
+    }
+    try:
+        with mpl.rc_context():
+            mpl.rcdefaults()
+            mpl.rcParams.update(settings)
+            yield
+    finally:
+        _page.reset(token)
+
+
+def current_page() -> Page:
+    """The page of the `style` this is called in."""
+    return _page.get()
+
+
+def pt(points: float) -> float:
+    """Points of a page of scale 1 as points of the file, for matplotlib."""
+    return points * _page.get().scale
 
 
 def looks(methods: Iterable[str]) -> dict[str, Look]:

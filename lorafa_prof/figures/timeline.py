@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from pandas import DataFrame
 
 from lorafa_prof.figures.page import MARGIN, Panel, PanelRow, assemble, new_drawing, text_width
-from lorafa_prof.figures.scale import Scale, bytes_scale
+from lorafa_prof.figures.scale import Scale, bytes_scale, size_text
 from lorafa_prof.figures.style import (
     BLACK,
     BLUE,
@@ -23,9 +23,10 @@ from lorafa_prof.figures.style import (
     ORANGE,
     PURPLE,
     SKY,
-    WIDTH,
     YELLOW,
+    current_page,
     paler,
+    pt,
     style,
 )
 from lorafa_prof.instruments.live_bytes import column_of
@@ -54,7 +55,6 @@ _LOOKS: dict[Kind, tuple[str, Color]] = {
 _OUTLINE = "#404040"
 
 _HEIGHT, _ABOVE, _BELOW = 1.7, 0.16, 0.34
-_TICK_SIZE, _PEAK_SIZE = 6.0, 6.5
 _SHORT = {"forward": "fwd", "backward": "bwd", "optimizer": "opt."}
 # Inches right of the axes that text may reach into.
 _SPILL = 0.05
@@ -77,7 +77,7 @@ def draw_timeline(table: DataFrame, subtitle: str) -> Drawing:
     scale = bytes_scale(largest)
     shown = [kind for kind in KINDS if table[column_of(kind)].max() > _VISIBLE * largest]
     left = _draw_axes(drawing, axes, largest, scale)
-    width = WIDTH - MARGIN - 0.06 - left
+    width = current_page().width - MARGIN - 0.06 - left
     _draw_areas(axes, table, scale)
     _draw_phases(drawing, axes, table, width)
     _draw_peak(axes, table, scale)
@@ -115,7 +115,7 @@ def _draw_areas(axes: Axes, table: DataFrame, scale: Scale) -> None:
             )
         bottom = top
     # An outline, since a peak of one event out of thousands is narrower than a pixel.
-    axes.plot(events, bottom, drawstyle="steps-post", color=_OUTLINE, linewidth=0.35, gid="total")
+    axes.plot(events, bottom, drawstyle="steps-post", color=_OUTLINE, linewidth=pt(0.35), gid="total")
     last = float(events[-1])
     axes.set_xlim(0, last)
     # Half of a label at the very end would be cut off.
@@ -141,7 +141,7 @@ def _draw_phases(drawing: Drawing, axes: Axes, table: DataFrame, width: float) -
     free_from = 0.0
     for (start, name), end in zip(firsts, [*(first for first, _ in firsts[1:]), last], strict=True):
         if start > 0:
-            axes.axvline(start, color=BLACK, linewidth=0.5, linestyle=(0, (3, 2)), gid=f"phase:{name}")
+            axes.axvline(start, color=BLACK, linewidth=pt(0.5), linestyle=(0, (3, 2)), gid=f"phase:{name}")
         # The last may reach out of its phase: into the margin, and back as far as nothing is there.
         room = (end - start) / last * width if end < last else width + _SPILL - free_from
         text = next((text for text in (name, _SHORT[name]) if _width(drawing, text) <= room), "")
@@ -152,15 +152,14 @@ def _draw_phases(drawing: Drawing, axes: Axes, table: DataFrame, width: float) -
             text,
             (middle / width, 1.0),
             xycoords="axes fraction",
-            xytext=(0, 2),
+            xytext=(0, pt(2)),
             textcoords="offset points",
             ha="center",
-            fontsize=_TICK_SIZE,
         )
 
 
 def _width(drawing: Drawing, text: str) -> float:
-    return text_width(drawing, text, _TICK_SIZE)
+    return text_width(drawing, text)
 
 
 def _draw_peak(axes: Axes, table: DataFrame, scale: Scale) -> None:
@@ -169,16 +168,15 @@ def _draw_peak(axes: Axes, table: DataFrame, scale: Scale) -> None:
     event = float(table["event"].iloc[peak])
     height = float(table["allocated_bytes"].iloc[peak]) / scale.divisor
     on_the_left = event > cast(float, table["event"].iloc[-1]) / 2
-    axes.plot([event], [height], marker=CARETDOWN, markersize=4, color=BLACK, clip_on=False, gid="peak")
+    axes.plot([event], [height], marker=CARETDOWN, markersize=pt(4), color=BLACK, clip_on=False, gid="peak")
     axes.annotate(
         f"peak {height:,.2f} {scale.unit}",
         (event, height),
-        xytext=(-5 if on_the_left else 5, 3),
+        xytext=(pt(-5 if on_the_left else 5), pt(3)),
         textcoords="offset points",
         ha="right" if on_the_left else "left",
-        fontsize=_PEAK_SIZE,
         fontweight="bold",
-        bbox={"facecolor": "white", "linewidth": 0, "pad": 0.6},
+        bbox={"facecolor": "white", "linewidth": 0, "pad": pt(0.6)},
     )
 
 
@@ -189,14 +187,9 @@ def _peak_row(table: DataFrame) -> int:
 def _at_peak(table: DataFrame, peak: int, kinds: list[Kind]) -> str:
     row = table.iloc[peak]
     live = {kind: float(row[column_of(kind)]) for kind in kinds}
-    parts = [f"{_LOOKS[kind][0]} {_size(most)}" for kind, most in live.items() if most]
+    parts = [f"{_LOOKS[kind][0]} {size_text(most)}" for kind, most in live.items() if most]
     where = " ".join(part for part in (row["phase"], row["module"], row["operation"]) if part)
     return f"At the peak ({where}): {', '.join(parts)}."
-
-
-def _size(size_bytes: float) -> str:
-    scale = bytes_scale(size_bytes)
-    return f"{size_bytes / scale.divisor:,.3g} {scale.unit}"
 
 
 def _too_small(table: DataFrame, kinds: list[Kind]) -> list[str]:
@@ -204,5 +197,5 @@ def _too_small(table: DataFrame, kinds: list[Kind]) -> list[str]:
     for kind in kinds:
         most = float(table[column_of(kind)].max())
         if most > 0:
-            parts.append(f"{_LOOKS[kind][0]} {_size(most)}")
+            parts.append(f"{_LOOKS[kind][0]} {size_text(most)}")
     return [f"Too little to see: {', '.join(parts)}."] if parts else []

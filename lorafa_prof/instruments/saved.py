@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import weakref
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from types import TracebackType
 from typing import Any
@@ -16,7 +17,10 @@ from torch.overrides import TorchFunctionMode, resolve_name
 
 from lorafa_prof.instruments.module_stack import ModuleStack
 from lorafa_prof.instruments.saved_kinds import KINDS, Kind, SavePoint, kind_of
-from lorafa_prof.instruments.storages import StorageFollower, storage_key
+from lorafa_prof.instruments.saving_line import saving_line
+from lorafa_prof.instruments.storages import StorageFollower, model_tensors, storage_key
+
+KindRule = Callable[[SavePoint, tuple[int, ...], torch.dtype, frozenset[int]], Kind]
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,7 @@ class SavedStorage:
         nbytes: of the storage.
         savers: how often it was saved.
         from_before: it was there before the step (a batch's ids), so it is no activation.
+        line: of the model's or the user's code that had it saved, by `saving_line`.
     """
 
     module: str
@@ -40,6 +45,7 @@ class SavedStorage:
     nbytes: int
     savers: int
     from_before: bool
+    line: str = ""
 
 
 @dataclass(frozen=True)
@@ -121,6 +127,30 @@ def _op_name(func: Any) -> str:
     return str(name).rsplit(".", 1)[-1].strip("_")
 
 
+class _OutermostModules(ModuleStack):
+    """Counts paths from whichever module is called outside of all others."""
+
+    def __init__(self) -> None:
+        super().__init__(nn.Module())
+
+    def _enter_module(self, module: nn.Module, args: Any) -> None:
+        if not self._stack:
+            self._names = {id(inner): name for name, inner in module.named_modules()}
+        super()._enter_module(module, args)
+
+
+class _Storages:
+    """A set of storages that keeps none of them alive."""
+
+    def __init__(self, tensors: Iterable[Tensor]) -> None:
+        self._references = {storage_key(t): weakref.ref(t.untyped_storage()) for t in tensors}
+
+    def __contains__(self, key: int) -> bool:
+        # A key may be another storage's once its own is gone.
+        reference = self._references.get(key)
+        return reference is not None and reference() is not None
+
+
 class SavedTensorsRecorder:
     """A context around one forward pass; ask for `result` while the loss is still held.
 
@@ -129,44 +159,58 @@ class SavedTensorsRecorder:
     checkpointed region autograd holds nothing but the region's inputs, and just those are seen here.
 
     Args:
-        model: for paths, and for its parameters and buffers, which are not counted.
+        model: for paths, and for its parameters and buffers, which are not counted; None: paths are counted
+            from whichever module is called.
         device_type: storages elsewhere are not counted.
         before: tensors that were there before the step, the batch for one.
         ranks: of the model's adapters.
+        rule: of kinds.
+        otherwise: whether to look for `held_otherwise` too. That takes a dispatch mode, under which PyTorch
+            does not add up gradients in place.
     """
 
     def __init__(
-        self, model: nn.Module, *, device_type: str, before: Iterable[Tensor], ranks: Iterable[int]
+        self,
+        model: nn.Module | None,
+        *,
+        device_type: str,
+        before: Iterable[Tensor],
+        ranks: Iterable[int] = (),
+        rule: KindRule = kind_of,
+        otherwise: bool = True,
     ) -> None:
-        self._excluded = {storage_key(t) for t in (*model.parameters(), *model.buffers())}
-        self._before = {storage_key(tensor) for tensor in before}
+        before = tuple(before)
+        excluded = tuple(model_tensors(model)) if model is not None else ()
+        self._excluded = _Storages(excluded)
+        self._before = _Storages(before)
         self._device_type = device_type
         self._ranks = frozenset(ranks)
-        self._modules = ModuleStack(model)
+        self._rule = rule
+        self._modules = ModuleStack(model) if model is not None else _OutermostModules()
         self._op = _CurrentOp()
         self._hooks = saved_tensors_hooks(self._pack, _unpack)
-        self._follower = StorageFollower(device_type, on_birth=self._born)
-        self._follower.adopt((*model.parameters(), *model.buffers(), *before))
+        self._follower: StorageFollower | None = None
+        if otherwise:
+            self._follower = StorageFollower(device_type, on_birth=self._born)
+            self._follower.adopt((*excluded, *before))
+        self._contexts = ExitStack()
         self._seen: dict[int, _Seen] = {}
         self._births: list[tuple[weakref.ref[torch.UntypedStorage], HeldStorage]] = []
 
     def __enter__(self) -> SavedTensorsRecorder:
-        self._modules.__enter__()
-        self._op.__enter__()  # type: ignore[no-untyped-call]
-        self._hooks.__enter__()
-        self._follower.__enter__()  # type: ignore[no-untyped-call]
+        for context in (self._modules, self._op, self._hooks, self._follower):
+            if context is not None:
+                self._contexts.enter_context(context)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._follower.__exit__(kind, error, trace)  # type: ignore[no-untyped-call]
-        self._hooks.__exit__(kind, error, trace)
-        self._op.__exit__(kind, error, trace)  # type: ignore[no-untyped-call]
-        self._modules.__exit__(kind, error, trace)
+        self._contexts.__exit__(kind, error, trace)
 
     def _pack(self, tensor: Tensor) -> Tensor:
-        if tensor.device.type == self._device_type:
+        # A sparse tensor has no storage of its own.
+        if tensor.device.type == self._device_type and torch._C._has_storage(tensor):
             self._note(tensor)
         # A node that saves its own result hands it over with its grad_fn, which is that node: kept as it is,
         # the two would keep each other alive when the graph is let go without a backward.
@@ -185,12 +229,13 @@ class SavedTensorsRecorder:
         first = SavedStorage(
             module=point.path,
             op=point.op,
-            kind=kind_of(point, shape, tensor.dtype, self._ranks),
+            kind=self._rule(point, shape, tensor.dtype, self._ranks),
             shape=shape,
             dtype=str(tensor.dtype).removeprefix("torch."),
             nbytes=tensor.untyped_storage().nbytes(),
             savers=1,
             from_before=key in self._before,
+            line=saving_line(),
         )
         self._seen[key] = _Seen(weakref.ref(tensor.untyped_storage()), first)
 

@@ -74,10 +74,12 @@ def kind_of(point: SavePoint, shape: tuple[int, ...], dtype: torch.dtype, ranks:
         return "dropout_mask"
     if point.op in LOSS_OPS or len(point.modules) <= 1:
         return "logits_loss"
+    names = _class_names(point.modules)
+    if "loss" in names[-1].lower():
+        return "logits_loss"
     innermost = point.modules[-1]
     if isinstance(innermost, LowRankLinear) or is_linear(innermost):
         return "adapter" if shape[-1:] and shape[-1] in ranks else "linear_input"
-    names = _class_names(point.modules)
     if "norm" in names[-1].lower():
         return "norm"
     if _in_adapter(point.path) or "lora" in names[-1].lower():

@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from torch import nn
+
 from lorafa_prof.errors import UsageError
+from lorafa_prof.models.fused_loss import use_fused_loss
 from lorafa_prof.registry import nearest
 
-#: `eager` is what transformers runs by itself.
-KERNELS = ("eager",)
+
+def leave_as_it_is(model: nn.Module) -> None:
+    """What transformers runs by itself."""
 
 
-def check_kernels(kernels: str) -> None:
-    """Raise UsageError if there are no such kernels."""
+#: What makes a model, prepared to train, run them.
+KERNELS: dict[str, Callable[[nn.Module], None]] = {"eager": leave_as_it_is, "fused-loss": use_fused_loss}
+
+
+def use_kernels(kernels: str, model: nn.Module) -> None:
+    """Let `model`, made ready to train by its method, run these kernels.
+
+    Raises:
+        UsageError: there are no such kernels, or not for this model.
+    """
     if kernels not in KERNELS:
         raise UsageError(
             f"unknown kernels '{kernels}'{nearest(kernels, list(KERNELS))}; known: {', '.join(KERNELS)}",
             about="kernels",
         )
+    KERNELS[kernels](model)

@@ -11,12 +11,16 @@ Status = Literal["ok", "oom", "error", "timeout", "skipped"]
 
 @dataclass(frozen=True)
 class Column:
-    """One column of the results table. An unknown value is empty, never 0."""
+    """One column of the results table. An unknown value is empty, never 0.
+
+    `better` is the direction in which a metric improves; empty where neither does.
+    """
 
     name: str
     group: Group
     unit: str
     meaning: str
+    better: Literal["lower", "higher", ""] = ""
 
 
 COLUMNS: tuple[Column, ...] = (
@@ -41,31 +45,41 @@ COLUMNS: tuple[Column, ...] = (
     Column("gpu", "setting", "", "the GPU measured or predicted; empty on the CPU"),
     Column("params_total", "size", "parameters", "parameters of the model, adapters included"),
     Column("params_trainable", "size", "parameters", "parameters that receive gradients"),
-    Column("weights_bytes", "memory", "bytes", "distinct storages of parameters and buffers"),
-    Column("gradients_bytes", "memory", "bytes", "gradients of parameters at the end of backward"),
-    Column("optimizer_bytes", "memory", "bytes", "optimizer state on the device"),
-    Column("activation_bytes", "memory", "bytes", "allocated at the end of forward less start of step"),
-    Column("saved_bytes", "memory", "bytes", "distinct storages autograd holds at the end of forward"),
-    Column("peak_allocated_bytes", "memory", "bytes", "peak of allocated over one steady step"),
-    Column("peak_forward_bytes", "memory", "bytes", "peak of allocated in forward"),
-    Column("peak_backward_bytes", "memory", "bytes", "peak of allocated in backward"),
-    Column("peak_optimizer_bytes", "memory", "bytes", "peak of allocated in the optimizer phase"),
-    Column("peak_reserved_bytes", "memory", "bytes", "peak of reserved over the whole process"),
-    Column("device_used_bytes", "memory", "bytes", "memory in use on the whole device, by NVML"),
-    Column("host_rss_bytes", "memory", "bytes", "peak resident set of the process on the host"),
-    Column("flops_forward", "compute", "FLOP", "operations executed in forward"),
-    Column("flops_backward", "compute", "FLOP", "operations executed in backward"),
-    Column("flops_step", "compute", "FLOP", "operations executed in the whole step"),
-    Column("mfu", "compute", "", "model FLOPs (nothing recomputed) per second over the GPU's peak"),
-    Column("step_ms_median", "time", "ms", "median time of a step"),
-    Column("step_ms_p05", "time", "ms", "5th percentile of the time of a step"),
-    Column("step_ms_p95", "time", "ms", "95th percentile of the time of a step"),
-    Column("forward_ms", "time", "ms", "median time of forward"),
-    Column("backward_ms", "time", "ms", "median time of backward"),
-    Column("optimizer_ms", "time", "ms", "median time of the optimizer phase"),
-    Column("tokens_per_s", "time", "tokens/s", "batch × accumulation × seq over the median step"),
-    Column("samples_per_s", "time", "samples/s", "batch × accumulation over the median step"),
-    Column("energy_j_per_token", "energy", "J/token", "board energy of the timed pass per token, by NVML"),
+    Column("weights_bytes", "memory", "bytes", "distinct storages of parameters and buffers", "lower"),
+    Column("gradients_bytes", "memory", "bytes", "gradients of parameters at the end of backward", "lower"),
+    Column("optimizer_bytes", "memory", "bytes", "optimizer state on the device", "lower"),
+    Column(
+        "activation_bytes", "memory", "bytes", "allocated at the end of forward less start of step", "lower"
+    ),
+    Column(
+        "saved_bytes", "memory", "bytes", "distinct storages autograd holds at the end of forward", "lower"
+    ),
+    Column("peak_allocated_bytes", "memory", "bytes", "peak of allocated over one steady step", "lower"),
+    Column("peak_forward_bytes", "memory", "bytes", "peak of allocated in forward", "lower"),
+    Column("peak_backward_bytes", "memory", "bytes", "peak of allocated in backward", "lower"),
+    Column("peak_optimizer_bytes", "memory", "bytes", "peak of allocated in the optimizer phase", "lower"),
+    Column("peak_reserved_bytes", "memory", "bytes", "peak of reserved over the whole process", "lower"),
+    Column("device_used_bytes", "memory", "bytes", "memory in use on the whole device, by NVML", "lower"),
+    Column("host_rss_bytes", "memory", "bytes", "peak resident set of the process on the host", "lower"),
+    Column("flops_forward", "compute", "FLOP", "operations executed in forward", "lower"),
+    Column("flops_backward", "compute", "FLOP", "operations executed in backward", "lower"),
+    Column("flops_step", "compute", "FLOP", "operations executed in the whole step", "lower"),
+    Column("mfu", "compute", "", "model FLOPs (nothing recomputed) per second over the GPU's peak", "higher"),
+    Column("step_ms_median", "time", "ms", "median time of a step", "lower"),
+    Column("step_ms_p05", "time", "ms", "5th percentile of the time of a step", "lower"),
+    Column("step_ms_p95", "time", "ms", "95th percentile of the time of a step", "lower"),
+    Column("forward_ms", "time", "ms", "median time of forward", "lower"),
+    Column("backward_ms", "time", "ms", "median time of backward", "lower"),
+    Column("optimizer_ms", "time", "ms", "median time of the optimizer phase", "lower"),
+    Column("tokens_per_s", "time", "tokens/s", "batch × accumulation × seq over the median step", "higher"),
+    Column("samples_per_s", "time", "samples/s", "batch × accumulation over the median step", "higher"),
+    Column(
+        "energy_j_per_token",
+        "energy",
+        "J/token",
+        "board energy of the timed pass per token, by NVML",
+        "lower",
+    ),
     Column("padding", "setting", "", "share of a batch's last sequence that is padding"),
     Column("accumulation", "setting", "", "micro-batches per step"),
     Column("max_grad_norm", "setting", "", "norm to which gradients are clipped; empty if they are not"),

@@ -10,7 +10,7 @@ from lorafa_prof.errors import LorafaProfError, ScenarioError, first_line
 from lorafa_prof.methods.base import METHODS, TORCH_DTYPES, Setting
 from lorafa_prof.models.build import build_model
 from lorafa_prof.models.inputs import check_seq
-from lorafa_prof.models.kernels import check_kernels
+from lorafa_prof.models.kernels import use_kernels
 from lorafa_prof.models.resolve import ResolvedModel, resolve_model
 from lorafa_prof.models.undrawn import nothing_drawn
 from lorafa_prof.scenario.cell import Cell, ModelChoice
@@ -57,7 +57,6 @@ def _shape_key(cell: Cell) -> str:
 
 
 def _prepare_on_meta(cell: Cell, resolved: ResolvedModel) -> None:
-    check_kernels(cell.kernels)
     model = build_model(
         resolved,
         device=torch.device("meta"),
@@ -69,7 +68,8 @@ def _prepare_on_meta(cell: Cell, resolved: ResolvedModel) -> None:
     method = METHODS[cell.method.name]
     setting = Setting(resolved.task, TORCH_DTYPES[cell.adapter_dtype], cell.optimizer)
     with nothing_drawn():
-        method.prepare(model, method.options.model_validate(cell.method.options), setting)
+        prepared = method.prepare(model, method.options.model_validate(cell.method.options), setting)
+    use_kernels(cell.kernels, prepared.model)
 
 
 def _at(loaded: LoadedScenario, error: LorafaProfError, plan: PlannedCell, path: KeyPath) -> ScenarioError:

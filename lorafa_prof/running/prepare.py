@@ -7,6 +7,7 @@ import torch
 from lorafa_prof.methods.base import METHODS, TORCH_DTYPES, Prepared, Setting
 from lorafa_prof.models.build import build_model
 from lorafa_prof.models.inputs import make_inputs
+from lorafa_prof.models.kernels import use_kernels
 from lorafa_prof.models.resolve import resolve_model
 from lorafa_prof.scenario.cell import Cell
 from lorafa_prof.step import TrainingStep
@@ -26,6 +27,7 @@ def prepare_step(cell: Cell, device: torch.device) -> tuple[Prepared, TrainingSt
     method = METHODS[cell.method.name]
     setting = Setting(resolved.task, TORCH_DTYPES[cell.adapter_dtype], cell.optimizer)
     prepared = method.prepare(model, method.options.model_validate(cell.method.options), setting)
+    use_kernels(cell.kernels, prepared.model)
     inputs = make_inputs(
         resolved, batch=cell.batch, seq=cell.seq, device=device, seed=cell.seed, padding=cell.padding
     )

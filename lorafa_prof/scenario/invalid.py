@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 from lorafa_prof.errors import ScenarioError
 from lorafa_prof.registry import nearest
 from lorafa_prof.scenario.cell import ModelChoice, Steps
+from lorafa_prof.scenario.claim import Claim
 from lorafa_prof.scenario.yaml_lines import Document, KeyPath
 
 #: What a value should be, by the prefix of pydantic's name for the complaint.
@@ -22,7 +23,7 @@ _SHOULD_BE = {
     "dict_type": "a mapping of keys to values",
     "model_": "a mapping of keys to values",
 }
-_INSIDE: dict[str, type[BaseModel]] = {"model": ModelChoice, "steps": Steps}
+_INSIDE: dict[str, type[BaseModel]] = {"model": ModelChoice, "steps": Steps, "claims": Claim}
 _NAMED = ("ModelChoice", "MethodEntry")
 
 

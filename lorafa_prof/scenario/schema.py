@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, StrictFloat, StrictInt, StrictStr
 
 from lorafa_prof.scenario.cell import Dtype, Frozen, ModelChoice, Steps
+from lorafa_prof.scenario.claim import Claim
 
 T = TypeVar("T")
 
@@ -84,7 +85,7 @@ class Scenario(Axes):
     steps: Steps = Steps()
     seed: Annotated[StrictInt, Field(ge=0, lt=2**63)] = 0
     exclude: Annotated[list[dict[StrictStr, Any]], _listed] = []
-    claims: list[dict[StrictStr, Any]] = []
+    claims: list[Claim] = []
 
 
 #: Axes that a method entry may set for itself, and keys that belong to the scenario as a whole.

@@ -8,6 +8,8 @@ import pandas as pd
 import pytest
 
 from lorafa_prof.results.columns import COLUMN_NAMES, COLUMNS
+from lorafa_prof.results.record import CellResult
+from lorafa_prof.results.records import Results
 from lorafa_prof.results.table import pandas_dtype
 
 GIB = 2**30
@@ -58,6 +60,21 @@ def table() -> Table:
         filled = [_row(row, f"cell{next(numbers)}") for row in rows]
         frame = pd.DataFrame(filled, columns=list(COLUMN_NAMES), dtype=object)
         return frame.astype({column.name: pandas_dtype(column) for column in COLUMNS})
+
+    return make
+
+
+@pytest.fixture
+def results(table: Table) -> Callable[..., Results]:
+    """Makes results from rows and the details of some cells' records; others have none."""
+
+    def make(*rows: dict[str, Any], details: dict[str, Any], **more: Any) -> Results:
+        def load(cell_id: str) -> CellResult | None:
+            if cell_id not in details:
+                return None
+            return CellResult.model_construct(details=details[cell_id])
+
+        return Results(table(*rows), load, **more)
 
     return make
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as Drawing
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
@@ -53,3 +55,34 @@ def crosses(drawing: Drawing, column: str) -> list[float]:
 
 def finite(values: list[float]) -> list[float]:
     return [value for value in values if not math.isnan(value)]
+
+
+def notes(drawing: Drawing) -> str:
+    """All text of the figure itself: title, subtitle, notes, each line after the other."""
+    return " ".join(text.get_text() for text in drawing.texts)
+
+
+def points(drawing: Drawing, key: str) -> dict[str, list[tuple[float, float]]]:
+    """The points of a panel of points, by method."""
+    prefix = f"marks:{key}:"
+    found = [line for line in drawing.findobj(Line2D) if (line.get_gid() or "").startswith(prefix)]
+    return {
+        line.get_gid().removeprefix(prefix): list(zip(line.get_xdata(), line.get_ydata(), strict=True))
+        for line in found
+    }
+
+
+def assert_legible(drawing: Drawing) -> None:
+    """No text overlaps another or leaves the page."""
+    canvas = FigureCanvasAgg(drawing)
+    canvas.draw()
+    visible = [text for text in drawing.findobj(Text) if text.get_text().strip() and text.get_visible()]
+    boxes = [(text.get_text(), text.get_window_extent(canvas.get_renderer())) for text in visible]
+    width, height = drawing.get_size_inches() * drawing.dpi
+    for text, box in boxes:
+        assert box.x0 >= 0, text
+        assert box.x1 <= width, text
+        assert box.y0 >= 0, text
+        assert box.y1 <= height, text
+    for (text, box), (other, beside) in itertools.combinations(boxes, 2):
+        assert not box.padded(-2).overlaps(beside.padded(-2)), (text, other)

@@ -6,7 +6,9 @@ import pytest
 from drawings import crosses, finite, lines, texts
 from matplotlib.lines import Line2D
 
+from lorafa_prof.devices.gpus.gpu import GPUS
 from lorafa_prof.figures import FIGURES
+from lorafa_prof.figures.capacities import CARDS, capacities_near
 from lorafa_prof.figures.figure import NoDataError
 from lorafa_prof.figures.lines import LineChart
 from lorafa_prof.figures.points import points_of
@@ -87,6 +89,48 @@ def test_a_line_breaks_where_a_value_is_missing(table):
     assert len(xs) == 4
     assert "Not drawn: 1 cell without a result (error)." in texts(drawing)
     assert "Not drawn: 1 cell without peak allocated." in texts(drawing)
+
+
+def capacities(drawing):
+    return {
+        line.get_gid().rpartition(":")[2]: line.get_ydata()[0]
+        for line in drawing.findobj(Line2D)
+        if (line.get_gid() or "").startswith(f"capacity:{PEAK}")
+    }
+
+
+@pytest.mark.parametrize("axis", ["seq", "batch"])
+def test_memory_of_gpus_near_the_data_are_lines_with_names(table, axis):
+    rows = table({axis: 1, PEAK: 30 * GIB}, {axis: 2, PEAK: 66 * GIB}, {axis: 4, "status": "oom"})
+    drawing = FIGURES[f"memory-over-{axis}"].draw(rows)
+    found = capacities(drawing)
+    # By their datasheets; what CUDA reports is a little less than as many GiB.
+    assert set(found) == {"a100-40gb", "h100-80gb"}
+    assert 38 < found["a100-40gb"] < 40
+    assert 78 < found["h100-80gb"] < 80
+    assert {"40 GB", "80 GB"} <= set(texts(drawing))
+    (panel,) = [axes for axes in drawing.axes if axes.get_label().endswith(PEAK)]
+    (cross,) = [line for line in panel.lines if (line.get_gid() or "").startswith("oom:")]
+    assert found["h100-80gb"] < cross.get_ydata()[0] < panel.get_ylim()[1]
+
+
+def test_no_gpu_is_near_small_models_and_none_is_shown_over_the_rank(table):
+    small = table({"seq": 1, PEAK: 2 * GIB}, {"seq": 2, PEAK: 3 * GIB})
+    drawing = FIGURES["memory-over-seq"].draw(small)
+    assert not capacities(drawing)
+    assert not any("Grey lines" in text for text in texts(drawing))
+    assert not capacities(FIGURES["memory-over-rank"].draw(table({PEAK: 60 * GIB})))
+
+
+def test_names_of_gpus_never_stand_closer_than_a_line_of_text():
+    for apart in (0.05, 0.1, 0.2):
+        sizes = [capacity.size_bytes for capacity in capacities_near(0, 120 * GIB, apart)]
+        gaps = [upper - lower for lower, upper in itertools.pairwise(sizes)]
+        assert min(gaps) >= apart * max(sizes)
+
+
+def test_every_card_is_in_the_catalogue_with_its_memory():
+    assert all(GPUS[card].memory_bytes for card in CARDS)
 
 
 def test_full_ft_is_a_dashed_line_across_the_ranks(table):

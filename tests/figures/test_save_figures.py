@@ -1,22 +1,35 @@
 from __future__ import annotations
 
-import itertools
+import re
 
 import matplotlib as mpl
 import pytest
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.text import Text
+from matplotlib.figure import Figure as Drawing
+from matplotlib.image import imread
 
 from lorafa_prof.errors import UsageError
-from lorafa_prof.figures import FIGURES
+from lorafa_prof.figures import FIGURES, save
+from lorafa_prof.figures.figure import Figure
 from lorafa_prof.figures.save import Saved, Skipped, save_all
-from lorafa_prof.figures.style import looks
+from lorafa_prof.figures.style import PAGES, looks, style
+from lorafa_prof.results.records import Results
 
-NAMES = ["flops", "memory-by-method", "memory-over-rank", "memory-over-seq", "throughput"]
+FROM_TABLE = [
+    "batch-per-budget",
+    "flops",
+    "memory-against-throughput",
+    "memory-by-method",
+    "memory-over-batch",
+    "memory-over-model-size",
+    "memory-over-rank",
+    "memory-over-seq",
+    "throughput",
+]
+FROM_RECORDS = ["activation-heatmap", "memory-by-kind", "predicted-against-measured"]
 
 
 def test_every_figure_is_found_by_its_file():
-    assert sorted(FIGURES) == NAMES
+    assert sorted(FIGURES) == sorted(FROM_TABLE + FROM_RECORDS)
 
 
 def test_files_are_written_in_each_format(table, tmp_path):
@@ -72,33 +85,75 @@ def test_methods_keep_their_look_whichever_others_are_there():
     )
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_no_text_overlaps_another_or_leaves_the_page(table, name):
-    long = "meta-llama/A-Very-Long-Name-Of-A-Model-On-The-Hub-That-Never-Ends-70b-Instruct-$x_1$"
-    axes = itertools.product(("llama-2-7b", long), ("full-ft", "lora", "peft-lora-fa"), (128, 1024, 2048))
-    rows = [
-        {"model": model, "method": method, "seq": seq, "status": "oom" if seq == 2048 else "ok"}
-        for model, method, seq in axes
-    ]
-    rows.append({"method": "mine", "targets": "q_proj,k_proj,v_proj,o_proj,gate_proj,up_proj,down_proj"})
-    _assert_legible(FIGURES[name].draw(table(*rows)))
+def test_a_table_alone_has_no_records_to_draw_from(table, tmp_path):
+    outcomes = save_all(table({}), tmp_path, FROM_RECORDS, ["png"])
+    assert [type(outcome) for outcome in outcomes] == [Skipped] * 3
 
 
-def test_labels_of_close_ticks_do_not_overlap(table):
-    drawing = FIGURES["memory-over-seq"].draw(table(*({"seq": 2**power} for power in range(5, 18))))
-    _assert_legible(drawing)
+def test_a_record_that_cannot_be_read_is_the_reason_and_others_are_drawn(table, tmp_path):
+    def damaged(cell_id):
+        raise UsageError(f"{cell_id}.json: this record is damaged")
+
+    outcomes = save_all(Results(table({}), damaged), tmp_path, ["memory-by-kind", "flops"], ["png"])
+    assert outcomes[0] == Skipped("memory-by-kind", "cell0.json: this record is damaged")
+    assert isinstance(outcomes[1], Saved)
 
 
-def _assert_legible(drawing):
-    canvas = FigureCanvasAgg(drawing)
-    canvas.draw()
-    visible = [text for text in drawing.findobj(Text) if text.get_text().strip() and text.get_visible()]
-    boxes = [(text.get_text(), text.get_window_extent(canvas.get_renderer())) for text in visible]
-    width, height = drawing.get_size_inches() * drawing.dpi
-    for text, box in boxes:
-        assert box.x0 >= 0, text
-        assert box.x1 <= width, text
-        assert box.y0 >= 0, text
-        assert box.y1 <= height, text
-    for (text, box), (other, beside) in itertools.combinations(boxes, 2):
-        assert not box.padded(-2).overlaps(beside.padded(-2)), (text, other)
+def test_a_figure_of_third_parties_is_given_the_table_in_the_style_asked_for(table, tmp_path, monkeypatch):
+    def draw(rows):
+        assert list(rows["cell_id"]) == ["cell0"]
+        return Drawing(label=str(mpl.rcParams["font.size"]))
+
+    theirs = Figure("theirs", "a figure as of version 0.1", draw)
+    monkeypatch.setattr(save, "FIGURES", {"theirs": theirs})
+    for style_name in ("paper", "slide"):
+        outcomes = save_all(table({}), tmp_path / style_name, None, ["pdf"], style_name)
+        assert outcomes == [Saved("theirs", (tmp_path / style_name / "theirs.pdf",))]
+    sizes = {name: _media_box(tmp_path / name / "theirs.pdf") for name in ("paper", "slide")}
+    assert sizes == {"paper": pytest.approx((3.5, 2.625)), "slide": pytest.approx((13.333, 7.5), abs=0.01)}
+
+
+def test_a_slide_is_16_to_9_in_large_letters_and_a_paper_figure_one_column_wide(table, tmp_path):
+    names = ("memory-by-method", "memory-over-seq", "memory-against-throughput")
+    for style_name in ("paper", "slide"):
+        save_all(table({}, {"method": "lora-fa"}), tmp_path / style_name, names, ["png", "pdf"], style_name)
+    for name in names:
+        assert _media_box(tmp_path / "slide" / f"{name}.pdf") == pytest.approx((13.333, 7.5), abs=0.01)
+        assert _media_box(tmp_path / "paper" / f"{name}.pdf")[0] == pytest.approx(3.5)
+        assert imread(tmp_path / "paper" / f"{name}.png").shape[1] == 3.5 * 300
+        height, width = imread(tmp_path / "slide" / f"{name}.png").shape[:2]
+        assert width / height == pytest.approx(16 / 9, abs=0.005)
+    for style_name, least in (("paper", 7), ("slide", 11.5)):
+        for page in PAGES[style_name]:
+            with style(page):
+                sizes = mpl.rcParams["font.size"], mpl.rcParams["xtick.labelsize"]
+                assert min(*sizes, mpl.rcParams["legend.fontsize"]) >= least
+
+
+def test_pdf_files_embed_their_letters_as_outlines_that_can_be_edited(table, tmp_path):
+    save_all(table({}), tmp_path, ["flops"], ["pdf"])
+    content = (tmp_path / "flops.pdf").read_bytes()
+    assert b"/FontFile2" in content
+    assert b"/Type3" not in content
+
+
+def test_what_does_not_fit_a_slide_is_not_drawn_small(table, tmp_path):
+    rows = table(*({"rank": rank} for rank in range(1, 41)))
+    (paper,) = save_all(rows, tmp_path, ["throughput"], ["png"], "paper")
+    (slide,) = save_all(rows, tmp_path, ["throughput"], ["png"], "slide")
+    assert isinstance(paper, Saved)
+    assert slide == Skipped(
+        "throughput", "there is more to show than a slide has room for; use --style paper"
+    )
+
+
+def test_an_unknown_style_stops_before_anything_is_written(table, tmp_path):
+    with pytest.raises(UsageError, match=r"unknown style 'slides' \(did you mean 'slide'\?\)"):
+        save_all(table({}), tmp_path, ["flops"], ["png"], "slides")
+    assert not list(tmp_path.iterdir())
+
+
+def _media_box(path):
+    """Width and height of a PDF's page, in inches."""
+    found = re.search(rb"/MediaBox \[ ?0 0 ([\d.]+) ([\d.]+) ?\]", path.read_bytes())
+    return tuple(float(number) / 72 for number in found.groups())

@@ -25,6 +25,7 @@ from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 from lorafa_prof.instruments.saved import SavedTensors, SavedTensorsRecorder
 from lorafa_prof.instruments.saved_kinds import KINDS
+from lorafa_prof.instruments.storages import storage_key
 from lorafa_prof.layers.low_rank_linear import LoraFaLinear, LoraLinear
 from lorafa_prof.results.reconcile import reconcile
 
@@ -109,6 +110,63 @@ def test_storages_from_before_the_step_are_marked() -> None:
     assert saved.from_before_bytes == 96
 
 
+def test_what_takes_the_place_of_a_storage_from_before_is_not_from_before() -> None:
+    old = torch.rand(ROWS, 8)
+    key = storage_key(old)
+    weight = nn.Parameter(torch.rand(8))
+    with SavedTensorsRecorder(None, device_type="cpu", before=[old, weight]) as recorder:
+        del old
+        others = [torch.rand(ROWS, 8) for _ in range(1000)]
+        (again,) = [other for other in others if storage_key(other) == key]
+        out = again * weight
+        saved = recorder.result()
+    del out
+    assert [storage.from_before for storage in saved.storages if storage.nbytes == 96] == [False]
+
+
+def test_without_a_model_paths_are_those_in_the_module_that_is_called() -> None:
+    first, second = nn.Sequential(nn.Linear(8, 8), nn.Tanh()), nn.Sequential(nn.Linear(8, 4), nn.Sigmoid())
+    parameters = (*first.parameters(), *second.parameters())
+    with SavedTensorsRecorder(None, device_type="cpu", before=parameters) as recorder:
+        out = second(first(torch.rand(ROWS, 8)).exp() * 2)
+        saved = recorder.result()
+    del out
+    found = [(s.module, s.op) for s in saved.storages if not s.from_before]
+    assert found == [("0", "linear"), ("1", "tanh"), ("", "exp"), ("0", "linear"), ("1", "sigmoid")]
+
+
+def test_kinds_are_by_the_rule_that_is_given() -> None:
+    def all_other(point: Any, shape: Any, dtype: Any, ranks: Any) -> Any:
+        return "other"
+
+    recorder = SavedTensorsRecorder(nn.Linear(8, 5), device_type="cpu", before=[], rule=all_other)
+    with recorder:
+        out = nn.Linear(8, 5)(torch.rand(ROWS, 8))
+        assert {storage.kind for storage in recorder.result().storages} == {"other"}
+    del out
+
+
+def test_without_looking_for_what_is_held_otherwise_there_is_no_dispatch_mode() -> None:
+    with SavedTensorsRecorder(nn.Linear(8, 5), device_type="cpu", before=[], otherwise=False) as recorder:
+        assert _get_current_dispatch_mode() is None
+        kept = torch.rand(ROWS, requires_grad=True).exp()
+        saved = recorder.result()
+    assert saved.total_bytes == 4 * ROWS
+    assert saved.held_otherwise == ()
+    del kept
+
+
+def test_sparse_tensors_are_passed_over() -> None:
+    indices = torch.tensor([[0, 1], [1, 0]])
+    sparse = torch.sparse_coo_tensor(indices, torch.rand(2), (2, 8), check_invariants=True)
+    weight = nn.Parameter(torch.rand(8, 4))
+    with SavedTensorsRecorder(None, device_type="cpu", before=[weight], otherwise=False) as recorder:
+        out = torch.sparse.mm(sparse, weight)
+        recorder.result()
+    out.sum().backward()
+    assert weight.grad is not None
+
+
 def test_other_types_of_device_are_not_counted() -> None:
     assert record(nn.Linear(8, 5), torch.rand(ROWS, 8), device_type="meta").total_bytes == 0
 
@@ -148,7 +206,7 @@ def test_records_are_largest_first_and_plain() -> None:
     ).as_records()
     assert [r["nbytes"] for r in records] == [96, 60]
     assert set(records[0]) == {
-        "module", "op", "kind", "shape", "dtype", "nbytes", "savers", "from_before",
+        "module", "op", "kind", "shape", "dtype", "nbytes", "savers", "from_before", "line",
     }  # fmt: skip
 
 

@@ -1,0 +1,219 @@
+"""The gate: a scenario's claims judged, after its missing cells were run, or on results that are there."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lorafa_prof.claims.baseline import (
+    TELLING_PACKAGES,
+    Baseline,
+    baseline_text,
+    made_baseline,
+    read_baseline,
+)
+from lorafa_prof.claims.checks import Check, checks_of
+from lorafa_prof.claims.finding import Finding, Judgement
+from lorafa_prof.claims.judge import judge
+from lorafa_prof.devices.device import resolve_device
+from lorafa_prof.errors import NothingToJudgeError, UsageError
+from lorafa_prof.results.record import CellResult
+from lorafa_prof.running.store import Results, Store, write_atomically
+from lorafa_prof.running.sweep import FAILED
+from lorafa_prof.scenario.cell import Cell
+from lorafa_prof.scenario.expand import PlannedCell, ResolvedDevice, expand
+from lorafa_prof.scenario.labels import distinct_labels
+from lorafa_prof.scenario.load import LoadedScenario, validated_scenario
+from lorafa_prof.scenario.yaml_lines import Document
+
+
+@dataclass(frozen=True)
+class Gate:
+    """A scenario made ready to be judged.
+
+    Attributes:
+        planned: all of its cells.
+        checks: of the claims that were chosen.
+    """
+
+    loaded: LoadedScenario
+    planned: tuple[PlannedCell, ...]
+    checks: tuple[Check, ...]
+
+    @property
+    def needed(self) -> list[PlannedCell]:
+        """The cells that the checks are about, in the scenario's order."""
+        ids = {cell.cell_id for check in self.checks for cell in check.cells}
+        return [plan for plan in self.planned if plan.cell.cell_id in ids]
+
+
+def gate_of(loaded: LoadedScenario, pattern: str | None) -> Gate:
+    """Expand a scenario, on the twin where it leaves the device open, and plan its claims.
+
+    Args:
+        loaded: the scenario.
+        pattern: a regular expression: only claims whose name it matches.
+
+    Raises:
+        ScenarioError: as `expand` and `checks_of` do.
+        UsageError: the pattern is no regular expression or matches no claim.
+        NothingToJudgeError: the scenario makes no claims.
+    """
+    planned = expand(loaded, twin_by_default)
+    return _gate(loaded, planned, [plan.cell for plan in planned], pattern)
+
+
+def _gate(
+    loaded: LoadedScenario, planned: Sequence[PlannedCell], cells: Sequence[Cell], pattern: str | None
+) -> Gate:
+    if not loaded.scenario.claims:
+        raise NothingToJudgeError(f"{loaded.file}: it makes no claims (docs/claims.md says how)")
+    try:
+        wanted = re.compile(pattern or "")
+    except re.error as error:
+        raise UsageError(f"--claim {pattern}: this is no regular expression: {error}") from error
+    checks = [check for check in checks_of(loaded, cells) if wanted.search(check.claim.name)]
+    if not checks:
+        raise UsageError(f"--claim {pattern}: no claim of {loaded.file} matches")
+    return Gate(loaded, tuple(planned), tuple(checks))
+
+
+def twin_by_default(device: str, gpu: str) -> ResolvedDevice:
+    """As `resolve_device`, but `auto` is the twin also beside a GPU: a gate says the same everywhere."""
+    return resolve_device(f"sim:{gpu}" if device == "auto" else device, gpu)
+
+
+def still_valid(result: CellResult, now: Mapping[str, Any]) -> bool:
+    """Whether a kept result can be judged today: a prediction only if nothing that makes it has changed.
+
+    What was measured is kept as it is: `run` tells of other versions there.
+    """
+    if not result.cell.device.startswith("sim:"):
+        return True
+    then = result.environment
+    same = all(then.get(key) == now.get(key) for key in ("packages", "allocator", "source"))
+    return same and not (now.get("source") or {}).get("dirty")
+
+
+def judged(
+    gate: Gate,
+    results: Results,
+    store: Store,
+    baseline: Baseline | None,
+    notes: Sequence[str] = (),
+) -> Judgement:
+    """Judge what is there; `store` has the details of cells whose claims fail."""
+    cells = [cell for check in gate.checks for cell in check.cells]
+    labels = distinct_labels(list({cell.cell_id: cell for cell in cells}.values()))
+    found = judge(gate.loaded, gate.checks, results, labels, baseline, store.load)
+    failed = [
+        f"{labels[cell_id]}: {result.row.get('message') or result.row['status']}"
+        for cell_id, result in results.items()
+        if cell_id in labels and result.row["status"] in FAILED
+    ]
+    used = [results[cell_id] for cell_id in labels if cell_id in results]
+    return Judgement(
+        title=gate.loaded.scenario.name,
+        findings=tuple(found),
+        exit_code=_exit_code(found, failed),
+        notes=(*notes, *_notes(used, baseline)),
+        machine=machine_of(used),
+        cells_failed=tuple(failed),
+    )
+
+
+def _exit_code(found: Sequence[Finding], failed: Sequence[str]) -> int:
+    states = {finding.state for finding in found}
+    if "fail" in states:
+        return 3
+    if failed:
+        return 1
+    return 0 if states == {"pass"} else 4
+
+
+def _notes(used: Sequence[CellResult], baseline: Baseline | None) -> list[str]:
+    told = sorted(
+        {
+            str(result.row["message"])
+            for result in used
+            if result.row["status"] == "ok" and result.row.get("message")
+        }
+    )
+    if baseline is not None and used:
+        differing = baseline.differing_packages(used[0].environment.get("packages", {}))
+        if differing:
+            told.append(f"the baseline was made with {', '.join(differing)}")
+    return told
+
+
+def machine_of(used: Sequence[CellResult]) -> str:
+    """Devices and versions behind results, in a few words."""
+    devices = sorted({result.cell.device for result in used})
+    versions = sorted(
+        {
+            f"{name} {version}"
+            for result in used
+            for name in TELLING_PACKAGES
+            if (version := result.environment.get("packages", {}).get(name))
+        }
+    )
+    return ", ".join([*devices, *versions])
+
+
+def kept_baseline(gate: Gate, place: Path) -> Baseline | None:
+    """The baseline in the file `place`; None where there is none, or no claim asks for it.
+
+    Raises:
+        UsageError: it cannot be read.
+    """
+    asked_for = any(check.expected.from_baseline for check in gate.checks)
+    return read_baseline(place) if asked_for else None
+
+
+def update_baseline(gate: Gate, store: Store, place: Path) -> Baseline:
+    """Write what the cells have now to `place`.
+
+    Raises:
+        UsageError: a cell has no value, no claim compares with the baseline, or it cannot be written.
+    """
+    records = {
+        plan.cell.cell_id: record
+        for plan in gate.needed
+        if (record := store.load(plan.cell.cell_id)) is not None
+    }
+    baseline = made_baseline(gate.checks, records)
+    try:
+        write_atomically(place, baseline_text(baseline))
+    except OSError as error:
+        raise UsageError(
+            f"cannot write the baseline {place}: {error.strerror}; name one by --baseline"
+        ) from error
+    return baseline
+
+
+def stored_gate(out: Path, pattern: str | None) -> tuple[Gate, Store, Results]:
+    """The claims of the scenario that `out` has results of, and those results.
+
+    Raises:
+        UsageError: `out` is no folder of results, or its claims cannot be judged as they are.
+        NothingToJudgeError: there are no results, or no claims.
+    """
+    file = out / "provenance.json"
+    try:
+        provenance = json.loads(file.read_text(encoding="utf-8"))
+        cell_ids, scenario = provenance["cells"], provenance["scenario"]
+    except FileNotFoundError as error:
+        raise NothingToJudgeError(f"{out}: holds no results of `lorafa-prof run` or `check`") from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"{file}: this cannot be read as a record of lorafa-prof") from error
+    loaded = validated_scenario(Document(file, scenario), [])
+    store = Store(out)
+    results = store.load_all(cell_ids)
+    if not results:
+        raise NothingToJudgeError(f"{out}: holds no results of its cells")
+    cells = [result.cell for result in results.values()]
+    return _gate(loaded, [], cells, pattern), store, results

@@ -1,0 +1,193 @@
+"""Judging checks on results: what holds, what fails and by how much, what cannot be judged and why."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+from lorafa_prof.claims.baseline import Baseline
+from lorafa_prof.claims.checks import Check
+from lorafa_prof.claims.culprits import Blamed, Load, blame
+from lorafa_prof.claims.expected import Expected
+from lorafa_prof.claims.finding import Finding, Item, State, worst
+from lorafa_prof.claims.metric import UnknownValueError, value_of
+from lorafa_prof.claims.quantity import Number, shown, shown_change
+from lorafa_prof.results.record import CellResult
+from lorafa_prof.scenario.load import LoadedScenario
+from lorafa_prof.scenario.select import settings_of
+
+_WORDS: dict[State, str] = {"pass": "holds", "fail": "fails", "unknown": "cannot be judged"}
+
+
+def judge(
+    loaded: LoadedScenario,
+    checks: Sequence[Check],
+    results: Mapping[str, CellResult],
+    labels: Mapping[str, str],
+    baseline: Baseline | None,
+    load: Load,
+) -> list[Finding]:
+    """One finding for each claim and metric, in the order of the scenario.
+
+    Args:
+        loaded: the scenario of the claims, for where they stand.
+        checks: what is to be judged.
+        results: of the cells by id, as far as there are any.
+        labels: what people call the cells, by id.
+        baseline: the scenario's; None where there is none.
+        load: for the details of those cells whose claims fail.
+    """
+    grouped: dict[tuple[int, str], list[Check]] = defaultdict(list)
+    for check in checks:
+        grouped[check.index, check.metric.name].append(check)
+    return [_finding(loaded, group, results, labels, baseline, load) for group in grouped.values()]
+
+
+def _finding(
+    loaded: LoadedScenario,
+    checks: Sequence[Check],
+    results: Mapping[str, CellResult],
+    labels: Mapping[str, str],
+    baseline: Baseline | None,
+    load: Load,
+) -> Finding:
+    claim, metric = checks[0].claim, checks[0].metric
+    judged = [_judged(check, results, labels, baseline) for check in checks]
+    items = tuple(item for item, _ in judged)
+    worst_index = max(range(len(judged)), key=lambda index: abs(judged[index][1]))
+    blamed = Blamed()
+    if excess := judged[worst_index][1]:
+        blamed = blame(checks[worst_index], excess, labels, baseline, load)
+    several = len(claim.metric) > 1
+    line = loaded.document.lines.get(("claims", checks[0].index))
+    return Finding(
+        name=f"{claim.name}: {metric.name}" if several else claim.name,
+        items=items,
+        word=_WORDS[worst(item.state for item in items)],
+        about=_about(checks[0]),
+        source=claim.source or "",
+        file=str(loaded.file) if line else None,
+        line=line,
+        culprits_of=items[worst_index].what if blamed.title else "",
+        culprits=blamed.tensors,
+        culprits_title=blamed.title,
+    )
+
+
+def _judged(
+    check: Check,
+    results: Mapping[str, CellResult],
+    labels: Mapping[str, str],
+    baseline: Baseline | None,
+) -> tuple[Item, float]:
+    """The item, and by how much of its bound it fails: above 0 too much, below 0 too little."""
+    what = _what(check, labels)
+    expected = check.expected
+    try:
+        values = [
+            _value(cell_id, check, results, labels) for cell_id in (cell.cell_id for cell in check.cells)
+        ]
+        if expected.from_baseline:
+            expected = _with_baseline(check, expected, baseline)
+        number = _number(check, values)
+    except UnknownValueError as error:
+        return Item(what, "unknown", _WORDS["unknown"], expected=str(check.expected), note=str(error)), 0.0
+    excess = expected.excess(number)
+    state: State = "fail" if excess else "pass"
+    item = Item(
+        what=what,
+        state=state,
+        word=_WORDS[state],
+        measured=_measured(check, number, values),
+        expected=_expected_text(check, expected),
+        note=_excess_text(check, excess, values) if excess else "",
+        value=number,
+    )
+    bound = abs(number - excess)
+    return item, excess / bound if bound else float(excess)
+
+
+def _value(
+    cell_id: str, check: Check, results: Mapping[str, CellResult], labels: Mapping[str, str]
+) -> Number:
+    try:
+        return value_of(results.get(cell_id), check.metric)
+    except UnknownValueError as error:
+        if len(check.cells) == 1:
+            raise
+        raise UnknownValueError(f"{labels[cell_id]}: {error}") from error
+
+
+def _with_baseline(check: Check, expected: Expected, baseline: Baseline | None) -> Expected:
+    if baseline is None:
+        raise UnknownValueError("there is no baseline yet; --update-baseline writes one")
+    value = baseline.value(check.cell.cell_id, check.metric.name)
+    if value is None:
+        raise UnknownValueError("the baseline does not have it; --update-baseline adds it")
+    return expected.with_baseline(value)
+
+
+def _number(check: Check, values: Sequence[Number]) -> Number:
+    if check.kind == "value":
+        return values[0]
+    value, other = values
+    if check.kind == "difference":
+        return value - other
+    if check.kind == "growth":
+        more, less = _on_axis(check)
+        slope = (value - other) / (more - less)
+        return int(slope) if slope.is_integer() else slope
+    if other == 0:
+        raise UnknownValueError("what it is compared with is 0")
+    return value / other
+
+
+def _on_axis(check: Check) -> tuple[Number, Number]:
+    assert check.axis is not None
+    more, less = (settings_of(cell)[check.axis] for cell in check.cells)
+    return more, less
+
+
+def _what(check: Check, labels: Mapping[str, str]) -> str:
+    names = [labels[cell.cell_id] for cell in check.cells]
+    if check.kind == "growth":
+        more, less = _on_axis(check)
+        return f"{names[1]}, {check.axis} {less} to {more}"
+    return " against ".join(names)
+
+
+def _about(check: Check) -> str:
+    claim = check.claim
+    selected = ", ".join(f"{key} {value}" for key, value in claim.of.items()) or "every cell"
+    text = f"{check.metric.name} of {selected}"
+    for words, rule in (("relative to", claim.relative_to), ("less that of", claim.difference_to)):
+        if rule is not None:
+            text += f" {words} {', '.join(f'{key} {value}' for key, value in rule.items())}"
+    if check.axis is not None:
+        text += f", growth per {check.axis}"
+    return f"{text} {check.expected}"
+
+
+def _measured(check: Check, number: Number, values: Sequence[Number]) -> str:
+    unit = check.metric.unit
+    if check.kind == "ratio":
+        return f"{number:.4g} ({shown(values[0], unit)} against {shown(values[1], unit)})"
+    if check.kind == "growth":
+        return f"{shown(number, unit)} per {check.axis}"
+    return shown(number, unit)
+
+
+def _expected_text(check: Check, expected: Expected) -> str:
+    return f"{expected} per {check.axis}" if check.kind == "growth" else str(expected)
+
+
+def _excess_text(check: Check, excess: Number, values: Sequence[Number]) -> str:
+    unit, amount = check.metric.unit, abs(excess)
+    if check.kind == "ratio":
+        amount *= values[1]
+    if unit in ("bytes", "FLOP", "parameters"):
+        amount = round(amount)
+    per = f" per {check.axis}" if check.kind == "growth" else ""
+    # Without the signs that a change has.
+    told = shown_change(amount, unit).replace("+", "")
+    return f"{told}{per} {'too much' if excess > 0 else 'too little'}"

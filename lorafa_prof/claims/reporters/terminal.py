@@ -1,0 +1,161 @@
+"""Judgements as a person reads them in a terminal, or in the log of a CI."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from io import StringIO
+
+from rich.cells import cell_len, set_cell_size
+from rich.console import Console, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from lorafa_prof.claims.finding import Finding, Item, Judgement, State
+from lorafa_prof.claims.reporters.wording import (
+    MOST_ITEMS,
+    culprit_rows,
+    culprits_left_out,
+    items_amiss,
+    one_line,
+    outcome,
+    overall,
+    summary,
+)
+
+_MARK: dict[State, str] = {"pass": "✓", "fail": "✗", "unknown": "?"}
+_STYLE: dict[State, str] = {"pass": "green", "fail": "bold red", "unknown": "bold yellow"}
+#: Wider than any line: nothing is wrapped.
+_ENDLESS = 100_000
+_INDENT = 4
+_GAP = 2
+_BLANK = Text(" ")
+
+
+def terminal(judgements: Sequence[Judgement], width: int | None = None) -> str:
+    """All judgements and, as the last line, what they come to.
+
+    Args:
+        judgements: to tell of.
+        width: of the terminal, in columns, for which text is wrapped and coloured; None: there is no
+            terminal, and every row is one line of plain text.
+    """
+    room = width or _ENDLESS
+    parts = [part for judgement in judgements for part in (*_judgement(judgement, room), Text())]
+    style = _STYLE[overall(judgements)]
+    return _rendered([*parts, Text(outcome(judgements), style=style)], width)
+
+
+def finding_text(finding: Finding) -> str:
+    """One finding as plain text."""
+    return _rendered(_finding(finding, word_width=0, room=_ENDLESS), None)
+
+
+def _rendered(parts: Iterable[RenderableType], width: int | None) -> str:
+    console = Console(
+        file=StringIO(),
+        width=width or _ENDLESS,
+        force_terminal=width is not None,
+        color_system=None if width is None else "standard",
+        highlight=False,
+        legacy_windows=False,
+    )
+    with console.capture() as captured:
+        console.print(*parts, sep="\n")
+    lines = "\n".join(line.rstrip() for line in captured.get().splitlines())
+    return re.sub(r"\n{3,}", "\n\n", f"{lines}\n")
+
+
+def _judgement(judgement: Judgement, room: int) -> Iterator[RenderableType]:
+    yield Text.assemble((one_line(judgement.title), "bold"), (f"  {one_line(judgement.machine)}", "dim"))
+    word_width = max((len(one_line(finding.word)) for finding in judgement.findings), default=0)
+    for finding in judgement.findings:
+        yield from _finding(finding, word_width, room)
+    for label in judgement.cells_failed:
+        yield _labelled("failed unexpectedly: ", label, style="bold red")
+    for note in judgement.notes:
+        yield _labelled("note: ", note)
+
+
+def _finding(finding: Finding, word_width: int, room: int) -> Iterator[RenderableType]:
+    holds = finding.state == "pass"
+    heading = Table.grid(padding=(0, 2, 0, 0))
+    heading.add_column(no_wrap=True, min_width=word_width + 2)
+    heading.add_column(overflow="fold")
+    word = Text(f"{_MARK[finding.state]} {one_line(finding.word)}", style=_STYLE[finding.state])
+    name = Text(one_line(finding.name), style="" if holds else "bold")
+    heading.add_row(word, name.append(f": {one_line(summary(finding))}") if holds else name)
+    yield heading
+    if not holds:
+        yield from (_indented(part, _INDENT) for part in _what_is_amiss(finding, room - _INDENT))
+        yield _BLANK
+
+
+def _what_is_amiss(finding: Finding, room: int) -> Iterator[RenderableType]:
+    if finding.about:
+        yield Text(one_line(finding.about))
+    items = items_amiss(finding)
+    if len(items) == 1:
+        yield Text(one_line(summary(finding)))
+    else:
+        yield from _items(items, room)
+    if finding.culprits:
+        yield from _culprits(finding, room, named=len(items) > 1)
+    if finding.source:
+        yield _labelled("source: ", finding.source)
+    if finding.file is not None:
+        line = "" if finding.line is None else f":{finding.line}"
+        yield _labelled("written in: ", f"{finding.file}{line}")
+
+
+def _items(items: Sequence[Item], room: int) -> Iterator[RenderableType]:
+    header = ("", "measured", "expected", "", "of")
+    rows = [(item.word, item.measured, item.expected, item.note, item.what) for item in items[:MOST_ITEMS]]
+    yield _BLANK
+    yield from _table(header, rows, room)
+    if len(items) > MOST_ITEMS:
+        yield Text(f"and {len(items) - MOST_ITEMS:,} more", style="dim")
+    yield _BLANK
+
+
+def _culprits(finding: Finding, room: int, *, named: bool) -> Iterator[RenderableType]:
+    header = ("bytes", "tensors", "kind", "module", "saved at")
+    of = f" in {one_line(finding.culprits_of)}" if named and finding.culprits_of else ""
+    yield _BLANK
+    yield Text(f"what makes the difference{of}:")
+    yield from _table(header, culprit_rows(finding.culprits), room)
+    if left_out := culprits_left_out(finding.culprits):
+        yield Text(left_out, style="dim")
+    yield _BLANK
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]], room: int) -> Iterator[RenderableType]:
+    """Aligned columns, without those that have nothing in any row.
+
+    Where they need more than `room`, the last ones stand below their row, without a header.
+    """
+    filled = [i for i in range(len(header)) if any(row[i] for row in rows)]
+    lines = [[one_line(cells[i]) for i in filled] for cells in (header, *rows)]
+    widths = [max(map(cell_len, column)) for column in zip(*lines, strict=True)]
+    ends = list(itertools.accumulate(widths, lambda end, width: end + _GAP + width))
+    beside = max(1, sum(end <= room for end in ends))
+    for number, line in enumerate(lines):
+        row = [set_cell_size(cell, width) for cell, width in zip(line[:beside], widths, strict=False)]
+        yield Text(_joined(row), style="" if number else "dim", overflow="fold")
+        below = _joined(line[beside:])
+        if number and below:
+            yield _indented(Text(below, overflow="fold"), 2 * _GAP)
+
+
+def _joined(cells: Sequence[str]) -> str:
+    return (" " * _GAP).join(cell for cell in cells if cell)
+
+
+def _indented(part: RenderableType, columns: int) -> Padding:
+    return Padding(part, (0, 0, 0, columns), expand=False)
+
+
+def _labelled(label: str, text: str, style: str = "dim") -> Text:
+    return Text.assemble((label, style), one_line(text))

@@ -1,0 +1,171 @@
+"""`lorafa-prof check`: judge the claims of scenarios."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from lorafa_prof.cli.judgement_output import Outputs, judgement_options, tell
+from lorafa_prof.errors import UsageError
+
+if TYPE_CHECKING:
+    from lorafa_prof.claims.finding import Judgement
+    from lorafa_prof.claims.gate import Gate
+    from lorafa_prof.running.store import Results, Store
+    from lorafa_prof.scenario.overrides import Override
+
+#: Of several scenarios the first of these that one of them has is the command's exit code.
+_WORST_FIRST = (3, 1, 4, 0)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """The options, but for those of the outputs."""
+
+    out: Path | None
+    baseline: Path | None
+    update: bool
+    settings: Sequence[Override]
+    pattern: str | None
+    timeout_s: float | None
+    arguments: Sequence[str]
+
+
+@click.command("check")
+@click.pass_obj
+@click.argument("what", nargs=-1, required=True, metavar="(SCENARIO | OUT)...")
+@click.option(
+    "-o",
+    "--output",
+    "out",
+    type=click.Path(path_type=Path),
+    help="Folder of the results  [default: out/check-<scenario's name>]",
+)
+@click.option(
+    "--baseline",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The baseline  [default: beside the scenario, <scenario>.baseline.json]",
+)
+@click.option("--update-baseline", "update", is_flag=True, help="Write the baseline anew, then judge.")
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Override a key of the file, such as batch=4; may be repeated.",
+)
+@click.option("--device", help="Where cells run whose device is auto  [default: the twin of the gpu].")
+@click.option("--claim", "pattern", metavar="REGEX", help="Only claims whose name matches.")
+@click.option(
+    "--timeout", "timeout_s", type=click.FloatRange(min=0, min_open=True), help="Seconds a cell may take."
+)
+@judgement_options
+def check_command(
+    arguments: Sequence[str] | None,
+    what: tuple[str, ...],
+    out: Path | None,
+    baseline: Path | None,
+    update: bool,
+    overrides: tuple[str, ...],
+    device: str | None,
+    pattern: str | None,
+    timeout_s: float | None,
+    outputs: Outputs,
+) -> int:
+    """Judge the claims of each SCENARIO (a file, or the name of a shipped one), or of the results in OUT.
+
+    Cells that claims need and that have no result yet are run first, on the twin unless --device or the file
+    says otherwise. Exits with 0 if every claim holds, 3 if one fails, 4 if one cannot be judged.
+    """
+    from lorafa_prof.scenario.overrides import Override, parse_override
+
+    if len(what) > 1 and (out or baseline):
+        raise UsageError("-o and --baseline are of one scenario: check several without them, or one by one")
+    settings = [parse_override(text) for text in overrides]
+    if device is not None:
+        settings.append(Override(("device",), device, f"--device {device}"))
+    asked = _Asked(out, baseline, update, settings, pattern, timeout_s, arguments or sys.argv[1:])
+    judgements = [_judgement(each, asked) for each in what]
+    tell(judgements, outputs)
+    codes = {judgement.exit_code for judgement in judgements}
+    return next(code for code in _WORST_FIRST if code in codes)
+
+
+def _judgement(what: str, asked: _Asked) -> Judgement:
+    from lorafa_prof.claims.gate import gate_of, stored_gate
+    from lorafa_prof.scenario.load import load_scenario
+    from lorafa_prof.scenario.shipped import find_scenario
+
+    if Path(what).is_dir():
+        if asked.settings or asked.out:
+            raise UsageError(f"{what}: results are judged as they are: without --set, --device and -o")
+        gate, store, results = stored_gate(Path(what), asked.pattern)
+    else:
+        gate = gate_of(load_scenario(find_scenario(what), asked.settings), asked.pattern)
+        store = _store(gate, asked)
+        results = _run_missing(gate, store, asked)
+    return _judged(gate, store, results, asked)
+
+
+def _store(gate: Gate, asked: _Asked) -> Store:
+    from lorafa_prof.running.store import Store
+
+    return Store(asked.out or Path("out") / f"check-{gate.loaded.scenario.name}")
+
+
+def _judged(gate: Gate, store: Store, results: Results, asked: _Asked) -> Judgement:
+    from lorafa_prof.claims.baseline import baseline_beside
+    from lorafa_prof.claims.gate import judged, kept_baseline, update_baseline
+
+    place = asked.baseline or baseline_beside(gate.loaded.file)
+    if not asked.update:
+        return judged(gate, results, store, kept_baseline(gate, place))
+    baseline = update_baseline(gate, store, place)
+    click.echo(f"baseline: {place}", err=True)
+    return judged(gate, results, store, baseline)
+
+
+def _run_missing(gate: Gate, store: Store, asked: _Asked) -> Results:
+    """Run the cells that have no valid result, and return all results that the checks need."""
+    from rich.console import Console
+
+    from lorafa_prof.claims.gate import still_valid
+    from lorafa_prof.results.provenance import environment
+    from lorafa_prof.running.plan import check_cells
+    from lorafa_prof.running.progress import SweepProgress
+    from lorafa_prof.running.provenance import write_provenance
+    from lorafa_prof.running.sweep import FAILED, run_sweep
+    from lorafa_prof.scenario.labels import distinct_labels
+
+    needed = gate.needed
+    cells = [plan.cell for plan in needed]
+    cell_ids = [cell.cell_id for cell in cells]
+    console = Console(stderr=True)
+    with console.status(f"checking {len(cells)} cells"):
+        check_cells(gate.loaded, needed)
+    kept = store.load_all(cell_ids, discard=set(cell_ids))
+    now = environment("cpu")
+    results = {
+        cell_id: result
+        for cell_id, result in kept.items()
+        if still_valid(result, now) and result.row["status"] not in FAILED
+    }
+    store.prepare()
+    todo = [cell for cell in cells if cell.cell_id not in results]
+    try:
+        with SweepProgress(len(todo), console, distinct_labels(cells)) as progress:
+            run_sweep(todo, store, progress, results, table_of=cell_ids, timeout_s=asked.timeout_s)
+    except KeyboardInterrupt:
+        click.echo("what was measured is kept; the same command goes on from there", err=True)
+        raise
+    finally:
+        store.write_table(cell_ids, results)
+        in_table = [results[cell_id] for cell_id in cell_ids if cell_id in results]
+        write_provenance(store, gate.loaded.scenario, in_table, asked.arguments)
+    return results

@@ -1,0 +1,95 @@
+"""What must be the same for two rows to be compared, unless the user asks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lorafa_prof.comparing.machine import UNKNOWN, Machine
+from lorafa_prof.comparing.pairs import Pair
+from lorafa_prof.comparing.sides import Outcome
+from lorafa_prof.errors import UsageError
+from lorafa_prof.registry import nearest
+
+#: What ``--across`` takes: rows that differ in it are compared only when it is named there.
+ACROSS = ("gpu", "device", "torch", "transformers", "peft", "allocator", "cpu")
+_DEVICES = {"cuda": "a GPU", "cpu": "the CPU", "sim": "the twin"}
+
+#: What two cells differ in, by its name in `ACROSS`, as "before → after".
+Differences = dict[str, str]
+
+
+def parse_across(given: Sequence[str]) -> frozenset[str]:
+    """The names in values of ``--across``, each of which may have several between commas.
+
+    Raises:
+        UsageError: an unknown one.
+    """
+    names = [name.strip() for text in given for name in text.split(",")]
+    for name in names:
+        if name not in ACROSS:
+            near = nearest(name, list(ACROSS))
+            raise UsageError(f"--across: unknown '{name}'{near}; it takes {', '.join(ACROSS)}")
+    return frozenset(names)
+
+
+def differences(base: Outcome, new: Outcome) -> Differences:
+    """Everything of `ACROSS` in which the two cells differ."""
+    values = {**_places(base, new), **_machines(base, new)}
+    return {name: f"{before} → {after}" for name, (before, after) in values.items() if before != after}
+
+
+def bars(differing: Differences, across: frozenset[str]) -> Differences:
+    """Those that keep two rows from being compared; another CPU keeps only times from it."""
+    return {name: text for name, text in differing.items() if name not in across and name != "cpu"}
+
+
+def _places(base: Outcome, new: Outcome) -> dict[str, tuple[str, str]]:
+    places = {"device": (_device(base), _device(new))}
+    if base.cell.gpu is not None and new.cell.gpu is not None:
+        places["gpu"] = (base.cell.gpu, new.cell.gpu)
+    return places
+
+
+def _device(outcome: Outcome) -> str:
+    return _DEVICES.get(outcome.kind, outcome.kind)
+
+
+def _machines(base: Outcome, new: Outcome) -> dict[str, tuple[str, str]]:
+    before, after = base.machine, new.machine
+    # A cell whose process died does not say where that was: that it died is told all the same.
+    if before is None or after is None:
+        return {}
+    kinds = {base.kind, new.kind}
+    found = {
+        "torch": (_torch(before, kinds), _torch(after, kinds)),
+        "transformers": (before.version("transformers"), after.version("transformers")),
+    }
+    if new.cell.method.name.startswith("peft"):
+        found["peft"] = (before.version("peft"), after.version("peft"))
+    if "cpu" not in kinds:
+        found["allocator"] = (before.allocator, after.allocator)
+    if kinds == {"cpu"}:
+        found["cpu"] = (before.cpu, after.cpu)
+    return found
+
+
+def _torch(machine: Machine, kinds: set[str]) -> str:
+    # Only on a GPU does it matter what CUDA it was built with; the twin's PyTorch mostly has none.
+    built_with = f" with CUDA {machine.cuda}" if kinds == {"cuda"} else ""
+    return f"{machine.version('torch')}{built_with}"
+
+
+def told_versions(pairs: Sequence[Pair]) -> list[str]:
+    """Packages, drivers and commits that both sides know and that are not the same, each once."""
+    told = set()
+    for base, new in pairs:
+        if base.machine is not None and new.machine is not None:
+            before, after = _versions(base.machine), _versions(new.machine)
+            both = before.keys() & after.keys()
+            told |= {f"{name} {before[name]} → {after[name]}" for name in both if before[name] != after[name]}
+    return sorted(told)
+
+
+def _versions(machine: Machine) -> dict[str, str]:
+    versions = {**machine.packages, "driver": machine.driver, "commit of lorafa-prof": machine.commit}
+    return {name: version for name, version in versions.items() if version != UNKNOWN}

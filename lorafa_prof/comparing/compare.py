@@ -1,0 +1,158 @@
+"""Two runs against each other: a finding for each cell that both have, and what that comes to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from lorafa_prof.claims.finding import Finding, Item, Judgement
+from lorafa_prof.comparing.comparable import ACROSS, Differences, bars, differences, told_versions
+from lorafa_prof.comparing.growth import explained
+from lorafa_prof.comparing.metrics import STATES, Asked, Word, compare_metrics
+from lorafa_prof.comparing.pairs import Pair, Pairing, pair_cells
+from lorafa_prof.comparing.sides import Outcome, Side
+from lorafa_prof.scenario.labels import distinct_labels
+
+#: So many cells are named of those that only one side has.
+_MOST_NAMED = 10
+
+
+def compare(base: Side, new: Side, asked: Asked) -> Judgement:
+    """Compare the cells of `new` with those of `base`.
+
+    The exit code is 1 where a cell that was ok failed, 3 where something got worse, 4 where nothing could be
+    compared, and 0 where all that could be compared is as good as it was.
+    """
+    pairing = pair_cells(base.outcomes, new.outcomes)
+    labels = _labels(pairing)
+    findings = tuple(_finding(pair, labels[pair[1].cell.cell_id], asked) for pair in pairing.pairs)
+    items = [item for finding in findings for item in finding.items]
+    code = _exit_code(items)
+    nothing = [_why_nothing(pairing, items, asked)] if code == 4 else []
+    return Judgement(
+        title=f"{base.out} → {new.out}",
+        findings=findings,
+        exit_code=code,
+        notes=(*nothing, *_notes(pairing, labels)),
+        machine=_machine([new for _, new in pairing.pairs]),
+        noun="cell",
+    )
+
+
+def _labels(pairing: Pairing) -> dict[str, str]:
+    cells = [new.cell for _, new in pairing.pairs]
+    ids = {cell.cell_id for cell in cells}
+    others = [outcome.cell for outcome in (*pairing.only_base, *pairing.only_new)]
+    return distinct_labels([*cells, *(cell for cell in others if cell.cell_id not in ids)])
+
+
+def _finding(pair: Pair, label: str, asked: Asked) -> Finding:
+    base, new = pair
+    differing = differences(base, new)
+    items = _items(base, new, differing, asked)
+    word = next(word for word in STATES if any(item.word == word for item in items))
+    asked_for = {name: text for name, text in differing.items() if name in asked.across}
+    about = f"compared across {_told(asked_for)}" if asked_for else ""
+    culprits_of, culprits = explained(items, base, new)
+    return Finding(label, tuple(items), word, about=about, culprits_of=culprits_of, culprits=culprits)
+
+
+def _items(base: Outcome, new: Outcome, differing: Differences, asked: Asked) -> list[Item]:
+    if barring := bars(differing, asked.across):
+        return [_not_compared(f"{_told(barring)}; {_remedy(barring)}")]
+    if (base.status, new.status) != ("ok", "ok"):
+        return [_by_status(base, new)]
+    for name, side in (("BASE", base), ("NEW", new)):
+        if side.num_alloc_retries:
+            why = "memory was so short that its allocator gave cached blocks back (num_alloc_retries"
+            return [_not_compared(f"{name}: {why} {side.num_alloc_retries}), which moves everything")]
+    items = compare_metrics(base, new, differing, asked)
+    return items or [_not_compared("BASE has none of the metrics")]
+
+
+def _not_compared(why: str) -> Item:
+    return Item("cell", STATES["not comparable"], "not comparable", note=why)
+
+
+def _by_status(base: Outcome, new: Outcome) -> Item:
+    """Of two cells of which one did not finish: there is nothing to set in relation."""
+    message = str(new.row.get("message") or "")
+    if base.status == "ok":
+        return _row("worse" if new.status == "oom" else "failed", base, new, message)
+    if (base.status, new.status) == ("oom", "ok"):
+        return _row("better", base, new, "it fits into memory now")
+    return _row("not comparable", base, new, f"BASE has no numbers: {_status(base)}")
+
+
+def _row(word: Word, base: Outcome, new: Outcome, note: str) -> Item:
+    return Item("status", STATES[word], word, _status(new), _status(base), note)
+
+
+def _status(outcome: Outcome) -> str:
+    status = "out of memory" if outcome.status == "oom" else outcome.status
+    phase = outcome.row.get("failed_phase")
+    return f"{status} in {phase}" if phase else status
+
+
+def _told(differing: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} {text}" for name, text in differing.items())
+
+
+def _remedy(barring: Mapping[str, str]) -> str:
+    return f"--across {','.join(barring)} compares them"
+
+
+def _exit_code(items: Sequence[Item]) -> int:
+    if any(item.word == "failed" for item in items):
+        return 1
+    if any(item.state == "fail" for item in items):
+        return 3
+    return 0 if any(item.state == "pass" for item in items) else 4
+
+
+def _why_nothing(pairing: Pairing, items: Sequence[Item], asked: Asked) -> str:
+    """Why nothing could be compared, in one line."""
+    if not pairing.pairs:
+        return "nothing was compared: the two have no cell in common"
+    barring = [bars(differences(base, new), asked.across) for base, new in pairing.pairs]
+    if all(barring):
+        texts = {name: [each[name] for each in barring if name in each] for name in ACROSS}
+        every = {
+            name: f"{found[0]}{', …' if len(set(found)) > 1 else ''}"
+            for name, found in texts.items()
+            if found
+        }
+        return f"nothing was compared: every cell differs in {_told(every)}; {_remedy(every)}"
+    first, *others = dict.fromkeys(f"{item.what} {item.word}: {item.note}" for item in items)
+    more = f" (and {len(others):,} more reasons)" if others else ""
+    return f"nothing could be compared: {first}{more}"
+
+
+def _notes(pairing: Pairing, labels: Mapping[str, str]) -> list[str]:
+    notes = [
+        f"only in {side}: {_named(outcomes, labels)}"
+        for side, outcomes in (("BASE", pairing.only_base), ("NEW", pairing.only_new))
+        if outcomes
+    ]
+    if versions := told_versions(pairing.pairs):
+        notes.append(f"BASE → NEW: {', '.join(versions)}")
+    return notes
+
+
+def _named(outcomes: Sequence[Outcome], labels: Mapping[str, str]) -> str:
+    names = [labels[outcome.cell.cell_id] for outcome in outcomes]
+    left_out = len(names) - _MOST_NAMED
+    more = f", and {left_out:,} more" if left_out > 0 else ""
+    return f"{len(names):,} {'cell' if len(names) == 1 else 'cells'}: {', '.join(names[:_MOST_NAMED])}{more}"
+
+
+def _machine(outcomes: Sequence[Outcome]) -> str:
+    """Where NEW's results come from: devices, PyTorch, transformers."""
+    machines = [outcome.machine for outcome in outcomes if outcome.machine is not None]
+    versions = [f"{name} {m.version(name)}" for m in machines for name in ("torch", "transformers")]
+    return ", ".join(dict.fromkeys([*map(_device, outcomes), *versions]))
+
+
+def _device(outcome: Outcome) -> str:
+    if outcome.kind == "sim":
+        return f"twin of {outcome.cell.gpu}"
+    return outcome.cell.gpu or "CPU"

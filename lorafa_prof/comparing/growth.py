@@ -1,0 +1,42 @@
+"""What grew where memory got worse: tensors, modules and kinds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lorafa_prof.claims.finding import Item
+from lorafa_prof.claims.tensors import TensorChange, Tensors, changes, static_tensors
+from lorafa_prof.comparing.metrics import number_of
+from lorafa_prof.comparing.sides import Outcome
+from lorafa_prof.comparing.tolerance import COMPARED
+
+#: All of these is what autograd saved; the other metrics of memory have weights and optimizer in them too.
+_SAVED_ALONE = ("activation_bytes", "saved_bytes")
+#: Segments and what else is on the device; explained only where nothing nearer to tensors got worse.
+_FAR_FROM_TENSORS = ("peak_reserved_bytes", "device_used_bytes")
+_NO_TENSORS = ("host_rss_bytes",)
+
+
+def explained(items: Sequence[Item], base: Outcome, new: Outcome) -> tuple[str, tuple[TensorChange, ...]]:
+    """The metric of memory that got worse by the most bytes, and the tensors behind it, largest growth first.
+
+    An empty name where no memory got worse, or where tensors were not recorded.
+    """
+    worse = [item.what for item in items if item.word == "worse" and item.what in COMPARED]
+    memory = [name for name in worse if COMPARED[name].group == "memory" and name not in _NO_TENSORS]
+    if not memory:
+        return "", ()
+    name = max(memory, key=lambda name: (name not in _FAR_FROM_TENSORS, _growth(name, base, new)))
+    found = changes(_tensors(name, base, new), _tensors(name, new, base))
+    return (name, tuple(found)) if found else ("", ())
+
+
+def _growth(name: str, base: Outcome, new: Outcome) -> float:
+    before, after = (number_of(side, COMPARED[name]) or 0 for side in (base, new))
+    return after - before
+
+
+def _tensors(name: str, outcome: Outcome, other: Outcome) -> Tensors:
+    """What of `outcome` bears on the metric; what autograd saved only if it is known of both."""
+    saved = outcome.saved if outcome.saved is not None and other.saved is not None else {}
+    return saved if name in _SAVED_ALONE else {**saved, **static_tensors(outcome.row)}

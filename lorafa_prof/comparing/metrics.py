@@ -1,0 +1,164 @@
+"""One metric of one cell on both sides: the same, better, worse, or not to be told."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Literal
+
+from lorafa_prof.claims.finding import Item, State
+from lorafa_prof.claims.quantity import Number, shown, shown_change
+from lorafa_prof.comparing.comparable import Differences
+from lorafa_prof.comparing.sides import Outcome
+from lorafa_prof.comparing.times import SAMPLED, Interval, interval
+from lorafa_prof.comparing.tolerance import COMPARED, GivenTolerance, Tolerance, tolerance_of
+from lorafa_prof.results.columns import Column
+
+Word = Literal["same", "within tolerance", "better", "worse", "inconclusive", "not comparable", "failed"]
+STATES: dict[Word, State] = {
+    "failed": "fail",
+    "worse": "fail",
+    "inconclusive": "unknown",
+    "not comparable": "unknown",
+    "better": "pass",
+    "within tolerance": "pass",
+    "same": "pass",
+}
+"""What is said of a metric or a cell, and what that comes to; what matters most comes first."""
+
+DEFAULT_METRICS: tuple[Column, ...] = tuple(
+    COMPARED[name]
+    for name in (
+        "activation_bytes",
+        "saved_bytes",
+        "weights_bytes",
+        "gradients_bytes",
+        "optimizer_bytes",
+        "peak_allocated_bytes",
+        "peak_reserved_bytes",
+        "flops_step",
+        "step_ms_median",
+        "tokens_per_s",
+    )
+)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What to compare, and how.
+
+    Attributes:
+        metrics: of `tolerance.COMPARED`; empty: those of `DEFAULT_METRICS` that there are.
+        tolerances: in the order given.
+        across: names of `comparable.ACROSS` in which rows may differ.
+    """
+
+    metrics: tuple[Column, ...] = ()
+    tolerances: tuple[GivenTolerance, ...] = ()
+    across: frozenset[str] = frozenset()
+
+
+def compare_metrics(base: Outcome, new: Outcome, differing: Differences, asked: Asked) -> list[Item]:
+    """An item for each metric asked for, or for those that there are; both cells are ok."""
+    return [_compare(metric, base, new, differing, asked) for metric in asked.metrics or _there(base, new)]
+
+
+def _there(base: Outcome, new: Outcome) -> Sequence[Column]:
+    """Of the default metrics those of both sides, and those that NEW lost."""
+    return [
+        metric
+        for metric in DEFAULT_METRICS
+        if number_of(base, metric) is not None
+        and (number_of(new, metric) is not None or base.kind == new.kind)
+    ]
+
+
+def number_of(outcome: Outcome, metric: Column) -> Number | None:
+    """The value of `metric`; None where it is unknown."""
+    value = outcome.row.get(metric.name)
+    return value if isinstance(value, (int, float)) and math.isfinite(value) else None
+
+
+def _compare(metric: Column, base: Outcome, new: Outcome, differing: Differences, asked: Asked) -> Item:
+    before, after = number_of(base, metric), number_of(new, metric)
+    if before is None or after is None:
+        return _item(metric, before, after, "not comparable", _why_unknown(metric, base, new))
+    if metric.name in SAMPLED and "cpu" in differing and "cpu" not in asked.across:
+        why = f"times on another CPU: {differing['cpu']}; --across cpu compares them"
+        return _item(metric, before, after, "not comparable", why)
+    on_cuda = "cuda" in (base.kind, new.kind)
+    tolerance = tolerance_of(metric, on_cuda=on_cuda, given=asked.tolerances)
+    notes = [_change(before, after, metric.unit)]
+    if metric.name in SAMPLED:
+        word, about_interval = _by_samples(metric, base, new, before, after, tolerance)
+        notes.append(about_interval)
+    else:
+        word = word_of_change(metric, before, after, tolerance)
+    if word in ("within tolerance", "inconclusive"):
+        notes.append(f"tolerance {tolerance.text(metric.unit)}")
+    return _item(metric, before, after, word, "" if word == "same" else ", ".join(notes))
+
+
+def _item(metric: Column, before: Number | None, after: Number | None, word: Word, note: str) -> Item:
+    measured, expected = ("" if value is None else shown(value, metric.unit) for value in (after, before))
+    return Item(metric.name, STATES[word], word, measured, expected, note, after)
+
+
+def _why_unknown(metric: Column, base: Outcome, new: Outcome) -> str:
+    sides = {"BASE": base, "NEW": new}
+    without = {side: _reason(metric, at) for side, at in sides.items() if number_of(at, metric) is None}
+    return f"no value in {' and '.join(without)}: {'; '.join(dict.fromkeys(without.values()))}"
+
+
+def _reason(metric: Column, outcome: Outcome) -> str:
+    if outcome.kind == "sim" and (metric.group in ("time", "energy") or metric.name == "mfu"):
+        return "the twin has no clock"
+    # What is not available is noted by the name of a metric, or of several at once.
+    keys = [key for key in (metric.name, metric.group) if key in outcome.unavailable]
+    return outcome.unavailable[keys[0]] if keys else "it was not measured there"
+
+
+def word_of_change(metric: Column, before: Number, after: Number, tolerance: Tolerance) -> Word:
+    """What is said of a value that repeats exactly, or of which there is one sample."""
+    change = Fraction(after) - Fraction(before)
+    if change == 0:
+        return "same"
+    if abs(change) <= tolerance.limit(before):
+        return "within tolerance"
+    return "better" if (change < 0) == (metric.better == "lower") else "worse"
+
+
+def _by_samples(
+    metric: Column, base: Outcome, new: Outcome, before: Number, after: Number, tolerance: Tolerance
+) -> tuple[Word, str]:
+    """What is said of a value that follows from samples, and the interval, or why there is none."""
+    if before <= 0 or after <= 0:
+        return "inconclusive", "0 has no ratio"
+    found = interval(SAMPLED[metric.name], base, new, after / before)
+    if isinstance(found, str):
+        return "inconclusive", found
+    if base.samples == new.samples and before == after:
+        return "same", ""  # a record set against itself
+    return word_of_interval(metric, found, float(tolerance.limit(before) / Fraction(before))), str(found)
+
+
+def word_of_interval(metric: Column, found: Interval, limit: float) -> Word:
+    """All of the interval has to lie within the tolerance, or all of it beyond.
+
+    Args:
+        metric: whose direction counts.
+        found: of NEW over BASE.
+        limit: the largest change that does not count, as a share of BASE.
+    """
+    if found.low > 1 + limit:
+        return "worse" if metric.better == "lower" else "better"
+    if found.high < 1 - limit:
+        return "better" if metric.better == "lower" else "worse"
+    return "within tolerance" if 1 - limit <= found.low and found.high <= 1 + limit else "inconclusive"
+
+
+def _change(before: Number, after: Number, unit: str) -> str:
+    change = shown_change(after - before, unit)
+    return f"{change}, {100 * (after - before) / abs(before):+,.2f} %" if before else change

@@ -1,0 +1,123 @@
+"""One side of a comparison: the cells of a folder that `lorafa-prof run` wrote."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lorafa_prof.claims.tensors import Tensors, saved_tensors
+from lorafa_prof.comparing.machine import Machine, machine_of
+from lorafa_prof.errors import UsageError
+from lorafa_prof.results.record import CellResult, Value
+from lorafa_prof.results.table import read_table
+from lorafa_prof.running.store import DamagedRecordError, Store
+from lorafa_prof.scenario.cell import Cell
+
+#: Milliseconds of each timed step in the order they ran, by "step" and by phase.
+Samples = Mapping[str, tuple[float, ...]]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a comparison needs of a cell's record, which is many times larger.
+
+    Attributes:
+        cell: the settings.
+        row: of the table.
+        machine: and versions; None of a cell whose process died.
+        samples: times; empty where there was no clock.
+        num_alloc_retries: how often the allocator gave its cache back; above 0 the row compares to no other.
+        saved: what autograd held; None where that was not recorded.
+        unavailable: why a value is not there, by its name.
+    """
+
+    cell: Cell
+    row: Mapping[str, Value]
+    machine: Machine | None
+    samples: Samples
+    num_alloc_retries: int
+    saved: Tensors | None
+    unavailable: Mapping[str, str]
+
+    @property
+    def status(self) -> str:
+        """ok, oom, error, timeout or skipped."""
+        return str(self.row["status"])
+
+    @property
+    def kind(self) -> str:
+        """cuda, cpu or sim."""
+        return self.cell.device.split(":")[0]
+
+
+@dataclass(frozen=True)
+class Side:
+    """A run: its folder, and its cells in the order of the table."""
+
+    out: Path
+    outcomes: tuple[Outcome, ...]
+
+
+def read_side(out: Path) -> Side:
+    """Read the cells of ``out/results.csv``, or all of ``out/cells`` where there is no such table.
+
+    Raises:
+        UsageError: no such folder, one that cannot be read, or a damaged or missing record.
+        NothingToJudgeError: it holds no results.
+    """
+    store = Store(out)
+    try:
+        return Side(out, tuple(_outcome_in(store, cell_id) for cell_id in _cell_ids(store)))
+    except OSError as error:
+        raise UsageError(f"{out}: cannot be read: {error.strerror}") from error
+
+
+def _cell_ids(store: Store) -> Sequence[str]:
+    if not store.results_csv.is_file() and (kept := store.others(())):
+        return kept
+    return [str(cell_id) for cell_id in read_table(store.out)["cell_id"]]
+
+
+def _outcome_in(store: Store, cell_id: str) -> Outcome:
+    result = store.load(cell_id)
+    file = store.cell_file(cell_id)
+    if result is None:
+        raise UsageError(
+            f"{file}: no such record, though {store.results_csv.name} has its row; a comparison reads the "
+            "records: give the whole folder that `lorafa-prof run` wrote"
+        )
+    try:
+        return outcome_of(result)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise DamagedRecordError(file) from error
+
+
+def outcome_of(result: CellResult) -> Outcome:
+    """What a comparison needs of `result`.
+
+    Raises:
+        AttributeError, KeyError, TypeError, ValueError: its details or environment are not what a run writes.
+    """
+    details = result.details
+    return Outcome(
+        cell=result.cell,
+        row=result.row,
+        machine=machine_of(result.environment),
+        samples=_samples(details.get("times")),
+        num_alloc_retries=int((details.get("memory") or {}).get("num_alloc_retries") or 0),
+        saved=saved_tensors(details),
+        unavailable=details.get("unavailable") or {},
+    )
+
+
+def _samples(times: Mapping[str, Any] | None) -> Samples:
+    if not times:
+        return {}
+    written = {"step": times["step_ms"], **times["phase_ms"]}
+    samples = {name: tuple(float(ms) for ms in each) for name, each in written.items()}
+    if not all(math.isfinite(ms) and ms >= 0 for each in samples.values() for ms in each):
+        raise ValueError("a time that is none")
+    return samples

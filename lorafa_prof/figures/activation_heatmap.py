@@ -1,0 +1,190 @@
+"""Where in the model activations are held: what autograd saved, by layer and module, as a heat map."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure as Drawing
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from lorafa_prof.figures.figure import NoDataError, RecordFigure
+from lorafa_prof.figures.heat_rows import HeatRows, heat_rows
+from lorafa_prof.figures.layer_bytes import LayerBytes, layer_bytes
+from lorafa_prof.figures.page import (
+    MARGIN,
+    Panel,
+    PanelRow,
+    assemble,
+    line_height,
+    new_drawing,
+    text_width,
+    wrap,
+)
+from lorafa_prof.figures.points import (
+    CONTEXT_SETTINGS,
+    METHOD_SETTINGS,
+    Point,
+    cells,
+    fixed,
+    phrases,
+    points_of,
+    varying,
+)
+from lorafa_prof.figures.scale import Scale, bytes_scale, size_text
+from lorafa_prof.figures.style import current_page, pt, style
+from lorafa_prof.results.records import Results
+
+_TITLE = "Saved for backward, by layer and module"
+_COLORS = "cividis"
+_MOST_CELLS = 4
+# Inches.
+_MOST_LABEL, _LEAST_MAP, _GAP = 1.5, 0.85, 0.12
+_BELOW, _BAR_HEIGHT, _BAR_BELOW = 0.4, 0.08, 0.38
+
+
+@dataclass(frozen=True)
+class _Cell:
+    point: Point
+    held: LayerBytes
+
+
+def _chosen(results: Results) -> list[_Cell]:
+    """The first cell of each method whose record has layers, of the model and context with most methods."""
+    groups: dict[tuple[object, ...], list[Point]] = {}
+    for point in points_of(results.table):
+        if point.ok:
+            key = (point.model, *(point.settings[name] for name in CONTEXT_SETTINGS))
+            groups.setdefault(key, []).append(point)
+    for group in sorted(groups.values(), key=lambda group: -len({point.method for point in group})):
+        found: dict[str, _Cell] = {}
+        for point in group:
+            if point.method not in found and len(found) < _MOST_CELLS:
+                saved = results.details(point.cell_id).get("saved")
+                if saved and (held := layer_bytes(saved)).by_module:
+                    found[point.method] = _Cell(point, held)
+        if found:
+            return list(found.values())
+    return []
+
+
+@style()
+def draw(results: Results) -> Drawing:
+    """A map for each of up to four cells, on one scale of colours; modules down, layers across.
+
+    Raises:
+        NoDataError: no cell that finished has a record with tensors saved in numbered layers.
+    """
+    chosen = _chosen(results)
+    if not chosen:
+        raise NoDataError("no finished cell has a record (OUT/cells) of tensors saved in numbered layers")
+    drawing = new_drawing()
+    rows = heat_rows([cell.held for cell in chosen])
+    maps = [rows.values(cell.held) for cell in chosen]
+    largest = max(float(np.nanmax(values)) for values in maps)
+    scale = bytes_scale(largest)
+    colors = Normalize(0, largest / scale.divisor)
+    names = _names([cell.point for cell in chosen])
+    named = [(name, values / scale.divisor) for name, values in zip(names, maps, strict=True)]
+    labels = rows.labels(lambda text: text_width(drawing, text), _MOST_LABEL)
+    left = MARGIN + 0.06 + max(text_width(drawing, label) for label in labels)
+    per_row = _per_row(left, len(chosen))
+    placed = [
+        _map_row(drawing, named[start : start + per_row], colors, labels, left, per_row)
+        for start in range(0, len(named), per_row)
+    ]
+    assemble(
+        drawing,
+        title=_TITLE,
+        subtitle=", ".join(filter(None, (chosen[0].point.model, fixed([cell.point for cell in chosen])))),
+        rows=[*placed, _color_bar(drawing, colors, scale, left)],
+        handles=(),
+        notes=_notes(chosen, names, rows, len(results.table)),
+        one_column=True,
+    )
+    return drawing
+
+
+def _names(points: Sequence[Point]) -> list[str]:
+    differing = varying(points)
+    own = [name for name in METHOD_SETTINGS if name in differing]
+    return [" ".join(filter(None, (point.method, phrases(point, own)))) for point in points]
+
+
+def _per_row(left: float, count: int) -> int:
+    """How many maps stand side by side: an even share of them, none narrower than `_LEAST_MAP`."""
+    room = int((current_page().width - left - MARGIN + _GAP) / (_LEAST_MAP + _GAP))
+    return math.ceil(count / math.ceil(count / max(room, 1)))
+
+
+def _map_row(
+    drawing: Drawing,
+    maps: Sequence[tuple[str, NDArray[np.float64]]],
+    colors: Normalize,
+    labels: Sequence[str],
+    left: float,
+    per_row: int,
+) -> PanelRow:
+    """Maps side by side, the labels of their rows left of the first."""
+    width = (current_page().width - left - MARGIN - 0.03 - _GAP * (per_row - 1)) / per_row
+    panels, above = [], 0.0
+    for index, (name, values) in enumerate(maps):
+        axes = drawing.add_axes((0, 0, 1, 1), label=name)
+        _draw_map(axes, values, colors)
+        axes.set_yticks(range(len(labels)), labels if index == 0 else [])
+        title = wrap(drawing, name, width, weight="bold")
+        axes.set_title("\n".join(title), loc="left", fontweight="bold")
+        panels.append(Panel(axes, left + index * (width + _GAP), width))
+        above = max(above, line_height() * len(title) + 0.08)
+    return PanelRow(tuple(panels), line_height() * len(labels), above, _BELOW)
+
+
+def _draw_map(axes: Axes, values: NDArray[np.float64], colors: Normalize) -> None:
+    rows, layers = values.shape
+    axes.pcolormesh(
+        np.arange(layers + 1) - 0.5,
+        np.arange(rows + 1) - 0.5,
+        np.ma.masked_invalid(values),
+        cmap=_COLORS,
+        norm=colors,
+        edgecolors="face",
+        linewidth=pt(0.1),  # without it viewers of a PDF show gaps between the fields
+        gid=f"map:{axes.get_label()}",
+    )
+    axes.set_ylim(rows - 0.5, -0.5)
+    axes.tick_params(axis="y", length=0)
+    ticks = MaxNLocator(nbins=4, integer=True).tick_values(0, max(layers - 1, 1))
+    axes.set_xticks([tick for tick in ticks if 0 <= tick < layers])
+    axes.set_xlabel("layer")
+
+
+def _color_bar(drawing: Drawing, colors: Normalize, scale: Scale, left: float) -> PanelRow:
+    axes = drawing.add_axes((0, 0, 1, 1), label="colors")
+    bar = drawing.colorbar(ScalarMappable(colors, _COLORS), cax=axes, orientation="horizontal")
+    bar.set_label(f"saved in one layer ({scale.unit})")
+    bar.locator = MaxNLocator(nbins=4)
+    bar.update_ticks()
+    width = current_page().width - left - MARGIN - 0.15
+    return PanelRow((Panel(axes, left, width),), _BAR_HEIGHT, 0.0, _BAR_BELOW)
+
+
+def _notes(chosen: Sequence[_Cell], names: Sequence[str], rows: HeatRows, total: int) -> list[str]:
+    sums = [
+        f"{name} {size_text(cell.held.total_bytes)} ({size_text(cell.held.outside_bytes)})"
+        for name, cell in zip(names, chosen, strict=True)
+    ]
+    notes = [f"Saved in all layers (in none): {', '.join(sums)}. Blank: nothing is saved there."]
+    if total > len(chosen):
+        notes.append(
+            f"Not drawn: {total - len(chosen):,} of {cells(total)}; drawn is the first of each method."
+        )
+    return notes
+
+
+FIGURE = RecordFigure("activation-heatmap", _TITLE, draw)

@@ -1,0 +1,115 @@
+"""What memory buys: peak memory of a step against tokens per second, and the cells none is better than."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from matplotlib.figure import Figure as Drawing
+from pandas import DataFrame
+
+from lorafa_prof.figures.figure import Figure, NoDataError
+from lorafa_prof.figures.page import assemble, column_width, new_drawing
+from lorafa_prof.figures.panels import MOST_ROWS, panel_row, plot_height
+from lorafa_prof.figures.points import SETTINGS, Point, cells, fixed, left_out, phrases, points_of, sort_key, varying
+from lorafa_prof.figures.scale import bytes_scale
+from lorafa_prof.figures.scatter import Axis, Mark, ScatterPanel, method_handles, plain
+from lorafa_prof.figures.style import looks, style
+
+_TITLE = "Memory against throughput"
+_MEMORY, _RATE = "peak_allocated_bytes", "tokens_per_s"
+
+# What is no choice but the task itself: its cells are not weighed against those of another.
+_TASK = ("seq", "padding", "where")
+_MOST_NAMED = 8
+
+
+def front(points: Sequence[Point]) -> list[Point]:
+    """The cells that no other one beats in one of memory and throughput without losing in the other.
+
+    From the least memory on; of cells that are equal in both, one.
+    """
+    best: list[Point] = []
+    for point in sorted(points, key=lambda point: (point.values[_MEMORY], -point.values[_RATE])):
+        if not best or point.values[_RATE] > best[-1].values[_RATE]:
+            best.append(point)
+    return best
+
+
+@style()
+def draw(table: DataFrame) -> Drawing:
+    """A panel for each model, sequence length and GPU: a point for each cell, and their Pareto front.
+
+    Raises:
+        NoDataError: no finished cell has both its memory and its throughput.
+    """
+    everything = points_of(table)
+    points = [point for point in everything if point.value(_MEMORY) and point.value(_RATE)]
+    if not points:
+        raise NoDataError(f"no finished cell has both {_MEMORY} and {_RATE}; a predicted step is not timed")
+    look = looks(point.method for point in points)
+    differing = varying(points)
+    task = [name for name in _TASK if name in differing]
+    choices = [name for name in SETTINGS if name in differing and name not in task]
+    rows = _rows(points, task)
+    shown = dict(list(rows.items())[:MOST_ROWS])
+    drawing = new_drawing()
+    room = column_width(len(shown))
+    placed, notes = [], []
+    for name, members in shown.items():
+        best = front(members)
+        scale = bytes_scale(max(point.values[_MEMORY] for point in members))
+        places = {
+            point.cell_id: (point.values[_MEMORY] / scale.divisor, point.values[_RATE]) for point in members
+        }
+        panel = ScatterPanel(
+            _RATE,
+            "throughput (tokens/s)",
+            [Mark(point.method, *places[point.cell_id]) for point in members],
+            Axis(f"peak allocated ({scale.unit})", plain),
+            Axis("throughput (tokens/s)", plain),
+            look,
+            plot_height(len(shown)),
+            front=[places[point.cell_id] for point in best],
+        )
+        placed.append(panel_row(drawing, name, [panel], room))
+        notes.append(_on_front(name if len(shown) > 1 else "", best, choices))
+    assemble(
+        drawing,
+        title=_TITLE,
+        subtitle=fixed(points),
+        rows=placed,
+        handles=method_handles(look),
+        notes=[
+            *notes,
+            *_without(len(everything) - len(points)),
+            *left_out(len(points) - sum(map(len, shown.values())), len(points)),
+        ],
+    )
+    return drawing
+
+
+def _rows(points: Sequence[Point], task: Sequence[str]) -> dict[str, list[Point]]:
+    """The cells of each model and task, by its name, in the order of models and then of tasks."""
+    models = list(dict.fromkeys(point.model for point in points))
+    ordered = sorted(
+        points,
+        key=lambda point: (models.index(point.model), *(sort_key(point.settings[name]) for name in task)),
+    )
+    rows: dict[str, list[Point]] = {}
+    for point in ordered:
+        rows.setdefault(", ".join(filter(None, (point.model, phrases(point, task)))), []).append(point)
+    return rows
+
+
+def _on_front(name: str, best: Sequence[Point], choices: Sequence[str]) -> str:
+    named = [" ".join(filter(None, (point.method, phrases(point, choices)))) for point in best[:_MOST_NAMED]]
+    more = f"; and {len(best) - _MOST_NAMED} more" if len(best) > _MOST_NAMED else ""
+    where = f" of {name}" if name else ""
+    return f"On the front{where}, from the least memory on: {'; '.join(named)}{more}."
+
+
+def _without(count: int) -> list[str]:
+    return [f"Not drawn: {cells(count)} without memory or throughput."] if count else []
+
+
+FIGURE = Figure("memory-against-throughput", _TITLE, draw)

@@ -1,0 +1,149 @@
+"""Cross-entropy of a linear layer's output, chunk by chunk, so that the logits never exist all at once.
+
+For hidden states x [n, h], weight W [v, h], bias [v] or None, and targets t [n], `IGNORED` where none counts:
+
+    loss = Σ (log Σ exp(z) − z[t]) / count    with the logits z = x Wᵀ + bias
+
+As in Liger's kernel of this name (arXiv 2410.10989) a chunk's gradient is formed in forward, right after its
+loss, where its logits still are. Kept for backward are gradients as large as x (and as W, if W trains) in the
+place of n × v log-probabilities in float32. Liger's is written in Triton; this is PyTorch's own operations,
+so it runs on the CPU and on shapes too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+#: Target of a token that does not count, as in PyTorch and transformers.
+IGNORED = -100
+
+
+@dataclass(frozen=True)
+class Gradients:
+    """Of the loss by x, weight and bias; None for those that nobody asks for."""
+
+    x: Tensor | None
+    weight: Tensor | None
+    bias: Tensor | None
+
+    def add_chunk_(self, rows: slice, by_logits: Tensor, x: Tensor, weight: Tensor) -> None:
+        """Write x's gradient in `rows` and add to the others, from that by the rows' logits [rows, v]."""
+        if self.x is not None:
+            self.x[rows].addmm_(by_logits, weight, beta=0)
+        if self.weight is not None:
+            self.weight.addmm_(by_logits.t(), x[rows])
+        if self.bias is not None:
+            self.bias.add_(by_logits.sum(0))
+
+
+def chunk_rows(rows: int, width: int, vocabulary: int) -> int:
+    """How many rows of x [rows, width] make a chunk: Liger's rule.
+
+    So many that their logits are as large as all of x, and then up to the next power of two.
+    """
+    chunks = -(-vocabulary // width)
+    return 1 << (-(-rows // chunks) - 1).bit_length()
+
+
+def wide_type(x: Tensor) -> torch.dtype:
+    """The type of the softmax and the loss: float32, as in transformers, or x's own if that is wider."""
+    return torch.float64 if x.dtype == torch.float64 else torch.float32
+
+
+def chunk_log_probabilities(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """Return log-probabilities [rows, v] of x [rows, h]; nothing else as large is left."""
+    return F.log_softmax(F.linear(x, weight, bias).to(wide_type(x)), dim=-1)
+
+
+def logits_gradient_(log_probabilities: Tensor, targets: Tensor, scale: Tensor) -> Tensor:
+    """Turn log-probabilities [rows, v] into the gradient of the loss by the logits, in place.
+
+    `scale` [rows] is 1 / count, and 0 for a row that does not count.
+    """
+    rows = torch.arange(len(targets), device=targets.device)
+    correct = targets.clamp(min=0)  # IGNORED is no place in a row; what is written there is scaled to 0
+    gradient = log_probabilities.exp_()
+    gradient[rows, correct] = gradient[rows, correct] - 1
+    return gradient.mul_(scale.unsqueeze(1))
+
+
+class FusedLinearCrossEntropyFunction(torch.autograd.Function):
+    """The loss of the module's formula; keeps the gradients that are asked for, and nothing else.
+
+    Backward multiplies them in place by what comes in, so it runs once.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        targets: Tensor,
+        count: Tensor | int,
+        with_gradients: bool,
+    ) -> Tensor:
+        """Return the loss, a scalar; without `with_gradients` that is all that is computed."""
+        wanted = [with_gradients and needed for needed in ctx.needs_input_grad[:3]]
+        gradients = Gradients(
+            x=x.new_empty(x.shape) if wanted[0] else None,
+            weight=torch.zeros_like(weight) if wanted[1] else None,
+            bias=torch.zeros_like(bias) if bias is not None and wanted[2] else None,
+        )
+        scale = (targets != IGNORED).to(wide_type(x)) / count
+
+        def chunk_loss(rows: slice) -> Tensor:
+            # What a chunk makes is gone when this returns: before the next one makes its own.
+            log_probabilities = chunk_log_probabilities(x[rows], weight, bias)
+            loss = F.nll_loss(log_probabilities, targets[rows], ignore_index=IGNORED, reduction="sum")
+            if any(wanted):
+                by_logits = logits_gradient_(log_probabilities, targets[rows], scale[rows]).to(x.dtype)
+                gradients.add_chunk_(rows, by_logits, x, weight)
+            return loss
+
+        loss = x.new_zeros((), dtype=wide_type(x))
+        chunk = chunk_rows(len(x), x.shape[1], len(weight))
+        for start in range(0, len(x), chunk):
+            loss.add_(chunk_loss(slice(start, start + chunk)))
+        ctx.save_for_backward(gradients.x, gradients.weight, gradients.bias)
+        return loss.div_(count)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        """Return the gradients of x, weight and bias."""
+        x, weight, bias = (None if kept is None else kept.mul_(grad) for kept in ctx.saved_tensors)
+        return x, weight, bias, None, None, None
+
+
+class FusedLinearCrossEntropyLoss(nn.Module):
+    """Loss of a causal language model from its last hidden states and its output layer's weights."""
+
+    def forward(
+        self,
+        hidden: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        labels: Tensor,
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> Tensor:
+        """Return the mean over the tokens that count, or the sum over them / `num_items_in_batch`.
+
+        Args:
+            hidden: [batch, seq, h].
+            weight, bias: [v, h] and [v] of the output layer.
+            labels: [batch, seq], `IGNORED` where none counts; each token's target is the next one's label.
+            num_items_in_batch: of all micro-batches, where gradients accumulate.
+        """
+        targets = F.pad(labels, (0, 1), value=IGNORED)[:, 1:].reshape(-1)
+        count = (targets != IGNORED).sum() if num_items_in_batch is None else num_items_in_batch
+        loss = FusedLinearCrossEntropyFunction.apply(  # type: ignore[no-untyped-call]
+            hidden.reshape(-1, hidden.shape[-1]), weight, bias, targets, count, torch.is_grad_enabled()
+        )
+        return cast(Tensor, loss)

@@ -1,0 +1,32 @@
+"""Peer: PEFT's LoRA-FA in a model whose adapter was switched off and on again before training.
+
+So does anyone who evaluates the base for comparison: `create_lorafa_optimizer` freezes A, and leaving PEFT's
+`disable_adapter()` makes it require a gradient again, in PEFT 0.21 without a word. Losses and updates stay
+the same; the activations that LoRA-FA is there to save are kept after all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, cast
+
+from transformers import PreTrainedModel
+
+from lorafa_prof.methods import peft_lora_fa
+from lorafa_prof.methods.base import MethodOptions, Prepared, Setting
+
+
+def prepare(model: PreTrainedModel, options: MethodOptions, setting: Setting) -> Prepared:
+    """Prepare as `peft-lora-fa`, then switch the adapter off and on; raises UsageError as that does."""
+    prepared = peft_lora_fa.prepare(model, options, setting)
+    with cast(Any, prepared.model).disable_adapter():
+        pass  # here the base would be evaluated; what the context does to the model does not depend on that
+    return prepared
+
+
+METHOD = replace(
+    peft_lora_fa.METHOD,
+    name="peft-lora-fa-after-eval",
+    summary="peer: peft-lora-fa after an evaluation with the adapter switched off (extra: peft)",
+    prepare=prepare,
+)

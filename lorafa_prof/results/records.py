@@ -1,0 +1,85 @@
+"""All that a folder of results holds: the table, the record behind each row, the twin's verification."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lorafa_prof.errors import NothingToJudgeError, UsageError
+from lorafa_prof.results.columns import COLUMNS
+from lorafa_prof.results.record import CellResult
+from lorafa_prof.results.table import pandas_dtype, read_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LoadRecord = Callable[[str], CellResult | None]
+"""A cell's record by its id, or None if there is none; raises `UsageError` if it cannot be read."""
+
+VERIFICATION_NAME = "verify.csv"
+
+
+def _no_record(cell_id: str) -> None:
+    del cell_id
+
+
+@dataclass(frozen=True)
+class Results:
+    """What figures are drawn from.
+
+    Args:
+        table: as `read_table` gives it; may have no rows.
+        load: finds a record. One may take megabytes: whoever needs few loads few.
+        verification: a row per cell of verify.csv, if there is one.
+    """
+
+    table: pd.DataFrame
+    load: LoadRecord = _no_record
+    verification: pd.DataFrame | None = None
+
+    def details(self, cell_id: str) -> Mapping[str, Any]:
+        """What a cell's record holds beside its row; empty if there is no record.
+
+        Raises:
+            UsageError: the record cannot be read.
+        """
+        record = self.load(cell_id)
+        return record.details if record else {}
+
+
+def read_results(out: Path, load: LoadRecord) -> Results:
+    """Results in the folder `out`; of one that only `lorafa-prof verify` wrote, a table without rows.
+
+    Raises:
+        UsageError: no such folder, or a file that is not what its name says.
+        NothingToJudgeError: the folder holds no results yet.
+    """
+    verification = _read_verification(out / VERIFICATION_NAME)
+    try:
+        return Results(read_table(out), load, verification)
+    except NothingToJudgeError:
+        if verification is None:
+            raise
+        return Results(_no_rows(), load, verification)
+
+
+def _no_rows() -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.DataFrame({column.name: pd.Series(dtype=pandas_dtype(column)) for column in COLUMNS})
+
+
+def _read_verification(path: Path) -> pd.DataFrame | None:
+    import pandas as pd
+
+    if not path.is_file():
+        return None
+    try:
+        table = pd.read_csv(path)
+    except (OSError, ValueError) as error:  # of pandas too: its parser's errors are ValueErrors
+        raise UsageError(f"{path}: cannot be read as the table of `lorafa-prof verify`: {error}") from error
+    if "cell_id" not in table.columns or "status" not in table.columns:
+        raise UsageError(f"{path}: not the table of `lorafa-prof verify`: no column 'cell_id' or 'status'")
+    return table

@@ -1,0 +1,79 @@
+"""A claim of a scenario as it is written: an expectation on metrics of some cells, with its source."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, StrictStr, field_validator, model_validator
+
+from lorafa_prof.scenario.cell import Frozen
+
+#: As a bound: what the baseline file has for the cell.
+BASELINE = "baseline"
+
+
+def _as_list(value: Any) -> Any:
+    return value if isinstance(value, list) else [value]
+
+
+def _as_amount(value: Any) -> Any:
+    if isinstance(value, bool):
+        return int(value)
+    if isinstance(value, (int, float, str)):
+        return value
+    raise ValueError("it should be a number, or an amount such as '24 MiB' or '85 %'")
+
+
+Amount = Annotated[int | float | str, BeforeValidator(_as_amount)]
+Names = Annotated[list[StrictStr], BeforeValidator(_as_list), Field(min_length=1)]
+Selector = dict[StrictStr, Any]
+
+
+class Claim(Frozen):
+    """What is expected of `metric` in the cells that `of` selects; docs/claims.md is the contract.
+
+    The value of a cell alone; with `relative_to` its ratio to the cell that is like it in all else, with
+    `difference_to` the difference; with `growth_over` what it grows by per unit of that setting.
+    """
+
+    name: Annotated[StrictStr, Field(min_length=1)]
+    source: StrictStr | None = None
+    metric: Names
+    of: Selector = {}
+    relative_to: Selector | None = None
+    difference_to: Selector | None = None
+    growth_over: StrictStr | None = None
+    for_each: Names | None = None
+    at_most: Amount | None = None
+    at_least: Amount | None = None
+    between: list[Amount] | None = None
+    equals: Amount | None = None
+    tolerance: Amount | None = None
+
+    @field_validator("between")
+    @classmethod
+    def _two(cls, value: list[Amount] | None) -> list[Amount] | None:
+        if value is not None and len(value) != 2:
+            raise ValueError("it should be a list of two: the least and the most")
+        return value
+
+    @model_validator(mode="after")
+    def _one_question(self) -> Claim:
+        given = [n for n in ("relative_to", "difference_to", "growth_over") if getattr(self, n) is not None]
+        if len(given) > 1:
+            raise ValueError(f"{given[0]} and {given[1]} ask for two things: make two claims of it")
+        if self.for_each is not None and given not in (["relative_to"], ["difference_to"]):
+            raise ValueError("for_each says how cells pair up: it needs relative_to or difference_to")
+        bounds = {n for n in ("at_most", "at_least", "between", "equals") if getattr(self, n) is not None}
+        if not bounds:
+            raise ValueError("nothing is expected: give at_most, at_least, between or equals")
+        if len(bounds) > 1 and bounds != {"at_most", "at_least"}:
+            raise ValueError(f"{' and '.join(sorted(bounds))} do not go together: keep one of them")
+        if BASELINE in (self.at_most, self.at_least, self.equals) and given:
+            raise ValueError(f"the baseline has values of cells: it does not go with {given[0]}")
+        return self
+
+    @property
+    def compares_with_baseline(self) -> bool:
+        """Whether a bound of it is the baseline's."""
+        return BASELINE in (self.at_most, self.at_least, self.equals)

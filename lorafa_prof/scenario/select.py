@@ -1,0 +1,49 @@
+"""Selecting cells of a sweep by their settings, as rules of `exclude` and of claims do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from lorafa_prof.methods.base import METHODS
+from lorafa_prof.scenario.cell import Cell
+from lorafa_prof.scenario.options import same_option
+from lorafa_prof.scenario.schema import AXES, as_list
+
+Rule = Mapping[str, Any]
+
+
+def selectable_keys() -> set[str]:
+    """Every key that a rule may have: model, method, device, gpu, axes, and options of any method."""
+    known = {"model", "method", "device", "gpu", *AXES}
+    for method in METHODS.values():
+        known |= set(method.options.model_fields)
+    return known
+
+
+def selects(rule: Rule, cell: Cell) -> bool:
+    """Whether all keys of `rule` match `cell`, each by any one of its values."""
+    return all(any(_is(cell, key, value) for value in as_list(wanted)) for key, wanted in rule.items())
+
+
+def _is(cell: Cell, key: str, wanted: Any) -> bool:
+    if key == "model":
+        return bool(cell.model.name == wanted)
+    if key == "method":
+        return bool(cell.method.name == wanted)
+    if key in cell.method.options:
+        return same_option(METHODS[cell.method.name], cell.method.options, key, wanted)
+    return key in Cell.model_fields and bool(getattr(cell, key) == wanted)
+
+
+def settings_of(cell: Cell) -> dict[str, Any]:
+    """What a cell is set to, by the keys of rules; a key that means nothing to its method is not there."""
+    settings: dict[str, Any] = {
+        "model": cell.model.name,
+        "method": cell.method.name,
+        **cell.method.options,
+        **{name: getattr(cell, name) for name in (*AXES, "device", "gpu")},
+    }
+    if METHODS[cell.method.name].default_adapter_dtype is None:
+        del settings["adapter_dtype"]
+    return settings

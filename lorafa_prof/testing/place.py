@@ -1,0 +1,119 @@
+"""Where a step's memory is counted: on the host, by CUDA's allocator, or by the twin's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from lorafa_prof.devices.sim.twin import Twin
+from lorafa_prof.errors import UsageError
+from lorafa_prof.instruments.memory import Counters
+from lorafa_prof.instruments.memory_allocator import AllocatorCounters
+from lorafa_prof.instruments.memory_cuda import CudaCounters
+from lorafa_prof.instruments.memory_sim import SimCounters
+from lorafa_prof.instruments.storages import StorageFollower
+from lorafa_prof.testing.living import living_tensors
+
+
+@dataclass(frozen=True)
+class Place:
+    """A device.
+
+    Attributes:
+        name: "cpu", "cuda" or "sim:<gpu>".
+        device_type: of its tensors.
+        twin: of a GPU, entered already.
+    """
+
+    name: str
+    device_type: str
+    twin: Twin | None = None
+
+    @contextmanager
+    def counters(self) -> Iterator[AllocatorCounters]:
+        """A context in which what is allocated there is counted."""
+        if self.twin is not None:
+            yield SimCounters(self.twin.allocator)
+        elif self.device_type == "cuda":
+            yield CudaCounters()
+        else:
+            follower = _Follower("cpu")
+            follower.adopt(living_tensors("cpu"))
+            with follower:
+                yield _FollowedCounters(follower)
+
+
+CPU, CUDA = Place("cpu", "cpu"), Place("cuda", "cuda")
+
+
+def place_of(device: str | torch.device | None, model: nn.Module | None, twin: Twin | None) -> Place | None:
+    """The place that `device` asks for, else a twin that is entered, else `model`; None: none of them.
+
+    Raises:
+        UsageError: nothing can be measured there.
+    """
+    if device is None and twin is not None:
+        return Place(f"sim:{twin.gpu.name}", "meta", twin)
+    if device is None:
+        parameter = next(model.parameters(), None) if model is not None else None
+        if parameter is None:
+            return None
+        device = parameter.device
+    return _place(torch.device(device))
+
+
+def _place(device: torch.device) -> Place:
+    if device.type == "cpu":
+        return CPU
+    if device.type == "meta":
+        raise UsageError(
+            "memory.profile: tensors on 'meta' have no memory; build and run them inside "
+            'with memory.twin("h100-80gb") as device: (`lorafa-prof list gpus` shows all GPUs)'
+        )
+    if device.type != "cuda":
+        raise UsageError(f"memory.profile: device '{device}' is none of cpu, cuda and the twin")
+    if not torch.cuda.is_available():
+        raise UsageError("memory.profile: device 'cuda', but PyTorch sees no CUDA GPU here")
+    if device.index not in (None, torch.cuda.current_device()):
+        raise UsageError(
+            "memory.profile: only the current CUDA device is measured; "
+            f"call torch.cuda.set_device({device.index})"
+        )
+    return CUDA
+
+
+def cuda_allocations() -> int:
+    """How often this process has taken memory of the current CUDA device."""
+    if not torch.cuda.is_initialized():
+        return 0
+    return int(torch.cuda.memory_stats().get("allocation.all.allocated", 0))
+
+
+class _Follower(StorageFollower):
+    def _meet(self, tensor: torch.Tensor, told: bool = False) -> None:
+        # A sparse tensor has no storage of its own.
+        if torch._C._has_storage(tensor):
+            super()._meet(tensor, told)
+
+
+class _FollowedCounters:
+    """An allocator's counters, of one that hands out what it is asked for."""
+
+    def __init__(self, follower: StorageFollower) -> None:
+        self._follower = follower
+
+    def current(self) -> Counters:
+        return Counters(self._follower.live_bytes, self._follower.live_bytes)
+
+    def peak(self) -> Counters:
+        return Counters(self._follower.peak_bytes, self._follower.peak_bytes)
+
+    def reset_peaks(self) -> None:
+        self._follower.reset_peak()
+
+    def num_alloc_retries(self) -> int:
+        return 0

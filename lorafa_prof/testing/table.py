@@ -1,0 +1,54 @@
+"""Saved tensors as a table for the terminal."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, NamedTuple
+
+from lorafa_prof.claims.quantity import shown
+from lorafa_prof.claims.tensors import like_modules
+
+if TYPE_CHECKING:
+    from lorafa_prof.instruments.saved import SavedStorage
+
+ROWS = 10
+
+
+class _Row(NamedTuple):
+    kind: str
+    dtype: str
+    shape: tuple[int, ...]
+    line: str
+    module: str
+
+
+def table_of(tensors: Iterable[SavedStorage]) -> str:
+    """The `ROWS` largest, equal ones that one line saved in like modules as one; one line of text if none."""
+    alike: dict[_Row, list[int]] = defaultdict(list)
+    for one in tensors:
+        alike[_Row(one.kind, one.dtype, one.shape, one.line, like_modules(one.module))].append(one.nbytes)
+    if not alike:
+        return "Autograd saved no tensors."
+    ordered = sorted(alike.items(), key=lambda item: -sum(item[1]))
+    head = ("bytes", "tensors", "kind", "saved at", "module")
+    lines = _aligned([head, *(_cells(row, sizes) for row, sizes in ordered[:ROWS])])
+    if rest := ordered[ROWS:]:
+        left = sum(len(sizes) for _, sizes in rest), sum(sum(sizes) for _, sizes in rest)
+        lines.append(f"and {left[0]:,} smaller ones of {shown(left[1], 'bytes')} together")
+    return "\n".join(lines)
+
+
+def _cells(row: _Row, sizes: list[int]) -> tuple[str, ...]:
+    what = f"{len(sizes)} × {row.dtype}[{'×'.join(map(str, row.shape))}]"
+    return shown(sum(sizes), "bytes"), what, row.kind, row.line or "?", row.module
+
+
+def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            [row[0].rjust(widths[0]), *(cell.ljust(w) for cell, w in zip(row[1:], widths[1:], strict=True))]
+        ).rstrip()
+        for row in rows
+    ]

@@ -1,0 +1,126 @@
+"""Sides of a comparison that no cell was run for: results told what to hold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from net_cell import net_cell
+
+from lorafa_prof.claims.finding import Finding, Item, Judgement
+from lorafa_prof.comparing.compare import compare
+from lorafa_prof.comparing.metrics import Asked
+from lorafa_prof.comparing.sides import Outcome, Side, outcome_of
+from lorafa_prof.results.record import CellResult
+from lorafa_prof.results.row import setting_columns
+from lorafa_prof.running.store import Store
+from lorafa_prof.scenario.cell import Cell
+
+GPU = "h100-80gb"
+PACKAGES = {"lorafa-prof": "0.1.0", "torch": "2.13.0", "transformers": "5.17.0", "peft": "0.21.0"}
+HOST = {"cpu": "a CPU", "cores_physical": 2, "cores_logical": 2, "memory_bytes": 2**34}
+
+
+def environment(**changes: Any) -> dict[str, Any]:
+    """As a run writes it; `changes` are versions of packages, or whole parts where they are dicts."""
+    packages = PACKAGES | {name: version for name, version in changes.items() if isinstance(version, str)}
+    parts = {name: part for name, part in changes.items() if isinstance(part, dict)}
+    return {
+        "packages": packages,
+        "torch": {"cuda": "13.0"},
+        "allocator": {},
+        "host": HOST,
+        "gpu": None,
+    } | parts
+
+
+def on(kind: str, gpu: str = GPU, *, batch: int = 1, method: str = "lora", **settings: Any) -> Cell:
+    """A cell on the twin ("sim"), on "cuda" or on the "cpu"."""
+    device = f"sim:{gpu}" if kind == "sim" else kind
+    cell = net_cell(batch, method=method, device=device, rank=4)
+    return cell.model_copy(update={"gpu": None if kind == "cpu" else gpu, **settings})
+
+
+def result(
+    cell: Cell,
+    *,
+    status: str = "ok",
+    step_ms: Sequence[float] = (),
+    phases_ms: Sequence[float] = (),
+    storages: Sequence[dict[str, Any]] | None = None,
+    retries: int = 0,
+    unavailable: dict[str, str] | None = None,
+    machine: dict[str, Any] | None = None,
+    **row: Any,
+) -> CellResult:
+    """A result of `cell`; `phases_ms` are the samples of each phase."""
+    details: dict[str, Any] = {
+        "memory": {"num_alloc_retries": retries},
+        "unavailable": unavailable or {},
+    }
+    if step_ms:
+        phases = {phase: list(phases_ms) for phase in ("forward", "backward", "optimizer")}
+        details["times"] = {"step_ms": list(step_ms), "phase_ms": phases}
+    if storages is not None:
+        details["saved"] = {"storages": list(storages), "held_otherwise": []}
+    return CellResult(
+        cell=cell,
+        row={**setting_columns(cell, cell.method.name), "status": status, **row},
+        details=details,
+        environment=environment() if machine is None else machine,
+    )
+
+
+def storage(
+    module: str, nbytes: int, kind: str = "linear_input", *, from_before: bool = False
+) -> dict[str, Any]:
+    """A saved tensor as a record has it."""
+    return {
+        "module": module,
+        "op": "linear",
+        "kind": kind,
+        "shape": [nbytes // 2],
+        "dtype": "bfloat16",
+        "nbytes": nbytes,
+        "savers": 1,
+        "from_before": from_before,
+    }
+
+
+def outcome(cell: Cell, **given: Any) -> Outcome:
+    return outcome_of(result(cell, **given))
+
+
+def side(*results: CellResult, name: str = "out") -> Side:
+    return Side(Path(name), tuple(outcome_of(each) for each in results))
+
+
+def compared(base: CellResult, new: CellResult, asked: Asked | None = None) -> Judgement:
+    return compare(side(base, name="BASE"), side(new, name="NEW"), asked or Asked())
+
+
+def only(judgement: Judgement) -> Finding:
+    (finding,) = judgement.findings
+    return finding
+
+
+def item(judgement: Judgement, what: str) -> Item:
+    (found,) = (item for item in only(judgement).items if item.what == what)
+    return found
+
+
+def words(judgement: Judgement) -> dict[str, str]:
+    """What is said of each metric of the one finding."""
+    return {item.what: item.word for item in only(judgement).items}
+
+
+def write(out: Path, *results: CellResult) -> Path:
+    """The folder of a run with these results."""
+    store = Store(out)
+    store.prepare()
+    for each in results:
+        store.save(each)
+    kept = {each.cell.cell_id: each for each in results}
+    store.write_table(list(kept), kept)
+    return out
