@@ -215,6 +215,13 @@ def test_workflows_give_the_inputs_that_there_are(text: str) -> None:
     assert {"scenario"} <= set(gate["with"]) <= set(ACTION["inputs"])
 
 
+def test_this_projects_own_workflow_judges_scenarios_that_there_are() -> None:
+    workflow = yaml.safe_load((ROOT / ".github/workflows/memory-claims.yml").read_text())
+    scenarios = workflow["jobs"]["check"]["steps"][1]["with"]["scenario"].split()
+    assert scenarios
+    assert [name for name in scenarios if not (ROOT / name).is_file()] == []
+
+
 def test_the_workflow_of_the_documentation_has_ten_lines() -> None:
     assert len(block_of("ci:workflow").splitlines()) == 10
 

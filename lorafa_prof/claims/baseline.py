@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError
 
 from lorafa_prof.claims.checks import Check
 from lorafa_prof.claims.metric import UnknownValueError, value_of
@@ -16,11 +16,13 @@ from lorafa_prof.claims.quantity import Number
 from lorafa_prof.claims.tensors import Held, TensorKey, Tensors, saved_tensors, static_tensors
 from lorafa_prof.errors import UsageError
 from lorafa_prof.results.record import CellResult
+from lorafa_prof.scenario.cell import Cell, Steps
 
 #: A prediction depends on these, and on nothing else of the machine.
 TELLING_PACKAGES = ("torch", "transformers", "peft")
 
-_PAIR = re.compile(r"\[\s+(\d+),\s+(\d+)\s+\]")
+# Line ends, which no string of JSON has in it.
+_PAIR = re.compile(r"\[\n\s*(\d+),\n\s*(\d+)\n\s*\]")
 _FIELD = " | "
 
 
@@ -36,7 +38,7 @@ class BaselineCell(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     label: str
-    metrics: dict[str, int | float]
+    metrics: dict[str, int | FiniteFloat]
     tensors: dict[str, tuple[int, int]] = {}
 
     def held(self) -> Tensors:
@@ -45,7 +47,7 @@ class BaselineCell(BaseModel):
 
 
 class Baseline(BaseModel):
-    """A baseline file: cells by id, and the packages whose code they were made with."""
+    """A baseline file: cells by `baseline_id`, and the packages whose code they were made with."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -53,10 +55,14 @@ class Baseline(BaseModel):
     packages: dict[str, str | None]
     cells: dict[str, BaselineCell]
 
-    def value(self, cell_id: str, metric: str) -> Number | None:
+    def cell(self, cell: Cell) -> BaselineCell | None:
+        """What is known of `cell`."""
+        return self.cells.get(baseline_id(cell))
+
+    def value(self, cell: Cell, metric: str) -> Number | None:
         """What the cell had, or None."""
-        cell = self.cells.get(cell_id)
-        return None if cell is None else cell.metrics.get(metric)
+        known = self.cell(cell)
+        return None if known is None else known.metrics.get(metric)
 
     def differing_packages(self, now: Mapping[str, str | None]) -> list[str]:
         """Packages of another version now, each as "torch 2.13.0 (now 2.14.0)"."""
@@ -65,6 +71,11 @@ class Baseline(BaseModel):
             for name, then in sorted(self.packages.items())
             if now.get(name) != then
         ]
+
+
+def baseline_id(cell: Cell) -> str:
+    """The name of a cell in a baseline: its id without what changes no byte, the seed and `steps`."""
+    return cell.model_copy(update={"seed": 0, "steps": Steps()}).cell_id
 
 
 def baseline_beside(scenario: Path) -> Path:
@@ -111,8 +122,8 @@ def made_baseline(checks: Iterable[Check], records: Mapping[str, CellResult]) ->
     if not wanted:
         raise UsageError("no claim compares with the baseline ('at_most: baseline'): there is none to write")
     for check in wanted:
-        cell_id = check.cell.cell_id
-        record = records.get(cell_id)
+        cell_id = baseline_id(check.cell)
+        record = records.get(check.cell.cell_id)
         try:
             value = value_of(record, check.metric)
         except UnknownValueError as error:
@@ -140,7 +151,8 @@ def _text_of(key: TensorKey) -> str:
 
 
 def _key_of(text: str) -> TensorKey:
-    module, kind, op, stored = [*text.split(_FIELD), "", "", "", ""][:4]
+    # From the right: a module may be called anything.
+    module, kind, op, stored = [*text.rsplit(_FIELD, 3), "", "", ""][:4]
     dtype, _, shape = stored.removesuffix("]").partition("[")
-    sizes = tuple(int(size) for size in shape.split("x") if size.isdigit())
+    sizes = tuple(int(size) for size in shape.split("x") if size.isdecimal())
     return TensorKey(module, kind, op, dtype, sizes)

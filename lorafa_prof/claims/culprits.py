@@ -47,25 +47,36 @@ def blame(
     if now is None:
         return Blamed()
     label = labels[check.cell.cell_id]
-    more = "more" if excess > 0 else "less"
     then = _held_then(check, baseline)
-    if differing := [] if then is None else changes(then, now):
-        return Blamed(f"what {label} holds {more} than in the baseline", _in_order(differing, excess))
-    if then is not None and check.expected.from_baseline:
-        return Blamed("the same tensors are held as in the baseline: what differs is temporary")
-    should_be_less = check.kind == "ratio" and check.expected.high is not None and check.expected.high < 1
-    if check.other is None or should_be_less:
+    if then is not None and (check.expected.from_baseline or _to_blame(changes(then, now), excess)):
+        return _against(changes(then, now), excess, label, "in the baseline")
+    if check.other is None or (excess > 0 and _should_be_less(check)):
         return Blamed(f"the largest tensors that {label} holds", tuple(largest(now)))
     other = _held(check.other, check, load)
     if other is None:
         return Blamed()
-    than = labels[check.other.cell_id]
-    return Blamed(f"what {label} holds {more} than {than}", _in_order(changes(other, now), excess))
+    return _against(changes(other, now), excess, label, labels[check.other.cell_id])
 
 
-def _in_order(found: list[TensorChange], excess: float) -> tuple[TensorChange, ...]:
-    """What grew first where there is too much, what shrank first where there is too little."""
-    return tuple(found if excess > 0 else reversed(found))
+def _should_be_less(check: Check) -> bool:
+    """Whether the cell is to have less than the other one, not just little more."""
+    high = check.expected.high
+    return high is not None and (
+        (check.kind == "ratio" and high < 1) or (check.kind == "difference" and high < 0)
+    )
+
+
+def _against(found: list[TensorChange], excess: float, label: str, than: str) -> Blamed:
+    more = "more" if excess > 0 else "less"
+    if not _to_blame(found, excess):
+        return Blamed(f"{label} holds nothing {more} than {than}: what differs is temporary")
+    # What grew first where there is too much, what shrank first where there is too little.
+    return Blamed(f"what {label} holds {more} than {than}", tuple(found if excess > 0 else reversed(found)))
+
+
+def _to_blame(found: list[TensorChange], excess: float) -> bool:
+    """Whether there is a change in the direction of the excess."""
+    return any(change.delta_bytes * excess > 0 for change in found)
 
 
 def _held(cell: Cell, check: Check, load: Load) -> Tensors | None:
@@ -77,7 +88,7 @@ def _held(cell: Cell, check: Check, load: Load) -> Tensors | None:
 
 
 def _held_then(check: Check, baseline: Baseline | None) -> Tensors | None:
-    known = baseline.cells.get(check.cell.cell_id) if baseline is not None else None
+    known = baseline.cell(check.cell) if baseline is not None else None
     return None if known is None or not known.tensors else _that_counts(known.held(), check)
 
 

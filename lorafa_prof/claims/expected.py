@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from fractions import Fraction
 
-from lorafa_prof.claims.quantity import Number, parse_amount, shown
+from lorafa_prof.claims.quantity import Number, exact, parse_amount, plain, shown
 from lorafa_prof.scenario.claim import BASELINE, Amount, Claim
 
 
@@ -53,21 +54,21 @@ class Expected:
     def limits(self) -> tuple[Number, Number]:
         """The least and the most that holds, with the tolerance; infinite where there is no bound."""
         return (
-            -math.inf if self.low is None else self.low - self._slack(self.low),
-            math.inf if self.high is None else self.high + self._slack(self.high),
+            -math.inf if self.low is None else plain(exact(self.low) - self._slack(self.low)),
+            math.inf if self.high is None else plain(exact(self.high) + self._slack(self.high)),
         )
 
-    def _slack(self, bound: Number) -> Number:
-        # In whole bytes there is no rounding as long as no share is asked for.
-        return self.slack + abs(bound) * self.slack_share if self.slack_share else self.slack
+    def _slack(self, bound: Number) -> Fraction:
+        # In floats 0.7 and 0.1 are less than 0.8, which would then fail.
+        return exact(self.slack) + abs(exact(bound)) * exact(self.slack_share)
 
     def excess(self, value: Number) -> Number:
         """How much `value` is above the upper bound, or (below 0) below the lower one; 0 where it holds."""
         least, most = self.limits
         if self.high is not None and value > most:
-            return value - self.high
+            return plain(exact(value) - exact(self.high))
         if self.low is not None and value < least:
-            return value - self.low
+            return plain(exact(value) - exact(self.low))
         return 0
 
     def __str__(self) -> str:
@@ -75,7 +76,7 @@ class Expected:
             self._bound_text(self.low, self.low_from_baseline),
             self._bound_text(self.high, self.high_from_baseline),
         )
-        if low == high:
+        if self.low == self.high and self.low_from_baseline == self.high_from_baseline:
             text = f"= {low}"
         elif not low:
             text = f"≤ {high}"
@@ -84,7 +85,7 @@ class Expected:
         else:
             text = f"{low} to {high}"
         slack = [shown(self.slack, self.unit)] if self.slack else []
-        share = [f"{self.slack_share:.4%}".rstrip("0%").rstrip(".") + " %"] if self.slack_share else []
+        share = [shown(100 * self.slack_share, "%")] if self.slack_share else []
         return " ± ".join([text, *slack, *share])
 
     def _bound_text(self, bound: Number | None, from_baseline: bool) -> str:

@@ -24,8 +24,7 @@ from lorafa_prof.errors import NothingToJudgeError, UsageError
 from lorafa_prof.results.record import CellResult
 from lorafa_prof.running.store import Results, Store, write_atomically
 from lorafa_prof.running.sweep import FAILED
-from lorafa_prof.scenario.cell import Cell
-from lorafa_prof.scenario.expand import PlannedCell, ResolvedDevice, expand
+from lorafa_prof.scenario.expand import PlannedCell, ResolvedDevice, ResolveDevice, expand
 from lorafa_prof.scenario.labels import distinct_labels
 from lorafa_prof.scenario.load import LoadedScenario, validated_scenario
 from lorafa_prof.scenario.yaml_lines import Document
@@ -63,19 +62,18 @@ def gate_of(loaded: LoadedScenario, pattern: str | None) -> Gate:
         UsageError: the pattern is no regular expression or matches no claim.
         NothingToJudgeError: the scenario makes no claims.
     """
-    planned = expand(loaded, twin_by_default)
-    return _gate(loaded, planned, [plan.cell for plan in planned], pattern)
+    return _gate(loaded, twin_by_default, pattern)
 
 
-def _gate(
-    loaded: LoadedScenario, planned: Sequence[PlannedCell], cells: Sequence[Cell], pattern: str | None
-) -> Gate:
+def _gate(loaded: LoadedScenario, resolve: ResolveDevice, pattern: str | None) -> Gate:
     if not loaded.scenario.claims:
         raise NothingToJudgeError(f"{loaded.file}: it makes no claims (docs/claims.md says how)")
     try:
         wanted = re.compile(pattern or "")
     except re.error as error:
         raise UsageError(f"--claim {pattern}: this is no regular expression: {error}") from error
+    planned = expand(loaded, resolve)
+    cells = [plan.cell for plan in planned]
     checks = [check for check in checks_of(loaded, cells) if wanted.search(check.claim.name)]
     if not checks:
         raise UsageError(f"--claim {pattern}: no claim of {loaded.file} matches")
@@ -178,13 +176,17 @@ def update_baseline(gate: Gate, store: Store, place: Path) -> Baseline:
     """Write what the cells have now to `place`.
 
     Raises:
-        UsageError: a cell has no value, no claim compares with the baseline, or it cannot be written.
+        UsageError: a cell has no value, no claim compares with the baseline, one that does was not chosen, or
+            it cannot be written.
     """
-    records = {
-        plan.cell.cell_id: record
-        for plan in gate.needed
-        if (record := store.load(plan.cell.cell_id)) is not None
-    }
+    chosen = {check.index for check in gate.checks}
+    for index, claim in enumerate(gate.loaded.scenario.claims):
+        if claim.compares_with_baseline and index not in chosen:
+            raise UsageError(
+                f"--update-baseline writes the whole baseline, '{claim.name}' included: leave out --claim"
+            )
+    compared = {check.cell.cell_id for check in gate.checks if check.expected.from_baseline}
+    records = {cell_id: record for cell_id in compared if (record := store.load(cell_id)) is not None}
     baseline = made_baseline(gate.checks, records)
     try:
         write_atomically(place, baseline_text(baseline))
@@ -205,7 +207,7 @@ def stored_gate(out: Path, pattern: str | None) -> tuple[Gate, Store, Results]:
     file = out / "provenance.json"
     try:
         provenance = json.loads(file.read_text(encoding="utf-8"))
-        cell_ids, scenario = provenance["cells"], provenance["scenario"]
+        cell_ids, scenario = [str(cell_id) for cell_id in provenance["cells"]], dict(provenance["scenario"])
     except FileNotFoundError as error:
         raise NothingToJudgeError(f"{out}: holds no results of `lorafa-prof run` or `check`") from error
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -215,5 +217,16 @@ def stored_gate(out: Path, pattern: str | None) -> tuple[Gate, Store, Results]:
     results = store.load_all(cell_ids)
     if not results:
         raise NothingToJudgeError(f"{out}: holds no results of its cells")
-    cells = [result.cell for result in results.values()]
-    return _gate(loaded, [], cells, pattern), store, results
+    return _gate(loaded, _where_they_ran(results), pattern), store, results
+
+
+def _where_they_ran(results: Results) -> ResolveDevice:
+    """What `device` and `gpu` of the scenario were on the machine that gave `results`."""
+    measured = next((result.cell.gpu for result in results.values() if result.cell.device == "cuda"), None)
+
+    def resolve(device: str, gpu: str) -> ResolvedDevice:
+        if device == "cuda" or (device == "auto" and measured is not None):
+            return ResolvedDevice("cuda", measured)
+        return twin_by_default(device, gpu)
+
+    return resolve

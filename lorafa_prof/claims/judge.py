@@ -121,7 +121,7 @@ def _value(
 def _with_baseline(check: Check, expected: Expected, baseline: Baseline | None) -> Expected:
     if baseline is None:
         raise UnknownValueError("there is no baseline yet; --update-baseline writes one")
-    value = baseline.value(check.cell.cell_id, check.metric.name)
+    value = baseline.value(check.cell, check.metric.name)
     if value is None:
         raise UnknownValueError("the baseline does not have it; --update-baseline adds it")
     return expected.with_baseline(value)
@@ -185,8 +185,9 @@ def _excess_text(check: Check, excess: Number, values: Sequence[Number]) -> str:
     unit, amount = check.metric.unit, abs(excess)
     if check.kind == "ratio":
         amount *= values[1]
-    if unit in ("bytes", "FLOP", "parameters"):
-        amount = round(amount)
+    if check.kind != "growth" and unit in ("bytes", "FLOP", "parameters"):
+        # There are no parts of a byte, and what fails does so by one at least.
+        amount = max(1, round(amount))
     per = f" per {check.axis}" if check.kind == "growth" else ""
     # Without the signs that a change has.
     told = shown_change(amount, unit).replace("+", "")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from lorafa_prof.claims.quantity import Number
 from lorafa_prof.errors import UsageError
 from lorafa_prof.registry import nearest
@@ -45,7 +47,7 @@ def value_of(result: CellResult | None, metric: Column) -> Number:
         word = "out of memory" if status == "oom" else f"{status}: {row.get('message', '')}"
         raise UnknownValueError(f"{word}{where}")
     value = row.get(metric.name)
-    if isinstance(value, (int, float)):
+    if isinstance(value, (int, float)) and math.isfinite(value):
         return value
     if result.cell.device.startswith("sim:") and metric.group in ("time", "energy"):
         raise UnknownValueError("the twin has no clock: judge it on a GPU, with --device cuda")

@@ -12,6 +12,8 @@ from lorafa_prof.scenario.select import Rule, selects, settings_of
 
 Pair = tuple[Cell, Cell]
 
+_PLACE = {"device", "gpu"}
+
 
 class PairingError(ValueError):
     """A cell has nothing, or more than one thing, to be compared with."""
@@ -23,7 +25,8 @@ def reference_pairs(
     """Each of `chosen` with the one cell that `reference` selects and that is like it in all else.
 
     "All else" are the settings that `reference` does not name, or with `for_each` just those. A setting that
-    means nothing to one of the two (the rank, to full fine-tuning) does not keep them apart.
+    means nothing to one of the two (the rank, to full fine-tuning) does not keep them apart. Device and GPU
+    are named together: each GPU's twin is a device.
 
     Raises:
         PairingError: there is no such cell, or more than one.
@@ -60,7 +63,8 @@ def _partner(cell: Cell, candidates: Sequence[Cell], reference: Rule, for_each: 
 
 def _differing(cell: Cell, other: Cell, reference: Rule, for_each: Sequence[str] | None) -> list[str]:
     mine, its = settings_of(cell), settings_of(other)
-    keys = for_each if for_each is not None else [key for key in mine if key not in reference]
+    named = {*reference, *_PLACE} if _PLACE & reference.keys() else set(reference)
+    keys = for_each if for_each is not None else [key for key in mine if key not in named]
     return [key for key in keys if key in mine and key in its and mine[key] != its[key]]
 
 
@@ -76,7 +80,7 @@ def grown_pairs(chosen: Sequence[Cell], axis: str) -> list[Pair]:
         at = settings.pop(axis, None)
         if at is None:
             continue
-        if isinstance(at, (str, bool)):
+        if isinstance(at, bool) or not isinstance(at, (int, float)):
             raise PairingError(f"'{axis}' is no number, so nothing grows over it")
         lines[tuple(sorted((key, repr(value)) for key, value in settings.items()))].append((at, cell))
     pairs: list[Pair] = []

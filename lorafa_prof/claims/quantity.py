@@ -27,7 +27,10 @@ UNITS: dict[str, dict[str, Fraction]] = {
     },
     "": {"%": Fraction(1, 100)},
 }
-_WRITTEN = re.compile(r"([+-]?[0-9][0-9_,]*(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)\s*(.*)", re.DOTALL)
+#: Commas and underscores divide thousands: "1,5" is no fifteen. Three digits of an exponent are too many.
+_WRITTEN = re.compile(
+    r"([+-]?[0-9]+(?:[_,][0-9]{3})*(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,2})?)(?![0-9_,.])\s*(.*)", re.DOTALL
+)
 
 
 def parse_amount(written: str | Number, unit: str) -> Number:
@@ -41,14 +44,33 @@ def parse_amount(written: str | Number, unit: str) -> Number:
         ValueError: it is no amount, or in a unit that is not one of `unit`; the text is for people.
     """
     if isinstance(written, (int, float)):
-        if not math.isfinite(written):
-            raise ValueError(f"{written} is no amount")
+        _check_finite(written)
         return written
     found = _WRITTEN.fullmatch(written.strip())
     if found is None:
         raise ValueError(f"'{written}' is no amount: write a number, or {_example(unit)}")
-    number, given = Fraction(re.sub("[_,]", "", found[1])), found[2].strip()
-    return _plain(number * _factor(given, unit))
+    amount = Fraction(re.sub("[_,]", "", found[1])) * _factor(found[2].strip(), unit)
+    _check_finite(amount)
+    return plain(amount)
+
+
+def _check_finite(amount: Number | Fraction) -> None:
+    try:
+        finite = math.isfinite(amount)
+    except OverflowError:
+        raise ValueError("this is more than any amount") from None
+    if not finite:
+        raise ValueError(f"{amount} is no amount")
+
+
+def exact(number: Number) -> Fraction:
+    """The decimal fraction that `number` was written as: 0.1 is a tenth, as no float is."""
+    return Fraction(str(number))
+
+
+def plain(number: Fraction) -> Number:
+    """`number` as an int where it is whole, else as the nearest float."""
+    return int(number) if number.denominator == 1 else float(number)
 
 
 def _factor(given: str, unit: str) -> Fraction:
@@ -59,17 +81,16 @@ def _factor(given: str, unit: str) -> Fraction:
         return known[given]
     takes = ", ".join(known) or unit
     what = "a ratio takes" if unit == "" else f"{unit} take"
-    raise ValueError(f"unknown unit '{given}'{nearest(given, list(known))}; {what} {takes}")
+    # Letter by letter "MIB" is nearer to MB than to MiB.
+    alike = [name for name in known if name.casefold() == given.casefold()]
+    near = f" (did you mean '{alike[0]}'?)" if alike else nearest(given, list(known))
+    raise ValueError(f"unknown unit '{given}'{near}; {what} {takes}")
 
 
 def _example(unit: str) -> str:
     return {"bytes": "an amount such as '24 MiB'", "ms": "such as '120 ms'", "": "such as '85 %'"}.get(
         unit, f"a number of {unit}"
     )
-
-
-def _plain(number: Fraction) -> Number:
-    return int(number) if number.denominator == 1 else float(number)
 
 
 def shown(amount: Number, unit: str) -> str:
@@ -92,7 +113,9 @@ def _scaled(amount: Number, units: tuple[tuple[str, int], ...], smallest: str) -
     for name, size in units:
         if abs(amount) >= size:
             return f"{amount / size:,.3f} {name}"
-    return f"{amount:,.0f} {smallest}" if float(amount).is_integer() else f"{amount:,.2f} {smallest}"
+    if float(amount).is_integer():
+        return f"{amount:,.0f} {smallest}"
+    return f"{amount:,.2f} {smallest}" if abs(amount) >= 1 else f"{amount:.3g} {smallest}"
 
 
 def shown_change(amount: Number, unit: str) -> str:

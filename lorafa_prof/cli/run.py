@@ -118,6 +118,8 @@ def run_command(
     if figures:
         _draw(store)
     click.echo(f"results: {store.results_csv}", err=True)
+    if claims := loaded.scenario.claims:
+        click.echo(f"{_count(claims, 'claim')}: `lorafa-prof check {store.out}` judges them", err=True)
     return _exit_code(measured, labels)
 
 

@@ -39,10 +39,8 @@ def compare(base: Side, new: Side, asked: Asked) -> Judgement:
 
 
 def _labels(pairing: Pairing) -> dict[str, str]:
-    cells = [new.cell for _, new in pairing.pairs]
-    ids = {cell.cell_id for cell in cells}
-    others = [outcome.cell for outcome in (*pairing.only_base, *pairing.only_new)]
-    return distinct_labels([*cells, *(cell for cell in others if cell.cell_id not in ids)])
+    outcomes = [*(new for _, new in pairing.pairs), *pairing.only_base, *pairing.only_new]
+    return distinct_labels([outcome.cell for outcome in outcomes])
 
 
 def _finding(pair: Pair, label: str, asked: Asked) -> Finding:
@@ -123,7 +121,7 @@ def _why_nothing(pairing: Pairing, items: Sequence[Item], asked: Asked) -> str:
         }
         return f"nothing was compared: every cell differs in {_told(every)}; {_remedy(every)}"
     first, *others = dict.fromkeys(f"{item.what} {item.word}: {item.note}" for item in items)
-    more = f" (and {len(others):,} more reasons)" if others else ""
+    more = f" (and {len(others):,} more)" if others else ""
     return f"nothing could be compared: {first}{more}"
 
 

@@ -109,7 +109,7 @@ def outcome_of(result: CellResult) -> Outcome:
         samples=_samples(details.get("times")),
         num_alloc_retries=int((details.get("memory") or {}).get("num_alloc_retries") or 0),
         saved=saved_tensors(details),
-        unavailable=details.get("unavailable") or {},
+        unavailable=dict(details.get("unavailable") or {}),
     )
 
 

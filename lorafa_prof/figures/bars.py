@@ -39,11 +39,11 @@ from lorafa_prof.figures.style import BLACK, pt
 
 _LABEL_WIDTH = 1.5
 _TICKS_BELOW = 0.38
-# What a model's panel takes beside its bars, in bars.
+# What a model's panel takes beside its bars, in lines.
 _PANEL_LINES = 4
 
-MOST_BARS = 72
-"""What a page of paper has room for, headings and what panels take beside their bars included."""
+MOST_BARS = 60
+"""What a page of paper has room for, in lines: bars, their labels' further lines, headings, panels' axes."""
 
 
 @dataclass(frozen=True)
@@ -82,8 +82,8 @@ class BarChart:
 
         Where there are more than a page has room for, those with a bar go first, and a note counts the rest.
         """
-        shown = _shown(points, bars)
         drawing = new_drawing()
+        shown = _shown(drawing, points, bars)
         models = {model: list(group) for model, group in groupby(shown, lambda point: point.model)}
         room = column_width(len(models))
         panels = {model: _lines(drawing, cells, points, room) for model, cells in models.items()}
@@ -130,15 +130,16 @@ class BarChart:
         return PanelRow((panel,), sum(line.height for line in lines), above, below)
 
 
-def _shown(points: Sequence[Point], bars: Mapping[str, Bar]) -> list[Point]:
+def _shown(drawing: Drawing, points: Sequence[Point], bars: Mapping[str, Bar]) -> list[Point]:
     """As many as there is room for, in their order."""
-    context = _context(points)
+    context, own = _context(points), _own(points)
     seen: set[tuple[str, ...]] = set()
     chosen = set()
     lines = 0
     for point in sorted(points, key=lambda point: point.cell_id not in bars):
         panel, heading = (point.model,), (point.model, phrases(point, context))
-        lines += 1 + (heading not in seen) + _PANEL_LINES * (panel not in seen)
+        label = wrap(drawing, _label(point, own), _LABEL_WIDTH)
+        lines += len(label) + (heading not in seen) + _PANEL_LINES * (panel not in seen)
         if lines > MOST_BARS:
             break
         seen |= {panel, heading}
@@ -197,9 +198,7 @@ def _dress(drawing: Drawing, axes: Axes, width: float) -> None:
 
 
 def _lines(drawing: Drawing, panel: list[Point], everything: Sequence[Point], room: float) -> list[_Line]:
-    context = _context(everything)
-    differing = varying(everything)
-    own = [name for name in METHOD_SETTINGS if name in differing]
+    context, own = _context(everything), _own(everything)
     lines: list[_Line] = []
     for heading, group in groupby(panel, lambda point: phrases(point, context)):
         members = list(group)
@@ -211,9 +210,19 @@ def _lines(drawing: Drawing, panel: list[Point], everything: Sequence[Point], ro
     return lines
 
 
+def _own(points: Sequence[Point]) -> list[str]:
+    """The settings that are named with each bar."""
+    differing = varying(points)
+    return [name for name in METHOD_SETTINGS if name in differing]
+
+
+def _label(point: Point, own: Sequence[str]) -> str:
+    return " ".join(filter(None, (point.method, phrases(point, own))))
+
+
 def _labels(points: Sequence[Point], own: Sequence[str]) -> list[str]:
     """A label for each point; where the table's settings do not tell two apart, the cell's digest does."""
-    texts = [" ".join(filter(None, (point.method, phrases(point, own)))) for point in points]
+    texts = [_label(point, own) for point in points]
     counts = Counter(texts)
     return [
         f"{text} [{point.cell_id[-6:]}]" if counts[text] > 1 else text

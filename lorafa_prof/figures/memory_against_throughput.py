@@ -10,7 +10,17 @@ from pandas import DataFrame
 from lorafa_prof.figures.figure import Figure, NoDataError
 from lorafa_prof.figures.page import assemble, column_width, new_drawing
 from lorafa_prof.figures.panels import MOST_ROWS, panel_row, plot_height
-from lorafa_prof.figures.points import SETTINGS, Point, cells, fixed, left_out, phrases, points_of, sort_key, varying
+from lorafa_prof.figures.points import (
+    SETTINGS,
+    Point,
+    cells,
+    fixed,
+    left_out,
+    phrases,
+    points_of,
+    sort_key,
+    varying,
+)
 from lorafa_prof.figures.scale import bytes_scale
 from lorafa_prof.figures.scatter import Axis, Mark, ScatterPanel, method_handles, plain
 from lorafa_prof.figures.style import looks, style

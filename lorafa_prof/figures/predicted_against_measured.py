@@ -79,7 +79,7 @@ def _paired(points: Iterable[Point]) -> list[Pair]:
     sides: dict[tuple[object, ...], dict[bool, list[Point]]] = {}
     for point in points:
         where = str(point.settings["where"])
-        if point.value(_PEAK) and where != "cpu":
+        if point.value(_PEAK):
             settings = (point.settings[name] for name in SETTINGS if name != "where")
             key = (point.model, point.method, where.removeprefix("sim:"), *settings)
             by_side = sides.setdefault(key, {True: [], False: []})

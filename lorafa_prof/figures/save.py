@@ -89,7 +89,10 @@ def _save(
             except NoDataError as error:
                 return Skipped(figure.name, str(error))
             return Saved(figure.name, write_drawing(drawing, folder, figure.name, formats))
-    return Skipped(figure.name, f"there is more to show than a {style_name} has room for; use --style paper")
+    return Skipped(
+        figure.name,
+        f"there is more to show than a {style_name} has room for; use --style paper, or fewer cells",
+    )
 
 
 def _drawn(figure: Figure | RecordFigure, results: Results) -> Drawing:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, StrictStr, field_validator, model_validator
+from pydantic import BeforeValidator, StrictStr, field_validator, model_validator
 
 from lorafa_prof.scenario.cell import Frozen
 
@@ -13,6 +13,8 @@ BASELINE = "baseline"
 
 
 def _as_list(value: Any) -> Any:
+    if value == []:
+        raise ValueError("the list is empty")
     return value if isinstance(value, list) else [value]
 
 
@@ -25,7 +27,7 @@ def _as_amount(value: Any) -> Any:
 
 
 Amount = Annotated[int | float | str, BeforeValidator(_as_amount)]
-Names = Annotated[list[StrictStr], BeforeValidator(_as_list), Field(min_length=1)]
+Names = Annotated[list[StrictStr], BeforeValidator(_as_list)]
 Selector = dict[StrictStr, Any]
 
 
@@ -36,7 +38,7 @@ class Claim(Frozen):
     `difference_to` the difference; with `growth_over` what it grows by per unit of that setting.
     """
 
-    name: Annotated[StrictStr, Field(min_length=1)]
+    name: StrictStr
     source: StrictStr | None = None
     metric: Names
     of: Selector = {}
@@ -49,6 +51,13 @@ class Claim(Frozen):
     between: list[Amount] | None = None
     equals: Amount | None = None
     tolerance: Amount | None = None
+
+    @field_validator("name")
+    @classmethod
+    def _named(cls, value: str) -> str:
+        if not value.strip():
+            raise ValueError("a claim needs a name: it is told by it")
+        return value
 
     @field_validator("between")
     @classmethod

@@ -6,16 +6,18 @@ from collections.abc import Mapping
 from typing import Any
 
 from lorafa_prof.methods.base import METHODS
-from lorafa_prof.scenario.cell import Cell
+from lorafa_prof.scenario.cell import Cell, ModelChoice
 from lorafa_prof.scenario.options import same_option
 from lorafa_prof.scenario.schema import AXES, as_list
 
 Rule = Mapping[str, Any]
 
+_MODEL_OPTIONS = tuple(name for name in ModelChoice.model_fields if name != "name")
+
 
 def selectable_keys() -> set[str]:
-    """Every key that a rule may have: model, method, device, gpu, axes, and options of any method."""
-    known = {"model", "method", "device", "gpu", *AXES}
+    """Every key that a rule may have: model, method, device, gpu, axes, options of models and of methods."""
+    known = {"model", "method", "device", "gpu", *_MODEL_OPTIONS, *AXES}
     for method in METHODS.values():
         known |= set(method.options.model_fields)
     return known
@@ -31,6 +33,8 @@ def _is(cell: Cell, key: str, wanted: Any) -> bool:
         return bool(cell.model.name == wanted)
     if key == "method":
         return bool(cell.method.name == wanted)
+    if key in _MODEL_OPTIONS:
+        return bool(getattr(cell.model, key) == wanted)
     if key in cell.method.options:
         return same_option(METHODS[cell.method.name], cell.method.options, key, wanted)
     return key in Cell.model_fields and bool(getattr(cell, key) == wanted)
@@ -40,6 +44,7 @@ def settings_of(cell: Cell) -> dict[str, Any]:
     """What a cell is set to, by the keys of rules; a key that means nothing to its method is not there."""
     settings: dict[str, Any] = {
         "model": cell.model.name,
+        **cell.model.model_dump(include=set(_MODEL_OPTIONS)),
         "method": cell.method.name,
         **cell.method.options,
         **{name: getattr(cell, name) for name in (*AXES, "device", "gpu")},

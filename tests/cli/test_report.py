@@ -5,9 +5,12 @@ import sys
 
 import pytest
 from click.testing import CliRunner, Result
+from matplotlib.image import imread
 
 from lorafa_prof.cli.report import report_command
 from lorafa_prof.errors import NothingToJudgeError, UsageError
+from lorafa_prof.figures import FIGURES
+from lorafa_prof.figures.style import PAGES
 from lorafa_prof.results.table import write_table
 
 ROW = {
@@ -38,9 +41,11 @@ def report(*args: object) -> Result:
 def test_paths_go_to_stdout_and_reasons_to_stderr(out):
     result = report(out, "--format", "png")
     assert result.exit_code == 0
-    names = ["flops", "memory-by-method", "memory-over-rank", "memory-over-seq"]
+    names = ["flops", "memory-by-method", "memory-over-batch", "memory-over-rank", "memory-over-seq"]
     assert result.stdout.splitlines() == [str(out / "figures" / f"{name}.png") for name in names]
-    assert result.stderr.startswith("throughput: not drawn: no finished cell has tokens_per_s")
+    assert "\nthroughput: not drawn: no finished cell has tokens_per_s" in result.stderr
+    reasons = dict(line.split(": not drawn: ") for line in result.stderr.splitlines())
+    assert sorted([*reasons, *names]) == sorted(FIGURES)
 
 
 def test_png_and_pdf_of_the_figures_asked_for_in_the_folder_asked_for(out, tmp_path):
@@ -50,6 +55,33 @@ def test_png_and_pdf_of_the_figures_asked_for_in_the_folder_asked_for(out, tmp_p
     ]
     assert all((tmp_path / "here" / name).stat().st_size > 1000 for name in ("flops.png", "flops.pdf"))
     assert not (out / "figures").exists()
+
+
+def test_a_record_is_found_and_one_that_is_damaged_is_the_reason_for_its_figure_alone(out):
+    (out / "cells").mkdir()
+    (out / "cells/a.json").write_text("{")
+    result = report(out, "--figure", "memory-by-kind", "--figure", "flops", "--format", "png")
+    assert result.exit_code == 0
+    assert result.stdout.splitlines() == [str(out / "figures/flops.png")]
+    assert f"memory-by-kind: not drawn: {out / 'cells/a.json'}: this record is damaged" in result.stderr
+
+
+def test_a_folder_of_verify_alone_is_drawn(tmp_path):
+    names = "cell_id,method,status,predicted_peak_allocated_bytes,measured_peak_allocated_bytes"
+    (tmp_path / "verify.csv").write_text(f"{names}\na,lora,exact,4096,4096\n")
+    result = report(tmp_path, "--format", "png")
+    assert result.stdout.splitlines() == [str(tmp_path / "figures/predicted-against-measured.png")]
+
+
+@pytest.mark.parametrize(("arguments", "pixels"), [((), 1050), (("--style", "slide"), 2000)])
+def test_style_is_a_papers_column_unless_told_otherwise(out, arguments, pixels):
+    report(out, "--figure", "flops", "--format", "png", *arguments)
+    assert imread(out / "figures/flops.png").shape[1] == pytest.approx(pixels, abs=1)
+
+
+def test_every_style_can_be_chosen():
+    (option,) = [parameter for parameter in report_command.params if "--style" in parameter.opts]
+    assert list(option.type.choices) == list(PAGES)
 
 
 def test_unknown_figures_and_formats_are_wrong_usage(out):

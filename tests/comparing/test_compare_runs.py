@@ -105,6 +105,16 @@ def test_all_that_differs_is_told_with_the_option_that_compares_it():
     assert compared(ok("sim"), ok("cuda", machine=newer), Asked(across=across)).exit_code == 0
 
 
+def test_several_reasons_are_no_single_one():
+    newer = environment(torch="2.14.0")
+    judgement = compare(side(ok(), oom(2)), side(ok(machine=newer), oom(2)), Asked())
+    assert judgement.exit_code == 4
+    assert judgement.notes[0] == (
+        "nothing could be compared: cell not comparable: torch 2.13.0 → 2.14.0; --across torch compares them "
+        "(and 1 more)"
+    )
+
+
 def test_one_that_compares_is_enough_and_the_other_is_no_pass():
     newer = environment(torch="2.14.0")
     judgement = compare(side(ok(), ok(batch=2)), side(ok(), ok(batch=2, machine=newer)), Asked())

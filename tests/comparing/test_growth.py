@@ -66,7 +66,8 @@ def test_flops_times_and_the_host_have_no_tensors():
         if column.better == "lower" and (column.group != "memory" or name == "host_rss_bytes"):
             before = result(on("sim"), storages=[DOWN], **{name: 10**9})
             after = result(on("sim"), storages=[UP], **{name: 2 * 10**9})
-            assert only(compared(before, after)).culprits == (), name
+            found = only(compared(before, after, Asked((column,))))
+            assert (found.culprits_of, found.culprits) == ("", ()), name
 
 
 def test_what_was_not_recorded_on_both_sides_has_not_grown():

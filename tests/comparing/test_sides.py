@@ -84,6 +84,7 @@ def test_a_row_without_its_record_is_told(tmp_path):
         ("details", {"times": {"step_ms": [-1.0], "phase_ms": {}}}),
         ("details", {"times": {"step_ms": [1.0]}}),
         ("details", {"memory": [1]}),
+        ("details", {"unavailable": ["energy"]}),
         ("details", {"saved": {"storages": [{}], "held_otherwise": []}}),
         ("environment", {"packages": ["torch"]}),
     ],

@@ -91,6 +91,14 @@ def test_one_map_for_each_method_of_the_group_that_has_most_on_one_scale(results
     assert "Not drawn: 4 of 6 cells" in notes(drawing)
 
 
+def test_four_methods_at_most_have_a_map(results):
+    methods = ("full-ft", "lora", "lora-fa", "peft-lora", "peft-lora-fa")
+    details = {f"cell{index}": saved(storage("h.0.a", MIB)) for index in range(5)}
+    drawing = FIGURES["activation-heatmap"].draw(results(*({"method": m} for m in methods), details=details))
+    assert [axes.get_label() for axes in drawing.axes] == [*methods[:4], "colors"]
+    assert "Not drawn: 1 of 5 cells" in notes(drawing)
+
+
 def test_of_many_modules_the_smallest_are_one_row_and_sum_to_the_same():
     held = LayerBytes({Module("h", f"m{index}"): {0: index + 1} for index in range(30)}, 0)
     rows = heat_rows([held])

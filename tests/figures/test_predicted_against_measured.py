@@ -72,6 +72,8 @@ def test_rows_of_the_table_are_paired_by_all_settings(table):
 def test_cells_that_the_table_does_not_tell_apart_are_not_compared(table):
     with pytest.raises(NoDataError, match="no cell is both predicted and measured"):
         draw(Results(table(TWIN, TWIN, GPU)))
+    with pytest.raises(NoDataError, match="no cell is both predicted and measured"):
+        draw(Results(table(TWIN, TWIN, GPU, GPU)))
 
 
 def test_a_table_of_one_side_is_nothing_to_draw(table):

@@ -143,7 +143,7 @@ def test_what_does_not_fit_a_slide_is_not_drawn_small(table, tmp_path):
     (slide,) = save_all(rows, tmp_path, ["throughput"], ["png"], "slide")
     assert isinstance(paper, Saved)
     assert slide == Skipped(
-        "throughput", "there is more to show than a slide has room for; use --style paper"
+        "throughput", "there is more to show than a slide has room for; use --style paper, or fewer cells"
     )
 
 

@@ -17,12 +17,13 @@ SMALL, LARGE = {"model": "small", "params_total": 10**8}, {"model": "large", "pa
 
 
 def test_memory_stands_over_the_parameters_of_the_table(table):
-    rows = table({**SMALL, PEAK: 2 * GIB}, {**LARGE, PEAK: 60 * GIB}, {**LARGE, "method": "full-ft"})
+    whole = {**LARGE, "method": "full-ft", "params_total": 6 * 10**9}
+    rows = table({**SMALL, PEAK: 2 * GIB}, {**LARGE, PEAK: 61 * GIB}, whole)
     drawing = FIGURES["memory-over-model-size"].draw(rows)
-    assert points(drawing, PEAK) == {"lora": [(1e8, 2), (7e9, 60)], "full-ft": [(7e9, 60)]}
+    assert points(drawing, PEAK) == {"lora": [(1e8, 2), (7e9, 61)], "full-ft": [(6e9, 60)]}
     assert points(drawing, "activation_bytes")["lora"] == [(1e8, 42), (7e9, 42)]
     assert [axes.get_xscale() for axes in drawing.axes] == ["log", "log"]
-    assert "Models: small 100M, large 7B." in notes(drawing)
+    assert "Models: small 100M, large 6B." in notes(drawing)
 
 
 def test_out_of_memory_stands_at_the_models_size_above_the_data(table):

@@ -109,17 +109,17 @@ def test_of_several_profiles_those_above_are_told() -> None:
 
 
 def test_equal_tensors_of_like_modules_are_one_row_and_ten_rows_are_shown() -> None:
-    alike = [storage(1024, f"layers.{index}.up") for index in range(32)]
+    alike = [storage(32, f"layers.{index}.up") for index in range(32)]
     others = [storage(4 * size, "head", f"net.py:{size}") for size in range(1, 13)]
     said = broken([Limit("saved", 0)], [profile_of(*others, *alike)])
     assert said is not None
     rows = said.split("\n\n")[1].splitlines()
     assert rows[1].split() == [
-        "32.000",
+        "1.000",
         "KiB",
         "32",
         "×",
-        "float32[256]",
+        "float32[8]",
         "linear_input",
         "net.py:7",
         "layers.*.up",

@@ -134,20 +134,35 @@ def test_saved_storages_from_before_do_not_count() -> None:
     assert taken.saved_bytes == VECTOR - 12
 
 
+def test_a_gradient_that_nobody_has_looked_at_was_there_before() -> None:
+    weight, x = nn.Parameter(torch.rand(NUMBERS)), torch.rand(NUMBERS)
+
+    def step() -> None:
+        (weight * (x if weight.grad is None else weight.grad)).sum().backward()
+
+    taken = profile(step)
+    assert (taken.activation_bytes, taken.saved_bytes) == (SCALAR, 0)
+
+
 def test_what_other_tests_left_behind_does_not_matter() -> None:
     class Cycle:
         def __init__(self) -> None:
             self.me, self.large = self, torch.empty(LARGE, dtype=torch.uint8)
 
-    def step() -> Any:
-        gc.collect()
-        return simple()
-
     simple, _ = bound(returns_the_loss, "cpu")
     alone = profile(simple)
     kept = torch.empty(LARGE, dtype=torch.uint8)
-    Cycle()
-    assert profile(step, warmup=0) == alone
+    calls = []
+
+    def step() -> Any:
+        gc.collect()
+        if not calls:
+            Cycle()
+        calls.append(1)
+        return simple()
+
+    # The call before the measured one leaves the cycle.
+    assert profile(step, device="cpu", warmup=0) == alone
     del kept
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from lorafa_prof.claims.finding import Finding, Judgement
-from lorafa_prof.claims.reporters.wording import culprit_line, one_line, summary
+from lorafa_prof.claims.reporters.wording import culprit_line, culprits_title, one_line, summary
 
 
 def workflow_commands(judgements: Sequence[Judgement], root: Path) -> str:
@@ -25,14 +25,19 @@ def _of_judgement(judgement: Judgement, root: Path) -> Iterator[str]:
             level = "error" if finding.state == "fail" else "warning"
             yield _command(level, _message(finding), title=finding.name, **_place(finding, root))
     for label in judgement.cells_failed:
-        yield _command("error", [f"{label} failed unexpectedly"], title=judgement.title)
+        yield _command("error", [f"failed unexpectedly: {label}"], title=judgement.title)
     for note in judgement.notes:
         yield _command("notice", [note], title=judgement.title)
 
 
 def _message(finding: Finding) -> list[str]:
-    largest = [f"the largest difference: {culprit_line(change)}" for change in finding.culprits[:1]]
-    return [f"{finding.word}: {summary(finding)}", *largest]
+    lines = [f"{finding.word}: {summary(finding)}"]
+    title = culprits_title(finding)
+    if finding.culprits:
+        lines.append(f"{title}, above all {culprit_line(finding.culprits[0])}")
+    elif title:
+        lines.append(title)
+    return lines
 
 
 def _place(finding: Finding, root: Path) -> dict[str, str]:

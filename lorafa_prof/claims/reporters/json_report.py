@@ -45,6 +45,7 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "line": finding.line,
         "items": [_item(item) for item in finding.items],
         "culprits_of": finding.culprits_of,
+        "culprits_title": finding.culprits_title,
         "culprits": [_culprit(change) for change in finding.culprits],
     }
 

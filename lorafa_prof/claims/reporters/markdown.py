@@ -13,6 +13,7 @@ from lorafa_prof.claims.reporters.wording import (
     count,
     culprit_rows,
     culprits_left_out,
+    culprits_title,
     items_amiss,
     one_line,
     outcome,
@@ -49,7 +50,7 @@ def markdown(judgements: Sequence[Judgement]) -> str:
 def _judgement(judgement: Judgement, room: int) -> str:
     worst_first = sorted(judgement.findings, key=lambda finding: list(_MARK).index(finding.state))
     machine = f"\n<sub>{_escaped(judgement.machine)}</sub>\n" if judgement.machine else ""
-    failed = [f"\n❌ {_escaped(label)} failed unexpectedly\n" for label in judgement.cells_failed]
+    failed = [f"\n❌ failed unexpectedly: {_escaped(label)}\n" for label in judgement.cells_failed]
     notes = [f"\nNote: {_escaped(note)}\n" for note in judgement.notes]
     amiss = [finding for finding in worst_first if finding.state != "pass"]
     details = [_details(finding, opened=finding is amiss[0]) for finding in amiss]
@@ -94,7 +95,7 @@ def _details(finding: Finding, *, opened: bool) -> str:
         f"<summary>{_MARK[finding.state]} <b>{name}</b>: {word}</summary>\n",
         f"\nJudged: {_escaped(finding.about)}\n" if finding.about else "",
         *_items(finding),
-        *(_culprits(finding) if finding.culprits else ()),
+        *_culprits(finding),
         _written(finding),
         "\n</details>\n",
     ]
@@ -111,9 +112,10 @@ def _items(finding: Finding) -> Iterator[str]:
 
 
 def _culprits(finding: Finding) -> Iterator[str]:
-    of = f" in {_escaped(finding.culprits_of)}" if finding.culprits_of else ""
-    yield f"\n**What makes the difference**{of}:\n"
-    yield _header("bytes", "tensors", "kind", "module", "saved at")
+    if title := _escaped(culprits_title(finding)):
+        yield f"\n**{title}**\n"
+    if finding.culprits:
+        yield _header("bytes", "tensors", "kind", "module", "saved at")
     for row in culprit_rows(finding.culprits):
         yield _row(*map(_escaped, (row.growth, row.tensors, row.kind)), _code(row.module), _code(row.line))
     if left_out := culprits_left_out(finding.culprits):

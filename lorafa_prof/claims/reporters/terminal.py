@@ -18,6 +18,7 @@ from lorafa_prof.claims.reporters.wording import (
     MOST_ITEMS,
     culprit_rows,
     culprits_left_out,
+    culprits_title,
     items_amiss,
     one_line,
     outcome,
@@ -97,12 +98,11 @@ def _what_is_amiss(finding: Finding, room: int) -> Iterator[RenderableType]:
     if finding.about:
         yield Text(one_line(finding.about))
     items = items_amiss(finding)
-    if len(items) == 1:
+    if len(items) == 1 or (finding.state == "unknown" and len({item.note for item in items}) == 1):
         yield Text(one_line(summary(finding)))
     else:
         yield from _items(items, room)
-    if finding.culprits:
-        yield from _culprits(finding, room, named=len(items) > 1)
+    yield from _culprits(finding, room)
     if finding.source:
         yield _labelled("source: ", finding.source)
     if finding.file is not None:
@@ -120,15 +120,18 @@ def _items(items: Sequence[Item], room: int) -> Iterator[RenderableType]:
     yield _BLANK
 
 
-def _culprits(finding: Finding, room: int, *, named: bool) -> Iterator[RenderableType]:
-    header = ("bytes", "tensors", "kind", "module", "saved at")
-    of = f" in {one_line(finding.culprits_of)}" if named and finding.culprits_of else ""
-    yield _BLANK
-    yield Text(f"what makes the difference{of}:")
-    yield from _table(header, culprit_rows(finding.culprits), room)
+def _culprits(finding: Finding, room: int) -> Iterator[RenderableType]:
+    title = one_line(culprits_title(finding))
+    if title:
+        yield _BLANK
+        yield Text(f"{title}:" if finding.culprits else title)
+    if finding.culprits:
+        header = ("bytes", "tensors", "kind", "module", "saved at")
+        yield from _table(header, culprit_rows(finding.culprits), room)
     if left_out := culprits_left_out(finding.culprits):
         yield Text(left_out, style="dim")
-    yield _BLANK
+    if title:
+        yield _BLANK
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]], room: int) -> Iterator[RenderableType]:

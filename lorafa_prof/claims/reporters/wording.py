@@ -118,6 +118,14 @@ def culprit_rows(culprits: Sequence[TensorChange]) -> list[Culprit]:
     ]
 
 
+def culprits_title(finding: Finding) -> str:
+    """What the culprits are, or why there are none; empty where nothing is to be said of them."""
+    if finding.culprits_title or not finding.culprits:
+        return finding.culprits_title
+    of = f" in {finding.culprits_of}" if finding.culprits_of else ""
+    return f"what makes the difference{of}"
+
+
 def culprits_left_out(culprits: Sequence[TensorChange]) -> str:
     """What of them is not among `culprit_rows`; empty where all are."""
     rest = culprits[MOST_CULPRITS:]

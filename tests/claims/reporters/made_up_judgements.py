@@ -68,6 +68,7 @@ findings = st.builds(
     st.one_of(st.none(), st.integers(1, 99)),
     texts,
     st.lists(_changes, max_size=12).map(tuple),
+    texts,
 )
 judgements = st.builds(
     Judgement,

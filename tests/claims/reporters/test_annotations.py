@@ -47,8 +47,8 @@ def test_one_for_each_finding_that_does_not_hold_and_each_note(root: Path) -> No
             "error",
             {"file": "claims.yaml", "line": "31", "title": "held bytes, of PEFT"},
             "fails: peft-lora-fa r8: 42.729 GiB, expected ≤ 33.354 GiB, +9.375 GiB\n"
-            "the largest difference: +2.000 GiB: 32 × bfloat16[8×1024×4096] linear_input in "
-            "layers.*.q_proj (peft/layer.py:812)",
+            "what makes the difference in peft-lora-fa r8, above all +2.000 GiB: "
+            "32 × bfloat16[8×1024×4096] linear_input in layers.*.q_proj (peft/layer.py:812)",
         ),
         (
             "warning",
@@ -64,7 +64,13 @@ def test_nothing_is_said_of_what_holds(root: Path) -> None:
 
 
 def test_a_cell_that_failed_is_an_error(root: Path) -> None:
-    assert commands(CELL_FAILED, root) == [("error", {"title": "broken"}, "lora r8 b2 failed unexpectedly")]
+    assert commands(CELL_FAILED, root) == [("error", {"title": "broken"}, "failed unexpectedly: lora r8 b2")]
+
+
+def test_why_there_are_no_culprits(root: Path) -> None:
+    finding = replace(FAILS, culprits=(), culprits_title="what differs is temporary")
+    ((_, _, message),) = commands(Judgement("t", (finding,), 3), root)
+    assert message.splitlines()[1:] == ["what differs is temporary"]
 
 
 @pytest.mark.parametrize(

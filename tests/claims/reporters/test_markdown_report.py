@@ -80,7 +80,7 @@ def test_the_heading_says_how_it_stands() -> None:
 def test_the_mark_is_of_the_worst(judgement: Judgement, mark: str) -> None:
     text = markdown([judgement])
     assert text.startswith(f"## {mark} ")
-    assert ("❌ lora r8 b2 failed unexpectedly" in text) == (judgement is CELL_FAILED)
+    assert ("❌ failed unexpectedly: lora r8 b2" in text) == (judgement is CELL_FAILED)
 
 
 def test_what_fails_stands_first_in_the_table() -> None:
@@ -119,6 +119,14 @@ def test_details_are_of_what_does_not_hold_and_the_first_is_open() -> None:
         ],
     ]
     assert "Source: arXiv 2308.03303, https://example.org/a_b<br>Written in: `claims.yaml:31`" in text
+
+
+def test_what_the_culprits_are_is_told_or_why_there_are_none() -> None:
+    assert "\n**what makes the difference in peft-lora-fa r8**\n" in markdown([ALL_STATES])
+    named = replace(FAILS, culprits_title="nothing | differs", culprits=())
+    text = markdown([Judgement("t", (named,), 3)])
+    assert "\n**nothing &#124; differs**\n" in text
+    assert len(tables(text)) == 2
 
 
 def test_of_many_items_and_tensors_the_rest_is_summed_up() -> None:

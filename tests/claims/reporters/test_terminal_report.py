@@ -8,7 +8,17 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_up_judgements import ALL_STATES, CELL_FAILED, FAILS, HOLDS, LINEAR_INPUTS, NOTHING, WELL, judgements
+from made_up_judgements import (
+    ALL_STATES,
+    CELL_FAILED,
+    FAILS,
+    HOLDS,
+    LINEAR_INPUTS,
+    NOTHING,
+    UNKNOWN,
+    WELL,
+    judgements,
+)
 from rich.cells import cell_len
 
 from lorafa_prof.claims.finding import Finding, Item, Judgement
@@ -36,7 +46,7 @@ def test_what_does_not_hold_says_by_how_much_and_what_makes_the_difference() -> 
         "    activation_bytes of peft-lora-fa",
         "    peft-lora-fa r8: 42.729 GiB, expected ≤ 33.354 GiB, +9.375 GiB",
         "",
-        "    what makes the difference:",
+        "    what makes the difference in peft-lora-fa r8:",
         "    bytes       tensors                     kind          module           saved at",
         "    +2.000 GiB  32 × bfloat16[8×1024×4096]  linear_input  layers.*.q_proj  peft/layer.py:812",
         "",
@@ -103,6 +113,25 @@ def test_a_comparison_names_what_got_better_and_counts_what_is_the_same() -> Non
     ]
 
 
+def test_what_the_culprits_are_is_told_or_why_there_are_none() -> None:
+    named = replace(FAILS, culprits_title="what A holds more than B")
+    text = terminal([Judgement("t", (named,), 3)])
+    assert "\n\n    what A holds more than B:\n    bytes " in text
+    assert "what makes the difference" not in text
+    text = terminal([Judgement("t", (replace(named, culprits=()),), 3)])
+    assert "\n\n    what A holds more than B\n\n    source: " in text
+
+
+def test_one_reason_for_which_nothing_can_be_judged_is_told_once() -> None:
+    item = UNKNOWN.items[0]
+    several = replace(UNKNOWN, items=(item, replace(item, what="lora r64")))
+    text = terminal([Judgement("t", (several,), 4)])
+    assert "    lora r8: expected ≤ 700 ms, the twin has no clock (and 1 more)\n" in text
+    assert "lora r64" not in text
+    different = replace(several, items=(item, replace(item, what="lora r64", note="out of memory")))
+    assert "lora r64" in terminal([Judgement("t", (different,), 4)])
+
+
 @pytest.mark.parametrize(
     ("before", "after", "shown"),
     [
@@ -129,7 +158,7 @@ def test_on_a_terminal_nothing_is_wider_than_it_and_nothing_is_lost(width: int) 
 
 def test_columns_that_do_not_fit_stand_below_their_row() -> None:
     lines = COLOURS.sub("", terminal([Judgement("t", (FAILS,), 3)], 80)).splitlines()
-    at = lines.index("    what makes the difference:")
+    at = lines.index("    what makes the difference in peft-lora-fa r8:")
     assert [line.rstrip() for line in lines[at + 1 : at + 4]] == [
         "    bytes       tensors                     kind          module",
         "    +2.000 GiB  32 × bfloat16[8×1024×4096]  linear_input  layers.*.q_proj",
