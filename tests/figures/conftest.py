@@ -51,7 +51,7 @@ METRICS: dict[str, Any] = {
 Table = Callable[..., pd.DataFrame]
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def table() -> Table:
     """Makes a table from what differs from one LoRA cell; full-ft has no rank, OOM cells no metric."""
 
@@ -64,7 +64,7 @@ def table() -> Table:
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def results(table: Table) -> Callable[..., Results]:
     """Makes results from rows and the details of some cells' records; others have none."""
 

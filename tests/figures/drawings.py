@@ -84,5 +84,6 @@ def assert_legible(drawing: Drawing) -> None:
         assert box.x1 <= width, text
         assert box.y0 >= 0, text
         assert box.y1 <= height, text
-    for (text, box), (other, beside) in itertools.combinations(boxes, 2):
-        assert not box.padded(-2).overlaps(beside.padded(-2)), (text, other)
+    inner = [(text, box.padded(-2)) for text, box in boxes]
+    for (text, box), (other, beside) in itertools.combinations(inner, 2):
+        assert not box.overlaps(beside), (text, other)
