@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 PYTHON ?= python3
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-gpu lint format types check ci bench-overhead bench-twin quickstart clean
+.PHONY: help setup test test-gpu lint format types claims check ci bench-overhead bench-twin quickstart clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,7 +30,10 @@ format: ## Put style and formatting right
 types: ## Check types, strictly
 	$(BIN)/mypy
 
-check: lint types test ## Everything a pull request must pass, in this environment
+claims: ## Check the project's own memory claims on the twin
+	$(BIN)/lorafa-prof check claims/own-steps claims/lora-fa-paper claims/peft-docs
+
+check: lint types test claims ## Everything a pull request must pass, in this environment
 
 ci: ## The same as CI: a fresh environment and the README's own test command
 	.ci/run

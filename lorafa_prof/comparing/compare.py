@@ -19,8 +19,8 @@ _MOST_NAMED = 10
 def compare(base: Side, new: Side, asked: Asked) -> Judgement:
     """Compare the cells of `new` with those of `base`.
 
-    The exit code is 1 where a cell that was ok failed, 3 where something got worse, 4 where nothing could be
-    compared, and 0 where all that could be compared is as good as it was.
+    The exit code is 3 where something got worse, else 1 where a cell that was ok failed, 4 where nothing
+    could be compared, and 0 where all that could be compared is as good as it was.
     """
     pairing = pair_cells(base.outcomes, new.outcomes)
     labels = _labels(pairing)
@@ -100,10 +100,10 @@ def _remedy(barring: Mapping[str, str]) -> str:
 
 
 def _exit_code(items: Sequence[Item]) -> int:
+    if any(item.state == "fail" and item.word != "failed" for item in items):
+        return 3
     if any(item.word == "failed" for item in items):
         return 1
-    if any(item.state == "fail" for item in items):
-        return 3
     return 0 if any(item.state == "pass" for item in items) else 4
 
 

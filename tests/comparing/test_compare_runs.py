@@ -131,7 +131,8 @@ def test_a_crash_on_another_gpu_is_not_this_cells():
 
 def test_what_goes_wrong_first_decides_the_exit_code():
     base = side(ok(), ok(batch=2), ok(batch=3))
-    assert compare(base, side(ok(size=101), died("error", 2), ok(batch=3)), Asked()).exit_code == 1
+    assert compare(base, side(ok(size=101), died("error", 2), ok(batch=3)), Asked()).exit_code == 3
+    assert compare(base, side(ok(), died("error", 2), ok(batch=3)), Asked()).exit_code == 1
     assert compare(base, side(ok(size=101), oom(2), ok(batch=3)), Asked()).exit_code == 3
     assert compare(side(ok(), oom(2)), side(ok(), oom(2)), Asked()).exit_code == 0
 

@@ -17,7 +17,8 @@ _NO_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 def junit(judgements: Sequence[Judgement]) -> str:
     """A test fails where its finding does, and is an error where it could not be judged.
 
-    A suite whose judgement is not well has at least one test that says so.
+    Where the judgement as a whole is well all the same, as with an inconclusive time, that test is skipped. A
+    suite whose judgement is not well has at least one test that says so.
     """
     suites = [_suite(judgement) for judgement in judgements]
     root = ET.Element("testsuites", _counts(suites))
@@ -28,7 +29,8 @@ def junit(judgements: Sequence[Judgement]) -> str:
 
 def _suite(judgement: Judgement) -> ET.Element:
     title = _text(judgement.title)
-    cases = [_case(title, finding) for finding in judgement.findings]
+    unknown = "error" if judgement.exit_code else "skipped"
+    cases = [_case(title, finding, unknown) for finding in judgement.findings]
     cases += [_error(title, label, "cell failed", "failed unexpectedly") for label in judgement.cells_failed]
     if judgement.exit_code and not any(len(case) for case in cases):
         why = "; ".join(judgement.notes) or "nothing could be judged"
@@ -49,17 +51,17 @@ def _counts(parts: Sequence[ET.Element]) -> dict[str, str]:
     return {name: str(number) for name, number in found.items()}
 
 
-_COUNTED = {"tests": "testcase", "failures": "failure", "errors": "error"}
+_COUNTED = {"tests": "testcase", "failures": "failure", "errors": "error", "skipped": "skipped"}
 
 
-def _case(title: str, finding: Finding) -> ET.Element:
+def _case(title: str, finding: Finding, unknown: str) -> ET.Element:
     case = ET.Element("testcase", {"classname": title, "name": _text(finding.name)})
     if finding.file is not None:
         case.set("file", _text(finding.file))
     if finding.line is not None:
         case.set("line", str(finding.line))
     if finding.state != "pass":
-        tag = "failure" if finding.state == "fail" else "error"
+        tag = "failure" if finding.state == "fail" else unknown
         attributes = {"type": _text(finding.word), "message": _text(summary(finding))}
         ET.SubElement(case, tag, attributes).text = _NO_XML.sub("", finding_text(finding)).strip()
     return case

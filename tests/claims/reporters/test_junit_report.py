@@ -26,10 +26,10 @@ def red(suite: ET.Element) -> int:
 
 def test_a_suite_for_each_judgement_and_a_test_for_each_finding() -> None:
     root = ET.fromstring(junit([ALL_STATES, WELL]).encode())
-    assert root.attrib == {"tests": "4", "failures": "1", "errors": "1"}
+    assert root.attrib == {"tests": "4", "failures": "1", "errors": "1", "skipped": "0"}
     first, second = root
-    assert first.attrib == {"name": "claims", "tests": "3", "failures": "1", "errors": "1"}
-    assert second.attrib == {"name": "well", "tests": "1", "failures": "0", "errors": "0"}
+    assert first.attrib == {"name": "claims", "tests": "3", "failures": "1", "errors": "1", "skipped": "0"}
+    assert second.attrib == {"name": "well", "tests": "1", "failures": "0", "errors": "0", "skipped": "0"}
     assert first.find("properties/property").attrib == {  # type: ignore[union-attr]
         "name": "machine", "value": "sim:h100-80gb, torch 2.13.0"
     }  # fmt: skip
@@ -70,8 +70,15 @@ def test_a_cell_that_failed_is_red() -> None:
 )
 def test_nothing_judged_is_red(judgement: Judgement, why: str) -> None:
     (suite,) = suites(judgement)
-    assert suite.attrib == {"name": "empty", "tests": "1", "failures": "0", "errors": "1"}
+    assert suite.attrib == {"name": "empty", "tests": "1", "failures": "0", "errors": "1", "skipped": "0"}
     assert suite.find("testcase/error").get("message") == why  # type: ignore[union-attr]
+
+
+def test_what_is_inconclusive_is_skipped_where_all_is_well() -> None:
+    unknown = replace(HOLDS, items=(replace(HOLDS.items[0], state="unknown"),))
+    well, ill = (suites(Judgement("t", (HOLDS, unknown), code))[0] for code in (0, 4))
+    assert (well.get("skipped"), well.get("errors")) == ("1", "0")
+    assert (ill.get("skipped"), ill.get("errors")) == ("0", "1")
 
 
 @settings(max_examples=100)
@@ -80,7 +87,7 @@ def test_any_judgement_is_xml_and_red_where_its_exit_code_is(judgement: Judgemen
     (suite,) = suites(judgement)
     assert red(suite) == int(suite.attrib["failures"]) + int(suite.attrib["errors"])
     assert len(suite.findall("testcase")) == int(suite.attrib["tests"])
-    if judgement.exit_code or any(finding.state != "pass" for finding in judgement.findings):
+    if judgement.exit_code or any(finding.state == "fail" for finding in judgement.findings):
         assert red(suite)
     else:
         assert red(suite) == len(judgement.cells_failed)
