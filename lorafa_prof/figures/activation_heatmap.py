@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from lorafa_prof.figures.figure import NoDataError, RecordFigure
-from lorafa_prof.figures.heat_rows import HeatRows, heat_rows
+from lorafa_prof.figures.heat_rows import heat_rows
 from lorafa_prof.figures.layer_bytes import LayerBytes, layer_bytes
 from lorafa_prof.figures.page import (
     MARGIN,
@@ -32,10 +32,10 @@ from lorafa_prof.figures.points import (
     METHOD_SETTINGS,
     Point,
     cells,
+    differing,
     fixed,
-    phrases,
+    named,
     points_of,
-    varying,
 )
 from lorafa_prof.figures.scale import Scale, bytes_scale, size_text
 from lorafa_prof.figures.style import current_page, pt, style
@@ -90,31 +90,27 @@ def draw(results: Results) -> Drawing:
     largest = max(float(np.nanmax(values)) for values in maps)
     scale = bytes_scale(largest)
     colors = Normalize(0, largest / scale.divisor)
-    names = _names([cell.point for cell in chosen])
-    named = [(name, values / scale.divisor) for name, values in zip(names, maps, strict=True)]
+    points = [cell.point for cell in chosen]
+    own = differing(points, METHOD_SETTINGS)
+    names = [named(point, own) for point in points]
+    scaled = [(name, values / scale.divisor) for name, values in zip(names, maps, strict=True)]
     labels = rows.labels(lambda text: text_width(drawing, text), _MOST_LABEL)
     left = MARGIN + 0.06 + max(text_width(drawing, label) for label in labels)
     per_row = _per_row(left, len(chosen))
     placed = [
-        _map_row(drawing, named[start : start + per_row], colors, labels, left, per_row)
-        for start in range(0, len(named), per_row)
+        _map_row(drawing, scaled[start : start + per_row], colors, labels, left, per_row)
+        for start in range(0, len(scaled), per_row)
     ]
     assemble(
         drawing,
         title=_TITLE,
-        subtitle=", ".join(filter(None, (chosen[0].point.model, fixed([cell.point for cell in chosen])))),
+        subtitle=", ".join(filter(None, (points[0].model, fixed(points)))),
         rows=[*placed, _color_bar(drawing, colors, scale, left)],
         handles=(),
-        notes=_notes(chosen, names, rows, len(results.table)),
+        notes=_notes(chosen, names, len(results.table)),
         one_column=True,
     )
     return drawing
-
-
-def _names(points: Sequence[Point]) -> list[str]:
-    differing = varying(points)
-    own = [name for name in METHOD_SETTINGS if name in differing]
-    return [" ".join(filter(None, (point.method, phrases(point, own)))) for point in points]
 
 
 def _per_row(left: float, count: int) -> int:
@@ -174,12 +170,12 @@ def _color_bar(drawing: Drawing, colors: Normalize, scale: Scale, left: float) -
     return PanelRow((Panel(axes, left, width),), _BAR_HEIGHT, 0.0, _BAR_BELOW)
 
 
-def _notes(chosen: Sequence[_Cell], names: Sequence[str], rows: HeatRows, total: int) -> list[str]:
+def _notes(chosen: Sequence[_Cell], names: Sequence[str], total: int) -> list[str]:
     sums = [
         f"{name} {size_text(cell.held.total_bytes)} ({size_text(cell.held.outside_bytes)})"
         for name, cell in zip(names, chosen, strict=True)
     ]
-    notes = [f"Saved in all layers (in none): {', '.join(sums)}. Blank: nothing is saved there."]
+    notes = [f"Saved in all layers (outside of them): {', '.join(sums)}. Blank: nothing is saved there."]
     if total > len(chosen):
         notes.append(
             f"Not drawn: {total - len(chosen):,} of {cells(total)}; drawn is the first of each method."

@@ -29,10 +29,11 @@ from lorafa_prof.figures.points import (
     CONTEXT_SETTINGS,
     METHOD_SETTINGS,
     Point,
+    differing,
     fixed,
     left_out,
+    named,
     phrases,
-    varying,
 )
 from lorafa_prof.figures.scale import Scale
 from lorafa_prof.figures.style import BLACK, pt
@@ -132,25 +133,19 @@ class BarChart:
 
 def _shown(drawing: Drawing, points: Sequence[Point], bars: Mapping[str, Bar]) -> list[Point]:
     """As many as there is room for, in their order."""
-    context, own = _context(points), _own(points)
+    context, own = differing(points, CONTEXT_SETTINGS), differing(points, METHOD_SETTINGS)
     seen: set[tuple[str, ...]] = set()
     chosen = set()
     lines = 0
     for point in sorted(points, key=lambda point: point.cell_id not in bars):
         panel, heading = (point.model,), (point.model, phrases(point, context))
-        label = wrap(drawing, _label(point, own), _LABEL_WIDTH)
+        label = wrap(drawing, named(point, own), _LABEL_WIDTH)
         lines += len(label) + (heading not in seen) + _PANEL_LINES * (panel not in seen)
-        if lines > MOST_BARS:
+        if chosen and lines > MOST_BARS:
             break
         seen |= {panel, heading}
         chosen.add(point.cell_id)
     return [point for point in points if point.cell_id in chosen]
-
-
-def _context(points: Sequence[Point]) -> list[str]:
-    """The settings that head groups of bars."""
-    differing = varying(points)
-    return [name for name in CONTEXT_SETTINGS if name in differing]
 
 
 def _draw_lines(axes: Axes, lines: Sequence[_Line], bars: Mapping[str, Bar], scale: Scale) -> None:
@@ -198,7 +193,7 @@ def _dress(drawing: Drawing, axes: Axes, width: float) -> None:
 
 
 def _lines(drawing: Drawing, panel: list[Point], everything: Sequence[Point], room: float) -> list[_Line]:
-    context, own = _context(everything), _own(everything)
+    context, own = differing(everything, CONTEXT_SETTINGS), differing(everything, METHOD_SETTINGS)
     lines: list[_Line] = []
     for heading, group in groupby(panel, lambda point: phrases(point, context)):
         members = list(group)
@@ -210,19 +205,9 @@ def _lines(drawing: Drawing, panel: list[Point], everything: Sequence[Point], ro
     return lines
 
 
-def _own(points: Sequence[Point]) -> list[str]:
-    """The settings that are named with each bar."""
-    differing = varying(points)
-    return [name for name in METHOD_SETTINGS if name in differing]
-
-
-def _label(point: Point, own: Sequence[str]) -> str:
-    return " ".join(filter(None, (point.method, phrases(point, own))))
-
-
 def _labels(points: Sequence[Point], own: Sequence[str]) -> list[str]:
     """A label for each point; where the table's settings do not tell two apart, the cell's digest does."""
-    texts = [_label(point, own) for point in points]
+    texts = [named(point, own) for point in points]
     counts = Counter(texts)
     return [
         f"{text} [{point.cell_id[-6:]}]" if counts[text] > 1 else text

@@ -19,11 +19,11 @@ from lorafa_prof.figures.points import (
     CONTEXT_SETTINGS,
     Point,
     cells,
+    differing,
     fixed,
     left_out,
     phrases,
     points_of,
-    varying,
 )
 from lorafa_prof.figures.series import Series, series_of
 from lorafa_prof.figures.style import pt, style
@@ -138,7 +138,7 @@ def _apart(points: Sequence[Point], axis: str) -> list[str]:
     """The settings by which panels are split, each in rows of its own; none while lines are few."""
     if len(series_of(points, axis)) <= _MOST_LINES:
         return []
-    return [name for name in varying(points) if name in CONTEXT_SETTINGS and name != axis]
+    return [name for name in differing(points, CONTEXT_SETTINGS) if name != axis]
 
 
 def _rows(points: Sequence[Point], apart: Sequence[str]) -> dict[str, list[str]]:

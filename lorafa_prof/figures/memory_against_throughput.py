@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure as Drawing
 from pandas import DataFrame
@@ -14,16 +14,17 @@ from lorafa_prof.figures.points import (
     SETTINGS,
     Point,
     cells,
+    differing,
     fixed,
     left_out,
+    named,
     phrases,
     points_of,
     sort_key,
-    varying,
 )
 from lorafa_prof.figures.scale import bytes_scale
 from lorafa_prof.figures.scatter import Axis, Mark, ScatterPanel, method_handles, plain
-from lorafa_prof.figures.style import looks, style
+from lorafa_prof.figures.style import Look, looks, style
 
 _TITLE = "Memory against throughput"
 _MEMORY, _RATE = "peak_allocated_bytes", "tokens_per_s"
@@ -57,31 +58,17 @@ def draw(table: DataFrame) -> Drawing:
     if not points:
         raise NoDataError(f"no finished cell has both {_MEMORY} and {_RATE}; a predicted step is not timed")
     look = looks(point.method for point in points)
-    differing = varying(points)
-    task = [name for name in _TASK if name in differing]
-    choices = [name for name in SETTINGS if name in differing and name not in task]
+    task = differing(points, _TASK)
+    choices = [name for name in differing(points, SETTINGS) if name not in task]
     rows = _rows(points, task)
     shown = dict(list(rows.items())[:MOST_ROWS])
+    height = plot_height(len(shown))
     drawing = new_drawing()
     room = column_width(len(shown))
     placed, notes = [], []
     for name, members in shown.items():
         best = front(members)
-        scale = bytes_scale(max(point.values[_MEMORY] for point in members))
-        places = {
-            point.cell_id: (point.values[_MEMORY] / scale.divisor, point.values[_RATE]) for point in members
-        }
-        panel = ScatterPanel(
-            _RATE,
-            "throughput (tokens/s)",
-            [Mark(point.method, *places[point.cell_id]) for point in members],
-            Axis(f"peak allocated ({scale.unit})", plain),
-            Axis("throughput (tokens/s)", plain),
-            look,
-            plot_height(len(shown)),
-            front=[places[point.cell_id] for point in best],
-        )
-        placed.append(panel_row(drawing, name, [panel], room))
+        placed.append(panel_row(drawing, name, [_panel(members, best, look, height)], room))
         notes.append(_on_front(name if len(shown) > 1 else "", best, choices))
     assemble(
         drawing,
@@ -98,6 +85,25 @@ def draw(table: DataFrame) -> Drawing:
     return drawing
 
 
+def _panel(
+    members: Sequence[Point], best: Sequence[Point], look: Mapping[str, Look], height: float
+) -> ScatterPanel:
+    scale = bytes_scale(max(point.values[_MEMORY] for point in members))
+
+    def place(point: Point) -> tuple[float, float]:
+        return point.values[_MEMORY] / scale.divisor, point.values[_RATE]
+
+    return ScatterPanel(
+        _RATE,
+        [Mark(point.method, *place(point)) for point in members],
+        Axis(f"peak allocated ({scale.unit})", plain),
+        Axis("throughput (tokens/s)", plain),
+        look,
+        height,
+        front=[place(point) for point in best],
+    )
+
+
 def _rows(points: Sequence[Point], task: Sequence[str]) -> dict[str, list[Point]]:
     """The cells of each model and task, by its name, in the order of models and then of tasks."""
     models = list(dict.fromkeys(point.model for point in points))
@@ -112,10 +118,10 @@ def _rows(points: Sequence[Point], task: Sequence[str]) -> dict[str, list[Point]
 
 
 def _on_front(name: str, best: Sequence[Point], choices: Sequence[str]) -> str:
-    named = [" ".join(filter(None, (point.method, phrases(point, choices)))) for point in best[:_MOST_NAMED]]
+    names = [named(point, choices) for point in best[:_MOST_NAMED]]
     more = f"; and {len(best) - _MOST_NAMED} more" if len(best) > _MOST_NAMED else ""
     where = f" of {name}" if name else ""
-    return f"On the front{where}, from the least memory on: {'; '.join(named)}{more}."
+    return f"On the front{where}, from the least memory on: {'; '.join(names)}{more}."
 
 
 def _without(count: int) -> list[str]:

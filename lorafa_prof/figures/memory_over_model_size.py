@@ -16,11 +16,11 @@ from lorafa_prof.figures.points import (
     METHOD_SETTINGS,
     Point,
     cells,
+    differing,
     fixed,
     left_out,
     phrases,
     points_of,
-    varying,
 )
 from lorafa_prof.figures.scale import bytes_scale
 from lorafa_prof.figures.scatter import Axis, Mark, ScatterPanel, method_handles, plain
@@ -67,9 +67,8 @@ def _panels(
                 for point in points
                 if point.cell_id in values
             ]
-            title = f"{metric.label} ({scale.unit})"
-            axis = Axis(title, plain, logarithmic=True)
-            panels.append(ScatterPanel(metric.column, title, marks, _X, axis, look, height, failed=failed))
+            axis = Axis(f"{metric.label} ({scale.unit})", plain, logarithmic=True)
+            panels.append(ScatterPanel(metric.column, marks, _X, axis, look, height, failed=failed))
     return panels
 
 
@@ -86,7 +85,7 @@ def draw(table: DataFrame) -> Drawing:
     sizes = _sizes(everything)
     points = [point for point in everything if point.cell_id in sizes and point.status in ("ok", "oom")]
     look = looks(point.method for point in points)
-    context = [name for name in varying(points) if name in CONTEXT_SETTINGS]
+    context = differing(points, CONTEXT_SETTINGS)
     rows: dict[str, list[Point]] = {}
     for point in points:
         rows.setdefault(phrases(point, context) or "all models", []).append(point)
@@ -130,7 +129,7 @@ def _models(points: Sequence[Point], sizes: Mapping[str, float]) -> str:
 
 
 def _unmarked(points: Sequence[Point]) -> list[str]:
-    own = [name for name in METHOD_SETTINGS if name in varying(points)]
+    own = differing(points, METHOD_SETTINGS)
     return [f"Points of one colour differ in {', '.join(own)}."] if own else []
 
 

@@ -140,6 +140,17 @@ def phrases(point: Point, names: Sequence[str]) -> str:
     return ", ".join(filter(None, (phrase(name, point.settings[name]) for name in names)))
 
 
+def named(point: Point, names: Sequence[str]) -> str:
+    """The method, and these settings of the cell."""
+    return " ".join(filter(None, (point.method, phrases(point, names))))
+
+
+def differing(points: Sequence[Point], among: Sequence[str]) -> list[str]:
+    """Those of the settings `among` that differ between cells."""
+    names = varying(points)
+    return [name for name in among if name in names]
+
+
 def varying(points: Sequence[Point]) -> tuple[str, ...]:
     """Settings that differ between cells. One that a method lacks altogether does not differ for that."""
     return tuple(name for name in SETTINGS if _varies(points, name))

@@ -124,8 +124,8 @@ def draw(results: Results) -> Drawing:
     errors = [Mark(pair.method, place, 100 * pair.error) for pair, place in zip(pairs, places, strict=True)]
     height = plot_height(1)
     panels = [
-        ScatterPanel("predicted", predicted.label, both, measured, predicted, look, height, diagonal=True),
-        ScatterPanel("difference", percent.label, errors, measured, percent, look, height, level=True),
+        ScatterPanel("predicted", both, measured, predicted, look, height, diagonal=True),
+        ScatterPanel("difference", errors, measured, percent, look, height, level=True),
     ]
     drawing = new_drawing()
     assemble(

@@ -81,9 +81,8 @@ class ScatterPanel:
 
     Args:
         key: names it among the panels of its row.
-        title: what the vertical axis shows.
         marks: its points, one at least.
-        x, y: its axes; the label of `y` stays unwritten, the title stands for it.
+        x, y: its axes; the label of `y` stands above the panel.
         look: of every method of the figure.
         plot_height: inches without the band of cells out of memory.
         front: places joined by steps behind the points, ascending.
@@ -93,7 +92,6 @@ class ScatterPanel:
     """
 
     key: str
-    title: str
     marks: Sequence[Mark]
     x: Axis
     y: Axis
@@ -145,7 +143,7 @@ class ScatterPanel:
             axes.set_xscale("log")
         if self.y.logarithmic:
             axes.set_yscale("log")
-        axes.set_title(self.title, loc="left")
+        axes.set_title(self.y.label, loc="left")
         axes.set_xlabel(self.x.label)
         axes.grid()
         self._draw_lines(axes)

@@ -4,6 +4,7 @@ import pytest
 from drawings import lines, notes
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib.lines import Line2D
 
 from lorafa_prof.figures import FIGURES
 from lorafa_prof.figures.batch_per_budget import BUDGETS_GB
@@ -32,6 +33,8 @@ def test_the_largest_batch_that_fits_each_budget(table):
         96: 8,
         141: 8,
     }
+    (line,) = [line for line in drawing.findobj(Line2D) if (line.get_gid() or "").startswith("batch:")]
+    assert line.get_drawstyle() == "steps-post", "a budget in between fits what the one below it fits"
     assert "The best of the batches in the table (1, 2, 8)" in notes(drawing)
     assert not lines(drawing, "tokens_per_s")
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from lorafa_prof.claims.gate import gate_of
 from lorafa_prof.cli.list import SECTIONS, list_command
 from lorafa_prof.devices.device import resolve_device
 from lorafa_prof.errors import ScenarioError
@@ -22,7 +23,14 @@ def test_every_shipped_scenario_can_be_run(name):
     check_cells(loaded, planned)
     assert loaded.scenario.name == Path(name).name, "its results' folder would be called otherwise"
     methods = {plan.cell.method.name for plan in planned}
-    assert {"lora", "lora-fa"} <= methods, "a scenario here compares the two"
+    assert len(methods) > 1, "a scenario here compares methods"
+
+
+@pytest.mark.parametrize("name", [name for name in shipped_scenarios() if name.startswith("claims/")])
+def test_every_shipped_gate_makes_claims_with_sources(name):
+    gate = gate_of(load_scenario(shipped_scenarios()[name]), None)
+    assert gate.checks
+    assert all(check.claim.source or check.expected.from_baseline for check in gate.checks)
 
 
 @pytest.mark.parametrize("name", shipped_scenarios())
