@@ -204,9 +204,10 @@ def _print_notes(results: Sequence[CellResult]) -> None:
 
 def _draw(store: Store) -> None:
     from lorafa_prof.figures.save import Saved, save_all
-    from lorafa_prof.results.table import read_table
+    from lorafa_prof.results.records import read_results
 
-    outcomes = save_all(read_table(store.out), store.out / "figures", None, ["png", "pdf"])
+    results = read_results(store.out, store.load)
+    outcomes = save_all(results, store.out / "figures", None, ["png", "pdf"])
     drawn = [outcome.name for outcome in outcomes if isinstance(outcome, Saved)]
     click.echo(f"figures: {', '.join(drawn) or 'none'} in {store.out / 'figures'}", err=True)
 

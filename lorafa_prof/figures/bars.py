@@ -135,7 +135,7 @@ def _shown(drawing: Drawing, points: Sequence[Point], bars: Mapping[str, Bar]) -
     """As many as there is room for, in their order."""
     context, own = differing(points, CONTEXT_SETTINGS), differing(points, METHOD_SETTINGS)
     seen: set[tuple[str, ...]] = set()
-    chosen = set()
+    chosen: set[str] = set()
     lines = 0
     for point in sorted(points, key=lambda point: point.cell_id not in bars):
         panel, heading = (point.model,), (point.model, phrases(point, context))

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from lorafa_prof.figures.points import SETTINGS, Point, Setting, phrases, sort_key, varying
+from lorafa_prof.figures.points import SETTINGS, Point, Setting, differing, named, sort_key
 from lorafa_prof.figures.style import (
     DASHES,
     REFERENCE_DASHES,
@@ -58,7 +58,7 @@ def series_of(points: Sequence[Point], axis: str, apart: Collection[str] = ()) -
         apart: settings by which the caller draws cells in panels of their own; they name no series.
     """
     keyed = [name for name in SETTINGS if name != axis and name not in apart]
-    differing = [name for name in varying(points) if name in keyed]
+    naming = differing(points, keyed)
     grouped: dict[Key, list[Point]] = {}
     for point in points:
         others = tuple(point.settings[name] for name in keyed)
@@ -70,7 +70,7 @@ def series_of(points: Sequence[Point], axis: str, apart: Collection[str] = ()) -
     for index, key in enumerate(sorted(grouped, key=_key_order)):
         method, settings = key
         reference = bool(settings[0])
-        label = " ".join(filter(None, (method, phrases(grouped[key][0], differing))))
+        label = named(grouped[key][0], naming)
         series.append(
             Series(
                 f"{label} (no {axis})" if reference else label,

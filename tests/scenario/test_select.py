@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tiny_cells import METHOD_NAMES, tiny_cell
+
+from lorafa_prof.scenario.cell import MethodChoice, ModelChoice
+from lorafa_prof.scenario.select import selectable_keys, selects, settings_of
+
+LORA = tiny_cell(method="lora", device="sim:h100-80gb", gpu="h100-80gb", max_grad_norm=1.0)
+DORA: dict[str, Any] = {"config": {"peft_type": "LORA", "r": 4, "use_dora": True}, "tag": "dora"}
+CELLS = [
+    *(tiny_cell(method=name) for name in METHOD_NAMES),
+    LORA,
+    LORA.model_copy(update={"model": ModelChoice(name="x", weights="pretrained", trust_remote_code=True)}),
+    LORA.model_copy(update={"method": MethodChoice(name="peft", options=DORA)}),
+]
+
+
+@pytest.mark.parametrize(
+    ("rule", "matches"),
+    [
+        ({}, True),
+        ({"model": "tiny-llama"}, True),
+        ({"model": "tiny-gpt2"}, False),
+        ({"method": "lora"}, True),
+        ({"method": ["lora-fa", "lora"]}, True),
+        ({"method": "lora-fa"}, False),
+        ({"method": "lora", "batch": 3}, False),
+        ({"method": []}, False),
+        ({"rank": 4}, True),
+        ({"rank": [8, 64]}, False),
+        ({"rank": "4"}, False),
+        ({"rank": True}, False),
+        ({"alpha": 8}, True),
+        ({"seq": 48, "dtype": "fp32", "max_grad_norm": 1}, True),
+        ({"device": "sim:h100-80gb", "gpu": ["b200", "h100-80gb"]}, True),
+        ({"weights": "random"}, True),
+        ({"weights": "pretrained"}, False),
+        ({"trust_remote_code": True}, False),
+        ({"config": {"r": 4}}, False),
+    ],
+)
+def test_a_rule_matches_by_all_of_its_keys_each_by_any_of_its_values(rule, matches):
+    assert selects(rule, LORA) is matches
+
+
+def test_an_option_means_what_it_means_to_the_method():
+    options = {**LORA.method.options, "targets": "k_proj,q_proj"}
+    two = LORA.model_copy(update={"method": MethodChoice(name="lora", options=options)})
+    assert selects({"targets": "q_proj, k_proj"}, two)
+    assert not selects({"targets": ["q_proj", "k_proj"]}, two), "a list is of alternatives"
+
+
+def test_a_rank_selects_no_cell_that_has_none():
+    full = tiny_cell(method="full-ft")
+    assert not selects({"rank": 4}, full)
+    assert not selects({"rank": None}, full)
+
+
+@pytest.mark.parametrize("cell", CELLS, ids=lambda cell: cell.cell_id)
+def test_a_cell_is_selected_by_each_of_its_settings_and_all_of_them(cell):
+    settings = settings_of(cell)
+    assert settings.keys() <= selectable_keys()
+    for key, value in settings.items():
+        assert selects({key: value}, cell), key
+    assert selects(settings, cell)
+
+
+def test_what_means_nothing_to_a_method_is_none_of_its_settings():
+    full, lora = settings_of(tiny_cell(method="full-ft")), settings_of(LORA)
+    assert not {"rank", "targets", "dropout", "adapter_dtype", "config"} & full.keys()
+    assert {"rank", "targets", "dropout", "adapter_dtype"} <= lora.keys()
+    assert {**full, "method": "lora"}.items() - lora.items() == {
+        ("device", "cpu"),
+        ("gpu", None),
+        ("max_grad_norm", None),
+    }
+
+
+def test_cells_of_one_sweep_that_are_not_the_same_differ_in_a_setting():
+    others: list[dict[str, Any]] = [
+        {"model": ModelChoice(name="tiny-llama", weights="pretrained")},
+        {"model": ModelChoice(name="tiny-llama", trust_remote_code=True)},
+        {"batch": 9},
+        {"accumulation": 2},
+        {"padding": 0.5},
+        {"max_grad_norm": None},
+        {"kernels": "liger"},
+    ]
+    for update in others:
+        assert settings_of(LORA.model_copy(update=update)) != settings_of(LORA), update
