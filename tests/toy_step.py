@@ -56,7 +56,7 @@ def check_accumulated_profile(profile: MemoryProfile, block: int) -> None:
     assert backward.end.allocated - before == scalar  # added to the gradient that was there
     assert forward.peak.allocated == before - vector + LARGE
     assert forward.peak.requested >= LARGE
-    assert backward.peak.allocated < LARGE
+    assert backward.peak.allocated < before + LARGE
     assert profile.peak_allocated_bytes == forward.peak.allocated
     assert profile.gradients_bytes == 4 * NUMBERS
 

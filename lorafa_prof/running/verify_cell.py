@@ -38,7 +38,7 @@ def predict(cell: Cell) -> CellResult:
 
 
 def predict_with_stream(cell: Cell) -> CellResult:
-    """The memory of a twin's cell; `details` has its ``stream``."""
+    """As `predict`; `details` has the ``stream`` too."""
     return _with_told(cell, _predict_with_stream)
 
 
@@ -81,7 +81,10 @@ def _predict(
 def _predict_with_stream(told: Told, cell: Cell, measured: Measured, tracker: PhaseTracker) -> None:
     with twin_of(cell, measured) as twin:
         recorder = SimStreamRecorder(twin, tracker)
-        alive = predict_memory(cell, twin, measured, recorder, recorder.follow)
+        digest = RequestDigest(twin.mode.memory, recorder)
+        twin.mode.memory = digest
+        alive = predict_memory(cell, twin, measured, digest, recorder.follow)
+        told["requests"] = digest.hexdigest()
         told["stream"] = as_json(_compared_steps(recorder.stream()))
         del alive
 

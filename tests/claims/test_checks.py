@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from claimed import FIRST_LINE, cell, checks, scenario, written
+from claimed import FIRST_LINE, cell, checks, scenario
 
 from lorafa_prof.claims.checks import checks_of
 from lorafa_prof.errors import ScenarioError
@@ -193,9 +193,3 @@ def test_an_error_of_the_second_claim_is_told_at_it():
     assert refused({"at_most": 1}, {"of": {"method": "loro"}, "at_most": 1}).startswith(
         "s.yaml:11: claims[1].of: "
     )
-
-
-def test_flow_style_and_lone_values_are_found_too():
-    text = "schema: 1\nname: x\nmodel: tiny-llama\nmethod: lora\nclaims: [{name: a, metric: [fits,\n b], equals: 1}]"
-    with pytest.raises(ScenarioError, match=r"^s\.yaml:6: claims\[0\]\.metric\[1\]: unknown metric 'b'"):
-        checks_of(written(text), CELLS)

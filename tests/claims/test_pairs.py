@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from claimed import cell
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lorafa_prof.claims.pairs import PairingError, grown_pairs, reference_pairs
@@ -16,6 +16,7 @@ BOTH = [cell(method, rank) for method in ("lora", "lora-fa") for rank in RANKS]
 LORA, LORA_FA = BOTH[:2], BOTH[2:]
 FULL = cell("full-ft")
 
+FEW = settings(max_examples=40, deadline=None)
 ranks = st.lists(st.integers(1, 300), min_size=2, max_size=8, unique=True)
 
 
@@ -110,12 +111,14 @@ def test_a_network_with_other_weights_is_another_one():
     assert "weights (pretrained and random)" in refused([loaded], [lora, loaded], {"method": "lora"}, None)
 
 
+@FEW
 @given(st.permutations([8, 64, 128]))
 def test_growth_is_between_neighbours_whatever_their_order_in_the_file(order):
     pairs = grown_pairs([cell("lora", rank) for rank in order], "rank")
     assert pairs == [(cell("lora", 8), cell("lora", 64)), (cell("lora", 64), cell("lora", 128))]
 
 
+@FEW
 @given(ranks, st.lists(st.integers(1, 9), min_size=1, max_size=3, unique=True), st.randoms())
 def test_growth_is_along_each_line_of_cells_that_are_alike_in_all_else(ranks, batches, random):
     cells = [cell("lora", rank, batch=batch) for rank, batch in itertools.product(ranks, batches)]

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 from claimed import storage
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lorafa_prof.claims.tensors import (
@@ -15,6 +15,7 @@ from lorafa_prof.claims.tensors import (
     static_tensors,
 )
 
+FEW = settings(max_examples=40, deadline=None)
 keys = st.builds(
     TensorKey, st.sampled_from(["", "a", "b.*"]), st.sampled_from(["norm", "weights"]), shape=st.just((2,))
 )
@@ -79,6 +80,7 @@ def test_equal_tensors_of_like_modules_are_one_and_name_the_line_of_the_first():
     assert {held.count for held in found.values()} == {1}
 
 
+@FEW
 @given(storages, others)
 def test_no_byte_of_this_step_is_lost_or_counted_twice(saved, held_otherwise):
     found = saved_tensors({"saved": {"storages": saved, "held_otherwise": held_otherwise}})
@@ -98,6 +100,7 @@ def test_static_bytes_are_those_that_the_row_has():
     assert static_tensors(row) == {TensorKey("", "weights"): Held(1, 10)}
 
 
+@FEW
 @given(tensors, tensors)
 def test_changes_add_up_and_the_largest_growth_is_first(before, after):
     found = changes(before, after)
@@ -114,6 +117,7 @@ def test_changes_add_up_and_the_largest_growth_is_first(before, after):
     assert sorted(-delta for delta in growth) == sorted(each.delta_bytes for each in changes(after, before))
 
 
+@FEW
 @given(tensors)
 def test_the_largest_are_all_of_them_as_a_change_from_nothing(held):
     found = largest(held)

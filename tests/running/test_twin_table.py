@@ -33,7 +33,7 @@ def read_rows(table: Path) -> list[Row]:
         return list(csv.DictReader(file))
 
 
-ROWS = read_rows(FOLDER / TABLE_NAME)
+ROWS = [row for table in sorted(FOLDER.rglob(TABLE_NAME)) for row in read_rows(table)]
 each_row = pytest.mark.parametrize("row", ROWS, ids=lambda row: row["cell_id"])
 no_table = pytest.mark.skipif(
     not ROWS, reason=f"{FOLDER.name}/{TABLE_NAME} is not there yet: `lorafa-prof verify` writes it on a GPU"
@@ -45,7 +45,7 @@ def cells_of(folder: Path, gpu: str) -> dict[str, Cell]:
     """The cells of all scenarios in `folder`, as they run on this GPU, by id."""
     planned = (
         plan
-        for file in sorted(folder.glob("*.yaml"))
+        for file in sorted(folder.rglob("*.yaml"))
         for plan in expand(load_scenario(file), lambda device, _: ResolvedDevice("cuda", gpu))
     )
     return {plan.cell.cell_id: plan.cell for plan in planned}

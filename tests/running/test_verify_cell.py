@@ -30,7 +30,9 @@ def test_it_is_what_run_predicts():
 def test_a_process_of_its_own_gives_the_same(tmp_path: Path):
     result = run_cell(twin_cell(CELL), tmp_path / "log", None, predict_with_stream)
     assert result.row["status"] == "ok"
-    assert result.details["memory"] == predict(twin_cell(CELL)).details["memory"]
+    alone = predict(twin_cell(CELL))
+    assert result.details["memory"] == alone.details["memory"]
+    assert result.details["requests"] == alone.details["requests"]
     assert from_json(result.details["stream"])
 
 
