@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from lorafa_prof.devices.sim.allocator import Block, CachingAllocator
+from lorafa_prof.devices.sim.allocator import Block
+from lorafa_prof.devices.sim.mode import Memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,7 @@ class Held:
 class AllocationLog:
     """Stands before an allocator and keeps what passes; a `TwinMode` takes its memory through it."""
 
-    def __init__(self, allocator: CachingAllocator, place: Callable[[], Place]) -> None:
+    def __init__(self, allocator: Memory, place: Callable[[], Place]) -> None:
         self.events: list[AllocationEvent] = []
         self._allocator = allocator
         self._place = place

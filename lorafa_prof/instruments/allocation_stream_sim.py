@@ -23,7 +23,7 @@ class SimStreamRecorder:
     def __init__(self, twin: Twin, tracker: Observer) -> None:
         self._twin = twin
         self._tracker = tracker
-        self._log = AllocationLog(twin.allocator, self._place)
+        self._log = AllocationLog(twin.mode.memory, self._place)
         self._paths: ModulePaths | None = None
         self._step = 0
         self._phase = "build"

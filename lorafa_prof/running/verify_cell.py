@@ -80,13 +80,13 @@ def _predict(
 
 def _predict_with_stream(told: Told, cell: Cell, measured: Measured, tracker: PhaseTracker) -> None:
     with twin_of(cell, measured) as twin:
-        recorder = SimStreamRecorder(twin, tracker)
-        digest = RequestDigest(twin.mode.memory, recorder)
+        digest = RequestDigest(twin.mode.memory, tracker)
         twin.mode.memory = digest
-        alive = predict_memory(cell, twin, measured, digest, recorder.follow)
-        told["requests"] = digest.hexdigest()
+        recorder = SimStreamRecorder(twin, digest)
+        alive = predict_memory(cell, twin, measured, recorder, recorder.follow)
         told["stream"] = as_json(_compared_steps(recorder.stream()))
         del alive
+        told["requests"] = digest.hexdigest()  # the model's end is in it, as in `_predict`
 
 
 def _record_on_cuda(told: Told, cell: Cell, measured: Measured, tracker: PhaseTracker) -> None:
