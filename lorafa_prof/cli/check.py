@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lorafa_prof.cli.judgement_output import Outputs, judgement_options, tell
+from lorafa_prof.cli.options import output_option, set_option, timeout_option
 from lorafa_prof.errors import UsageError
 
 if TYPE_CHECKING:
@@ -39,13 +40,7 @@ class _Asked:
 @click.command("check")
 @click.pass_obj
 @click.argument("what", nargs=-1, required=True, metavar="(SCENARIO | OUT)...")
-@click.option(
-    "-o",
-    "--output",
-    "out",
-    type=click.Path(path_type=Path),
-    help="Folder of the results  [default: out/check-<scenario's name>]",
-)
+@output_option("Folder of the results  [default: out/check-<scenario's name>]")
 @click.option(
     "--baseline",
     type=click.Path(path_type=Path),
@@ -53,18 +48,10 @@ class _Asked:
     help="The baseline  [default: beside the scenario, <scenario>.baseline.json]",
 )
 @click.option("--update-baseline", "update", is_flag=True, help="Write the baseline anew, then judge.")
-@click.option(
-    "--set",
-    "overrides",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Override a key of the file, such as batch=4; may be repeated.",
-)
-@click.option("--device", help="Where cells run whose device is auto  [default: the twin of the gpu].")
+@set_option
+@click.option("--device", help="Override the scenario's device: auto (the twin), cuda, cpu or sim:<gpu>.")
 @click.option("--claim", "pattern", metavar="REGEX", help="Only claims whose name matches.")
-@click.option(
-    "--timeout", "timeout_s", type=click.FloatRange(min=0, min_open=True), help="Seconds a cell may take."
-)
+@timeout_option
 @judgement_options
 def check_command(
     arguments: Sequence[str] | None,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lorafa_prof.cli.choose import matching_cells
+from lorafa_prof.cli.options import cells_option, output_option, set_option, timeout_option
 from lorafa_prof.cli.tables import print_table
 
 if TYPE_CHECKING:
@@ -22,22 +23,10 @@ if TYPE_CHECKING:
 @click.command("run")
 @click.pass_obj
 @click.argument("scenario")
-@click.option(
-    "-o",
-    "--output",
-    "out",
-    type=click.Path(path_type=Path),
-    help="Folder of the results  [default: out/<scenario's name>]",
-)
-@click.option(
-    "--set",
-    "overrides",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Override a key of the file, such as batch=4 or 'method[1].rank=[8, 64]'; may be repeated.",
-)
+@output_option("Folder of the results  [default: out/<scenario's name>]")
+@set_option
 @click.option("--device", help="Override the scenario's device: auto, cuda, cpu or sim:<gpu>.")
-@click.option("-k", "pattern", metavar="REGEX", help="Only cells whose id or label matches.")
+@cells_option
 @click.option("--dry-run", is_flag=True, help="Check everything, list the cells, measure nothing.")
 @click.option(
     "--rerun",
@@ -46,9 +35,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Which cells to measure: those without a result, also failed ones, or all.",
 )
-@click.option(
-    "--timeout", "timeout_s", type=click.FloatRange(min=0, min_open=True), help="Seconds a cell may take."
-)
+@timeout_option
 @click.option("--figures/--no-figures", default=True, show_default=True, help="Draw figures at the end.")
 def run_command(
     arguments: Sequence[str] | None,

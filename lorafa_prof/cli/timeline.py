@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lorafa_prof.cli.choose import matching_cells
+from lorafa_prof.cli.options import cells_option, output_option, set_option
 from lorafa_prof.errors import UsageError
 
 if TYPE_CHECKING:
@@ -19,22 +20,10 @@ if TYPE_CHECKING:
 
 @click.command("timeline")
 @click.argument("scenario")
-@click.option(
-    "-o",
-    "--output",
-    "out",
-    type=click.Path(path_type=Path),
-    help="Files go to its folder timelines  [default: out/<scenario's name>]",
-)
-@click.option(
-    "--set",
-    "overrides",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Override a key of the file, such as batch=4 or 'method[1].rank=[8, 64]'; may be repeated.",
-)
+@output_option("Files go to its folder timelines  [default: out/<scenario's name>]")
+@set_option
 @click.option("--device", help="Override the scenario's device: auto or sim:<gpu>.")
-@click.option("-k", "pattern", metavar="REGEX", help="Only cells whose id or label matches.")
+@cells_option
 def timeline_command(
     scenario: str, out: Path | None, overrides: tuple[str, ...], device: str | None, pattern: str | None
 ) -> None:

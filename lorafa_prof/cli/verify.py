@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lorafa_prof.cli.choose import matching_cells
+from lorafa_prof.cli.options import cells_option, output_option, set_option, timeout_option
 from lorafa_prof.cli.tables import print_table
 from lorafa_prof.errors import NothingToJudgeError
 
@@ -25,33 +26,16 @@ if TYPE_CHECKING:
 @click.command("verify")
 @click.pass_obj
 @click.argument("scenario")
-@click.option(
-    "-o",
-    "--output",
-    "out",
-    type=click.Path(path_type=Path),
-    help="Folder of the results  [default: out/verify-<scenario's name>]",
-)
-@click.option(
-    "--set",
-    "overrides",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Override a key of the file, such as batch=4; may be repeated.",
-)
-@click.option("-k", "pattern", metavar="REGEX", help="Only cells whose id or label matches.")
+@output_option("Folder of the results  [default: out/verify-<scenario's name>]")
+@set_option
+@cells_option
 @click.option(
     "--gpu-trace/--no-gpu-trace",
     default=True,
     show_default=True,
     help="Record what the GPU's allocator is asked for, to tell the operations that differ.",
 )
-@click.option(
-    "--timeout",
-    "timeout_s",
-    type=click.FloatRange(min=0, min_open=True),
-    help="Seconds each process may take.",
-)
+@timeout_option
 @click.option(
     "--rerun",
     type=click.Choice(["missing", "failed", "all", "twin"]),
