@@ -43,7 +43,8 @@ def blame(
     other. Where the one should hold less than the other and does not, the difference is what is missing, so
     all that it holds is shown.
     """
-    now = _held(check.cell, check, load) if check.metric.group == "memory" else None
+    explained = check.metric.group == "memory" and check.metric.name != "host_rss_bytes"
+    now = _held(check.cell, check, load) if explained else None
     if now is None:
         return Blamed()
     label = labels[check.cell.cell_id]
@@ -93,6 +94,9 @@ def _held_then(check: Check, baseline: Baseline | None) -> Tensors | None:
 
 
 def _that_counts(held: Tensors, check: Check) -> Tensors:
-    if check.metric.name not in _OF_FORWARD:
-        return held
-    return {key: each for key, each in held.items() if key.kind not in STATIC_KINDS}
+    name = check.metric.name
+    if name in _OF_FORWARD:
+        return {key: each for key, each in held.items() if key.kind not in STATIC_KINDS}
+    if (kind := name.removesuffix("_bytes")) in STATIC_KINDS:
+        return {key: each for key, each in held.items() if key.kind == kind}
+    return held

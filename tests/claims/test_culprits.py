@@ -190,15 +190,23 @@ def test_the_furthest_may_be_too_little():
     assert finding.culprits_of == LORA_FA.label
 
 
+@pytest.mark.parametrize("kind", ["weights", "gradients", "optimizer"])
+def test_what_does_not_change_in_forward_is_explained_by_itself_alone(kind):
+    of = [record(saved=[LARGE], weights_bytes=7, gradients_bytes=7, optimizer_bytes=7)]
+    (finding,) = judged({"metric": f"{kind}_bytes", "at_most": 6}, of=of)
+    assert blamed(finding) == [(kind, 7)]
+
+
 @pytest.mark.parametrize(
     ("claim", "of"),
     [
         ({"metric": "params_trainable", "at_most": 1}, [record(params_trainable=5)]),
+        ({"metric": "host_rss_bytes", "at_most": 1}, [record(host_rss_bytes=5)]),
         ({"metric": "peak_allocated_bytes", "at_most": 1}, [record(saved=None)]),
         ({**AGAINST_LORA, "equals": 1}, [record(saved=None), record(LORA_FA, peak_allocated_bytes=2000)]),
     ],
 )
-def test_without_recorded_tensors_none_are_named(claim, of):
+def test_where_no_tensors_were_recorded_or_explain_it_none_are_named(claim, of):
     (finding,) = judged(claim, of=of)
     assert finding.state == "fail"
     assert (finding.culprits, finding.culprits_of, finding.culprits_title) == ((), "", "")
