@@ -102,7 +102,6 @@ def judged(
     results: Results,
     store: Store,
     baseline: Baseline | None,
-    notes: Sequence[str] = (),
 ) -> Judgement:
     """Judge what is there; `store` has the details of cells whose claims fail."""
     cells = [cell for check in gate.checks for cell in check.cells]
@@ -118,7 +117,7 @@ def judged(
         title=gate.loaded.scenario.name,
         findings=tuple(found),
         exit_code=_exit_code(found, failed),
-        notes=(*notes, *_notes(used, baseline)),
+        notes=tuple(_notes(used, baseline)),
         machine=machine_of(used),
         cells_failed=tuple(failed),
     )

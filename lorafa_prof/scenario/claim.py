@@ -19,8 +19,6 @@ def _as_list(value: Any) -> Any:
 
 
 def _as_amount(value: Any) -> Any:
-    if isinstance(value, bool):
-        return int(value)
     if isinstance(value, (int, float, str)):
         return value
     raise ValueError("it should be a number, or an amount such as '24 MiB' or '85 %'")

@@ -6,17 +6,12 @@ import json
 from typing import Any
 
 import pytest
-from claimed import PACKAGES
+import torch
+from claimed import PACKAGES, result
 from gates import CLOCK, KEPT, OF, PAYS, SMALL, WELL, gate, judgement, records, replaced, saved
 
 from lorafa_prof.claims.baseline import made_baseline, read_baseline
-from lorafa_prof.claims.gate import (
-    Gate,
-    judged,
-    kept_baseline,
-    stored_gate,
-    update_baseline,
-)
+from lorafa_prof.claims.gate import Gate, judged, kept_baseline, stored_gate, update_baseline
 from lorafa_prof.errors import NothingToJudgeError, ScenarioError, UsageError
 from lorafa_prof.results.record import CellResult
 from lorafa_prof.running.provenance import write_provenance
@@ -127,6 +122,39 @@ def test_of_results_too_claims_are_chosen_and_a_baseline_is_made(tmp_path, store
     assert {check.claim.name for check in of.checks} == {"small"}
     of, _, _ = stored_gate(store.out, None)
     assert len(update_baseline(of, store, tmp_path / "b.json").cells) == 2
+
+
+def test_what_an_interrupted_run_did_not_come_to_is_not_judged(store):
+    run(gate(PAYS, SMALL), dict(list(WELL.items())[:3]), store)
+    of, _, results = stored_gate(store.out, None)
+    found = judged(of, results, store, None)
+    assert [[item.state for item in finding.items] for finding in found.findings] == [
+        ["pass", "unknown"],
+        ["pass", "unknown"],
+    ]
+    assert found.findings[0].items[1].note == f"{OF.planned[3].cell.label}: not measured"
+    assert found.exit_code == 4
+
+
+@pytest.mark.parametrize("device", ["auto", "cuda"])
+def test_what_a_gpu_measured_is_judged_on_a_machine_without_one(monkeypatch, store, device):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    measured = {
+        each.cell_id: result(each, activation_bytes=100)
+        for each in (
+            cell.model_copy(update={"device": "cuda", "gpu": "h200"})
+            for cell in (plan.cell for plan in OF.planned)
+        )
+    }
+    scenario = gate(SMALL).loaded.scenario.model_copy(update={"device": [device, "sim:b200"]})
+    write_provenance(saved(store, measured), scenario, list(measured.values()), [])
+    of, _, results = stored_gate(store.out, None)
+    (finding,) = judged(of, results, store, None).findings
+    assert [(check.cell.device, check.cell.gpu) for check in of.checks[:2]] == [
+        ("cuda", "h200"),
+        ("sim:b200", "b200"),
+    ]
+    assert [item.state for item in finding.items] == ["pass", "unknown"] * 2
 
 
 def test_a_folder_without_results_is_nothing_to_judge(tmp_path, store):

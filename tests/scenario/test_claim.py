@@ -135,6 +135,7 @@ def test_the_whole_form():
 def test_short_forms():
     (short,) = load("  - name: a\n    metric: [fits, saved_bytes]\n    equals: true\n").scenario.claims
     assert (short.metric, short.of, short.equals) == (["fits", "saved_bytes"], {}, 1)
+    assert type(short.equals) is int
     (paired,) = load(claim("difference_to: {}", "for_each: rank", "at_least: -3 MiB")).scenario.claims
     assert (paired.for_each, paired.at_least) == (["rank"], "-3 MiB")
 
