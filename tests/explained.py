@@ -15,8 +15,10 @@ from lorafa_prof.running.measure import measure_cell
 from lorafa_prof.running.watched_step import WatchedStep, watch_step
 from lorafa_prof.scenario.cell import Cell
 
-#: What takes a step other ways: each is given to `twin_cell`.
-SETTINGS: tuple[tuple[tuple[str, Any], ...], ...] = (
+#: Given to `twin_cell`.
+Settings = tuple[tuple[str, Any], ...]
+#: What takes a step other ways.
+SETTINGS: tuple[Settings, ...] = (
     (("checkpointing", "full"),),
     (("accumulation", 2),),
     (("attention", "eager"),),
@@ -26,33 +28,27 @@ SETTINGS: tuple[tuple[tuple[str, Any], ...], ...] = (
 )
 
 
-def cell_of(method: str, model: str = "tiny-llama", settings: tuple[tuple[str, Any], ...] = ()) -> Cell:
+def cell_of(method: str, model: str = "tiny-llama", settings: Settings = ()) -> Cell:
     return twin_cell(method, model, **dict(settings))
 
 
 @cache
-def watched(
-    method: str, model: str = "tiny-llama", settings: tuple[tuple[str, Any], ...] = ()
-) -> WatchedStep:
+def watched(method: str, model: str = "tiny-llama", settings: Settings = ()) -> WatchedStep:
     return watch_step(cell_of(method, model, settings))
 
 
 @cache
-def predicted(
-    method: str, model: str = "tiny-llama", settings: tuple[tuple[str, Any], ...] = ()
-) -> PredictedStep:
+def predicted(method: str, model: str = "tiny-llama", settings: Settings = ()) -> PredictedStep:
     return predicted_step(cell_of(method, model, settings))
 
 
 @cache
-def measured(
-    method: str, model: str = "tiny-llama", settings: tuple[tuple[str, Any], ...] = ()
-) -> CellResult:
+def measured(method: str, model: str = "tiny-llama", settings: Settings = ()) -> CellResult:
     return measure_cell(cell_of(method, model, settings))
 
 
 class AtOnce(Executor):
-    """Does what is submitted when it is."""
+    """An executor that does what is submitted at once, in this thread."""
 
     def submit(self, work: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         done: Future[Any] = Future()

@@ -85,17 +85,16 @@ def _show(explanations: Sequence[Explanation], depth: int, json_file: str | None
     from lorafa_prof.explaining.records import records
     from lorafa_prof.explaining.text import explanation_text
 
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    if json_file != "-":
+        if len(explanations) == 2:
+            one, other = explanations
+            text = against_text(one, other, depth, width)
+        else:
+            text = explanation_text(explanations[0], depth, width)
+        click.echo(text, nl=False)
     if json_file is not None:
         _write(json.dumps(records(explanations), indent=1), json_file)
-    if json_file == "-":
-        return
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    if len(explanations) == 2:
-        one, other = explanations
-        text = against_text(one, other, depth, width)
-    else:
-        text = explanation_text(explanations[0], depth, width)
-    click.echo(text, nl=False)
 
 
 def _write(text: str, file: str) -> None:

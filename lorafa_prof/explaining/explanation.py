@@ -93,7 +93,7 @@ def by_record(subject: Subject, why_no_twin: str) -> Explanation:
     )
     return Explanation(
         subject=subject,
-        source=f"measured on {where}; nobody saw what lived at the peak: {why_no_twin}",
+        source=f"measured on {where or 'an unknown device'}, told by what is kept of it: {why_no_twin}",
         peak=recorded_peak(row, subject.details),
         activation=recorded_activation(row, subject.details),
         reserved_bytes=row.get("peak_reserved_bytes"),

@@ -11,6 +11,8 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
+from lorafa_prof.claims.reporters.wording import one_line
+
 #: Wider than any line: nothing is wrapped.
 _ENDLESS = 100_000
 _NARROWEST = 24
@@ -108,12 +110,20 @@ def rendered(lines: Iterable[Line], width: int | None) -> str:
 
 
 def _wrapped(line: Line, width: int) -> Iterator[Text]:
-    room = max(width - cell_len(line.head), _NARROWEST)
-    if cell_len(line.words + line.note) <= room:
-        yield Text.assemble((line.head + line.words, line.style), (line.note, "dim"))
+    words = one_line(line.words)  # of messages and names of others
+    if cell_len(line.head + words + line.note) <= width:
+        yield Text.assemble((line.head + words, line.style), (line.note, "dim"))
         return
     below = line.below or " " * cell_len(line.head)
-    parts = [(part, line.style) for part in textwrap.wrap(line.words, room)] or [("", line.style)]
-    parts += [(part, "dim") for part in textwrap.wrap(line.note.lstrip(" :"), room)]
-    for number, (part, style) in enumerate(parts):
+    parts = [(part, line.style) for part in _pieces(words, line.head, below, width)]
+    parts += [(part, "dim") for part in _pieces(line.note.lstrip(" :"), below, below, width)]
+    for number, (part, style) in enumerate(parts or [("", "")]):
         yield Text.assemble((below if number else line.head, line.style), (part, style))
+
+
+def _pieces(words: str, first: str, below: str, width: int) -> list[str]:
+    """The words in pieces for which there is room behind `first`, then behind `below`."""
+    indents = [" " * cell_len(first), " " * cell_len(below)]
+    room = max(width, max(map(len, indents)) + _NARROWEST)
+    lines = textwrap.wrap(words, room, initial_indent=indents[0], subsequent_indent=indents[1])
+    return [line[len(indents[min(number, 1)]) :] for number, line in enumerate(lines)]

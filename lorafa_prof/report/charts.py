@@ -33,6 +33,7 @@ class Line:
         axis: of `AXES`.
         cell_ids: in the order of the axis.
         marker: matplotlib's name of it.
+        weight: scales line and marker, so that of equal lines both are seen.
         dash: lengths of strokes and gaps, in widths of the line; empty for a solid one.
         level: the method has no value on the axis, so its one cell is a level line.
     """
@@ -42,6 +43,7 @@ class Line:
     label: str
     shades: Shades
     marker: str
+    weight: float
     dash: tuple[float, ...]
     level: bool
     cell_ids: tuple[str, ...]
@@ -65,6 +67,7 @@ def _lines_along(points: Sequence[Point], axis: str) -> list[Line]:
                     series.label,
                     shades(series.style.color),
                     series.style.marker,
+                    series.style.weight,
                     series.style.dash[1],
                     series.reference,
                     tuple(point.cell_id for point in series.of(ids, axis)),

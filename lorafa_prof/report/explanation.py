@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lorafa_prof.claims.tensors import STATIC_KINDS, Tensors, largest, saved_tensors
+from lorafa_prof.figures.memory_by_kind import SAVED
 
 #: A cell of a large model has some thirty kinds of tensors and a dozen modules; the rest is counted.
 MOST_TENSORS = 12
@@ -127,7 +128,7 @@ def _by_kind(saved: Tensors) -> dict[str, int]:
     total: Counter[str] = Counter()
     for key, held in saved.items():
         if key.kind != "held_otherwise":
-            total[key.kind] += held.nbytes
+            total[key.kind if key.kind in SAVED else "other"] += held.nbytes
     return dict(total)
 
 

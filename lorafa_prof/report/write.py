@@ -31,11 +31,13 @@ class Written:
         paths: the files, those of the report before those of the figures.
         not_drawn: figures that were asked for as files but have no data, and why.
         no_report: why there is no report though one was asked for; empty where there is one.
+        notes: what the reader of the report is told before all else.
     """
 
     paths: tuple[Path, ...]
     not_drawn: Mapping[str, str]
-    no_report: str = ""
+    no_report: str
+    notes: tuple[str, ...]
 
 
 def write_report(
@@ -80,7 +82,7 @@ def write_report(
     paths = [*_write(texts, folder or out), *(path for each in outcomes for path in _paths(each))]
     if not paths:
         raise NothingToJudgeError(f"{out}: its results hold nothing that any figure asked for can show")
-    return Written(tuple(paths), _not_drawn(outcomes), no_report)
+    return Written(tuple(paths), _not_drawn(outcomes), no_report, content.notes if content else ())
 
 
 def _kinds(formats: Sequence[str], figures: Sequence[str] | None) -> list[str]:

@@ -35,7 +35,7 @@ run t5-base paper/t5-base --set dtype=fp32 --set attention=eager --set batch=96 
   --set 'method[0].targets=all-linear' --set 'method[1].targets=all-linear'
 run llama-7b paper/llama-7b --set 'method[3].adapter_dtype=fp32' --set 'method[4].adapter_dtype=fp32'
 # Of RoBERTa-large the run above has the other two.
-run models paper/models --set 'model=[roberta-base, roberta-large, t5-small, t5-base]' -k '^(?!roberta-large_peft)'
+run models paper/models --set 'model=[roberta-base, roberta-large, t5-small, t5-base]' -k '^(?!roberta-large[_ ]peft)'
 run roberta-large-bf16 paper/roberta-large --set dtype=bf16 --set adapter_dtype=fp32 --set attention=eager \
   --set batch=16 --set seq=512 --set 'method[0].targets=all-linear' --set 'method[1].targets=all-linear' \
   --set 'method[0].dropout=0.1' --set 'method[1].dropout=0.1'

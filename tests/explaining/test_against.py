@@ -47,7 +47,7 @@ def test_the_other_way_round_it_is_the_opposite(one: Composition, other: Composi
     assert differences(one, one) == []
 
 
-@pytest.mark.parametrize(("one", "other"), itertools.permutations(METHOD_NAMES, 2))
+@pytest.mark.parametrize(("one", "other"), list(itertools.permutations(METHOD_NAMES, 2)))
 def test_methods_against_each_other(one: str, other: str) -> None:
     a, b = predicted(one), predicted(other)
     peak = differences(a.peak, b.peak)

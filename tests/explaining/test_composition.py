@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from explained import SETTINGS, measured, predicted, watched
+from explained import SETTINGS, Settings, measured, predicted, watched
 from timelines import made_up
 from tiny_cells import FAMILIES, METHOD_NAMES
 
@@ -24,7 +24,9 @@ from lorafa_prof.explaining.composition import (
 from lorafa_prof.instruments.block_notes import BlockNote
 from lorafa_prof.instruments.saved import SavedStorage
 
-CELLS = [(method, family, ()) for family in FAMILIES for method in METHOD_NAMES]
+CELLS: list[tuple[str, str, Settings]] = [
+    (method, family, ()) for family in FAMILIES for method in METHOD_NAMES
+]
 CELLS += [("lora", "tiny-llama", settings) for settings in SETTINGS]
 CELLS += [("full-ft", "tiny-gpt2", (("kernels", "fused-loss"),))]
 
@@ -34,7 +36,7 @@ def bytes_of(composition: Composition, part: Part) -> int:
 
 
 @pytest.mark.parametrize(("method", "family", "settings"), CELLS)
-def test_the_pieces_are_the_row(method: str, family: str, settings: tuple[tuple[str, Any], ...]) -> None:
+def test_the_pieces_are_the_row(method: str, family: str, settings: Settings) -> None:
     row: Any = measured(method, family, settings).row
     step = predicted(method, family, settings)
     for composition, column in ((step.peak, "peak_allocated_bytes"), (step.activation, "activation_bytes")):
@@ -51,9 +53,7 @@ def test_the_pieces_are_the_row(method: str, family: str, settings: tuple[tuple[
 
 
 @pytest.mark.parametrize(("method", "family", "settings"), CELLS)
-def test_what_is_saved_is_what_the_record_has(
-    method: str, family: str, settings: tuple[tuple[str, Any], ...]
-) -> None:
+def test_what_is_saved_is_what_the_record_has(method: str, family: str, settings: Settings) -> None:
     """The record's storages were seen by hooks alone, in a step of their own."""
     recorded = saved_tensors(measured(method, family, settings).details)
     assert recorded is not None

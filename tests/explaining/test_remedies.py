@@ -17,7 +17,6 @@ from lorafa_prof.explaining.remedies import Remedy, remedies_for
 from lorafa_prof.explaining.trial import Trial, bytes_left, tried
 from lorafa_prof.models.kernels import KERNELS
 from lorafa_prof.running.measure import measure_cell
-from lorafa_prof.running.plan import check_cells
 from lorafa_prof.scenario.cell import Cell
 
 BATCH = "batch: 1, accumulation: 2"
@@ -61,7 +60,7 @@ def test_a_base_in_32_bits() -> None:
 
 
 def test_other_kernels_are_tried_from_eager_on() -> None:
-    assert OTHER_KERNELS <= {remedy.change for remedy in remedies_for(cell_of("lora"))}
+    assert not OTHER_KERNELS - {remedy.change for remedy in remedies_for(cell_of("lora"))}
     fused = twin_cell("lora", kernels="fused-loss")
     assert not OTHER_KERNELS & {remedy.change for remedy in remedies_for(fused)}
 
@@ -73,7 +72,7 @@ def test_options_stay_and_everything_else_too(method: str) -> None:
         names = {part.split(":")[0].strip() for part in remedy.change.split(",")}
         fields = {"method" if name == "dropout" else name for name in names}
         same = set(Cell.model_fields) - fields
-        assert {name: getattr(remedy.cell, name) for name in same} == {n: getattr(cell, n) for n in same}
+        assert all(getattr(remedy.cell, name) == getattr(cell, name) for name in same)
         assert remedy.cell != cell
         if method != "full-ft":
             kept = {key: value for key, value in cell.method.options.items() if key != "dropout"}

@@ -143,6 +143,7 @@ class Tab:
         """Click with the mouse at a place in the window, in CSS pixels."""
         for kind in ("mousePressed", "mouseReleased"):
             self._send("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+        self._settle()
 
     def press(self, key: str, code: int, text: str = "") -> None:
         """Press a key, such as ("Tab", 9) or ("Enter", 13, "\\r")."""
@@ -150,17 +151,22 @@ class Tab:
             self._send(
                 "Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code, text=text
             )
+        self._settle()
+
+    def _settle(self) -> None:
+        """Wait for the next frame: only with it does the page get its input."""
+        self.value("new Promise((done) => requestAnimationFrame(() => setTimeout(done)))")
 
     def write(self, text: str) -> None:
         """Write into what has the focus."""
         self._send("Input.insertText", text=text)
 
-    def screenshot(self, file: Path) -> None:
+    def screenshot(self) -> bytes:
         """The whole page, as PNG."""
-        shot = self._send("Page.captureScreenshot", captureBeyondViewport=True)
-        file.write_bytes(base64.b64decode(shot["data"]))
+        return base64.b64decode(self._send("Page.captureScreenshot", captureBeyondViewport=True)["data"])
 
     def _events(self, method: str) -> list[Message]:
+        self._settle()  # what has happened by now is told by then
         events = self._browser.events
         return [
             each["params"]

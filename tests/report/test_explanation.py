@@ -5,6 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from reported_runs import METRICS, MIB, details, storage
 
+from lorafa_prof.instruments.saved_kinds import KINDS
+from lorafa_prof.report.charts import PARTS
 from lorafa_prof.report.explanation import MOST_TENSORS, explain, parts_of
 
 OK = {"status": "ok", **METRICS}
@@ -78,6 +80,12 @@ def test_what_is_left_out_is_counted(storages: list[dict[str, object]]) -> None:
     assert count + sum(each.count for each in explained.tensors) == len(held)
     assert nbytes + sum(each.nbytes for each in explained.tensors) == total
     assert explained.modules_left_out[1] + sum(each.nbytes for each in explained.modules) == total
+
+
+def test_a_kind_that_no_chart_has_a_colour_for_is_another() -> None:
+    kept = details(storage("a", MIB, "quantum"), storage("b", MIB, "other"))
+    assert explain(OK, kept).parts["saved_other"] == 2 * MIB
+    assert {f"saved_{kind}" for kind in KINDS} < PARTS.keys()
 
 
 def test_phases_operations_and_what_could_not_be_told() -> None:

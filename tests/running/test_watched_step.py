@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
-from explained import SETTINGS, cell_of, measured, watched
+from explained import SETTINGS, Settings, cell_of, measured, watched
 from tiny_cells import FAMILIES, METHOD_NAMES
 
 from lorafa_prof.devices.sim import twin as twin_module
@@ -15,7 +13,7 @@ from lorafa_prof.running.predict_memory import UNLIMITED, predict_memory
 from lorafa_prof.running.timeline_cell import predict_timeline
 from lorafa_prof.running.watched_step import WatchedStep, watch_step
 
-CELLS: list[tuple[str, str, tuple[tuple[str, Any], ...]]] = [
+CELLS: list[tuple[str, str, Settings]] = [
     *(("lora", family, ()) for family in FAMILIES),
     *((method, "tiny-llama", ()) for method in METHOD_NAMES),
     *(("lora", "tiny-llama", settings) for settings in SETTINGS),
@@ -23,9 +21,7 @@ CELLS: list[tuple[str, str, tuple[tuple[str, Any], ...]]] = [
 
 
 @pytest.mark.parametrize(("method", "family", "settings"), CELLS)
-def test_no_allocation_is_another_one(
-    method: str, family: str, settings: tuple[tuple[str, Any], ...]
-) -> None:
+def test_no_allocation_is_another_one(method: str, family: str, settings: Settings) -> None:
     plain = predict_timeline(cell_of(method, family, settings))
     seen = watched(method, family, settings)
     assert seen.timeline.events == plain.events
@@ -71,7 +67,7 @@ def test_a_saved_tensor_knows_what_it_is_needed_for() -> None:
 
 
 def test_what_is_run_again_is_noted() -> None:
-    again = [note for note in watched("lora", settings=(("checkpointing", "full"),)).notes.values()]
+    again = watched("lora", settings=(("checkpointing", "full"),)).notes.values()
     assert any(note.recomputed for note in again)
     assert not any(note.recomputed for note in watched("lora").notes.values())
 

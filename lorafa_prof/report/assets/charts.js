@@ -149,8 +149,8 @@ function lineChart(place, cells, report, { axis, metric, model: asked }) {
     const own = shade(line.shades);
     const ends = places.length > 1 ? [places[0], places[places.length - 1]] : [0, 1];
     return {
-      label: line.label, borderColor: own, backgroundColor: own, borderWidth: 2, borderDash: line.dash.map((part) => 2 * part),
-      pointStyle: MARKERS[line.marker] ?? "circle", rotation: line.marker === "v" ? 180 : 0, pointRadius: line.level ? 0 : 4, pointHitRadius: 8,
+      label: line.label, borderColor: own, backgroundColor: own, borderWidth: 2.4 * line.weight, borderDash: line.dash.map((part) => 2 * part),
+      pointStyle: MARKERS[line.marker] ?? "circle", rotation: line.marker === "v" ? 180 : 0, pointRadius: line.level ? 0 : 4.5 * line.weight, pointHitRadius: 8,
       data: line.level ? ends.map((x) => ({ ...line.points[0], x })) : line.points,
     };
   });
