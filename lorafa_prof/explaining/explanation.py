@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
+import lorafa_prof
 from lorafa_prof.devices.gpus.gpu import GPUS
 from lorafa_prof.devices.sim.settings import AllocatorSettings
 from lorafa_prof.explaining.composition import Composition
@@ -13,7 +15,7 @@ from lorafa_prof.explaining.predicted import PredictedStep
 from lorafa_prof.explaining.recorded import recorded_activation, recorded_peak
 from lorafa_prof.explaining.subject import Subject
 from lorafa_prof.explaining.trial import Trial
-from lorafa_prof.results.provenance import package_version
+from lorafa_prof.results.provenance import package_version, source_state
 from lorafa_prof.scenario.cell import Cell
 
 
@@ -144,10 +146,22 @@ def _disagreement(subject: Subject, predicted: PredictedStep) -> list[str]:
     peak = row.get("peak_allocated_bytes")
     if peak is None or peak == predicted.peak.total_bytes:
         return []
-    then = subject.environment.get("packages") or {}
-    others = [
-        f"{name} {then[name]} (here {now})"
-        for name in ("torch", "transformers", "peft")
-        if then.get(name) and (now := package_version(name)) and now != then[name]
-    ]
-    return [f"it ran with {', '.join(others)}"] if others else []
+    told = []
+    if others := _other_versions(subject.environment):
+        told.append(f"it ran with {', '.join(others)}: what is unexplained may come from that")
+    if subject.cell is not None and subject.cell.device == "cuda":
+        told.append(
+            "some MiB may be unexplained where two runs of the cell differ as much: how much a block is larger "
+            "than what was asked for depends on its address"
+        )
+    return told
+
+
+def _other_versions(then: Mapping[str, Any]) -> list[str]:
+    """Versions behind a result that are not those of here."""
+    packages = then.get("packages") or {}
+    pairs = [(name, packages.get(name), package_version(name)) for name in ("torch", "transformers", "peft")]
+    checkout = Path(lorafa_prof.__file__).resolve().parents[1]
+    commits = ((each.get("commit") or "")[:8] for each in (then.get("source") or {}, source_state(checkout)))
+    pairs.append(("lorafa-prof", *commits))
+    return [f"{name} {was} (here {now})" for name, was, now in pairs if was and now and was != now]

@@ -21,7 +21,8 @@ def work_pool(count: int) -> Iterator[Executor]:
     try:
         yield pool
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+        # What runs already is waited for: the interpreter would do so too, at its end, and not as cleanly.
+        pool.shutdown(cancel_futures=True)
 
 
 def _start_process() -> None:
