@@ -18,6 +18,9 @@ from lorafa_prof.explaining.trial import Trial
 from lorafa_prof.results.provenance import package_version, source_state
 from lorafa_prof.scenario.cell import Cell
 
+#: Packages that decide what a step allocates.
+_TELLING = ("torch", "transformers", "peft")
+
 
 @dataclass(frozen=True)
 class Explanation:
@@ -160,8 +163,10 @@ def _disagreement(subject: Subject, predicted: PredictedStep) -> list[str]:
 def _other_versions(then: Mapping[str, Any]) -> list[str]:
     """Versions behind a result that are not those of here."""
     packages = then.get("packages") or {}
-    pairs = [(name, packages.get(name), package_version(name)) for name in ("torch", "transformers", "peft")]
+    versions = {name: (packages.get(name), package_version(name)) for name in _TELLING}
     checkout = Path(lorafa_prof.__file__).resolve().parents[1]
-    commits = ((each.get("commit") or "")[:8] for each in (then.get("source") or {}, source_state(checkout)))
-    pairs.append(("lorafa-prof", *commits))
-    return [f"{name} {was} (here {now})" for name, was, now in pairs if was and now and was != now]
+    was, now = ((each.get("commit") or "")[:8] for each in (then.get("source") or {}, source_state(checkout)))
+    versions["lorafa-prof"] = (was, now)
+    return [
+        f"{name} {was} (here {now})" for name, (was, now) in versions.items() if was and now and was != now
+    ]

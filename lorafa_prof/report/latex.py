@@ -44,8 +44,8 @@ _SPECIAL = {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
-    '"': r"\textquotedbl{}",
-    "×": r"\texttimes{}",
+    '"': "''",
+    "×": r"$\times$",
     "–": "--",
     **{sign: f"\\{sign}" for sign in "$&#_%"},
 }

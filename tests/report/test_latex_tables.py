@@ -9,9 +9,8 @@ from reported_runs import MIB, cell, content, record, write_run
 
 from lorafa_prof.report.latex import latex_tables, latex_text
 
-COMMANDS = "textbackslash|textasciitilde|textasciicircum|textless|textgreater|textbar|textquotedbl|texttimes"
-ESCAPED = re.compile(rf"\\(?:{COMMANDS})\{{\}}|\\[{{}}$&#_%]")
-
+COMMANDS = "textbackslash|textasciitilde|textasciicircum|textless|textgreater|textbar"
+ESCAPED = re.compile(rf"\\(?:{COMMANDS})\{{\}}|\\[{{}}$&#_%]|\$\\times\$")
 
 SPECIAL = r"\{}$&#^_~%<>|×\"–"
 
