@@ -11,8 +11,8 @@ from lorafa_prof.instruments.host import peak_rss_bytes, rusage_unit
 MIB = 2**20
 
 
-# Run in a process of its own: in one that has lived long the peak may lie far above what is resident, and the kernel
-# may take pages of mapped files back at any time, so that a new block need not reach the old peak.
+# Run in a process of its own: in one that has lived long the peak may lie far above what is resident, and the
+# kernel may take pages of mapped files back at any time, so that a new block need not reach the old peak.
 FOLLOW = """
 from lorafa_prof.instruments.host import peak_rss_bytes
 before = peak_rss_bytes()
