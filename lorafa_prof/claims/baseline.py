@@ -13,9 +13,9 @@ from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError
 from lorafa_prof.claims.checks import Check
 from lorafa_prof.claims.metric import UnknownValueError, value_of
 from lorafa_prof.claims.quantity import Number
-from lorafa_prof.claims.tensors import Held, TensorKey, Tensors, saved_tensors, static_tensors
 from lorafa_prof.errors import UsageError
 from lorafa_prof.results.record import CellResult
+from lorafa_prof.results.tensors import Held, TensorKey, Tensors, saved_tensors, static_tensors
 from lorafa_prof.scenario.cell import Cell, Steps
 
 #: A prediction depends on these, and on nothing else of the machine.

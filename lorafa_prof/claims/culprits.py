@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from lorafa_prof.claims.baseline import Baseline
 from lorafa_prof.claims.checks import Check
-from lorafa_prof.claims.tensors import (
+from lorafa_prof.results.record import CellResult
+from lorafa_prof.results.tensors import (
     STATIC_KINDS,
     TensorChange,
     Tensors,
@@ -16,7 +17,6 @@ from lorafa_prof.claims.tensors import (
     saved_tensors,
     static_tensors,
 )
-from lorafa_prof.results.record import CellResult
 from lorafa_prof.scenario.cell import Cell
 
 #: Gives a cell's full record, with its details, by id.

@@ -15,6 +15,7 @@ COMMANDS = {
     "check": ("lorafa_prof.cli.check", "check_command"),
     "compare": ("lorafa_prof.cli.compare", "compare_command"),
     "fit": ("lorafa_prof.cli.fit", "fit_command"),
+    "explain": ("lorafa_prof.cli.explain", "explain_command"),
     "timeline": ("lorafa_prof.cli.timeline", "timeline_command"),
     "verify": ("lorafa_prof.cli.verify", "verify_command"),
     "report": ("lorafa_prof.cli.report", "report_command"),

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lorafa_prof.claims.finding import Item
-from lorafa_prof.claims.tensors import TensorChange, Tensors, changes, static_tensors
 from lorafa_prof.comparing.metrics import number_of
 from lorafa_prof.comparing.sides import Outcome
 from lorafa_prof.comparing.tolerance import COMPARED
+from lorafa_prof.results.tensors import TensorChange, Tensors, changes, static_tensors
 
 #: All of these is what autograd saved; the other metrics of memory have weights and optimizer in them too.
 _SAVED_ALONE = ("activation_bytes", "saved_bytes")

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lorafa_prof.claims.tensors import Tensors, saved_tensors
 from lorafa_prof.comparing.machine import Machine, machine_of
 from lorafa_prof.errors import UsageError
 from lorafa_prof.results.record import CellResult, Value
 from lorafa_prof.results.table import read_table
+from lorafa_prof.results.tensors import Tensors, saved_tensors
 from lorafa_prof.running.store import DamagedRecordError, Store
 from lorafa_prof.scenario.cell import Cell
 

@@ -59,8 +59,10 @@ class ModulePaths:
         if self._phase == "forward" or self._modules.modules:
             return self._modules.path
         node = torch._C._current_autograd_node()
-        if node is None:
-            return ""
+        return "" if node is None else self.path_of(node)
+
+    def path_of(self, node: Any) -> str:
+        """Path of the module whose last forward made this autograd node."""
         index = bisect.bisect_right(self._first_node, node._sequence_nr()) - 1
         return self._path_from[index] if index >= 0 else ""
 

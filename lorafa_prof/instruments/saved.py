@@ -242,13 +242,22 @@ class SavedTensorsRecorder:
     def _born(self, storage: torch.UntypedStorage, nbytes: int) -> None:
         self._births.append((weakref.ref(storage), HeldStorage(self._modules.path, nbytes)))
 
+    def held(self) -> list[tuple[torch.UntypedStorage, SavedStorage]]:
+        """The storages that are held now, and what is known of each."""
+        return [
+            (storage, replace(seen.first, savers=seen.savers))
+            for seen in self._seen.values()
+            if (storage := seen.storage()) is not None
+        ]
+
     def result(self) -> SavedTensors:
         """What is held now."""
-        saved = {key: seen for key, seen in self._seen.items() if seen.storage() is not None}
+        saved = self.held()
+        keys = {int(storage._cdata) for storage, _ in saved}
         alive = [(storage, held) for ref, held in self._births if (storage := ref()) is not None]
         return SavedTensors(
-            storages=tuple(replace(seen.first, savers=seen.savers) for seen in saved.values()),
-            held_otherwise=tuple(held for storage, held in alive if int(storage._cdata) not in saved),
+            storages=tuple(known for _, known in saved),
+            held_otherwise=tuple(held for storage, held in alive if int(storage._cdata) not in keys),
         )
 
 

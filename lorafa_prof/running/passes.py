@@ -86,8 +86,10 @@ def record_saved(cell: Cell, prepared: Prepared, step: TrainingStep, measured: M
     measured.saved = observer.result
 
 
-def saved_observer(cell: Cell, prepared: Prepared, step: TrainingStep) -> SavedAtForwardsEnd:
-    """An observer that records what autograd saves in `step`."""
+def saved_observer(
+    cell: Cell, prepared: Prepared, step: TrainingStep, *, otherwise: bool = True
+) -> SavedAtForwardsEnd:
+    """An observer that records what autograd saves in `step`; `otherwise` is as of the recorder."""
     rank = cell.method.options.get("rank")
     device_type = next(iter(step.inputs.values())).device.type
     return SavedAtForwardsEnd(
@@ -97,6 +99,7 @@ def saved_observer(cell: Cell, prepared: Prepared, step: TrainingStep) -> SavedA
             device_type=device_type,
             before=step.inputs.values(),
             ranks=[rank] if rank else [],
+            otherwise=otherwise,
         )
     )
 

@@ -67,8 +67,9 @@ def expand(loaded: LoadedScenario, resolve_device: ResolveDevice) -> list[Planne
 
 
 def _check_all_used(loaded: LoadedScenario, used: set[int]) -> None:
-    # What another machine or an override makes of a scenario may well leave a rule without a cell.
-    if loaded.document.replaced:
+    # What another machine or an override makes of a scenario may well leave a rule without a cell; a scenario
+    # that has no lines is one that was run, overridden already.
+    if loaded.document.replaced or not loaded.document.lines:
         return
     for index, rule in enumerate(loaded.scenario.exclude):
         if index not in used and not rule.keys() & {"device", "gpu"}:

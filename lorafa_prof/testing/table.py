@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
 from lorafa_prof.claims.quantity import shown
-from lorafa_prof.claims.tensors import like_modules
+from lorafa_prof.results.tensors import like_modules
 
 if TYPE_CHECKING:
     from lorafa_prof.instruments.saved import SavedStorage

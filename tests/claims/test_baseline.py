@@ -19,9 +19,9 @@ from lorafa_prof.claims.baseline import (
     made_baseline,
     read_baseline,
 )
-from lorafa_prof.claims.tensors import saved_tensors, static_tensors
 from lorafa_prof.errors import UsageError
 from lorafa_prof.results.record import CellResult
+from lorafa_prof.results.tensors import saved_tensors, static_tensors
 from lorafa_prof.scenario.cell import Steps
 
 LORA, LORA_FA = cell("lora", 8), cell("lora-fa", 8)

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import Any
 
 from lorafa_prof.claims.finding import Finding, Item, Judgement
-from lorafa_prof.claims.tensors import TensorChange
+from lorafa_prof.results.tensors import TensorChange
 
 #: Keys are only added within a version.
 SCHEMA_VERSION = 1

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from lorafa_prof.claims.finding import Finding, Item, Judgement, State, worst
 from lorafa_prof.claims.quantity import shown
-from lorafa_prof.claims.tensors import Held, TensorChange
+from lorafa_prof.results.tensors import Held, TensorChange
 
 #: So many are shown of what may be hundreds; how many more there are is said.
 MOST_ITEMS = 8

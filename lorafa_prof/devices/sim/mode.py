@@ -52,6 +52,7 @@ class TwinMode(TorchDispatchMode):
         operations: all that ran.
         number: how many operations ran, so that two of one name are told apart.
         in_kernel: whether memory is being asked for by a kernel for itself, not for a tensor.
+        newborn: the tensor for whose storage memory is being asked for, if any.
     """
 
     def __init__(self, machine: Machine, memory: Memory, models: Mapping[Any, Model]) -> None:
@@ -62,6 +63,7 @@ class TwinMode(TorchDispatchMode):
         self.operations: set[Any] = set()
         self.number = 0
         self.in_kernel = False
+        self.newborn: Tensor | None = None
         self._models = models
         self._free_gradient = holders_of_a_free_gradient()
         self._values = KnownValues()
@@ -140,7 +142,11 @@ class TwinMode(TorchDispatchMode):
 
     def block_of(self, tensor: Tensor) -> Any:
         """What `memory` gave for the tensor's storage; None if it has none."""
-        life = self._live.get(tensor.untyped_storage()._cdata)
+        return self.block_of_storage(tensor.untyped_storage())
+
+    def block_of_storage(self, storage: torch.UntypedStorage) -> Any:
+        """What `memory` gave for the storage; None if it has none."""
+        life = self._live.get(storage._cdata)
         return None if life is None else life.block
 
     def value_of(self, tensor: Tensor) -> Tensor | None:
@@ -157,7 +163,11 @@ class TwinMode(TorchDispatchMode):
         life = _Life(storage, self._part)
         size = storage.nbytes()
         life.key = key
-        life.block = self.memory.malloc(size) if size else None
+        self.newborn = tensor
+        try:
+            life.block = self.memory.malloc(size) if size else None
+        finally:
+            self.newborn = None
         self._live[key] = life
         return True
 

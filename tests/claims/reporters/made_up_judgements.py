@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import strategies as st
 
 from lorafa_prof.claims.finding import Finding, Item, Judgement
-from lorafa_prof.claims.tensors import Held, TensorChange, TensorKey
+from lorafa_prof.results.tensors import Held, TensorChange, TensorKey
 
 GIB = 2**30
 

@@ -23,7 +23,7 @@ from rich.cells import cell_len
 
 from lorafa_prof.claims.finding import Finding, Item, Judgement
 from lorafa_prof.claims.reporters.terminal import terminal
-from lorafa_prof.claims.tensors import Held, TensorKey
+from lorafa_prof.results.tensors import Held, TensorKey
 
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 

@@ -5,7 +5,7 @@ from claimed import storage
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lorafa_prof.claims.tensors import (
+from lorafa_prof.results.tensors import (
     Held,
     TensorKey,
     changes,

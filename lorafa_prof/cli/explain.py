@@ -1,0 +1,162 @@
+"""`lorafa-prof explain`: what makes up a step's memory, why, and what would make it smaller."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from lorafa_prof.errors import UsageError
+
+if TYPE_CHECKING:
+    from lorafa_prof.explaining.explanation import Explanation
+    from lorafa_prof.explaining.subject import Subject
+    from lorafa_prof.scenario.expand import ResolvedDevice
+
+
+@click.command("explain")
+@click.argument("what", metavar="(OUT | SCENARIO)")
+@click.option("-k", "--cell", "pattern", metavar="REGEX", help="The cell whose id or label matches.")
+@click.option("--against", metavar="REGEX", help="Tell what differs from the cell that matches this.")
+@click.option(
+    "--what-if/--no-what-if",
+    default=None,
+    help="Predict what would make it smaller, which takes a while  [default: yes, but not with --against]",
+)
+@click.option(
+    "--depth",
+    type=click.IntRange(1, 3),
+    default=2,
+    show_default=True,
+    help="1: the parts; 2: the largest tensors and why they are kept; 3: all of them.",
+)
+@click.option(
+    "--json", "json_file", metavar="FILE", help="Write JSON, in bytes; '-': on stdout, and no text."
+)
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Override a key of the scenario, such as batch=4; may be repeated.",
+)
+@click.option("--device", help="Override the scenario's device: auto or sim:<gpu>.")
+@click.option("--jobs", type=click.IntRange(min=1), help="Predictions at once  [default: one a core]")
+def explain_command(
+    what: str,
+    pattern: str | None,
+    against: str | None,
+    what_if: bool | None,
+    depth: int,
+    json_file: str | None,
+    overrides: tuple[str, ...],
+    device: str | None,
+    jobs: int | None,
+) -> None:
+    """Explain the memory of a cell: of results in the folder OUT, or of a SCENARIO without running it.
+
+    A tree from the peak down to single tensors, why each of them is kept, and what would remove it, by the
+    twin of the cell's GPU. Of a cell that was measured, what the twin cannot explain is told.
+    """
+    from lorafa_prof.explaining.explain import explain
+    from lorafa_prof.fitting.predictors import usable_cores
+    from lorafa_prof.running.pool import work_pool
+
+    if not Path(what).is_dir():
+        subjects = _picked_of_scenario(what, pattern, against, overrides, device)
+    elif overrides or device:
+        raise UsageError(f"{what}: results are explained as they are: without --set and --device")
+    else:
+        subjects = _picked_in_folder(Path(what), pattern, against)
+    if what_if is None:
+        what_if = against is None
+    with work_pool(jobs or usable_cores()) as pool:
+        explanations = explain(subjects, pool, _tell, what_if=what_if)
+    _show(explanations, depth, json_file)
+
+
+def _show(explanations: Sequence[Explanation], depth: int, json_file: str | None) -> None:
+    from lorafa_prof.explaining.against_text import against_text
+    from lorafa_prof.explaining.records import records
+    from lorafa_prof.explaining.text import explanation_text
+
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    if json_file != "-":
+        if len(explanations) == 2:
+            one, other = explanations
+            text = against_text(one, other, depth, width)
+        else:
+            text = explanation_text(explanations[0], depth, width)
+        click.echo(text, nl=False)
+    if json_file is not None:
+        _write(json.dumps(records(explanations), indent=1), json_file)
+
+
+def _write(text: str, file: str) -> None:
+    try:
+        with click.open_file(file, "w", encoding="utf-8") as stream:
+            stream.write(f"{text}\n")
+    except OSError as error:
+        raise UsageError(f"--json {file}: cannot be written: {error.strerror}") from error
+
+
+def _tell(done: int, count: int, what: str) -> None:
+    click.echo(f"[{done}/{count}] {what}", err=True)
+
+
+def _picked_in_folder(out: Path, pattern: str | None, against: str | None) -> list[Subject]:
+    from lorafa_prof.explaining.folder import subjects_in, with_details
+
+    return [with_details(subject, out) for subject in _picked(subjects_in(out), pattern, against)]
+
+
+def _picked_of_scenario(
+    name: str, pattern: str | None, against: str | None, overrides: tuple[str, ...], device: str | None
+) -> list[Subject]:
+    from lorafa_prof.explaining.subject import subjects_of
+    from lorafa_prof.running.plan import check_cells
+    from lorafa_prof.scenario.expand import expand
+    from lorafa_prof.scenario.load import load_scenario
+    from lorafa_prof.scenario.overrides import Override, parse_override
+    from lorafa_prof.scenario.shipped import find_scenario
+
+    settings = [parse_override(text) for text in overrides]
+    if device is not None:
+        settings.append(Override(("device",), device, f"--device {device}"))
+    loaded = load_scenario(find_scenario(name), settings)
+    planned = expand(loaded, _twin_of)
+    picked = _picked(subjects_of([plan.cell for plan in planned]), pattern, against)
+    ids = {subject.cell_id for subject in picked}
+    check_cells(loaded, [plan for plan in planned if plan.cell.cell_id in ids])
+    return picked
+
+
+def _picked(subjects: Sequence[Subject], pattern: str | None, against: str | None) -> list[Subject]:
+    """The cell to explain, and the one that it is set against, if any."""
+    from lorafa_prof.explaining.subject import chosen
+
+    picked = []
+    for wanted, option in ((pattern, "--cell"), (against, "--against")):
+        if option == "--cell" or wanted is not None:
+            others = [subject for subject in subjects if subject not in picked]
+            subject, note = chosen(others, wanted, option)
+            picked.append(subject)
+            if note:
+                click.echo(f"note: {note}", err=True)
+    return picked
+
+
+def _twin_of(device: str, gpu: str) -> ResolvedDevice:
+    """A twin, whatever the device: of the GPU that is there, else of the scenario's."""
+    from lorafa_prof.devices.device import resolve_device
+    from lorafa_prof.devices.gpus.gpu import GPUS
+
+    resolved = resolve_device("auto" if device in ("cpu", "cuda") else device, gpu)
+    if resolved.device == "cuda":
+        return resolve_device(f"sim:{resolved.gpu if resolved.gpu in GPUS else gpu}", gpu)
+    return resolved

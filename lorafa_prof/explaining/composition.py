@@ -1,0 +1,226 @@
+"""An amount of memory and the pieces it is made of: what lives at one moment of a step."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from lorafa_prof.instruments.allocation_log import AllocationEvent, Place
+from lorafa_prof.instruments.autograd_needs import Need
+from lorafa_prof.instruments.block_notes import BlockNote
+from lorafa_prof.instruments.timeline import Kind, Timeline
+from lorafa_prof.results.tensors import TensorKey, like_modules
+
+Part = Literal[
+    "weights",
+    "gradients",
+    "optimizer",
+    "inputs",
+    "saved",
+    "held",
+    "recomputed",
+    "temporaries",
+    "workspaces",
+    "other",
+]
+
+#: In the order in which they are shown.
+PARTS: tuple[Part, ...] = (
+    "weights",
+    "gradients",
+    "optimizer",
+    "inputs",
+    "saved",
+    "held",
+    "recomputed",
+    "temporaries",
+    "workspaces",
+    "other",
+)
+#: What forward leaves for backward: the activation memory.
+OF_FORWARD: tuple[Part, ...] = ("saved", "held")
+
+_NOTHING_KNOWN = BlockNote()
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Equal tensors of like modules.
+
+    Attributes:
+        part: of the memory.
+        key: where they are from. Its kind is, by part: of saved tensors one of `saved_kinds.KINDS`; of
+            weights "trained", "frozen" or "buffer"; of optimizer state its name. Its operation is the one
+            that the tensors were saved or made by, or of a weight its name in its module.
+        count: how many.
+        nbytes: asked for, together.
+        line: of the code that had the first of them saved.
+        needs: what autograd keeps them for, layers taken as one.
+    """
+
+    part: Part
+    key: TensorKey
+    count: int
+    nbytes: int
+    line: str = ""
+    needs: tuple[Need, ...] = ()
+
+
+@dataclass(frozen=True)
+class Composition:
+    """What an amount of memory is made of: the pieces, the rounding, and what these do not explain.
+
+    Attributes:
+        total_bytes: measured, or by the allocator's own counter.
+        pieces: largest first.
+        rounding_bytes: what the allocator's blocks have beyond what was asked for.
+        place: the operation in which it was so; None where that is not known.
+        reserved_bytes: what the allocator held of the device then; None where that is not known.
+    """
+
+    total_bytes: int
+    pieces: tuple[Piece, ...]
+    rounding_bytes: int
+    place: Place | None = None
+    reserved_bytes: int | None = None
+
+    @property
+    def unexplained_bytes(self) -> int:
+        """The total less all that is known; below zero where more is known of than was measured."""
+        return self.total_bytes - sum(piece.nbytes for piece in self.pieces) - self.rounding_bytes
+
+    def of(self, part: Part) -> tuple[Piece, ...]:
+        """The pieces of a part."""
+        return tuple(piece for piece in self.pieces if piece.part == part)
+
+
+def peak_moment(timeline: Timeline) -> int:
+    """How many events came before the moment at which most is allocated in the steady step.
+
+    Raises:
+        ValueError: the timeline has no steady step.
+    """
+    if timeline.steady is None:
+        raise ValueError("memory ran out before the steady step")
+    start, end = timeline.steady
+    allocated = _allocated(timeline.events[:end])
+    return max(range(start, end + 1), key=lambda moment: allocated[moment])
+
+
+def _allocated(events: Iterable[AllocationEvent]) -> list[int]:
+    """Bytes before the first event and after each."""
+    amounts = [0]
+    for event in events:
+        amounts.append(amounts[-1] + (event.block_bytes if event.kind == "alloc" else -event.block_bytes))
+    return amounts
+
+
+def composition_at(
+    timeline: Timeline, notes: Mapping[int, BlockNote], moment: int, total_bytes: int
+) -> Composition:
+    """What is live after the first `moment` events, of which the allocator says that it is `total_bytes`."""
+    live = _live_pieces(timeline, notes, moment)
+    return _composed(live, total_bytes, _place(timeline, moment), _reserved(timeline, moment))
+
+
+def left_by_forward(
+    timeline: Timeline, notes: Mapping[int, BlockNote], moment: int, activation_bytes: int
+) -> Composition:
+    """What of it is live after the first `moment` events, with which a forward ends."""
+    live = _live_pieces(timeline, notes, moment)
+    return _composed([(event, piece) for event, piece in live if piece.part in OF_FORWARD], activation_bytes)
+
+
+def _composed(
+    live: Sequence[tuple[AllocationEvent, Piece]],
+    total_bytes: int,
+    place: Place | None = None,
+    reserved_bytes: int | None = None,
+) -> Composition:
+    rounding = sum(event.block_bytes - event.requested_bytes for event, _ in live)
+    pieces = together(piece for _, piece in live)
+    return Composition(total_bytes, pieces, rounding, place, reserved_bytes)
+
+
+def _live_pieces(
+    timeline: Timeline, notes: Mapping[int, BlockNote], moment: int
+) -> list[tuple[AllocationEvent, Piece]]:
+    live: dict[int, AllocationEvent] = {}
+    for event in timeline.events[:moment]:
+        if event.kind == "alloc":
+            live[event.allocation] = event
+        else:
+            del live[event.allocation]
+    phase = _place(timeline, moment).phase
+    return [
+        (event, _piece(event, timeline.kinds[number], notes.get(number, _NOTHING_KNOWN), phase))
+        for number, event in live.items()
+    ]
+
+
+def _place(timeline: Timeline, moment: int) -> Place:
+    """Where the last of the first `moment` events came."""
+    return timeline.events[moment - 1].place if moment else Place(0, "build", "", "")
+
+
+def _piece(event: AllocationEvent, kind: Kind, note: BlockNote, phase: str) -> Piece:
+    part = _part(kind, note, phase)
+    saved = note.saved
+    if part == "saved" and saved is not None:
+        key = TensorKey(like_modules(saved.module), saved.kind, saved.op, saved.dtype, saved.shape)
+        return Piece(part, key, 1, event.requested_bytes, saved.line, tuple(map(_like, note.needs)))
+    if part in ("weights", "gradients", "optimizer") and note.name:
+        module, _, leaf = like_modules(note.name).rpartition(".")
+        return Piece(
+            part, TensorKey(module, note.role, leaf, note.dtype, note.shape), 1, event.requested_bytes
+        )
+    key = TensorKey(
+        like_modules(event.place.module), note.role, event.place.operation, note.dtype, note.shape
+    )
+    return Piece(part, key, 1, event.requested_bytes)
+
+
+def _part(kind: Kind, note: BlockNote, phase: str) -> Part:
+    saved = note.saved is not None and not note.saved.from_before
+    # A loss that forms gradients in forward has autograd keep them, until they become those of weights.
+    if saved and (kind == "activations" or (kind == "gradients" and phase == "forward")):
+        return "saved"
+    if kind == "activations":
+        return "held"
+    if kind == "temporaries" and note.recomputed:
+        return "recomputed"
+    return kind
+
+
+def _like(need: Need) -> Need:
+    """The need with the numbers of layers as ``*``."""
+    names = tuple(dict.fromkeys(map(like_modules, need.gradients_of)))
+    return replace(need, module=like_modules(need.module), gradients_of=names)
+
+
+def together(pieces: Iterable[Piece]) -> tuple[Piece, ...]:
+    """Pieces of one part and key as one, the largest first."""
+    groups: dict[tuple[Part, TensorKey], list[Piece]] = defaultdict(list)
+    for piece in pieces:
+        groups[piece.part, piece.key].append(piece)
+    merged = (
+        replace(
+            alike[0],
+            count=sum(piece.count for piece in alike),
+            nbytes=sum(piece.nbytes for piece in alike),
+            needs=tuple(dict.fromkeys(need for piece in alike for need in piece.needs)),
+        )
+        for alike in groups.values()
+    )
+    return tuple(sorted(merged, key=lambda piece: (-piece.nbytes, piece.part, piece.key)))
+
+
+def _reserved(timeline: Timeline, moment: int) -> int:
+    """Bytes taken from the device and not given back, with what the last of `moment` events took."""
+    return sum(
+        event.size_bytes if event.action in ("segment_alloc", "segment_map") else -event.size_bytes
+        for event in timeline.segment_events
+        if event.before < moment
+    )

@@ -1,0 +1,129 @@
+"""Lines of numbers and words, wrapped for a terminal or whole for everything else."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
+from io import StringIO
+from typing import NamedTuple
+
+from rich.cells import cell_len
+from rich.console import Console
+from rich.text import Text
+
+from lorafa_prof.claims.reporters.wording import one_line
+
+#: Wider than any line: nothing is wrapped.
+_ENDLESS = 100_000
+_NARROWEST = 24
+_AMOUNT = 11
+_GAP = 2
+
+
+class Line(NamedTuple):
+    """A line, which may become several.
+
+    Attributes:
+        head: stands before the words.
+        words: are wrapped where there is no room.
+        note: dimmed words after these, with what divides the two.
+        below: stands in the place of the head where the words go on.
+        style: of head and words.
+    """
+
+    head: str
+    words: str = ""
+    note: str = ""
+    below: str = ""
+    style: str = ""
+
+
+EMPTY = Line("")
+
+
+def size(nbytes: int) -> str:
+    """Bytes in the unit that leaves less than a thousand of it."""
+    for name, bits in (("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)):
+        if abs(nbytes) * 1024 >= 1000 << bits:
+            return f"{nbytes / (1 << bits):,.3f} {name}"
+    return f"{nbytes} B"
+
+
+def amount(nbytes: int) -> str:
+    """Bytes, as wide as all amounts."""
+    return f"{size(nbytes):>{_AMOUNT}}"
+
+
+def change(nbytes: int) -> str:
+    """A difference in bytes, as wide as all differences."""
+    return f"{('+' if nbytes > 0 else '') + size(nbytes):>{_AMOUNT + 1}}"
+
+
+def share(nbytes: int, of_bytes: int) -> str:
+    """Percent, as wide as all shares; blank where it is of nothing."""
+    return f"{100 * nbytes / of_bytes:5.1f} %" if of_bytes else " " * 7
+
+
+def heading(words: str) -> Line:
+    """The title of a section."""
+    return Line("", words, style="bold")
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[int]) -> Iterator[Line]:
+    """Aligned columns; those numbered in `left` to the left, others to the right. The last one is wrapped."""
+    widths = [max(map(cell_len, column)) for column in zip(header, *rows, strict=True)]
+    for number, row in enumerate((header, *rows)):
+        *cells, last = (
+            _padded(cell, width, index in left)
+            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        head = "".join(cell + " " * _GAP for cell in cells)
+        yield Line(head, last.rstrip(), below=" " * cell_len(head), style="" if number else "dim")
+
+
+def _padded(cell: str, width: int, left: bool) -> str:
+    blanks = " " * (width - cell_len(cell))
+    return cell + blanks if left else blanks + cell
+
+
+def rendered(lines: Iterable[Line], width: int | None) -> str:
+    """The lines as text.
+
+    Args:
+        lines: to render.
+        width: of the terminal, in columns, for which words are wrapped and coloured; None: there is no
+            terminal, and each is one line of plain text.
+    """
+    console = Console(
+        file=StringIO(),
+        width=_ENDLESS,
+        force_terminal=width is not None,
+        color_system=None if width is None else "standard",
+        highlight=False,
+        legacy_windows=False,
+    )
+    with console.capture() as captured:
+        for line in lines:
+            for text in _wrapped(line, width or _ENDLESS):
+                console.print(text, soft_wrap=True)
+    return "\n".join(line.rstrip() for line in captured.get().splitlines()) + "\n"
+
+
+def _wrapped(line: Line, width: int) -> Iterator[Text]:
+    words = one_line(line.words)  # of messages and names of others
+    if cell_len(line.head + words + line.note) <= width:
+        yield Text.assemble((line.head + words, line.style), (line.note, "dim"))
+        return
+    below = line.below or " " * cell_len(line.head)
+    parts = [(part, line.style) for part in _pieces(words, line.head, below, width)]
+    parts += [(part, "dim") for part in _pieces(line.note.lstrip(" :"), below, below, width)]
+    for number, (part, style) in enumerate(parts or [("", "")]):
+        yield Text.assemble((below if number else line.head, line.style), (part, style))
+
+
+def _pieces(words: str, first: str, below: str, width: int) -> list[str]:
+    """The words in pieces for which there is room behind `first`, then behind `below`."""
+    indents = [" " * cell_len(first), " " * cell_len(below)]
+    room = max(width, max(map(len, indents)) + _NARROWEST)
+    lines = textwrap.wrap(words, room, initial_indent=indents[0], subsequent_indent=indents[1])
+    return [line[len(indents[min(number, 1)]) :] for number, line in enumerate(lines)]

@@ -1,0 +1,34 @@
+"""What a row and a record tell of a step's memory, where no twin can be asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from lorafa_prof.explaining.composition import Composition, Part, Piece, together
+from lorafa_prof.results.tensors import TensorKey, saved_tensors
+
+Values = Mapping[str, Any]
+_ALWAYS_THERE: tuple[Part, ...] = ("weights", "optimizer")
+
+
+def recorded_peak(row: Values, details: Values) -> Composition | None:
+    """The peak, of which the weights, the optimizer's state and the batch are always a part."""
+    if row.get("peak_allocated_bytes") is None:
+        return None
+    sizes = {part: row.get(f"{part}_bytes") for part in _ALWAYS_THERE}
+    sizes["inputs"] = (details.get("memory") or {}).get("inputs_bytes")
+    pieces = [Piece(part, TensorKey("", ""), 1, size) for part, size in sizes.items() if size]
+    return Composition(row["peak_allocated_bytes"], together(pieces), 0)
+
+
+def recorded_activation(row: Values, details: Values) -> Composition | None:
+    """What forward leaves for backward, by the tensors that autograd was seen to save."""
+    if row.get("activation_bytes") is None:
+        return None
+    rounding = (details.get("reconciliation") or {}).get("slack_bytes", 0)
+    pieces = [
+        Piece("held" if key.kind == "held_otherwise" else "saved", key, held.count, held.nbytes, held.line)
+        for key, held in (saved_tensors(details) or {}).items()
+    ]
+    return Composition(row["activation_bytes"], together(pieces), rounding)

@@ -1,0 +1,107 @@
+"""Changes of a cell that may make its step smaller."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from lorafa_prof.methods.base import METHODS
+from lorafa_prof.models.kernels import KERNELS
+from lorafa_prof.scenario.cell import Cell, MethodChoice
+
+#: By method: one that holds less, in plain words, and what it takes in return.
+_LESS: dict[str, tuple[str, str, str]] = {
+    "full-ft": ("lora", "train low-rank adapters, not all weights", "another way of training"),
+    "lora": ("lora-fa", "freeze A of the adapters", "A stays as it was drawn"),
+    "peft-lora": ("peft-lora-fa", "freeze A of the adapters", "A stays as it was drawn"),
+    "peft-lora-fa-after-eval": ("peft-lora-fa", "keep A frozen: an evaluation has thawed it", ""),
+}
+_KERNELS = {
+    "fused-loss": "loss in chunks, without all logits at once",
+}
+_SIXTEEN_BITS = ("bf16", "fp16")
+
+
+@dataclass(frozen=True)
+class Remedy:
+    """A change of a cell.
+
+    Attributes:
+        change: as a scenario has it: "checkpointing: full".
+        meaning: in plain words.
+        costs: what it takes in return; empty for nothing that is known.
+        cell: with the change.
+        same_places: whether what it holds is saved at the same places, so that tensors can be followed.
+    """
+
+    change: str
+    meaning: str
+    costs: str
+    cell: Cell
+    same_places: bool = True
+
+
+def remedies_for(cell: Cell) -> list[Remedy]:
+    """The changes that make sense for `cell`; what they save, and whether they work, is to be tried."""
+    return [*_of_method(cell), *_of_types(cell), *_of_the_rest(cell)]
+
+
+def _of_method(cell: Cell) -> Iterator[Remedy]:
+    name, options = cell.method.name, cell.method.options
+    if name in _LESS:
+        other, meaning, costs = _LESS[name]
+        method = METHODS[other]
+        kept = options if name != "full-ft" else method.options().model_dump(mode="json")
+        choice = MethodChoice(name=other, options=kept)
+        yield Remedy(f"method: {other}", meaning, costs, _with(cell, method=choice), name != "full-ft")
+    if options.get("dropout"):
+        choice = MethodChoice(name=name, options={**options, "dropout": 0.0})
+        yield Remedy("dropout: 0.0", "no masks to keep", "no dropout", _with(cell, method=choice))
+
+
+def _of_types(cell: Cell) -> Iterator[Remedy]:
+    adapted = bool(cell.method.options)
+    if adapted and cell.adapter_dtype == "fp32" and cell.dtype in _SIXTEEN_BITS:
+        yield Remedy(
+            f"adapter_dtype: {cell.dtype}",
+            "adapters in the type of the base",
+            "adapters and their updates are rounded to 16 bits",
+            _with(cell, adapter_dtype=cell.dtype),
+        )
+    if cell.dtype == "fp32":
+        changed = _with(cell, dtype="bf16") if adapted else _with(cell, dtype="bf16", adapter_dtype="bf16")
+        yield Remedy("dtype: bf16", "base in 16 bits", "less precise", changed, same_places=False)
+
+
+def _of_the_rest(cell: Cell) -> Iterator[Remedy]:
+    if cell.kernels == "eager":
+        for kernels in KERNELS:
+            if kernels != "eager":
+                meaning = _KERNELS.get(kernels, "other kernels")
+                yield Remedy(f"kernels: {kernels}", meaning, "", _with(cell, kernels=kernels))
+    if cell.attention == "eager":
+        meaning = "attention that keeps no probabilities"
+        yield Remedy("attention: sdpa", meaning, "", _with(cell, attention="sdpa"))
+    if cell.checkpointing == "none":
+        yield Remedy(
+            "checkpointing: full",
+            "keep only what goes into each layer",
+            "each layer's forward runs twice",
+            _with(cell, checkpointing="full"),
+        )
+    if cell.optimizer == "adamw-foreach":
+        meaning = "AdamW in one kernel, without copies"
+        yield Remedy("optimizer: adamw", meaning, "", _with(cell, optimizer="adamw"))
+    if cell.batch % 2 == 0:
+        yield Remedy(
+            f"batch: {cell.batch // 2}, accumulation: {cell.accumulation * 2}",
+            "half of the batch at once, twice as often",
+            "smaller matrix products",
+            _with(cell, batch=cell.batch // 2, accumulation=cell.accumulation * 2),
+            same_places=False,
+        )
+
+
+def _with(cell: Cell, **changes: Any) -> Cell:
+    return cell.model_copy(update=changes)

@@ -1,0 +1,59 @@
+"""Tiny cells predicted with all that is known of their blocks, each once for all tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from functools import cache
+from typing import Any
+
+from timelines import twin_cell
+
+from lorafa_prof.explaining.predicted import PredictedStep, predicted_step
+from lorafa_prof.results.record import CellResult
+from lorafa_prof.running.measure import measure_cell
+from lorafa_prof.running.watched_step import WatchedStep, watch_step
+from lorafa_prof.scenario.cell import Cell
+
+#: Given to `twin_cell`.
+Settings = tuple[tuple[str, Any], ...]
+#: What takes a step other ways.
+SETTINGS: tuple[Settings, ...] = (
+    (("checkpointing", "full"),),
+    (("accumulation", 2),),
+    (("attention", "eager"),),
+    (("optimizer", "sgd"),),
+    (("dropout", 0.1),),
+    (("padding", 0.5),),
+)
+
+
+def cell_of(method: str, model: str = "tiny-llama", settings: Settings = ()) -> Cell:
+    return twin_cell(method, model, **dict(settings))
+
+
+@cache
+def watched(method: str, model: str = "tiny-llama", settings: Settings = ()) -> WatchedStep:
+    return watch_step(cell_of(method, model, settings))
+
+
+@cache
+def predicted(method: str, model: str = "tiny-llama", settings: Settings = ()) -> PredictedStep:
+    return predicted_step(cell_of(method, model, settings))
+
+
+@cache
+def measured(method: str, model: str = "tiny-llama", settings: Settings = ()) -> CellResult:
+    return measure_cell(cell_of(method, model, settings))
+
+
+class AtOnce(Executor):
+    """An executor that does what is submitted at once, in this thread."""
+
+    def submit(self, work: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        done: Future[Any] = Future()
+        try:
+            done.set_result(work(*args, **kwargs))
+        except Exception as error:  # noqa: BLE001 - what a process would hand over
+            done.set_exception(error)
+        return done

@@ -1,0 +1,156 @@
+"""Which changes are tried, and that what they save is the difference of two predictions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from explained import cell_of, measured, predicted
+from timelines import twin_cell
+from tiny_cells import METHOD_NAMES
+
+from lorafa_prof.devices.sim import twin as twin_module
+from lorafa_prof.explaining import trial as trial_module
+from lorafa_prof.explaining.composition import Piece
+from lorafa_prof.explaining.remedies import Remedy, remedies_for
+from lorafa_prof.explaining.trial import Trial, bytes_left, tried
+from lorafa_prof.models.kernels import KERNELS
+from lorafa_prof.results.tensors import TensorKey
+from lorafa_prof.running.measure import measure_cell
+from lorafa_prof.scenario.cell import Cell
+
+BATCH = "batch: 1, accumulation: 2"
+OTHER_KERNELS = {f"kernels: {name}" for name in KERNELS if name != "eager"}
+
+
+def changes(cell: Cell) -> set[str]:
+    return {remedy.change for remedy in remedies_for(cell)} - OTHER_KERNELS
+
+
+def remedy_of(cell: Cell, change: str) -> Remedy:
+    (found,) = [remedy for remedy in remedies_for(cell) if remedy.change == change]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("method", "settings", "expected"),
+    [
+        ("full-ft", {}, {"method: lora", "checkpointing: full", BATCH}),
+        ("lora", {}, {"method: lora-fa", "checkpointing: full", BATCH}),
+        ("lora-fa", {}, {"checkpointing: full", BATCH}),
+        ("peft-lora", {}, {"method: peft-lora-fa", "adapter_dtype: bf16", "checkpointing: full", BATCH}),
+        ("peft-lora-fa", {"adapter_dtype": "bf16"}, {"checkpointing: full", BATCH}),
+        ("lora-fa", {"dropout": 0.1}, {"dropout: 0.0", "checkpointing: full", BATCH}),
+        ("lora-fa", {"checkpointing": "full", "batch": 1}, set()),
+        ("lora-fa", {"checkpointing": "full", "batch": 3}, set()),
+        ("lora-fa", {"attention": "eager"}, {"attention: sdpa", "checkpointing: full", BATCH}),
+        ("lora-fa", {"optimizer": "adamw-foreach"}, {"optimizer: adamw", "checkpointing: full", BATCH}),
+        ("lora-fa", {"accumulation": 3}, {"checkpointing: full", "batch: 1, accumulation: 6"}),
+    ],
+)
+def test_what_makes_sense(method: str, settings: dict[str, Any], expected: set[str]) -> None:
+    assert changes(twin_cell(method, **settings)) == expected
+
+
+def test_a_base_in_32_bits() -> None:
+    cell = cell_of("lora").model_copy(update={"dtype": "fp32", "adapter_dtype": "fp32"})
+    assert "dtype: bf16" in changes(cell)
+    assert remedy_of(cell, "dtype: bf16").cell.adapter_dtype == "fp32"
+    assert "adapter_dtype: fp32" not in changes(cell)
+
+
+def test_other_kernels_are_tried_from_eager_on() -> None:
+    assert not OTHER_KERNELS - {remedy.change for remedy in remedies_for(cell_of("lora"))}
+    fused = twin_cell("lora", kernels="fused-loss")
+    assert not OTHER_KERNELS & {remedy.change for remedy in remedies_for(fused)}
+
+
+@pytest.mark.parametrize("method", [*METHOD_NAMES, "peft-lora-fa-after-eval"])
+def test_options_stay_and_everything_else_too(method: str) -> None:
+    cell = twin_cell(method)
+    for remedy in remedies_for(cell):
+        names = {part.split(":")[0].strip() for part in remedy.change.split(",")}
+        fields = {"method" if name == "dropout" else name for name in names}
+        same = set(Cell.model_fields) - fields
+        assert all(getattr(remedy.cell, name) == getattr(cell, name) for name in same)
+        assert remedy.cell != cell
+        if method != "full-ft":
+            kept = {key: value for key, value in cell.method.options.items() if key != "dropout"}
+            assert kept.items() <= remedy.cell.method.options.items()
+
+
+@pytest.mark.parametrize(
+    ("method", "change"),
+    [
+        ("lora", "method: lora-fa"),
+        ("lora", "checkpointing: full"),
+        ("peft-lora", "adapter_dtype: bf16"),
+        ("full-ft", BATCH),
+    ],
+)
+def test_savings_are_the_difference_of_two_predictions(method: str, change: str) -> None:
+    cell = cell_of(method)
+    trial = tried(remedy_of(cell, change))
+    assert trial.memory is not None
+    assert trial.fits
+    before, after = measured(method).row, measure_cell(trial.remedy.cell).row
+    step = predicted(method)
+    for column, now, then in (
+        ("peak_allocated_bytes", trial.memory.peak_allocated_bytes, step.peak.total_bytes),
+        ("activation_bytes", trial.memory.activation_bytes, step.activation.total_bytes),
+    ):
+        difference: Any = [row[column] for row in (before, after)]
+        assert then - now == difference[0] - difference[1], column
+
+
+def test_what_cannot_be_built_says_why() -> None:
+    cell = twin_cell("lora", "tiny-roberta")
+    trial = tried(remedy_of(cell, "kernels: fused-loss"))
+    assert trial.memory is None
+    assert "is no loss for a RobertaForSequenceClassification" in trial.failure
+
+
+def test_what_fails_otherwise_is_told_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*args: Any, **kwargs: Any) -> None:
+        raise ZeroDivisionError("by naught")
+
+    monkeypatch.setattr(trial_module, "predict_memory", broken)
+    trial = tried(remedy_of(cell_of("lora"), "method: lora-fa"))
+    assert trial.failure == "ZeroDivisionError: by naught"
+
+
+def test_where_memory_runs_out_the_remedy_does_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    remedy = remedy_of(cell_of("lora"), "method: lora-fa")
+    fitting = tried(remedy)
+    monkeypatch.setattr(twin_module, "allocator_capacity", lambda gpu: 4 * 2**20)
+    trial = tried(remedy)
+    assert not trial.fits
+    assert trial.memory == fitting.memory
+
+
+def test_what_is_left_of_tensors() -> None:
+    """LoRA-FA keeps no input of a linear; with 16-bit adapters they take half of it; attention stays."""
+    step = predicted("peft-lora")
+    pieces = step.activation.pieces
+    fa = tried(remedy_of(cell_of("peft-lora"), "method: peft-lora-fa"))
+    narrow = tried(remedy_of(cell_of("peft-lora"), "adapter_dtype: bf16"))
+    inputs = [
+        piece for piece in pieces if piece.key.kind == "linear_input" and "down_proj" in piece.key.module
+    ]
+    attention = [piece for piece in pieces if piece.key.kind == "attention"]
+    assert inputs
+    assert attention
+    for piece in inputs:
+        assert bytes_left(piece, pieces, fa) == 0
+        assert bytes_left(piece, pieces, narrow) == piece.nbytes // 2
+    for piece in attention:
+        assert bytes_left(piece, pieces, fa) == piece.nbytes
+    # Of tensors of another shape nothing is said.
+    half = tried(remedy_of(cell_of("peft-lora"), BATCH))
+    assert bytes_left(inputs[0], pieces, half) is None
+
+
+def test_nothing_is_left_to_say_without_a_trial() -> None:
+    piece = Piece("saved", TensorKey("m", "norm"), 1, 8)
+    failed = Trial(remedy_of(cell_of("lora"), "method: lora-fa"), failure="no")
+    assert bytes_left(piece, (piece,), failed) is None
