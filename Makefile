@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 PYTHON ?= python3
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-gpu lint format types claims check ci bench-overhead bench-twin bench-check quickstart clean
+.PHONY: help setup test test-gpu lint format types claims check ci bench-overhead bench-twin bench-check bench-report quickstart clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ bench-twin: ## Measure what a prediction costs: single cells, a sweep of 100, ho
 
 bench-check: ## Measure what checking the shipped memory claims costs
 	$(BIN)/python benchmarks/check.py
+
+bench-report: ## Measure what a report of 200 cells costs, and its size
+	$(BIN)/python benchmarks/report.py
 
 quickstart: ## Predict Llama-2-7B on an 80 GB H100 into out/quickstart
 	$(BIN)/lorafa-prof run scenarios/quickstart.yaml -o out/quickstart

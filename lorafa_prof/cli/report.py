@@ -1,4 +1,4 @@
-"""`lorafa-prof report`: figures from stored results."""
+"""`lorafa-prof report`: a report and figures from stored results."""
 
 from __future__ import annotations
 
@@ -6,14 +6,27 @@ from pathlib import Path
 
 import click
 
-from lorafa_prof.errors import NothingToJudgeError, UsageError
+from lorafa_prof.errors import UsageError
+
+_ALL_FORMATS = "html,md,tex,png,pdf"
+_FIGURE_FORMATS = "png,pdf"
 
 
 @click.command("report")
 @click.argument("out", type=click.Path(path_type=Path))
-@click.option("--figure", "names", multiple=True, metavar="NAME", help="Only this figure; may be repeated.")
 @click.option(
-    "--format", "formats", default="png,pdf", show_default=True, help="Comma-separated: png, pdf, svg."
+    "--figure",
+    "names",
+    multiple=True,
+    metavar="NAME",
+    help="Only this figure, and no report; may be repeated.",
+)
+@click.option(
+    "--format",
+    "formats",
+    metavar="NAMES",
+    help="Comma-separated: html, md, tex (the report), png, pdf, svg (the figures)  "
+    f"[default: {_ALL_FORMATS}; with --figure {_FIGURE_FORMATS}]",
 )
 @click.option(
     "--style",
@@ -21,37 +34,37 @@ from lorafa_prof.errors import NothingToJudgeError, UsageError
     type=click.Choice(["paper", "slide"]),
     default="paper",
     show_default=True,
-    help="For a column of a paper, 3.5 inches wide, or for a slide, 16:9 in large letters.",
+    help="Of figures: for a column of a paper, 3.5 inches wide, or for a slide, 16:9 in large letters.",
 )
 @click.option(
     "-o",
     "--output",
     "folder",
     type=click.Path(path_type=Path),
-    help="Where figures go  [default: OUT/figures]",
+    help="Where all files go  [default: the report to OUT, figures to OUT/figures]",
 )
 def report_command(
-    out: Path, names: tuple[str, ...], formats: str, style_name: str, folder: Path | None
+    out: Path, names: tuple[str, ...], formats: str | None, style_name: str, folder: Path | None
 ) -> None:
-    """Draw figures from the results in the folder OUT.
+    """Write a report of the results in the folder OUT, and its figures.
 
-    Prints the path of every file written; figures that cannot be drawn are named on stderr with the reason.
+    report.html is one file that needs no network, report.md is for pull requests, tables.tex for papers.
+    Prints the path of every file written; what is missing or cannot be drawn is told on stderr.
     """
-    # pandas and matplotlib take a second to load: `--help` need not.
-    from lorafa_prof.figures.save import Saved, save_all
-    from lorafa_prof.results.records import read_results
-    from lorafa_prof.running.store import Store
+    # pandas, matplotlib and jinja2 take a second to load: `--help` need not.
+    from lorafa_prof.report.write import write_report
 
+    if formats is None:
+        formats = _FIGURE_FORMATS if names else _ALL_FORMATS
     kinds = [part.strip() for part in formats.split(",") if part.strip()]
     if not kinds:
-        raise UsageError("--format: no format given; write for example --format png,pdf")
-    results = read_results(out, Store(out).load)
-    outcomes = save_all(results, folder or out / "figures", names or None, kinds, style_name)
-    for outcome in outcomes:
-        if isinstance(outcome, Saved):
-            for path in outcome.paths:
-                click.echo(path)
-        else:
-            click.echo(f"{outcome.name}: not drawn: {outcome.reason}", err=True)
-    if not any(isinstance(outcome, Saved) for outcome in outcomes):
-        raise NothingToJudgeError(f"{out}: its results hold nothing that any figure asked for can show")
+        raise UsageError("--format: no format given; write for example --format html")
+    written = write_report(out, kinds, folder=folder, figures=names or None, style_name=style_name)
+    for note in written.notes:
+        click.echo(f"note: {note}", err=True)
+    if written.no_report:
+        click.echo(f"no report: {written.no_report}", err=True)
+    for name, reason in written.not_drawn.items():
+        click.echo(f"{name}: not drawn: {reason}", err=True)
+    for path in written.paths:
+        click.echo(path)

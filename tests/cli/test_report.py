@@ -48,6 +48,27 @@ def test_paths_go_to_stdout_and_reasons_to_stderr(out):
     assert sorted([*reasons, *names]) == sorted(FIGURES)
 
 
+def test_without_options_there_are_the_report_and_its_figures(out):
+    result = report(out)
+    assert result.exit_code == 0
+    paths = result.stdout.splitlines()
+    assert paths[:3] == [str(out / name) for name in ("report.html", "report.md", "tables.tex")]
+    assert str(out / "figures/flops.pdf") in paths
+    assert "note: there is no provenance.json" in result.stderr
+
+
+def test_a_report_alone_in_the_folder_asked_for(out, tmp_path):
+    result = report(out, "--format", "html", "-o", tmp_path / "here")
+    assert result.stdout.splitlines() == [str(tmp_path / "here/report.html")]
+    assert "not drawn" not in result.stderr
+    assert not (out / "figures").exists()
+
+
+def test_a_table_without_rows_is_told(out, tmp_path):
+    write_table([], tmp_path / "empty" / "results.csv")
+    assert "no rows" in str(_error(NothingToJudgeError, tmp_path / "empty"))
+
+
 def test_png_and_pdf_of_the_figures_asked_for_in_the_folder_asked_for(out, tmp_path):
     result = report(out, "--figure", "flops", "--figure", "flops", "-o", tmp_path / "here")
     assert result.stdout.splitlines() == [
@@ -87,6 +108,7 @@ def test_every_style_can_be_chosen():
 def test_unknown_figures_and_formats_are_wrong_usage(out):
     assert "did you mean 'throughput'" in str(_error(UsageError, out, "--figure", "thruput"))
     assert "unknown format 'jpg'" in str(_error(UsageError, out, "--format", "png,jpg"))
+    assert "--figure draws figures" in str(_error(UsageError, out, "--figure", "flops", "--format", "html"))
     assert "no format" in str(_error(UsageError, out, "--format", ","))
     assert "no such folder" in str(_error(UsageError, out / "nowhere"))
 
@@ -101,9 +123,9 @@ def _error(kind: type[Exception], *args: object) -> BaseException:
     return result.exception
 
 
-def test_help_loads_neither_pandas_nor_matplotlib():
+def test_help_loads_nothing_slow():
     code = (
         "import sys, lorafa_prof.cli.report; "
-        "print(sorted({'pandas', 'matplotlib', 'torch'} & sys.modules.keys()))"
+        "print(sorted({'pandas', 'matplotlib', 'torch', 'jinja2'} & sys.modules.keys()))"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "[]\n"

@@ -1,0 +1,1 @@
+"""Reports of a folder of results: HTML for people, Markdown for pull requests, LaTeX for papers."""

@@ -1,0 +1,214 @@
+"""What a report says, as data: every form of a report is made from this."""
+
+from __future__ import annotations
+
+import shlex
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from lorafa_prof.claims.finding import Judgement
+from lorafa_prof.claims.reporters.wording import count
+from lorafa_prof.errors import NothingToJudgeError, UsageError
+from lorafa_prof.figures.points import SETTINGS, Point, differing, fixed, named, points_of
+from lorafa_prof.report.explanation import Explanation, explain, parts_of
+from lorafa_prof.report.reading import Source
+from lorafa_prof.report.reproduce import one_cell_scenario, reproducing_command
+from lorafa_prof.report.summary import Summary, summary_of
+from lorafa_prof.results.columns import COLUMNS, Column
+from lorafa_prof.results.record import CellResult
+from lorafa_prof.results.table import pandas_dtype
+
+Row = Mapping[str, str | int | float]
+
+#: So many cells whose record cannot be read are named.
+_MOST_NAMED = 5
+_NO_RECORD = "there is no record of it (OUT/cells)"
+
+
+@dataclass(frozen=True)
+class CellContent:
+    """A row and everything behind it.
+
+    Attributes:
+        label: tells the cell from all others of the report.
+        row: what is known of it, by column.
+        parts, beyond_peak: as in `Explanation`; from the row alone where there is no record.
+        explanation: None where there is no record; then `unexplained` says why.
+        scenario: of this one cell, as data of YAML; None where there is no record.
+        command: that gives the row again; None where it is not known.
+        environment: the machine and versions that gave it, by index in the report's environments.
+    """
+
+    label: str
+    row: Row
+    parts: Mapping[str, int]
+    beyond_peak: int
+    explanation: Explanation | None
+    unexplained: str
+    scenario: Mapping[str, Any] | None
+    command: str | None
+    environment: int | None
+
+    @property
+    def cell_id(self) -> str:
+        """Its id."""
+        return str(self.row["cell_id"])
+
+
+@dataclass(frozen=True)
+class Content:
+    """A whole report.
+
+    Attributes:
+        title: the scenario's name, or the folder's.
+        notes: what the reader must know before all else: what is missing, damaged, of another version.
+        points: the cells as figures see them.
+        shared: the settings that all cells share, in words.
+        varying: names of the settings that do not, as columns.
+        columns: those in which some cell has a value.
+        judgement: of claims; None where there are none or they cannot be judged.
+        environments: every machine that gave a row.
+    """
+
+    title: str
+    notes: tuple[str, ...]
+    summary: Summary
+    points: tuple[Point, ...]
+    shared: str
+    varying: tuple[str, ...]
+    columns: tuple[Column, ...]
+    cells: tuple[CellContent, ...]
+    judgement: Judgement | None
+    provenance: Mapping[str, Any]
+    environments: tuple[Mapping[str, Any], ...]
+
+    @property
+    def command(self) -> str:
+        """The command that gave the results; empty where it is not known."""
+        command = self.provenance.get("command")
+        return shlex.join(map(str, command)) if isinstance(command, list) else ""
+
+
+def content_of(source: Source) -> Content:
+    """Everything that a report of `source` says.
+
+    Raises:
+        NothingToJudgeError: its table has no rows.
+    """
+    table = source.results.table
+    if table.empty:
+        raise NothingToJudgeError(f"{source.out}: its results have no rows to report")
+    points = points_of(table)
+    labels = _labels(points)
+    environments = _environments(source.provenance)
+    cells = tuple(_cell(row, labels, source, environments) for row in _rows(table))
+    known = {name for cell in cells for name in cell.row}
+    scenario = source.provenance.get("scenario")
+    name = scenario.get("name") if isinstance(scenario, dict) else None
+    return Content(
+        title=str(name or source.out.resolve().name),
+        notes=(*source.notes, *_record_notes(cells)),
+        summary=summary_of(points, labels),
+        points=tuple(points),
+        shared=fixed(points),
+        varying=tuple(_varying(points)),
+        columns=tuple(column for column in COLUMNS if column.name in known),
+        cells=cells,
+        judgement=source.judgement,
+        provenance=source.provenance,
+        environments=environments,
+    )
+
+
+def _rows(table: pd.DataFrame) -> list[Row]:
+    """Known values only: text, integers, and other numbers with seven digits."""
+    kinds: dict[str, Any] = {"Int64": int, "Float64": lambda value: float(f"{value:.7g}"), "string": str}
+    read = {column.name: kinds[pandas_dtype(column)] for column in COLUMNS}
+    return [
+        {str(name): read[str(name)](value) for name, value in record.items() if not pd.isna(value)}
+        for record in table.to_dict(orient="records")
+    ]
+
+
+def _labels(points: Sequence[Point]) -> dict[str, str]:
+    """What to call each cell, by id: method and what differs, and where several are alike the id too."""
+    names = differing(points, SETTINGS)
+    several = len({point.model for point in points}) > 1
+    labels = {
+        point.cell_id: f"{point.model} {named(point, names)}" if several else named(point, names)
+        for point in points
+    }
+    shared = Counter(labels.values())
+    return {
+        cell_id: f"{label} ({cell_id})" if shared[label] > 1 else label for cell_id, label in labels.items()
+    }
+
+
+def _varying(points: Sequence[Point]) -> list[str]:
+    """Columns of settings that differ between cells."""
+    models = ["model"] if len({point.model for point in points}) > 1 else []
+    names = differing(points, SETTINGS)
+    settings = [name for name in names if name != "where"]
+    return [*models, "method", *settings, *(["device", "gpu"] if "where" in names else [])]
+
+
+def _environments(provenance: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
+    found = provenance.get("environments")
+    return tuple(each for each in found if isinstance(each, dict)) if isinstance(found, list) else ()
+
+
+def _cell(
+    row: Row, labels: Mapping[str, str], source: Source, environments: Sequence[Mapping[str, Any]]
+) -> CellContent:
+    cell_id = str(row["cell_id"])
+    record, why = _record(cell_id, source)
+    explanation = None
+    if record is not None:
+        try:
+            explanation = explain(row, record.details)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            why = f"{cell_id}: its record does not say what it should ({type(error).__name__}: {error})"
+    parts, beyond_peak = (
+        (explanation.parts, explanation.beyond_peak) if explanation is not None else parts_of(row, {})
+    )
+    device = row.get("device")
+    return CellContent(
+        label=labels[cell_id],
+        row=row,
+        parts=parts,
+        beyond_peak=beyond_peak,
+        explanation=explanation,
+        unexplained=why,
+        scenario=one_cell_scenario(record.cell) if record is not None else None,
+        command=reproducing_command(source.provenance, cell_id, None if device is None else str(device)),
+        environment=environments.index(record.environment)
+        if record is not None and record.environment in environments
+        else None,
+    )
+
+
+def _record(cell_id: str, source: Source) -> tuple[CellResult | None, str]:
+    """A cell's record, or why there is none."""
+    try:
+        record = source.results.load(cell_id)
+    except UsageError as error:
+        return None, str(error)
+    return record, "" if record is not None else _NO_RECORD
+
+
+def _record_notes(cells: Sequence[CellContent]) -> list[str]:
+    unexplained = [cell.unexplained for cell in cells if cell.explanation is None]
+    unreadable = [why for why in unexplained if why != _NO_RECORD]
+    missing = len(unexplained) - len(unreadable)
+    notes = unreadable[:_MOST_NAMED]
+    if len(unreadable) > _MOST_NAMED:
+        notes.append(f"{count(len(unreadable) - _MOST_NAMED, 'more record')} cannot be read")
+    if missing == len(cells):
+        notes.append("there are no records (OUT/cells): rows are all there is, nothing explains them")
+    elif missing:
+        notes.append(f"{missing:,} of {count(len(cells), 'cell')} have no record, so nothing explains them")
+    return notes

@@ -1,0 +1,57 @@
+"""Drawing figures beside other work: those of hundreds of cells take longer than all the rest of a report."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing import get_context
+from pathlib import Path
+
+from lorafa_prof.figures import FIGURES
+from lorafa_prof.figures.save import Saved, Skipped, save_all
+from lorafa_prof.results.records import Results
+
+Outcomes = list[Saved | Skipped]
+
+#: With fewer cells drawing takes less than starting processes for it, which load matplotlib anew.
+MANY_CELLS = 40
+_MOST_PROCESSES = 4
+
+
+@contextmanager
+def figures_beside(
+    results: Results, folder: Path, names: Sequence[str] | None, formats: Sequence[str], style_name: str
+) -> Iterator[Callable[[], Outcomes]]:
+    """A context in which the figures of many cells are drawn in processes of their own.
+
+    Args as of `save_all`.
+
+    Yields:
+        Waits for what `save_all` returns; of few cells the figures are drawn only then.
+
+    Raises:
+        UsageError: an unknown figure, format or style, at once; a folder that cannot be written to, from what
+            is yielded.
+    """
+    chosen = [FIGURES[name].name for name in dict.fromkeys(FIGURES if names is None else names)]
+    save_all(results, folder, (), formats, style_name)  # draws nothing, but says what is unknown
+    if len(results.table) < MANY_CELLS or not formats:
+        yield lambda: save_all(results, folder, chosen, formats, style_name) if formats else []
+        return
+    processes = min(os.cpu_count() or 1, _MOST_PROCESSES)
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        drawing = [pool.submit(save_all, results, folder, (name,), formats, style_name) for name in chosen]
+
+        def outcomes() -> Outcomes:
+            try:
+                return [outcome for future in drawing for outcome in future.result()]
+            except BrokenProcessPool:  # no memory for one more process, or none may be started here
+                return save_all(results, folder, chosen, formats, style_name)
+
+        try:
+            yield outcomes
+        finally:
+            pool.shutdown(cancel_futures=True)

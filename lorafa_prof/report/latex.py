@@ -1,0 +1,184 @@
+"""A report's tables for papers: LaTeX with booktabs, methods in rows, what was swept in columns."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from lorafa_prof.figures.points import (
+    METHOD_SETTINGS,
+    SETTINGS,
+    Point,
+    Setting,
+    differing,
+    named,
+    phrases,
+    sort_key,
+)
+from lorafa_prof.report.content import Content
+
+_GIB = 2**30
+_MIB = 2**20
+#: So many columns of a metric, and lines, fit on a page.
+_MOST_VALUES = 5
+_MOST_LINES = 45
+
+#: Settings that may stand in columns, the first that differs.
+_IN_COLUMNS = ("seq", "batch", "accumulation")
+#: Settings that a line names beside the method, those that differ.
+_IN_LINES = (*METHOD_SETTINGS, "checkpointing", "kernels")
+
+_HEAD = """\
+% Written by `lorafa-prof report`. In the preamble: \\usepackage{booktabs}
+% OOM: out of memory; --: not measured.
+"""
+
+_SPECIAL = {
+    "\\": r"\textbackslash{}",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': "''",
+    "×": r"$\times$",
+    "–": "--",
+    **{sign: f"\\{sign}" for sign in "$&#_%"},
+}
+
+
+def latex_text(text: str) -> str:
+    """`text` as it stands, in ASCII, for any engine and font; what has no ASCII form is a question mark."""
+    return "".join(_SPECIAL.get(sign) or _ascii(sign) for sign in text)
+
+
+def _ascii(sign: str) -> str:
+    if sign.isascii():
+        return sign if sign.isprintable() else " "
+    plain = unicodedata.normalize("NFKD", sign).encode("ascii", "ignore").decode()
+    return "".join(_SPECIAL.get(each, each) for each in plain) or "?"
+
+
+@dataclass(frozen=True)
+class _Metric:
+    column: str
+    title: str
+    divisor: float
+    digits: int
+
+    def text(self, point: Point | None) -> str:
+        if point is None:
+            return "--"
+        value = point.value(self.column)
+        if value is None:
+            return "OOM" if point.status == "oom" else "--"
+        return f"{value / self.divisor:.{self.digits}f}"
+
+
+def latex_tables(content: Content) -> str:
+    """One table for each model and context, split where there is more than a page has room for."""
+    axis = next(iter(differing(content.points, _IN_COLUMNS)), None)
+    own = differing(content.points, _IN_LINES)
+    around = [name for name in differing(content.points, SETTINGS) if name not in (*own, axis)]
+    contexts: defaultdict[tuple[Setting, ...], list[Point]] = defaultdict(list)
+    for point in content.points:
+        contexts[(point.model, *(point.settings[name] for name in around))].append(point)
+    tables: list[str] = []
+    for points in contexts.values():
+        about = ", ".join(filter(None, (points[0].model, phrases(points[0], around), content.shared)))
+        tables += _tables(points, axis, own, about)
+    return "".join([_HEAD, *tables])
+
+
+def _tables(points: Sequence[Point], axis: str | None, own: Sequence[str], about: str) -> Iterator[str]:
+    metrics = _metrics(points)
+    values = sorted({point.settings[axis] for point in points}, key=sort_key) if axis else [None]
+    if axis and len(values) == 1:
+        about = f"{about}, {phrases(points[0], [axis])}"
+    elif axis:
+        metrics = metrics[:2]
+    for first in range(0, len(values), _MOST_VALUES):
+        yield from _split(points, axis, values[first : first + _MOST_VALUES], own, metrics, about)
+
+
+def _metrics(points: Sequence[Point]) -> list[_Metric]:
+    largest = max((point.value("peak_allocated_bytes") or 0 for point in points), default=0)
+    divisor, unit = (_GIB, "GiB") if largest >= _GIB else (_MIB, "MiB")
+    metrics = [
+        _Metric("activation_bytes", f"held [{unit}]", divisor, 2),
+        _Metric("peak_allocated_bytes", f"peak [{unit}]", divisor, 2),
+        _Metric("peak_reserved_bytes", f"reserved [{unit}]", divisor, 2),
+        _Metric("step_ms_median", "step [ms]", 1, 1),
+        _Metric("tokens_per_s", "tokens/s", 1, 0),
+    ]
+    timed = any(point.value("tokens_per_s") is not None for point in points)
+    return metrics if timed else metrics[:3]
+
+
+def _split(
+    points: Sequence[Point],
+    axis: str | None,
+    values: Sequence[Setting],
+    own: Sequence[str],
+    metrics: Sequence[_Metric],
+    about: str,
+) -> Iterator[str]:
+    lines: defaultdict[str, dict[Setting, list[Point]]] = defaultdict(dict)
+    for point in points:
+        value = point.settings[axis] if axis else None
+        lines[named(point, own)].setdefault(value, []).append(point)
+    texts = [
+        _line(latex_text(label), [metric.text(point) for metric in metrics for point in in_columns])
+        for label, by_value in lines.items()
+        for in_columns in _side_by_side(by_value, values)
+    ]
+    for first in range(0, len(texts), _MOST_LINES):
+        yield _table(texts[first : first + _MOST_LINES], axis, values, metrics, about)
+
+
+def _side_by_side(
+    by_value: dict[Setting, list[Point]], values: Sequence[Setting]
+) -> Iterator[list[Point | None]]:
+    """Lines of a method: several where cells differ in something that no label names."""
+    for index in range(max(map(len, by_value.values()))):
+        line = [by_value[v][index] if index < len(by_value.get(v, ())) else None for v in values]
+        if any(line):
+            yield line
+
+
+def _table(
+    lines: Sequence[str], axis: str | None, values: Sequence[Setting], metrics: Sequence[_Metric], about: str
+) -> str:
+    width = len(values)
+    parts = [
+        "\n\\begin{table}[htbp]\n\\centering\n",
+        f"\\caption{{Memory of one training step: {latex_text(about)}.}}\n",
+        f"\\begin{{tabular}}{{l{'r' * (width * len(metrics))}}}\n\\toprule\n",
+        *_heads(axis, values, metrics),
+        "\\midrule\n",
+        *lines,
+        "\\bottomrule\n\\end{tabular}\n\\end{table}\n",
+    ]
+    return "".join(parts)
+
+
+def _heads(axis: str | None, values: Sequence[Setting], metrics: Sequence[_Metric]) -> Iterator[str]:
+    titles = [latex_text(metric.title) for metric in metrics]
+    width = len(values)
+    if width == 1:
+        yield _line("method", titles)
+        return
+    yield _line("", [f"\\multicolumn{{{width}}}{{c}}{{{title}}}" for title in titles])
+    starts = [2 + width * index for index in range(len(metrics))]
+    yield "".join(f"\\cmidrule(lr){{{start}-{start + width - 1}}}" for start in starts) + "\n"
+    yield _line(
+        f"method / {latex_text(str(axis))}", [latex_text(str(value)) for value in values] * len(metrics)
+    )
+
+
+def _line(label: str, cells: Sequence[str]) -> str:
+    return " & ".join([label, *cells]) + " \\\\\n"

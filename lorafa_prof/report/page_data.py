@@ -1,0 +1,121 @@
+"""The data of an HTML report, from which its scripts make table, charts and explanations."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, astuple
+from typing import Any
+
+from lorafa_prof.report.charts import PARTS, lines_of, method_shades, part_shades
+from lorafa_prof.report.content import CellContent, Content
+from lorafa_prof.report.explanation import Explanation
+from lorafa_prof.results.columns import Column
+from lorafa_prof.results.table import pandas_dtype
+
+#: Columns that are shown unless the reader asks for others, beside those of the settings that differ.
+_SHOWN = (
+    "status",
+    "activation_bytes",
+    "peak_allocated_bytes",
+    "peak_reserved_bytes",
+    "step_ms_median",
+    "tokens_per_s",
+)
+#: What people call a column, where that is not its name without the unit.
+NAMES = {
+    "activation_bytes": "held",
+    "peak_allocated_bytes": "peak",
+    "peak_reserved_bytes": "reserved",
+    "step_ms_median": "step",
+    "tokens_per_s": "tokens/s",
+    "samples_per_s": "samples/s",
+    "energy_j_per_token": "energy",
+}
+
+
+def column_name(name: str) -> str:
+    """What people call a column of the results."""
+    plain = name.removesuffix("_bytes").removesuffix("_ms").replace("_", " ")
+    return NAMES.get(name, plain)
+
+
+def page_data(content: Content) -> dict[str, Any]:
+    """In values that JSON can hold."""
+    index = {cell.cell_id: number for number, cell in enumerate(content.cells)}
+    shared = _shared_settings(content)
+    return {
+        "columns": [
+            {
+                "name": column.name,
+                "label": column_name(column.name),
+                "unit": _unit(column),
+                "meaning": column.meaning,
+                "group": column.group,
+                "text": pandas_dtype(column) == "string",
+                "shown": column.name in (*content.varying, *_SHOWN),
+            }
+            for column in content.columns
+        ],
+        "cells": [_cell(cell, content, shared) for cell in content.cells],
+        "settings": shared,
+        "parts": [
+            {"key": key, "label": PARTS[key].label, **asdict(shades)} for key, shades in part_shades().items()
+        ],
+        "methods": {name: asdict(shades) for name, shades in method_shades(content.points).items()},
+        "lines": [
+            {**asdict(line), "cell_ids": [index[cell_id] for cell_id in line.cell_ids]}
+            for line in lines_of(content.points)
+        ],
+        "several_machines": len(content.environments) > 1,
+    }
+
+
+def _unit(column: Column) -> str:
+    """The unit to show: "seq 1024" says enough, and so does a name that is its own unit."""
+    return "" if column.group == "setting" or column.unit == column_name(column.name) else column.unit
+
+
+def _shared_settings(content: Content) -> dict[str, Any]:
+    """What the scenarios of all single cells have in common: said once, it takes a fifth of the bytes."""
+    scenarios = [cell.scenario for cell in content.cells if cell.scenario is not None]
+    if not scenarios:
+        return {}
+    return {
+        key: value
+        for key, value in scenarios[0].items()
+        if all(key in each and each[key] == value for each in scenarios)
+    }
+
+
+def _cell(cell: CellContent, content: Content, shared: Mapping[str, Any]) -> dict[str, Any]:
+    scenario = cell.scenario
+    return {
+        "label": cell.label,
+        "row": [cell.row.get(column.name) for column in content.columns],
+        "parts": cell.parts,
+        "beyond_peak": cell.beyond_peak,
+        "explanation": None if cell.explanation is None else _explanation(cell.explanation),
+        "unexplained": cell.unexplained,
+        "command": cell.command,
+        "settings": None if scenario is None else {k: v for k, v in scenario.items() if k not in shared},
+        "machine": cell.environment,
+    }
+
+
+def _explanation(explanation: Explanation) -> dict[str, Any]:
+    return {
+        "tensors": [astuple(each) for each in explanation.tensors],
+        "tensors_left_out": explanation.tensors_left_out,
+        "modules": [astuple(each) for each in explanation.modules],
+        "modules_left_out": explanation.modules_left_out,
+        "phases": explanation.phases,
+        "flops": explanation.flops,
+        "notes": explanation.notes,
+    }
+
+
+def script_safe_json(data: Mapping[str, Any]) -> str:
+    """JSON that may stand in a ``<script>`` of any type: none of its text can end that or begin another."""
+    text = json.dumps(data, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

@@ -1,0 +1,122 @@
+"""Writing the forms of a report, and its figures, to files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from lorafa_prof.errors import NothingToJudgeError, UsageError
+from lorafa_prof.figures.save import FORMATS, Saved, Skipped
+from lorafa_prof.registry import nearest
+from lorafa_prof.report.content import Content, content_of
+from lorafa_prof.report.drawing import Outcomes, figures_beside
+from lorafa_prof.report.html import html_report
+from lorafa_prof.report.latex import latex_tables
+from lorafa_prof.report.markdown import markdown_report
+from lorafa_prof.report.pictures import pictures_of
+from lorafa_prof.report.reading import read_known_results, read_source
+from lorafa_prof.running.store import write_atomically, writing
+
+#: The forms of a report, and their files.
+REPORT_FILES = {"html": "report.html", "md": "report.md", "tex": "tables.tex"}
+
+
+@dataclass(frozen=True)
+class Written:
+    """What came of a report.
+
+    Attributes:
+        paths: the files, those of the report before those of the figures.
+        not_drawn: figures that were asked for as files but have no data, and why.
+        no_report: why there is no report though one was asked for; empty where there is one.
+        notes: what the reader of the report is told before all else.
+    """
+
+    paths: tuple[Path, ...]
+    not_drawn: Mapping[str, str]
+    no_report: str
+    notes: tuple[str, ...]
+
+
+def write_report(
+    out: Path,
+    formats: Sequence[str],
+    *,
+    folder: Path | None = None,
+    figures: Sequence[str] | None = None,
+    style_name: str = "paper",
+) -> Written:
+    """Write a report of the results in `out`, and its figures.
+
+    Args:
+        out: what `lorafa-prof run` wrote.
+        formats: some of `REPORT_FILES` and of the figures' `FORMATS`.
+        folder: where all files go; None: the report to `out` and figures to ``out/figures``.
+        figures: only these figures, and no report; None: all of them.
+        style_name: of figures.
+
+    Raises:
+        UsageError: no such folder of results, an unknown format, figure or style, or a folder that cannot be
+            written to.
+        NothingToJudgeError: there are no results, or none that can be shown in what was asked for.
+    """
+    kinds = _kinds(formats, figures)
+    forms = [form for form in REPORT_FILES if form in formats and figures is None]
+    table = read_known_results(out)
+    no_report = "the results have no rows" if forms and table.results.table.empty else ""
+    if no_report:  # of `lorafa-prof verify` alone there are figures, but no cells
+        forms = []
+    pictures = ["png"] if "html" in forms and "png" not in kinds else []
+    place = folder or out / "figures"
+    with (
+        TemporaryDirectory() as temporary,
+        figures_beside(table.results, place, figures, kinds, style_name) as drawn,
+        figures_beside(table.results, Path(temporary), None, pictures, style_name) as pictured,
+    ):
+        content = content_of(read_source(out, table)) if forms else None
+        outcomes = drawn()
+        shown = pictured() or outcomes
+        texts = {form: _text(form, content, shown) for form in forms if content is not None}
+    paths = [*_write(texts, folder or out), *(path for each in outcomes for path in _paths(each))]
+    if not paths:
+        raise NothingToJudgeError(f"{out}: its results hold nothing that any figure asked for can show")
+    return Written(tuple(paths), _not_drawn(outcomes), no_report, content.notes if content else ())
+
+
+def _kinds(formats: Sequence[str], figures: Sequence[str] | None) -> list[str]:
+    known = [*REPORT_FILES, *FORMATS]
+    for name in formats:
+        if name not in known:
+            raise UsageError(f"unknown format '{name}'{nearest(name, known)}; there are {', '.join(known)}")
+    kinds = [name for name in formats if name in FORMATS]
+    if figures is not None and not kinds:
+        raise UsageError(f"--figure draws figures: give one of {', '.join(FORMATS)} as --format")
+    return kinds
+
+
+def _text(form: str, content: Content, shown: Outcomes) -> str:
+    if form == "md":
+        return markdown_report(content)
+    if form == "tex":
+        return latex_tables(content)
+    return html_report(content, pictures_of(shown), _not_drawn(shown))
+
+
+def _write(texts: Mapping[str, str], folder: Path) -> list[Path]:
+    if texts:
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            for form, text in texts.items():
+                # A record may hold half a character, which no file can.
+                write_atomically(folder / REPORT_FILES[form], text.encode(errors="replace"))
+    return [folder / REPORT_FILES[form] for form in texts]
+
+
+def _paths(outcome: Saved | Skipped) -> tuple[Path, ...]:
+    return outcome.paths if isinstance(outcome, Saved) else ()
+
+
+def _not_drawn(outcomes: Outcomes) -> dict[str, str]:
+    return {each.name: each.reason for each in outcomes if isinstance(each, Skipped)}
