@@ -2,9 +2,9 @@
 
     python benchmarks/report.py [CELLS]
 
-The cells are those of the scenario `quickstart`, predicted once (a minute), and then copied under other seeds, so
-that records and rows are as large as real ones; only time and size are of interest. Nothing else should run on the
-machine. The goals on two cores are 15 s and 5 MB.
+The cells are those of the scenario `quickstart`, predicted once (a minute), and then copied under other
+seeds, so that records and rows are as large as real ones; only time and size are of interest. Nothing else
+should run on the machine. The goals on two cores are 15 s and 5 MB.
 """
 
 from __future__ import annotations
