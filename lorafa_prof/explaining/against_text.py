@@ -26,10 +26,8 @@ def against_text(one: Explanation, other: Explanation, depth: int, width: int | 
         width: of the terminal; None where there is none.
     """
     lines = [
-        Line("A  ", one.subject.label, style="bold"),
-        Line("   ", one.source, style="dim"),
-        Line("B  ", other.subject.label, style="bold"),
-        Line("   ", other.source, style="dim"),
+        *_named("A", one),
+        *_named("B", other),
         EMPTY,
         *_parts(one, other),
         *_tensors(one, other, depth),
@@ -43,6 +41,13 @@ def against_text(one: Explanation, other: Explanation, depth: int, width: int | 
     while lines[-1] == EMPTY:
         lines.pop()
     return rendered(lines, width)
+
+
+def _named(name: str, explanation: Explanation) -> Iterator[Line]:
+    yield Line(f"{name}  ", explanation.subject.label, style="bold")
+    yield Line("   ", explanation.source, style="dim")
+    if explanation.predicted is not None and explanation.predicted.ran_out is not None:
+        yield Line("   ", "memory runs out; told is the step with as much as it takes", style="dim")
 
 
 def _parts(one: Explanation, other: Explanation) -> Iterator[Line]:

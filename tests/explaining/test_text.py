@@ -171,6 +171,14 @@ def test_two_cells(width: int | None) -> None:
         assert cell_len(line) <= (width or 1000)
 
 
+def test_of_two_cells_the_one_that_runs_out_of_memory_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    fits = explained("lora")
+    monkeypatch.setattr(twin_module, "allocator_capacity", lambda gpu: 40 * 2**20)
+    (lost,) = explain(subjects_of([cell_of("full-ft")]), AtOnce(), lambda *told: None, what_if=False)
+    head, _, _ = against_text(lost, fits, 1, None).partition("Where the memory")
+    assert [line for line in head.splitlines() if "runs out" in line] == [head.splitlines()[2]]
+
+
 def test_a_cell_against_one_that_is_the_same() -> None:
     text = against_text(explained("lora"), explained("lora"), 2, None)
     assert "A keeps as much for backward as B" in text
