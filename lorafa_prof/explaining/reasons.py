@@ -48,6 +48,7 @@ _OPERATIONS: dict[str, _Operation] = {
     "Where": _Operation("a choice by mask", {"condition": "mask"}),
     "LoraFunction": _Operation("LoRA", {"0": "input x", "1": "x·Aᵀ", "2": "dropout mask"}),
     "LoraFaFunction": _Operation("LoRA-FA", {"0": "x·Aᵀ", "1": "dropout mask"}),
+    "RmsNormFunction": _Operation("an RMS norm", {"0": "input", "1": "1/rms of each row"}),
     "FusedLinearCrossEntropyFunction": _Operation(
         "the loss in chunks", {"0": "gradient, formed in forward,", "1": "gradient, formed in forward,"}
     ),

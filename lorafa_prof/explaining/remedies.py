@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from lorafa_prof.methods.base import METHODS
-from lorafa_prof.models.kernels import KERNELS
 from lorafa_prof.scenario.cell import Cell, MethodChoice
 
 #: By method: one that holds less, in plain words, and what it takes in return.
@@ -17,8 +16,13 @@ _LESS: dict[str, tuple[str, str, str]] = {
     "peft-lora": ("peft-lora-fa", "freeze A of the adapters", "A stays as it was drawn"),
     "peft-lora-fa-after-eval": ("peft-lora-fa", "keep A frozen: an evaluation has thawed it", ""),
 }
-_KERNELS = {
-    "fused-loss": "loss in chunks, without all logits at once",
+_FUSED_NORM = ("norms that keep their input in its own type", "norms are computed again in backward")
+_FUSED_LOSS = ("loss in chunks, without all logits at once", "")
+#: By kernels: those with one more of them fused, what that is in plain words, and what it takes in return.
+_MORE_FUSED: dict[str, dict[str, tuple[str, str]]] = {
+    "eager": {"fused-norm": _FUSED_NORM, "fused-loss": _FUSED_LOSS},
+    "fused-norm": {"fused": _FUSED_LOSS},
+    "fused-loss": {"fused": _FUSED_NORM},
 }
 _SIXTEEN_BITS = ("bf16", "fp16")
 
@@ -75,11 +79,8 @@ def _of_types(cell: Cell) -> Iterator[Remedy]:
 
 
 def _of_the_rest(cell: Cell) -> Iterator[Remedy]:
-    if cell.kernels == "eager":
-        for kernels in KERNELS:
-            if kernels != "eager":
-                meaning = _KERNELS.get(kernels, "other kernels")
-                yield Remedy(f"kernels: {kernels}", meaning, "", _with(cell, kernels=kernels))
+    for kernels, (meaning, costs) in _MORE_FUSED.get(cell.kernels, {}).items():
+        yield Remedy(f"kernels: {kernels}", meaning, costs, _with(cell, kernels=kernels))
     if cell.attention == "eager":
         meaning = "attention that keeps no probabilities"
         yield Remedy("attention: sdpa", meaning, "", _with(cell, attention="sdpa"))

@@ -52,7 +52,7 @@ def chunk_rows(rows: int, width: int, vocabulary: int) -> int:
 
 
 def wide_type(x: Tensor) -> torch.dtype:
-    """The type of the softmax and the loss: float32, as in transformers, or x's own if that is wider."""
+    """The type of softmax, loss and norms: float32, as in transformers, or x's own if that is wider."""
     return torch.float64 if x.dtype == torch.float64 else torch.float32
 
 

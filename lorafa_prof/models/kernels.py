@@ -8,6 +8,7 @@ from torch import nn
 
 from lorafa_prof.errors import UsageError
 from lorafa_prof.models.fused_loss import use_fused_loss
+from lorafa_prof.models.fused_norm import use_fused_norm
 from lorafa_prof.registry import nearest
 
 
@@ -15,8 +16,19 @@ def leave_as_it_is(model: nn.Module) -> None:
     """What transformers runs by itself."""
 
 
+def use_fused_norm_and_loss(model: nn.Module) -> None:
+    """Both of them."""
+    use_fused_norm(model)
+    use_fused_loss(model)
+
+
 #: What makes a model, prepared to train, run them.
-KERNELS: dict[str, Callable[[nn.Module], None]] = {"eager": leave_as_it_is, "fused-loss": use_fused_loss}
+KERNELS: dict[str, Callable[[nn.Module], None]] = {
+    "eager": leave_as_it_is,
+    "fused-norm": use_fused_norm,
+    "fused-loss": use_fused_loss,
+    "fused": use_fused_norm_and_loss,
+}
 
 
 def use_kernels(kernels: str, model: nn.Module) -> None:

@@ -49,7 +49,7 @@ run roberta-large-bf16 paper/roberta-large --set dtype=bf16 --set adapter_dtype=
   --set 'method[0].dropout=0.1' --set 'method[1].dropout=0.1'
 # Of RoBERTa-large a run above has the other two, and rank 8 of the next one.
 run models paper/models --set 'model=[roberta-base, roberta-large, t5-small, t5-base]' -k '^(?!roberta-large[_ ]peft)'
-run rank paper/rank --set 'method[0].rank=128' --set 'method[1].rank=128'
+run rank paper/rank --set 'method[0].rank=[32, 128]' --set 'method[1].rank=[32, 128]'
 run models-t5-large paper/models --set model=t5-large
 
 tar -czf "$out/paper.tgz" -C "$work" .

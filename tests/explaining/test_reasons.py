@@ -69,10 +69,24 @@ def test_only_what_autograd_saved_has_reasons() -> None:
     assert reasons(Piece("weights", TensorKey("", "frozen"), 1, 8)) == []
 
 
+def test_a_fused_norm_keeps_its_input_and_a_number_a_row() -> None:
+    saved = predicted("full-ft", settings=(("kernels", "fused-norm"),)).activation.of("saved")
+    found = [reason for each in saved if each.key.module == "model.norm" for reason in reasons(each)]
+    assert found == [
+        "input of an RMS norm, for the gradient of its input and model.norm",
+        "1/rms of each row of an RMS norm, for the gradient of its input and model.norm",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("family", "kernels"), [*((family, "eager") for family in FAMILIES), ("tiny-llama", "fused")]
+)
 @pytest.mark.parametrize("method", ["full-ft", "lora", "lora-fa", "peft-lora"])
-@pytest.mark.parametrize("family", FAMILIES)
-def test_every_saved_tensor_of_the_families_has_a_reason_in_words(method: str, family: str) -> None:
-    for each in predicted(method, family).activation.of("saved"):
+def test_every_saved_tensor_of_the_families_has_a_reason_in_words(
+    method: str, family: str, kernels: str
+) -> None:
+    settings = () if kernels == "eager" else (("kernels", kernels),)
+    for each in predicted(method, family, settings).activation.of("saved"):
         assert each.needs, each.key
         for reason in reasons(each):
             # Names of autograd's nodes and of its slots would be no words.

@@ -59,10 +59,33 @@ def test_a_base_in_32_bits() -> None:
     assert "adapter_dtype: fp32" not in changes(cell)
 
 
-def test_other_kernels_are_tried_from_eager_on() -> None:
-    assert not OTHER_KERNELS - {remedy.change for remedy in remedies_for(cell_of("lora"))}
-    fused = twin_cell("lora", kernels="fused-loss")
-    assert not OTHER_KERNELS & {remedy.change for remedy in remedies_for(fused)}
+@pytest.mark.parametrize(
+    ("kernels", "others"),
+    [
+        ("eager", {"fused-norm", "fused-loss"}),
+        ("fused-norm", {"fused"}),
+        ("fused-loss", {"fused"}),
+        ("fused", set()),
+    ],
+)
+def test_one_more_of_the_kernels_is_fused_at_a_time(kernels: str, others: set[str]) -> None:
+    cell = twin_cell("lora", kernels=kernels)
+    tried = {remedy.change for remedy in remedies_for(cell)} & OTHER_KERNELS
+    assert tried == {f"kernels: {other}" for other in others}
+
+
+def test_all_kernels_are_tried_from_others_on() -> None:
+    found = {remedy.change for kernels in KERNELS for remedy in remedies_for(twin_cell(kernels=kernels))}
+    assert found >= OTHER_KERNELS
+
+
+def test_a_change_of_kernels_says_what_it_adds() -> None:
+    norm, loss = (remedy_of(cell_of("lora"), f"kernels: fused-{part}") for part in ("norm", "loss"))
+    assert norm.costs == "norms are computed again in backward"
+    with_loss = remedy_of(twin_cell("lora", kernels="fused-norm"), "kernels: fused")
+    with_norm = remedy_of(twin_cell("lora", kernels="fused-loss"), "kernels: fused")
+    assert (with_loss.meaning, with_norm.meaning) == (loss.meaning, norm.meaning)
+    assert with_norm.costs == norm.costs
 
 
 @pytest.mark.parametrize("method", [*METHOD_NAMES, "peft-lora-fa-after-eval"])
@@ -84,6 +107,7 @@ def test_options_stay_and_everything_else_too(method: str) -> None:
     [
         ("lora", "method: lora-fa"),
         ("lora", "checkpointing: full"),
+        ("lora", "kernels: fused-norm"),
         ("peft-lora", "adapter_dtype: bf16"),
         ("full-ft", BATCH),
     ],

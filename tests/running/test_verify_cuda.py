@@ -99,3 +99,19 @@ def test_the_twin_is_exact_and_recording_explains_the_rest(
     assert [(row["status"], row["differing_allocations"]) for row in rows] == [("exact", "0")] * 3
     assert ended.value.code == 0
     assert all(row["driver"] and row["gpu_name"] for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("model", "kernels"), [("tiny-llama", "fused-norm"), ("tiny-llama", "fused"), ("tiny-t5", "fused-norm")]
+)
+def test_the_twin_is_exact_with_fused_kernels(
+    model: str, kernels: str, tmp_path: Path, monkeypatch: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("s.yaml").write_text(
+        f"schema: 1\nname: s\nmodel: {model}\nmethod: [full-ft, {{name: lora, rank: 4}}, "
+        f"{{name: lora-fa, rank: 4}}]\nbatch: 2\nseq: 48\ndtype: bf16\nkernels: {kernels}\n"
+    )
+    with pytest.raises(SystemExit) as ended:
+        main(["verify", "s.yaml", "-o", "out"])
+    assert ended.value.code == 0
