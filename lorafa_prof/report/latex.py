@@ -24,6 +24,8 @@ _MIB = 2**20
 #: So many columns of a metric, and lines, fit on a page.
 _MOST_VALUES = 5
 _MOST_LINES = 45
+#: LaTeX puts so many tables off before it gives up; then they must be set.
+_MOST_FLOATS = 15
 
 #: Settings that may stand in columns, the first that differs.
 _IN_COLUMNS = ("seq", "batch", "accumulation")
@@ -91,7 +93,8 @@ def latex_tables(content: Content) -> str:
     for points in contexts.values():
         about = ", ".join(filter(None, (points[0].model, phrases(points[0], around), content.shared)))
         tables += _tables(points, axis, own, about)
-    return "".join([_HEAD, *tables])
+    batches = [tables[first : first + _MOST_FLOATS] for first in range(0, len(tables), _MOST_FLOATS)]
+    return _HEAD + "\n\\clearpage\n".join(map("".join, batches))
 
 
 def _tables(points: Sequence[Point], axis: str | None, own: Sequence[str], about: str) -> Iterator[str]:

@@ -99,3 +99,9 @@ def test_a_long_table_is_several(tmp_path: Path) -> None:
     text = latex_tables(content(write_run(tmp_path, runs)))
     assert text.count("\\begin{table}") == 3
     assert len(rows(text)) == 100
+
+
+def test_latex_need_not_put_off_more_tables_than_it_can(tmp_path: Path) -> None:
+    runs = [record(cell(model=f"m{number}")) for number in range(40)]
+    text = latex_tables(content(write_run(tmp_path, runs)))
+    assert [part.count("\\begin{table}") for part in text.split("\\clearpage")] == [15, 15, 10]
