@@ -111,6 +111,16 @@ def experiment(name: str, folder: Path) -> Experiment:
     return Experiment(tuple(gate.loaded.scenario.claims), tuple(rows.values()))
 
 
+def measured_rows(name: str, folder: Path) -> tuple[list[Mapping[str, Value]], int]:
+    """The measured rows of the cells of paper/`name`, in its order, and how many of its cells have none."""
+    gate = gate_of(load_scenario(shipped_scenarios()[f"paper/{name}"]), None)
+    tables = _tables(folder / MEASURED, name)
+    cells = [plan.cell for plan in gate.planned]
+    found = [tables.get(_key(setting_columns(cell, cell.method.name))) for cell in cells]
+    rows = [row for row in found if row is not None]
+    return rows, len(cells) - len(rows)
+
+
 def _tables(folder: Path, name: str) -> Tables:
     """Rows of all results below `folder` by their settings; of equal ones that of the scenario itself."""
     import pandas as pd
