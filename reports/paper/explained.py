@@ -2,9 +2,9 @@
 
     python reports/paper/explained.py
 
-Of each cell the allocated bytes at the peak and what forward keeps, as measured, and what of both the twin leaves
-unexplained; and the reserved bytes as measured and as predicted. Of a cell that ran out of memory these are the
-twin's own, and so are left empty. Needs no GPU; a minute.
+Of each cell the allocated bytes at the peak and what forward keeps, as measured, and what of both the twin
+leaves unexplained; and the reserved bytes as measured and as predicted. Of a cell that ran out of memory
+these are the twin's own, and so are left empty. Needs no GPU; a minute.
 """
 
 from __future__ import annotations

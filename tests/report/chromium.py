@@ -25,7 +25,7 @@ _FLAGS = (
     "--remote-debugging-pipe",
 )
 #: Seconds after which it is ended, so that a test waits for no answer that never comes.
-_PATIENCE = 240
+_PATIENCE = 120
 
 Message = dict[str, Any]
 

@@ -130,20 +130,21 @@ def test_it_loads_without_complaints_and_asks_nobody(
 
 
 def test_the_policy_stops_what_is_not_the_reports_own(tab: Tab) -> None:
-    stopped = tab.value(
-        """new Promise((done) => {
-            const stopped = [];
+    tab.value(
+        """(() => {
+            window.stopped = [];
             document.addEventListener("securitypolicyviolation", (event) => {
-                stopped.push(event.effectiveDirective);
-                if (stopped.length === 3) done(stopped.sort());
+                window.stopped.push(event.effectiveDirective);
             });
             const script = document.createElement("script");
             document.body.append(Object.assign(script, {textContent: "window.own = 0"}));
             document.body.append(Object.assign(new Image(), {src: "https://localhost/x.png"}));
             document.body.insertAdjacentHTML("beforeend", "<p onclick='window.own = 0'>");
-        })"""
+            document.body.lastElementChild.click();  // some versions look at a handler only when it is to run
+        })()"""
     )
-    assert stopped == ["img-src", "script-src-attr", "script-src-elem"]
+    until(tab, "new Set(window.stopped).size >= 3")
+    assert set(tab.value("window.stopped")) == {"img-src", "script-src-attr", "script-src-elem"}
     assert tab.value("window.own === undefined")
 
 
