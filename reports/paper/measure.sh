@@ -1,5 +1,6 @@
 #!/bin/sh
-# Measure on one H100 what this folder's page compares, the most telling first, in at most 8 minutes.
+# Measure on one H100 what this folder's page compares, the most telling first, in at most 8 minutes; on one
+# H200 what is larger than an H100, the last three.
 #
 #     sh reports/paper/measure.sh OUT [RUN...]
 #
@@ -51,5 +52,11 @@ run roberta-large-bf16 paper/roberta-large --set dtype=bf16 --set adapter_dtype=
 run models paper/models --set 'model=[roberta-base, roberta-large, t5-small, t5-base]' -k '^(?!roberta-large[_ ]peft)'
 run rank paper/rank --set 'method[0].rank=[32, 128]' --set 'method[1].rank=[32, 128]'
 run models-t5-large paper/models --set model=t5-large
+# On an H200.
+run llama-65b paper/llama-65b --set steps.warmup=2 --set steps.timed=1
+run llama-2-7b-h200 paper/llama-2-7b --set gpu=h200 \
+  --set 'method[0].targets=all-linear' --set 'method[0].adapter_dtype=fp32' \
+  --set 'method[1].targets=all-linear' --set 'method[1].adapter_dtype=fp32'
+run layer paper/layer --set steps.timed=1
 
 tar -czf "$out/paper.tgz" -C "$work" .
