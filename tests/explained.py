@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import Executor, Future
 from functools import cache
 from typing import Any
 
@@ -45,15 +43,3 @@ def predicted(method: str, model: str = "tiny-llama", settings: Settings = ()) -
 @cache
 def measured(method: str, model: str = "tiny-llama", settings: Settings = ()) -> CellResult:
     return measure_cell(cell_of(method, model, settings))
-
-
-class AtOnce(Executor):
-    """An executor that does what is submitted at once, in this thread."""
-
-    def submit(self, work: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        done: Future[Any] = Future()
-        try:
-            done.set_result(work(*args, **kwargs))
-        except Exception as error:  # noqa: BLE001 - what a process would hand over
-            done.set_exception(error)
-        return done

@@ -65,7 +65,6 @@ def explain_command(
     """
     from lorafa_prof.explaining.explain import explain
     from lorafa_prof.fitting.predictors import usable_cores
-    from lorafa_prof.running.pool import work_pool
 
     if not Path(what).is_dir():
         subjects = _picked_of_scenario(what, pattern, against, overrides, device)
@@ -75,8 +74,7 @@ def explain_command(
         subjects = _picked_in_folder(Path(what), pattern, against)
     if what_if is None:
         what_if = against is None
-    with work_pool(jobs or usable_cores()) as pool:
-        explanations = explain(subjects, pool, _tell, what_if=what_if)
+    explanations = explain(subjects, jobs or usable_cores(), _tell, what_if=what_if)
     _show(explanations, depth, json_file)
 
 

@@ -8,12 +8,14 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from typing import Any
 
+from lorafa_prof.devices.sim.settings import AllocatorSettings
 from lorafa_prof.errors import LorafaProfError, UsageError, first_line
 from lorafa_prof.explaining.explanation import Explanation, by_record, by_twin, settings_of, twin_of
 from lorafa_prof.explaining.predicted import PredictedStep, predicted_step
-from lorafa_prof.explaining.remedies import remedies_for
+from lorafa_prof.explaining.remedies import Remedy, remedies_for
 from lorafa_prof.explaining.subject import Subject
 from lorafa_prof.explaining.trial import Trial, tried
+from lorafa_prof.running.pool import work_pool
 from lorafa_prof.scenario.cell import Cell
 
 #: Told how many predictions there are, how many are done, and what the last one was of.
@@ -21,60 +23,77 @@ Tell = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True)
-class _Asked:
-    """Predictions under way for a subject; none, and why, where no twin can be asked."""
+class _Question:
+    """What a twin is to be asked of a subject; no `twin`, and why, where none can be asked."""
 
     subject: Subject
-    step: Future[PredictedStep] | None = None
-    trials: tuple[Future[Trial], ...] = ()
+    twin: Cell | None = None
+    settings: AllocatorSettings | None = None
+    remedies: tuple[Remedy, ...] = ()
     why_not: str = ""
 
+    @property
+    def predictions(self) -> int:
+        """How many it takes."""
+        return 0 if self.twin is None else 1 + len(self.remedies)
 
-def explain(subjects: Sequence[Subject], pool: Executor, tell: Tell, *, what_if: bool) -> list[Explanation]:
+
+@dataclass(frozen=True)
+class _Asked:
+    """A question whose predictions are under way."""
+
+    question: _Question
+    step: Future[PredictedStep] | None = None
+    trials: tuple[Future[Trial], ...] = ()
+
+
+def explain(subjects: Sequence[Subject], jobs: int, tell: Tell, *, what_if: bool) -> list[Explanation]:
     """The explanations of `subjects`, in their order.
 
     Args:
         subjects: what is to be explained.
-        pool: where predictions run.
+        jobs: how many predictions may run at once; with 1 they run in this process.
         tell: is told of each prediction that is done.
         what_if: whether to try what would make the steps smaller.
 
     Raises:
         LorafaProfError: a cell cannot be built and nothing was measured of it; or a process died.
     """
+    questions = [_question(subject, what_if) for subject in subjects]
     names: dict[Future[Any], str] = {}
-    asked = [_ask(subject, pool, names, what_if) for subject in subjects]
-    try:
-        for done, future in enumerate(as_completed(names), start=1):
-            if future.exception() is None:
-                tell(done, len(names), names[future])
-        return [_explanation(each) for each in asked]
-    except BrokenProcessPool as error:
-        raise LorafaProfError(
-            "a process that predicts died (the host ran out of memory?); --jobs 1 runs one at a time"
-        ) from error
+    # Processes that nothing is left for would be started, and load PyTorch, all the same.
+    with work_pool(max(1, min(jobs, sum(each.predictions for each in questions)))) as pool:
+        asked = [_ask(question, pool, names) for question in questions]
+        try:
+            for done, future in enumerate(as_completed(names), start=1):
+                if future.exception() is None:
+                    tell(done, len(names), names[future])
+            return [_explanation(each) for each in asked]
+        except BrokenProcessPool as error:
+            raise LorafaProfError(
+                "a process that predicts died (the host ran out of memory?); --jobs 1 runs one at a time"
+            ) from error
 
 
-def _ask(
-    subject: Subject,
-    pool: Executor,
-    names: dict[Future[Any], str],
-    what_if: bool,
-) -> _Asked:
+def _question(subject: Subject, what_if: bool) -> _Question:
     twin = twin_of(subject.cell)
-    if subject.cell is None or twin is None:
-        return _Asked(subject, why_not=_why_no_twin(subject.cell))
+    if twin is None:
+        return _Question(subject, why_not=_why_no_twin(subject.cell))
     try:
         settings = settings_of(subject.environment)
     except UsageError as error:
-        return _Asked(subject, why_not=str(error))
-    step = pool.submit(predicted_step, twin, settings)
-    names[step] = subject.label
-    trials = []
-    for remedy in remedies_for(twin) if what_if else []:
-        trials.append(pool.submit(tried, remedy, settings))
-        names[trials[-1]] = remedy.change
-    return _Asked(subject, step, tuple(trials))
+        return _Question(subject, why_not=str(error))
+    return _Question(subject, twin, settings, tuple(remedies_for(twin)) if what_if else ())
+
+
+def _ask(question: _Question, pool: Executor, names: dict[Future[Any], str]) -> _Asked:
+    if question.twin is None:
+        return _Asked(question)
+    step = pool.submit(predicted_step, question.twin, question.settings)
+    names[step] = question.subject.label
+    trials = tuple(pool.submit(tried, remedy, question.settings) for remedy in question.remedies)
+    names.update(zip(trials, (remedy.change for remedy in question.remedies), strict=True))
+    return _Asked(question, step, trials)
 
 
 def _why_no_twin(cell: Cell | None) -> str:
@@ -86,17 +105,18 @@ def _why_no_twin(cell: Cell | None) -> str:
 
 
 def _explanation(asked: _Asked) -> Explanation:
+    subject = asked.question.subject
     if asked.step is None:
-        return by_record(asked.subject, asked.why_not)
+        return by_record(subject, asked.question.why_not)
     try:
-        explanation = by_twin(asked.subject, asked.step.result())
+        explanation = by_twin(subject, asked.step.result())
     except LorafaProfError as error:
-        if not asked.subject.row:
+        if not subject.row:
             raise
-        return by_record(asked.subject, f"its twin cannot be built here: {error}")
+        return by_record(subject, f"its twin cannot be built here: {error}")
     except BrokenProcessPool:
         raise
     except Exception as error:
-        label, what = asked.subject.label, type(error).__name__
-        raise LorafaProfError(f"{label}: the twin failed: {what}: {first_line(error)}") from error
+        what = type(error).__name__
+        raise LorafaProfError(f"{subject.label}: the twin failed: {what}: {first_line(error)}") from error
     return replace(explanation, trials=tuple(trial.result() for trial in asked.trials))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from lorafa_prof.claims.checks import Check
 from lorafa_prof.claims.finding import Item, State, worst
@@ -19,8 +20,9 @@ from lorafa_prof.scenario.claim import Claim
 from lorafa_prof.scenario.load import load_scenario
 from lorafa_prof.scenario.shipped import shipped_scenarios
 
-#: The folders of results: what an H100 measured, and what the twin predicts.
-MEASURED, PREDICTED = "h100", "twin"
+By = Literal["measured", "predicted"]
+#: The folders of results: those of the GPUs that measured, by their name in the catalogue, and of the twin.
+FOLDERS: Mapping[By, tuple[str, ...]] = {"measured": ("h100", "h200"), "predicted": ("twin",)}
 
 #: Whose code a method is: LoRA and LoRA-FA by the same are compared, so they share a row.
 VARIANTS = {
@@ -57,9 +59,9 @@ class Judged:
     measured: Item | None
     predicted: Item | None
 
-    def by(self, folder: str) -> Item | None:
-        """What came of it by `MEASURED` or `PREDICTED`."""
-        return self.measured if folder == MEASURED else self.predicted
+    def by(self, by: By) -> Item | None:
+        """What came of it, measured or predicted."""
+        return self.measured if by == "measured" else self.predicted
 
     @property
     def state(self) -> State:
@@ -101,7 +103,7 @@ class Experiment:
 def experiment(name: str, folder: Path) -> Experiment:
     """Judge the claims of the shipped scenario paper/`name` on the results below `folder`."""
     gate = gate_of(load_scenario(shipped_scenarios()[f"paper/{name}"]), None)
-    measured, predicted = _tables(folder / MEASURED, name), _tables(folder / PREDICTED, name)
+    measured, predicted = _tables(folder, "measured", name), _tables(folder, "predicted", name)
     rows: dict[tuple[str, ...], Row] = {}
     for check in gate.checks:
         settings = _settings(check.cell)
@@ -114,18 +116,19 @@ def experiment(name: str, folder: Path) -> Experiment:
 def measured_rows(name: str, folder: Path) -> tuple[list[Mapping[str, Value]], int]:
     """The measured rows of the cells of paper/`name`, in its order, and how many of its cells have none."""
     gate = gate_of(load_scenario(shipped_scenarios()[f"paper/{name}"]), None)
-    tables = _tables(folder / MEASURED, name)
+    tables = _tables(folder, "measured", name)
     cells = [plan.cell for plan in gate.planned]
     found = [tables.get(_key(setting_columns(cell, cell.method.name))) for cell in cells]
     rows = [row for row in found if row is not None]
     return rows, len(cells) - len(rows)
 
 
-def _tables(folder: Path, name: str) -> Tables:
+def _tables(folder: Path, by: By, name: str) -> Tables:
     """Rows of all results below `folder` by their settings; of equal ones that of the scenario itself."""
     import pandas as pd
 
-    files = sorted(folder.glob(f"*/{TABLE_NAME}"), key=lambda file: file.parent.name == name)
+    files = [file for place in FOLDERS[by] for file in sorted(folder.glob(f"{place}/*/{TABLE_NAME}"))]
+    files.sort(key=lambda file: file.parent.name == name)
     found: dict[Settings, Mapping[str, Value]] = {}
     for file in files:
         for record in read_table(file.parent).astype(object).to_dict("records"):

@@ -1,4 +1,4 @@
-"""Explain every cell that the H100 measured, as `lorafa-prof explain` does, and write explained.csv.
+"""Explain every cell that a GPU measured, as `lorafa-prof explain` does, and write explained.csv.
 
     python reports/paper/explained.py
 
@@ -16,7 +16,6 @@ from lorafa_prof.explaining.explain import explain
 from lorafa_prof.explaining.explanation import Explanation
 from lorafa_prof.explaining.folder import subjects_in
 from lorafa_prof.fitting.predictors import usable_cores
-from lorafa_prof.running.pool import work_pool
 
 HERE = Path(__file__).resolve().parent
 HEADER = (
@@ -35,10 +34,9 @@ HEADER = (
 
 def main() -> None:
     """Write the table; say how much of it is explained."""
-    runs = sorted(file.parent for file in HERE.glob("h100/*/results.csv"))
+    runs = sorted(file.parent for file in HERE.glob("h[12]00/*/results.csv"))
     subjects = [(run.name, subject) for run in runs for subject in subjects_in(run)]
-    with work_pool(usable_cores()) as pool:
-        found = explain([subject for _, subject in subjects], pool, lambda *told: None, what_if=False)
+    found = explain([subject for _, subject in subjects], usable_cores(), lambda *told: None, what_if=False)
     rows = [_row(run, explanation) for (run, _), explanation in zip(subjects, found, strict=True)]
     with (HERE / "explained.csv").open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([HEADER, *rows])

@@ -2,7 +2,7 @@
 
     python reports/paper/figures.py
 
-Writes `h100/NAME/figures/FIGURE.png` and `.pdf` for each mark `<!-- figure: NAME FIGURE -->` of README.md of
+Writes `GPU/NAME/figures/FIGURE.png` and `.pdf` for each mark `<!-- figure: NAME FIGURE -->` of README.md of
 whose scenario every cell was measured; the others keep the figure of the predictions.
 """
 
@@ -13,7 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from experiments import MEASURED, measured_rows
+from experiments import FOLDERS, measured_rows
 
 from lorafa_prof.figures.save import Saved, save_all
 from lorafa_prof.results.table import TABLE_NAME, read_table, write_table
@@ -31,7 +31,8 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             write_table(rows, Path(folder) / TABLE_NAME)
             table = read_table(Path(folder))
-        for outcome in save_all(table, HERE / MEASURED / name / "figures", [figure]):
+        place = next(place for place in FOLDERS["measured"] if str(rows[0]["gpu"]).startswith(place))
+        for outcome in save_all(table, HERE / place / name / "figures", [figure]):
             print(*outcome.paths if isinstance(outcome, Saved) else (name, outcome.reason))
 
 

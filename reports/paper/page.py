@@ -1,11 +1,11 @@
-"""Fill the tables of README.md: what was published, beside what an H100 measured and what the twin predicts.
+"""Fill the tables of README.md: what was published, beside what GPUs measured and what the twin predicts.
 
     python reports/paper/page.py
 
-Published numbers are the claims of scenarios/paper/*.yaml. Ours are read from `h100/*/results.csv` and
-`twin/*/results.csv`, and judged as `lorafa-prof check` judges. What stands between a comment
-`<!-- summary -->`, `<!-- settings: NAME -->` or `<!-- figure: NAME FIGURE -->` and its end is written anew:
-no number there is typed by hand.
+Published numbers are the claims of scenarios/paper/*.yaml. Ours are read from `h100/*/results.csv`,
+`h200/*/results.csv` and `twin/*/results.csv`, and judged as `lorafa-prof check` judges. What stands between a
+comment `<!-- summary -->`, `<!-- settings: NAME -->` or `<!-- figure: NAME FIGURE -->` and its end is written
+anew: no number there is typed by hand.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from experiments import MEASURED, PREDICTED, TOLD, Experiment, Row, experiment
+from experiments import FOLDERS, TOLD, By, Experiment, Row, experiment
 
 from lorafa_prof.claims.checks import Check
 from lorafa_prof.claims.finding import Item, State, worst
@@ -54,14 +54,14 @@ def _between(text: str, mark: str, new: str) -> str:
 
 def summary(experiments: Mapping[str, Experiment]) -> str:
     """A line for each claim, with the settings in which it fares best, and its neighbours with it."""
-    head = ["published", "source", "ours on the H100", "ours on the twin", "settings assumed", "verdict"]
+    head = ["published", "source", "measured", "predicted", "settings assumed", "verdict"]
     lines = []
     for each in experiments.values():
         told = ["model", *(key for key in each.varying if key != "model")]
         for index, claim in enumerate(each.claims):
             rows = [row for row in each.rows if index in row.claims]
             best = max(rows, key=lambda row: (row.state(index) == "pass", row.states.count("pass")))
-            numbers = [_numbers(best, index, by) or "–" for by in (MEASURED, PREDICTED)]
+            numbers = [_numbers(best, index, by) or "–" for by in FOLDERS]
             verdict = overall([row.state(index) for row in rows])
             lines.append([claim.name, claim.source or "", *numbers, _words(best, told), verdict])
     return "\n".join(_markdown(head, lines))
@@ -78,12 +78,12 @@ def settings_table(each: Experiment) -> str:
     same = _words(each.rows[0], [key for key in TOLD if key not in each.varying])
     told = f"**{verdict.capitalize()}.** Everything claimed holds in {len(whole)} of {len(each.rows)} rows"
     told += f": {'; '.join(whole)}." if whole else "."
-    head = ["settings assumed", "ours on the H100", "ours on the twin", "verdict"]
+    head = ["settings assumed", "measured", "predicted", "verdict"]
     lines = [
         [
             _words(row, each.varying),
-            _all_numbers(row, MEASURED),
-            _all_numbers(row, PREDICTED),
+            _all_numbers(row, "measured"),
+            _all_numbers(row, "predicted"),
             in_row(row.states),
         ]
         for row in each.rows
@@ -106,13 +106,13 @@ def _words(row: Row, keys: Sequence[str]) -> str:
     return ", ".join(f"{TOLD[key]}{row.settings[key]}" for key in keys if row.settings[key])
 
 
-def _all_numbers(row: Row, by: str) -> str:
+def _all_numbers(row: Row, by: By) -> str:
     """Every number of a row as measured or as predicted, each after its claim's."""
     told = [(index + 1, _numbers(row, index, by)) for index in row.claims]
     return "<br>".join(f"({number}) {text}" for number, text in told if text) or "–"
 
 
-def _numbers(row: Row, index: int, by: str) -> str:
+def _numbers(row: Row, index: int, by: By) -> str:
     """The numbers of one claim in a row; empty where there are none."""
     items = [(judged.check, judged.by(by)) for judged in row.claims[index]]
     return " / ".join(dict.fromkeys(shown(check, item) for check, item in items if item is not None))
@@ -156,9 +156,9 @@ def overall(states: Sequence[State]) -> str:
 
 def figure_link(name: str, figure: str, folder: Path) -> str:
     """A link to a figure of measurements, or of predictions where nothing is measured."""
-    for by in (MEASURED, PREDICTED):
-        if (folder / by / name / "figures" / f"{figure}.png").is_file():
-            return f"![{name}, {figure}, {by}]({by}/{name}/figures/{figure}.png)"
+    for place in (place for places in FOLDERS.values() for place in places):
+        if (folder / place / name / "figures" / f"{figure}.png").is_file():
+            return f"![{name}, {figure}, {place}]({place}/{name}/figures/{figure}.png)"
     return f"({name}: no figure {figure} yet)"
 
 

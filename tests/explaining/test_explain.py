@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from explained import AtOnce, cell_of, measured, predicted
+from explained import cell_of, measured, predicted
 from tiny_cells import tiny_cell
 
 from lorafa_prof.devices.sim import twin as twin_module
@@ -25,7 +25,7 @@ EXPANDABLE = {"allocator": {"PYTORCH_ALLOC_CONF": "expandable_segments:True"}}
 
 
 def explained(subject: Subject, *, what_if: bool = False) -> Explanation:
-    (found,) = explain([subject], AtOnce(), lambda done, count, what: None, what_if=what_if)
+    (found,) = explain([subject], 1, lambda done, count, what: None, what_if=what_if)
     return found
 
 
@@ -174,7 +174,7 @@ def test_a_process_that_dies_is_one_line(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_remedies_are_tried_if_asked_for() -> None:
     told: list[tuple[int, int, str]] = []
     (subject,) = subjects_of([cell_of("lora")])
-    (explanation,) = explain([subject], AtOnce(), lambda *each: told.append(each), what_if=True)
+    (explanation,) = explain([subject], 1, lambda *each: told.append(each), what_if=True)
     changes = [remedy.change for remedy in remedies_for(cell_of("lora"))]
     assert [trial.remedy.change for trial in explanation.trials] == changes
     assert sorted(done for done, _, _ in told) == list(range(1, len(changes) + 2))

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
+from collections.abc import Sequence
 
 import pytest
 import torch
@@ -11,6 +10,9 @@ from tiny_cells import FAMILIES
 
 from lorafa_prof.cli.main import main
 from lorafa_prof.devices.gpus.gpu import find_gpu
+from lorafa_prof.explaining.explain import explain
+from lorafa_prof.explaining.explanation import Explanation
+from lorafa_prof.explaining.folder import subjects_in
 
 GPU = find_gpu(torch.cuda.get_device_name()) if torch.cuda.is_available() else None
 
@@ -19,29 +21,34 @@ pytestmark = [
     pytest.mark.skipif(GPU is None, reason="needs a CUDA GPU of the catalogue"),
 ]
 
-METHODS = {"full-ft": "full-ft", "lora": "lora r4", "lora-fa": "lora-fa r4", "peft-lora": "peft-lora r4"}
+METHODS = ("full-ft", "lora", "lora-fa", "peft-lora")
 
 
-def code_of(*arguments: str) -> int:
-    with pytest.raises(SystemExit) as ended:
-        main(list(arguments))
-    return int(ended.value.code or 0)
-
-
-@pytest.mark.parametrize("family", FAMILIES)
-def test_every_measured_byte_is_explained(
-    family: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    Path("s.yaml").write_text(
-        f"schema: 1\nname: s\nmodel: {family}\nmethod: [full-ft, {{name: lora, rank: 4}}, "
+@pytest.fixture(scope="module")
+def explained(tmp_path_factory: pytest.TempPathFactory) -> Sequence[Explanation]:
+    """Every family with every method, measured by one run."""
+    folder = tmp_path_factory.mktemp("measured")
+    scenario = folder / "s.yaml"
+    scenario.write_text(
+        f"schema: 1\nname: s\nmodel: [{', '.join(FAMILIES)}]\nmethod: [full-ft, {{name: lora, rank: 4}}, "
         "{name: lora-fa, rank: 4}, {name: peft-lora, rank: 4}]\nbatch: 2\nseq: 48\ndtype: bf16\n"
         "device: cuda\nsteps: {warmup: 3, timed: 1}\n"
     )
-    assert code_of("run", "s.yaml", "-o", "out") == 0
-    for method, label in METHODS.items():
-        chosen = ["--cell", f" {label} b2", "--no-what-if", "--json", f"{method}.json"]
-        assert code_of("explain", "out", *chosen) == 0
-        (cell,) = json.loads(Path(f"{method}.json").read_text())["cells"]
-        assert cell["settings"]["method"]["name"] == method
-        assert (cell["peak"]["unexplained_bytes"], cell["activation"]["unexplained_bytes"]) == (0, 0), method
+    with pytest.raises(SystemExit) as ended:
+        main(["run", str(scenario), "-o", str(folder / "out")])
+    assert ended.value.code == 0, (folder / "out" / "results.csv").read_text()
+    return explain(subjects_in(folder / "out"), 1, lambda *told: None, what_if=False)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_measured_byte_is_explained(family: str, method: str, explained: Sequence[Explanation]) -> None:
+    (found,) = (
+        each
+        for each in explained
+        if (each.subject.row["model"], each.subject.row["method"]) == (family, method)
+    )
+    assert found.source.startswith("measured on")
+    assert found.peak is not None
+    assert found.activation is not None
+    assert (found.peak.unexplained_bytes, found.activation.unexplained_bytes) == (0, 0), found.remarks

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import cache
 
 import pytest
-from explained import AtOnce, cell_of, predicted
+from explained import cell_of, predicted
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
@@ -26,7 +26,7 @@ STYLES = re.compile(r"\x1b\[[0-9;]*m")
 
 @cache
 def explained(method: str) -> Explanation:
-    (found,) = explain(subjects_of([cell_of(method)]), AtOnce(), lambda done, count, what: None, what_if=True)
+    (found,) = explain(subjects_of([cell_of(method)]), 1, lambda done, count, what: None, what_if=True)
     return found
 
 
@@ -107,9 +107,7 @@ def test_remedies_are_in_the_order_of_what_they_save_and_what_cannot_be_had_come
     ]
     assert savings == sorted(savings, reverse=True)
     assert len(savings) == len(explained("lora").trials)
-    (cannot,) = explain(
-        subjects_of([cell_of("lora", "tiny-roberta")]), AtOnce(), lambda *told: None, what_if=True
-    )
+    (cannot,) = explain(subjects_of([cell_of("lora", "tiny-roberta")]), 1, lambda *told: None, what_if=True)
     assert "kernels: fused-loss: cannot be had: kernels 'fused-loss' is no loss" in explanation_text(
         cannot, 1, None
     )
@@ -140,7 +138,7 @@ def test_out_of_memory_is_told_first(monkeypatch: pytest.MonkeyPatch) -> None:
     row = {"status": "oom", "failed_phase": "backward", "message": message}
     monkeypatch.setattr(twin_module, "allocator_capacity", lambda gpu: 40 * 2**20)
     subject = Subject(cell.cell_id, cell.label, cell, row)
-    (found,) = explain([subject], AtOnce(), lambda *told: None, what_if=True)
+    (found,) = explain([subject], 1, lambda *told: None, what_if=True)
     text = explanation_text(found, 1, None)
     first, _, then = text.partition("Memory runs out in the backward phase")
     assert "oom in backward: CUDA out of memory. Tried to allocate 32.00 MiB.\n" in first
@@ -152,7 +150,7 @@ def test_out_of_memory_is_told_first(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_failed_cell_is_told_with_its_message() -> None:
     row = {"status": "error", "message": "no\x1b[31m such\nlayer"}
-    (found,) = explain([Subject("id", "it", None, row)], AtOnce(), lambda *told: None, what_if=True)
+    (found,) = explain([Subject("id", "it", None, row)], 1, lambda *told: None, what_if=True)
     text = explanation_text(found, 2, None)
     assert "error: no [31m such layer\n" in text
     assert "How much memory its step takes is not known." in text
@@ -174,7 +172,7 @@ def test_two_cells(width: int | None) -> None:
 def test_of_two_cells_the_one_that_runs_out_of_memory_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     fits = explained("lora")
     monkeypatch.setattr(twin_module, "allocator_capacity", lambda gpu: 40 * 2**20)
-    (lost,) = explain(subjects_of([cell_of("full-ft")]), AtOnce(), lambda *told: None, what_if=False)
+    (lost,) = explain(subjects_of([cell_of("full-ft")]), 1, lambda *told: None, what_if=False)
     head, _, _ = against_text(lost, fits, 1, None).partition("Where the memory")
     assert [line for line in head.splitlines() if "runs out" in line] == [head.splitlines()[2]]
 

@@ -89,7 +89,7 @@ def test_the_context_is_what_the_process_used_beyond_the_allocator() -> None:
 
 
 def test_a_gpu_whose_context_nobody_measured_has_none() -> None:
-    cell = cell_of("lora").model_copy(update={"gpu": "h200", "device": "sim:h200"})
+    cell = cell_of("lora").model_copy(update={"gpu": "gh200-96gb", "device": "sim:gh200-96gb"})
     tree = tree_of(by_twin(Subject("id", "it", cell), predicted("lora")))
     assert tree.name.startswith("reserved by PyTorch")
 

@@ -18,7 +18,8 @@ CONTEXT = "the CUDA context of {} is not measured; h100-80gb's 0.75 GiB is assum
     ("gpu", "notes"),
     [
         ("h100-80gb", []),
-        ("h200", [CONTEXT.format("h200")]),
+        ("h200", []),
+        ("gh200-96gb", [CONTEXT.format("gh200-96gb")]),
         ("rtx-4090", [NOT_EXACT, CONTEXT.format("rtx-4090")]),
         ("rtx-4070", ["the memory of rtx-4070 is not known: out of memory is not predicted"]),
     ],

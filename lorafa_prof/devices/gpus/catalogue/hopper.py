@@ -63,6 +63,7 @@ GPUS = (
         note=f"the SXM5 module; {_HALVED}",
         memory_source="measured: driver 580.159.04",
         memory_exact=True,
+        context_bytes=804_061_184,
     ),
     Gpu(
         name="gh200-96gb",
