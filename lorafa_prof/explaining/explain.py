@@ -10,12 +10,13 @@ from typing import Any
 
 from lorafa_prof.devices.sim.settings import AllocatorSettings
 from lorafa_prof.errors import LorafaProfError, UsageError, first_line
-from lorafa_prof.explaining.explanation import Explanation, by_record, by_twin, settings_of, twin_of
+from lorafa_prof.explaining.explanation import Explanation, by_record, by_twin
 from lorafa_prof.explaining.predicted import PredictedStep, predicted_step
 from lorafa_prof.explaining.remedies import Remedy, remedies_for
 from lorafa_prof.explaining.subject import Subject
 from lorafa_prof.explaining.trial import Trial, tried
 from lorafa_prof.running.pool import work_pool
+from lorafa_prof.running.twins import cell_on_twin, settings_of
 from lorafa_prof.scenario.cell import Cell
 
 #: Told how many predictions there are, how many are done, and what the last one was of.
@@ -76,7 +77,7 @@ def explain(subjects: Sequence[Subject], jobs: int, tell: Tell, *, what_if: bool
 
 
 def _question(subject: Subject, what_if: bool) -> _Question:
-    twin = twin_of(subject.cell)
+    twin = cell_on_twin(subject.cell) if subject.cell is not None else None
     if twin is None:
         return _Question(subject, why_not=_why_no_twin(subject.cell))
     try:

@@ -9,7 +9,6 @@ from typing import Any
 
 import lorafa_prof
 from lorafa_prof.devices.gpus.gpu import GPUS
-from lorafa_prof.devices.sim.settings import AllocatorSettings
 from lorafa_prof.explaining.composition import Composition
 from lorafa_prof.explaining.predicted import PredictedStep
 from lorafa_prof.explaining.recorded import recorded_activation, recorded_peak
@@ -47,28 +46,6 @@ class Explanation:
     predicted: PredictedStep | None = None
     trials: tuple[Trial, ...] = ()
     remarks: tuple[str, ...] = ()
-
-
-def twin_of(cell: Cell | None) -> Cell | None:
-    """The cell on the twin of its GPU; None where there is no such twin."""
-    if cell is None or cell.device == "cpu":
-        return None
-    if cell.device.startswith("sim:"):
-        return cell
-    return cell.model_copy(update={"device": f"sim:{cell.gpu}"}) if cell.gpu in GPUS else None
-
-
-def settings_of(environment: Mapping[str, Any]) -> AllocatorSettings | None:
-    """The allocator's settings of a machine; None where they are not known.
-
-    Raises:
-        UsageError: they name an option that the model of the allocator does not have.
-    """
-    named = environment.get("allocator")
-    if named is None:
-        return None
-    text = named.get("PYTORCH_ALLOC_CONF") or named.get("PYTORCH_CUDA_ALLOC_CONF")
-    return AllocatorSettings.parse(text) if text else AllocatorSettings()
 
 
 def by_twin(subject: Subject, predicted: PredictedStep) -> Explanation:

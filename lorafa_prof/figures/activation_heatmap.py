@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -27,51 +26,26 @@ from lorafa_prof.figures.page import (
     text_width,
     wrap,
 )
-from lorafa_prof.figures.points import (
-    CONTEXT_SETTINGS,
-    METHOD_SETTINGS,
-    Point,
-    cells,
-    differing,
-    fixed,
-    named,
-    points_of,
-)
+from lorafa_prof.figures.points import METHOD_SETTINGS, Point, differing, fixed, named, points_of
+from lorafa_prof.figures.representatives import first_of_each_method, not_drawn
 from lorafa_prof.figures.scale import Scale, bytes_scale, size_text
 from lorafa_prof.figures.style import current_page, pt, style
 from lorafa_prof.results.records import Results
 
 _TITLE = "Saved for backward, by layer and module"
 _COLORS = "cividis"
-_MOST_CELLS = 4
 # Inches.
 _MOST_LABEL, _LEAST_MAP, _GAP = 1.5, 0.85, 0.12
 _BELOW, _BAR_HEIGHT, _BAR_BELOW = 0.4, 0.08, 0.38
 
 
-@dataclass(frozen=True)
-class _Cell:
-    point: Point
-    held: LayerBytes
+_Cell = tuple[Point, LayerBytes]
 
 
-def _chosen(results: Results) -> list[_Cell]:
-    """The first cell of each method whose record has layers, of the model and context with most methods."""
-    groups: dict[tuple[object, ...], list[Point]] = {}
-    for point in points_of(results.table):
-        if point.ok:
-            key = (point.model, *(point.settings[name] for name in CONTEXT_SETTINGS))
-            groups.setdefault(key, []).append(point)
-    for group in sorted(groups.values(), key=lambda group: -len({point.method for point in group})):
-        found: dict[str, _Cell] = {}
-        for point in group:
-            if point.method not in found and len(found) < _MOST_CELLS:
-                saved = results.details(point.cell_id).get("saved")
-                if saved and (held := layer_bytes(saved)).by_module:
-                    found[point.method] = _Cell(point, held)
-        if found:
-            return list(found.values())
-    return []
+def _layers(results: Results, point: Point) -> LayerBytes | None:
+    saved = results.details(point.cell_id).get("saved")
+    held = layer_bytes(saved) if saved else None
+    return held if held is not None and held.by_module else None
 
 
 @style()
@@ -81,16 +55,16 @@ def draw(results: Results) -> Drawing:
     Raises:
         NoDataError: no cell that finished has a record with tensors saved in numbered layers.
     """
-    chosen = _chosen(results)
+    chosen = first_of_each_method(points_of(results.table), lambda point: _layers(results, point))
     if not chosen:
         raise NoDataError("no finished cell has a record (OUT/cells) of tensors saved in numbered layers")
     drawing = new_drawing()
-    rows = heat_rows([cell.held for cell in chosen])
-    maps = [rows.values(cell.held) for cell in chosen]
+    rows = heat_rows([held for _, held in chosen])
+    maps = [rows.values(held) for _, held in chosen]
     largest = max(float(np.nanmax(values)) for values in maps)
     scale = bytes_scale(largest)
     colors = Normalize(0, largest / scale.divisor)
-    points = [cell.point for cell in chosen]
+    points = [point for point, _ in chosen]
     own = differing(points, METHOD_SETTINGS)
     names = [named(point, own) for point in points]
     scaled = [(name, values / scale.divisor) for name, values in zip(names, maps, strict=True)]
@@ -172,15 +146,13 @@ def _color_bar(drawing: Drawing, colors: Normalize, scale: Scale, left: float) -
 
 def _notes(chosen: Sequence[_Cell], names: Sequence[str], total: int) -> list[str]:
     sums = [
-        f"{name} {size_text(cell.held.total_bytes)} ({size_text(cell.held.outside_bytes)})"
-        for name, cell in zip(names, chosen, strict=True)
+        f"{name} {size_text(held.total_bytes)} ({size_text(held.outside_bytes)})"
+        for name, (_, held) in zip(names, chosen, strict=True)
     ]
-    notes = [f"Saved in all layers (outside of them): {', '.join(sums)}. Blank: nothing is saved there."]
-    if total > len(chosen):
-        notes.append(
-            f"Not drawn: {total - len(chosen):,} of {cells(total)}; drawn is the first of each method."
-        )
-    return notes
+    return [
+        f"Saved in all layers (outside of them): {', '.join(sums)}. Blank: nothing is saved there.",
+        *not_drawn(len(chosen), total),
+    ]
 
 
 FIGURE = RecordFigure("activation-heatmap", _TITLE, draw)

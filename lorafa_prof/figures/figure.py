@@ -40,8 +40,10 @@ class RecordFigure:
     Args:
         name, title: as of a `Figure`.
         draw: makes the drawing from the results; raises `NoDataError` if they have nothing to show.
+        on_request: drawn only where it is asked for by name, since it runs steps again, which takes a while.
     """
 
     name: str
     title: str
     draw: Callable[[Results], Drawing]
+    on_request: bool = False

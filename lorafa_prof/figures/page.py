@@ -162,7 +162,8 @@ def _in_columns(rows: Sequence[PanelRow]) -> list[Sequence[PanelRow]]:
     """The rows as they are, or cut in two columns where the page has them, as even as they get."""
     if min(current_page().columns, len(rows)) < 2:
         return [rows]
-    cut = min(range(1, len(rows)), key=lambda cut: max(_height(rows[:cut]), _height(rows[cut:])))
+    # Of cuts that are as even the one that leaves more to the first column.
+    cut = min(range(len(rows) - 1, 0, -1), key=lambda cut: max(_height(rows[:cut]), _height(rows[cut:])))
     return [rows[:cut], rows[cut:]]
 
 

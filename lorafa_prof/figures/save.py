@@ -55,7 +55,7 @@ def save_all(
     Args:
         results: of a run; a table alone, as `read_table` gives it, has no records to draw from.
         folder: where the files go; older files of the same names are replaced.
-        names: figures to draw; all of them if None.
+        names: figures to draw; if None all but those `on_request`.
         formats: some of `FORMATS`.
         style_name: one of `PAGES`.
 
@@ -63,12 +63,31 @@ def save_all(
         UsageError: an unknown figure, format or style, before anything is written; or a folder that cannot be
             written to.
     """
-    chosen = [FIGURES[name] for name in dict.fromkeys(FIGURES if names is None else names)]
+    chosen = [FIGURES[name] for name in names_of(names)]
     for format_ in formats:
         _check("format", format_, FORMATS)
     _check("style", style_name, tuple(PAGES))
     known = results if isinstance(results, Results) else Results(results)
-    return [_save(figure, known, folder, formats, style_name) for figure in chosen]
+    drawn = [_save(figure, known, folder, formats, style_name) for figure in chosen]
+    return [*drawn, *left_for_request(names)]
+
+
+def names_of(names: Iterable[str] | None) -> list[str]:
+    """Each of `names` once; if None those of all figures but the ones that are drawn on request."""
+    if names is not None:
+        return list(dict.fromkeys(names))
+    return [name for name in FIGURES if not _on_request(name)]
+
+
+def left_for_request(names: Iterable[str] | None) -> list[Skipped]:
+    """The figures that wait to be asked for, where none was."""
+    reason = "it runs steps again on the twin, so it is drawn only if asked for: --figure {}"
+    return [Skipped(name, reason.format(name)) for name in FIGURES if names is None and _on_request(name)]
+
+
+def _on_request(name: str) -> bool:
+    figure = FIGURES[name]
+    return isinstance(figure, RecordFigure) and figure.on_request
 
 
 def _check(kind: str, name: str, there: Sequence[str]) -> None:

@@ -11,7 +11,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from lorafa_prof.figures import FIGURES
-from lorafa_prof.figures.save import Saved, Skipped, save_all
+from lorafa_prof.figures.save import Saved, Skipped, left_for_request, names_of, save_all
 from lorafa_prof.results.records import Results
 
 Outcomes = list[Saved | Skipped]
@@ -36,10 +36,11 @@ def figures_beside(
         UsageError: an unknown figure, format or style, at once; a folder that cannot be written to, from what
             is yielded.
     """
-    chosen = [FIGURES[name].name for name in dict.fromkeys(FIGURES if names is None else names)]
+    chosen = [FIGURES[name].name for name in names_of(names)]
+    left = left_for_request(names)
     save_all(results, folder, (), formats, style_name)  # draws nothing, but says what is unknown
     if len(results.table) < MANY_CELLS or not formats:
-        yield lambda: save_all(results, folder, chosen, formats, style_name) if formats else []
+        yield lambda: [*save_all(results, folder, chosen, formats, style_name), *left] if formats else []
         return
     processes = min(os.cpu_count() or 1, _MOST_PROCESSES)
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
@@ -47,9 +48,9 @@ def figures_beside(
 
         def outcomes() -> Outcomes:
             try:
-                return [outcome for future in drawing for outcome in future.result()]
+                return [*(outcome for future in drawing for outcome in future.result()), *left]
             except BrokenProcessPool:  # no memory for one more process, or none may be started here
-                return save_all(results, folder, chosen, formats, style_name)
+                return [*save_all(results, folder, chosen, formats, style_name), *left]
 
         try:
             yield outcomes

@@ -81,7 +81,11 @@ def write_report(
         texts = {form: _text(form, content, shown) for form in forms if content is not None}
     paths = [*_write(texts, folder or out), *(path for each in outcomes for path in _paths(each))]
     if not paths:
-        raise NothingToJudgeError(f"{out}: its results hold nothing that any figure asked for can show")
+        reasons = [
+            no_report,
+            *(f"{name} is not drawn: {reason}" for name, reason in _not_drawn(outcomes).items()),
+        ]
+        raise NothingToJudgeError(f"{out}: {'; '.join(filter(None, reasons))}")
     return Written(tuple(paths), _not_drawn(outcomes), no_report, content.notes if content else ())
 
 

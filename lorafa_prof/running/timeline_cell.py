@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from lorafa_prof.devices.gpus.gpu import GPUS
-from lorafa_prof.devices.sim.allocator import SimOutOfMemoryError
+from lorafa_prof.devices.sim.allocator import AllocatorSettings, SimOutOfMemoryError
 from lorafa_prof.devices.sim.honesty import notes_of
 from lorafa_prof.devices.sim.twin import Twin
 from lorafa_prof.instruments.module_path import ModulePaths
@@ -16,13 +16,17 @@ from lorafa_prof.running.prepare import prepare_step
 from lorafa_prof.scenario.cell import Cell
 
 
-def predict_timeline(cell: Cell) -> Timeline:
+def predict_timeline(cell: Cell, settings: AllocatorSettings | None = None) -> Timeline:
     """Build the cell on its twin, run steps until nothing changes any more, then one more: the steady step.
 
     These are the steps of `predict_on_twin` up to its memory pass, so their peak is `peak_allocated_bytes`.
     Where memory runs out, the timeline ends there.
+
+    Args:
+        cell: its device is the twin of a GPU.
+        settings: of the allocator; None: as the environment has it.
     """
-    twin = Twin(GPUS[cell.device.removeprefix("sim:")])
+    twin = Twin(GPUS[cell.device.removeprefix("sim:")], settings=settings)
     recorder = TimelineRecorder(twin)
     twin.mode.memory = recorder
     with twin:

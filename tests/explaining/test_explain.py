@@ -14,11 +14,12 @@ from lorafa_prof.devices.sim import twin as twin_module
 from lorafa_prof.errors import LorafaProfError, UsageError
 from lorafa_prof.explaining import explain as explain_module
 from lorafa_prof.explaining.explain import explain
-from lorafa_prof.explaining.explanation import Explanation, settings_of
+from lorafa_prof.explaining.explanation import Explanation
 from lorafa_prof.explaining.remedies import remedies_for
 from lorafa_prof.explaining.subject import Subject, subjects_of
 from lorafa_prof.results.record import CellResult
 from lorafa_prof.running.measure import measure_cell
+from lorafa_prof.running.twins import settings_of
 from lorafa_prof.scenario.cell import Cell
 
 EXPANDABLE = {"allocator": {"PYTORCH_ALLOC_CONF": "expandable_segments:True"}}

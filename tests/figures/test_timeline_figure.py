@@ -9,7 +9,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure as Drawing
 from timelines import made_up, tiny_timeline
 
-from lorafa_prof.figures import timeline as figure
+from lorafa_prof.figures import step_panel
 from lorafa_prof.figures.style import BLUE, ORANGE
 from lorafa_prof.figures.timeline import draw_timeline
 from lorafa_prof.instruments.live_bytes import live_bytes
@@ -107,7 +107,7 @@ def test_names_of_short_phases_are_short_or_left_out(events: tuple[int, int, int
 
 
 def test_a_long_step_is_drawn_with_its_peak_and_few_points(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(figure, "_STRETCHES", 20)
+    monkeypatch.setattr(step_panel, "_STRETCHES", 20)
     table = live_bytes(tiny_timeline())
     drawing = draw_timeline(table, "a cell")
     (total,) = (line for line in drawing.axes[0].lines if line.get_gid() == "total")
