@@ -11,6 +11,7 @@ from lorafa_prof.instruments.allocation_log import AllocationEvent, Place
 from lorafa_prof.instruments.autograd_needs import Need
 from lorafa_prof.instruments.block_notes import BlockNote
 from lorafa_prof.instruments.timeline import Kind, Timeline
+from lorafa_prof.results.needs import like_need
 from lorafa_prof.results.tensors import TensorKey, like_modules
 
 Part = Literal[
@@ -170,7 +171,7 @@ def _piece(event: AllocationEvent, kind: Kind, note: BlockNote, phase: str) -> P
     saved = note.saved
     if part == "saved" and saved is not None:
         key = TensorKey(like_modules(saved.module), saved.kind, saved.op, saved.dtype, saved.shape)
-        return Piece(part, key, 1, event.requested_bytes, saved.line, tuple(map(_like, note.needs)))
+        return Piece(part, key, 1, event.requested_bytes, saved.line, tuple(map(like_need, note.needs)))
     if part in ("weights", "gradients", "optimizer") and note.name:
         module, _, leaf = like_modules(note.name).rpartition(".")
         return Piece(
@@ -192,12 +193,6 @@ def _part(kind: Kind, note: BlockNote, phase: str) -> Part:
     if kind == "temporaries" and note.recomputed:
         return "recomputed"
     return kind
-
-
-def _like(need: Need) -> Need:
-    """The need with the numbers of layers as ``*``."""
-    names = tuple(dict.fromkeys(map(like_modules, need.gradients_of)))
-    return replace(need, module=like_modules(need.module), gradients_of=names)
 
 
 def together(pieces: Iterable[Piece]) -> tuple[Piece, ...]:

@@ -79,14 +79,17 @@ def reasons(piece: Piece, *, checkpointed: bool = False) -> list[str]:
     if piece.part != "saved":
         return []
     if piece.needs:
-        return _uses(piece.needs, piece.key)
+        return uses(piece.needs, piece.key)
     if checkpointed and not piece.key.op:
         return ["what goes into a layer: checkpointing runs its forward again from here"]
     return [f"kept by {piece.key.op or 'a function of its own'}, for its backward"]
 
 
-def _uses(needs: Sequence[Need], key: TensorKey) -> list[str]:
-    """One line for what differs in nothing but the part saved, or the parameter that gets the gradient."""
+def uses(needs: Sequence[Need], key: TensorKey) -> list[str]:
+    """What the tensors of `key` are needed for, in words.
+
+    One line for what differs in nothing but the part saved, or the parameter that gets the gradient.
+    """
     saved: dict[tuple[str, str, tuple[str, ...]], list[str]] = defaultdict(list)
     for need in sorted(needs, key=_order):
         operation = _operation(need.op)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lorafa_prof.explaining.composition import Composition, Part, Piece, together
+from lorafa_prof.results.needs import recorded_needs
 from lorafa_prof.results.tensors import TensorKey, saved_tensors
 
 Values = Mapping[str, Any]
@@ -27,8 +28,16 @@ def recorded_activation(row: Values, details: Values) -> Composition | None:
     if row.get("activation_bytes") is None:
         return None
     rounding = (details.get("reconciliation") or {}).get("slack_bytes", 0)
+    needs = recorded_needs(details)
     pieces = [
-        Piece("held" if key.kind == "held_otherwise" else "saved", key, held.count, held.nbytes, held.line)
+        Piece(
+            "held" if key.kind == "held_otherwise" else "saved",
+            key,
+            held.count,
+            held.nbytes,
+            held.line,
+            needs.get(key, ()),
+        )
         for key, held in (saved_tensors(details) or {}).items()
     ]
     return Composition(row["activation_bytes"], together(pieces), rounding)

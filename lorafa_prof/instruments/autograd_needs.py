@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import torch
@@ -109,9 +110,8 @@ def _nodes(root: Any) -> Iterator[Any]:
 
 
 def _saved_by(node: Any) -> Iterator[tuple[str, Tensor]]:
-    for name in dir(node):
-        if not name.startswith(_RAW):
-            continue
+    kind: object = type(node)
+    for name in _raw_names(kind):
         raw = getattr(node, name)
         several = isinstance(raw, (tuple, list))
         for index, each in enumerate(raw if several else (raw,)):
@@ -119,6 +119,12 @@ def _saved_by(node: Any) -> Iterator[tuple[str, Tensor]]:
             data = getattr(each, "data", None)
             if isinstance(data, Tensor) and torch._C._has_storage(data):
                 yield str(index) if name == f"{_RAW}tensors" else name.removeprefix(_RAW), data
+
+
+@cache
+def _raw_names(kind: object) -> tuple[str, ...]:
+    """What nodes of a type have saved; a large model has thousands of nodes of a few dozen types."""
+    return tuple(name for name in dir(kind) if name.startswith(_RAW))
 
 
 def _gradients_of(node: Any, op: str, slot: str, names: Mapping[int, str]) -> tuple[str, ...]:

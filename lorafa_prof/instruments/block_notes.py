@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,8 +11,9 @@ from torch import Tensor
 
 from lorafa_prof.devices.sim.twin import Twin
 from lorafa_prof.instruments.allocation_log import Held
-from lorafa_prof.instruments.autograd_needs import Need, needs_of
+from lorafa_prof.instruments.autograd_needs import Need
 from lorafa_prof.instruments.module_path import ModulePaths
+from lorafa_prof.instruments.needs_recorder import NeedsRecorder
 from lorafa_prof.instruments.saved import SavedStorage, SavedTensorsRecorder
 from lorafa_prof.instruments.timeline_recorder import TimelineRecorder
 from lorafa_prof.methods.base import Prepared
@@ -58,7 +60,8 @@ class NotingRecorder(TimelineRecorder):
         self._names: dict[int, str] = {}
         self._make_saved: Callable[[], SavedTensorsRecorder] | None = None
         self._saved: SavedTensorsRecorder | None = None
-        self._loss_node: Any = None
+        self._watching = ExitStack()
+        self._needs: NeedsRecorder | None = None
 
     def follow(self, prepared: Prepared, inputs: Iterable[Tensor], paths: ModulePaths) -> None:
         """As there; from here on saved tensors and the loss are watched too."""
@@ -75,7 +78,7 @@ class NotingRecorder(TimelineRecorder):
         self._make_saved = lambda: SavedTensorsRecorder(
             model, device_type="meta", before=inputs, ranks=self._ranks, otherwise=False
         )
-        model.register_forward_hook(self._keep_node)
+        self._needs = NeedsRecorder(model)
 
     def malloc(self, requested_bytes: int) -> Held:
         """As there."""
@@ -93,8 +96,10 @@ class NotingRecorder(TimelineRecorder):
         super().phase_started(phase)
         if phase == "forward":
             assert self._make_saved is not None
+            assert self._needs is not None
             self._saved = self._make_saved()
-            self._saved.__enter__()
+            self._watching.enter_context(self._saved)
+            self._watching.enter_context(self._needs)
 
     def phase_ended(self, phase: Phase) -> None:
         """As there."""
@@ -111,28 +116,18 @@ class NotingRecorder(TimelineRecorder):
 
     def close(self) -> None:
         """Stop watching; needed where a forward did not end."""
-        if self._saved is not None:
-            self._saved.__exit__(None, None, None)
-        self._saved = self._loss_node = None
-
-    def _keep_node(self, module: Any, args: Any, output: Any) -> None:
-        self._loss_node = output.loss.grad_fn
+        self._watching.close()
+        self._saved = None
 
     def _note_saved(self) -> None:
         assert self._saved is not None
-        assert self._prepared is not None
-        needs = {}
-        if self._loss_node is not None:
-            needs = needs_of(self._loss_node, self._prepared.model, self._module_of)
+        assert self._needs is not None
+        needs = self._needs.needs()
         for storage, saved in self._saved.held():
             held = self._twin.mode.block_of_storage(storage)
             if held is not None:
                 self._add(held, saved=saved, needs=needs.get(int(storage._cdata), ()))
         self.close()
-
-    def _module_of(self, node: Any) -> str:
-        assert self._paths is not None
-        return self._paths.path_of(node)
 
     def _note_optimizer(self) -> None:
         assert self._prepared is not None

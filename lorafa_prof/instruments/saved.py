@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from types import TracebackType
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.overrides import TorchFunctionMode, resolve_name
 
+from lorafa_prof.instruments.autograd_needs import Need
 from lorafa_prof.instruments.module_stack import ModuleStack
 from lorafa_prof.instruments.saved_kinds import KINDS, Kind, SavePoint, kind_of
 from lorafa_prof.instruments.saving_line import saving_line
@@ -35,6 +36,7 @@ class SavedStorage:
         savers: how often it was saved.
         from_before: it was there before the step (a batch's ids), so it is no activation.
         line: of the model's or the user's code that had it saved, by `saving_line`.
+        needs: what autograd needs it for, where that was read.
     """
 
     module: str
@@ -46,6 +48,7 @@ class SavedStorage:
     savers: int
     from_before: bool
     line: str = ""
+    needs: tuple[Need, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -96,8 +99,9 @@ class SavedTensors:
         return dict(total)
 
     def as_records(self) -> list[dict[str, Any]]:
-        """For JSON, largest first."""
-        return [asdict(s) for s in sorted(self.storages, key=lambda s: (-s.nbytes, s.module, s.op))]
+        """For JSON, largest first; without needs, which equal tensors of all layers have in common."""
+        ordered = sorted(self.storages, key=lambda s: (-s.nbytes, s.module, s.op))
+        return [{key: value for key, value in asdict(s).items() if key != "needs"} for s in ordered]
 
 
 @dataclass
@@ -250,13 +254,19 @@ class SavedTensorsRecorder:
             if (storage := seen.storage()) is not None
         ]
 
-    def result(self) -> SavedTensors:
-        """What is held now."""
+    def result(self, needs: Mapping[int, tuple[Need, ...]] | None = None) -> SavedTensors:
+        """What is held now.
+
+        Args:
+            needs: what for, by `storage_key`, where that is known.
+        """
         saved = self.held()
         keys = {int(storage._cdata) for storage, _ in saved}
         alive = [(storage, held) for ref, held in self._births if (storage := ref()) is not None]
         return SavedTensors(
-            storages=tuple(known for _, known in saved),
+            storages=tuple(
+                replace(known, needs=(needs or {}).get(int(storage._cdata), ())) for storage, known in saved
+            ),
             held_otherwise=tuple(held for storage, held in alive if int(storage._cdata) not in keys),
         )
 

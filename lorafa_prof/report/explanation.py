@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from lorafa_prof.explaining.reasons import uses
 from lorafa_prof.figures.memory_by_kind import SAVED
+from lorafa_prof.results.needs import recorded_needs
 from lorafa_prof.results.tensors import STATIC_KINDS, Tensors, largest, saved_tensors
 
 #: A cell of a large model has some thirty kinds of tensors and a dozen modules; the rest is counted.
@@ -22,6 +24,7 @@ class HeldTensors:
     Attributes:
         what: type and shape, "bfloat16[2×1024×4096]".
         line: of the code that had the first of them saved.
+        why: what backward needs them for; empty where the record does not know it.
     """
 
     kind: str
@@ -30,6 +33,7 @@ class HeldTensors:
     count: int
     nbytes: int
     line: str
+    why: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,7 @@ def explain(row: Mapping[str, Any], details: Mapping[str, Any]) -> Explanation:
     Raises:
         KeyError, TypeError, ValueError, AttributeError: the details are not as this version writes them.
     """
-    saved = saved_tensors(details) or {}
+    saved, needs = saved_tensors(details) or {}, recorded_needs(details)
     parts, beyond_peak = parts_of(row, _by_kind(saved))
     modules = _by_module(saved)
     tensors = [
@@ -84,6 +88,7 @@ def explain(row: Mapping[str, Any], details: Mapping[str, Any]) -> Explanation:
             change.after.count,
             change.after.nbytes,
             change.after.line,
+            tuple(uses(needs[change.key], change.key)) if change.key in needs else (),
         )
         for change in largest(saved)
     ]

@@ -7,6 +7,7 @@ from typing import Any
 
 from lorafa_prof.devices.gpus.gpu import GPUS, peak_flops
 from lorafa_prof.results.measured import Measured
+from lorafa_prof.results.needs import needs_records
 from lorafa_prof.results.reconcile import reconcile
 from lorafa_prof.results.record import Value
 from lorafa_prof.scenario.cell import Cell
@@ -124,6 +125,7 @@ def details_of(cell: Cell, measured: Measured) -> dict[str, Any]:
             "by_module": measured.saved.by_module,
             "from_before_bytes": measured.saved.from_before_bytes,
             "storages": measured.saved.as_records(),
+            "needs": needs_records(measured.saved.storages),
             "held_otherwise": [asdict(storage) for storage in measured.saved.held_otherwise],
         }
     if measured.memory and measured.saved:

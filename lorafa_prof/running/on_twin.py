@@ -127,7 +127,7 @@ def run_until_steady(
 
 
 def _explain(cell: Cell, prepared: Prepared, step: TrainingStep, measured: Measured) -> None:
-    observer = saved_observer(cell, prepared, step)
+    observer = saved_observer(cell, prepared, step, explained=True)
     with FlopCounter(prepared.model) as counter:
         step.run((counter, observer))
     measured.flops, measured.saved = counter.count(), observer.result

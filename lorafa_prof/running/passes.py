@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 
@@ -12,6 +12,7 @@ import torch
 
 from lorafa_prof.instruments.flops import FlopCounter
 from lorafa_prof.instruments.host import peak_rss_bytes
+from lorafa_prof.instruments.needs_recorder import NeedsRecorder
 from lorafa_prof.instruments.saved import SavedTensors, SavedTensorsRecorder
 from lorafa_prof.instruments.storages import model_tensors, optimizer_tensors, storage_bytes
 from lorafa_prof.methods.base import Prepared
@@ -81,15 +82,18 @@ def count_flops(cell: Cell, prepared: Prepared, step: TrainingStep, measured: Me
 
 def record_saved(cell: Cell, prepared: Prepared, step: TrainingStep, measured: Measured) -> None:
     """Run a step and record what autograd saves in it."""
-    observer = saved_observer(cell, prepared, step)
+    observer = saved_observer(cell, prepared, step, explained=True)
     step.run((observer,))
     measured.saved = observer.result
 
 
 def saved_observer(
-    cell: Cell, prepared: Prepared, step: TrainingStep, *, otherwise: bool = True
+    cell: Cell, prepared: Prepared, step: TrainingStep, *, explained: bool
 ) -> SavedAtForwardsEnd:
-    """An observer that records what autograd saves in `step`; `otherwise` is as of the recorder."""
+    """An observer that records what autograd saves in `step`.
+
+    With `explained` it also finds what that is needed for, and what is held without being saved.
+    """
     rank = cell.method.options.get("rank")
     device_type = next(iter(step.inputs.values())).device.type
     return SavedAtForwardsEnd(
@@ -99,8 +103,9 @@ def saved_observer(
             device_type=device_type,
             before=step.inputs.values(),
             ranks=[rank] if rank else [],
-            otherwise=otherwise,
-        )
+            otherwise=explained,
+        ),
+        partial(NeedsRecorder, prepared.model) if explained else None,
     )
 
 
@@ -112,19 +117,23 @@ class SavedAtForwardsEnd:
     """
 
     make_recorder: Callable[[], SavedTensorsRecorder]
+    make_needs_recorder: Callable[[], NeedsRecorder] | None = None
     result: SavedTensors | None = None
 
     def phase_started(self, phase: Phase) -> None:
         """Start recording with forward."""
         if phase == "forward":
-            self.recorder = self.make_recorder()
-            self.recorder.__enter__()
+            self._contexts = ExitStack()
+            self._recorder = self._contexts.enter_context(self.make_recorder())
+            self._needs = (
+                self._contexts.enter_context(self.make_needs_recorder()) if self.make_needs_recorder else None
+            )
 
     def phase_ended(self, phase: Phase) -> None:
         """End with it."""
         if phase == "forward":
-            self.result = self.recorder.result()
-            self.recorder.__exit__(None, None, None)
+            self.result = self._recorder.result(self._needs.needs() if self._needs else None)
+            self._contexts.close()
 
 
 @contextmanager

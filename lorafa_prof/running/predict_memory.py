@@ -83,6 +83,6 @@ def _steady_memory(
             step.run((tracker, meter))
             return meter.profile(), None
         # Hooks on what is saved leave every allocation as it is; to see what else is held takes a mode.
-        observer = saved_observer(cell, prepared, step, otherwise=False)
+        observer = saved_observer(cell, prepared, step, explained=False)
         step.run((tracker, observer, meter))
         return meter.profile(), observer.result

@@ -112,6 +112,7 @@ def test_on_a_cpu_the_record_is_all_there_is() -> None:
     assert explanation.peak.unexplained_bytes == rest > 0
     assert explanation.activation.total_bytes == row["activation_bytes"]
     assert explanation.activation.unexplained_bytes == result.details["reconciliation"]["residual_bytes"]
+    assert {need.op for piece in explanation.activation.pieces for need in piece.needs} >= {"LoraFunction"}
     assert any(f"what forward keeps ({row['activation_bytes']:,} B)" in text for text in explanation.remarks)
     assert explanation.trials == ()
 

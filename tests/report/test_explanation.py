@@ -70,6 +70,16 @@ def test_like_tensors_of_all_layers_are_one_and_the_largest_are_first() -> None:
     assert (second.kind, second.nbytes) == ("logits_loss", 5 * MIB)
 
 
+def test_what_backward_needs_a_tensor_for_is_told_where_the_record_knows_it() -> None:
+    kept = details(storage("layers.0.mlp", 3 * MIB), storage("layers.1.mlp", 3 * MIB), storage("head", MIB))
+    need = {"module": "layers.*.mlp", "op": "Silu", "slot": "self", "gradients_of": [""]}
+    key = {"module": "layers.*.mlp", "kind": "norm", "op": "mul", "dtype": "bfloat16"}
+    kept["saved"]["needs"] = [{**key, "shape": [3 * MIB // 2], "needs": [need]}]
+    first, second = explain(OK, kept).tensors
+    assert first.why == ("input of SiLU, for the gradient of its input",)
+    assert second.why == ()
+
+
 @given(storages=STORAGES)
 def test_what_is_left_out_is_counted(storages: list[dict[str, object]]) -> None:
     explained = explain(OK, details(*storages))

@@ -34,6 +34,14 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     kept = details(
         storage("layers.0.norm", MIB), storage("layers.1.norm", MIB), storage("head", MIB, "logits_loss")
     )
+    need = {"module": "layers.*.norm", "op": "Pow", "slot": "self", "gradients_of": [""]}
+    kept["saved"]["needs"] = [
+        {
+            **{key: storage("", MIB)[key] for key in ("kind", "op", "dtype", "shape")},
+            "module": "layers.*.norm",
+            "needs": [need],
+        }
+    ]
     runs = [
         record(
             cell(method, rank, seq=seq, model=HOSTILE),
@@ -181,6 +189,7 @@ def test_the_keyboard_opens_and_closes_an_explanation(tab: Tab) -> None:
     told = tab.value("document.querySelector('.behind').innerText")
     assert "layers.*.norm" in told
     assert "2.000 MiB" in told  # two layers of one
+    assert "input of a power, for the gradient of its input" in told
     assert "lorafa-prof run mine.yaml --device sim:h100-80gb -k" in told
     assert "The peak of the step is in backward." in told
     assert "lorafa-prof explain OUT -k" in told

@@ -65,9 +65,7 @@ def test_a_folder_that_cannot_be_written_to(out: Path) -> None:
 
 
 def test_nothing_to_show(out: Path, tmp_path: Path) -> None:
-    with pytest.raises(
-        NothingToJudgeError, match="throughput is not drawn: no finished cell has"
-    ):
+    with pytest.raises(NothingToJudgeError, match="throughput is not drawn: no finished cell has"):
         write_report(out, ["png"], figures=["throughput"])
     with pytest.raises(NothingToJudgeError, match=r"no results\.csv"):
         write_report(tmp_path, ["html"])

@@ -185,7 +185,7 @@ def test_the_explained_step_has_the_peaks_of_the_one_for_memory(family: str) -> 
         prepared, step = predict_memory(cell, twin, measured, PhaseTracker())
         meter = SimMemoryMeter(twin.allocator, prepared.model)
         with FlopCounter(prepared.model) as counter:
-            step.run((counter, saved_observer(cell, prepared, step), meter))
+            step.run((counter, saved_observer(cell, prepared, step, explained=True), meter))
     assert measured.memory is not None
     assert meter.profile() == measured.memory
 

@@ -72,13 +72,18 @@ function kindLabel(kind, report) {
 
 function tensorsCard(cell, report) {
   const explained = cell.explanation;
-  const rows = explained.tensors.map(([kind, module, what, count, bytes, line]) => [
-    sizeText(bytes), `${count.toLocaleString("en")} ×`, code(what), kindLabel(kind, report), code(module || "(outside of modules)"), code(line)]);
+  const known = explained.tensors.some(([, , , , , , why]) => why.length);
+  const rows = explained.tensors.map(([kind, module, what, count, bytes, line, why]) => [
+    sizeText(bytes), `${count.toLocaleString("en")} ×`, code(what), kindLabel(kind, report),
+    element("div", known ? { class: "reasons" } : {}, code(module || "(outside of modules)"),
+      ...why.map((reason) => element("div", { class: "muted" }, reason))),
+    code(line)]);
   const [count, bytes] = explained.tensors_left_out;
+  const module = known ? "module (* is any layer), and what backward needs it for" : "module (* is any layer)";
   return card("Largest tensors that forward leaves for backward", true,
-    smallTable(["bytes", "", "each", "kind", "module (* is any layer)", "saved at"], [true, true], rows),
+    smallTable(["bytes", "", "each", "kind", module, "saved at"], [true, true], rows),
     leftOut(count, "tensor", bytes),
-    element("p", {}, "Why each of them is kept, and what would save how much of the peak:"),
+    element("p", {}, known ? "What would save how much of the peak:" : "Why each of them is kept, and what would save how much of the peak:"),
     element("pre", { class: "code" }, `lorafa-prof explain OUT -k ${report.value(cell, "cell_id")}`));
 }
 
