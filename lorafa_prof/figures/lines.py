@@ -17,6 +17,7 @@ from lorafa_prof.figures.page import assemble, column_width, new_drawing
 from lorafa_prof.figures.panels import MOST_ROWS, panel_row, plot_height
 from lorafa_prof.figures.points import (
     CONTEXT_SETTINGS,
+    SETTINGS,
     Point,
     cells,
     differing,
@@ -61,9 +62,12 @@ class LineChart:
         than a page has room for, the fullest are drawn and a note counts the rest.
 
         Raises:
-            NoDataError: no cell has a value on the axis, or none that finished has a metric.
+            NoDataError: no two cells differ in the axis alone, or none that finished has a metric.
         """
-        return self.draw_points(points_of(table))
+        points = points_of(table)
+        if not _swept(points, self.axis):
+            raise NoDataError(f"the {self.axis} was not swept: no two cells differ in it alone")
+        return self.draw_points(points)
 
     def draw_points(self, everything: Sequence[Point], notes: Sequence[str] = ()) -> Drawing:
         """The same from points, with more notes."""
@@ -117,6 +121,17 @@ class LineChart:
             ],
         )
         return drawing
+
+
+def _swept(points: Sequence[Point], axis: str) -> bool:
+    """Whether cells that are alike in all else have two values on the axis."""
+    found: dict[tuple[object, ...], set[object]] = {}
+    for point in points:
+        others = (point.settings[name] for name in SETTINGS if name != axis)
+        value = point.settings[axis]
+        if value is not None:
+            found.setdefault((point.model, point.method, *others), set()).add(value)
+    return any(len(values) > 1 for values in found.values())
 
 
 def _fitting(points: Sequence[Point], axis: str) -> list[Point]:

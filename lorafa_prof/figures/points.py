@@ -35,6 +35,8 @@ SETTINGS = METHOD_SETTINGS + CONTEXT_SETTINGS
 _USUAL: Mapping[str, Setting] = {"padding": 0.0, "accumulation": 1, "max_grad_norm": "none"}
 """What cells have whose row says nothing, such as those of an older table; shared by all it goes unsaid."""
 
+_DEFAULT_TARGETS = "default targets"
+
 _PHRASES = {
     "rank": "r{}",
     "targets": "on {}",
@@ -111,10 +113,16 @@ def _point(record: Mapping[Any, Any]) -> Point:
         failed_phase=str(known.get("failed_phase", "")),
         settings={
             **{name: known.get(name, _USUAL.get(name)) for name in SETTINGS},
+            "targets": _targets(known),
             "where": _where(known),
         },
         values={column.name: float(known[column.name]) for column in METRICS if column.name in known},
     )
+
+
+def _targets(known: Mapping[str, Any]) -> str | None:
+    """Where adapters are: PEFT decides by itself if nobody says, which is not the same as having none."""
+    return known.get("targets", _DEFAULT_TARGETS if "adapter_dtype" in known else None)
 
 
 def _where(known: Mapping[str, Any]) -> str | None:

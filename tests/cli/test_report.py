@@ -41,7 +41,7 @@ def report(*args: object) -> Result:
 def test_paths_go_to_stdout_and_reasons_to_stderr(out):
     result = report(out, "--format", "png")
     assert result.exit_code == 0
-    names = ["flops", "memory-by-method", "memory-over-batch", "memory-over-rank", "memory-over-seq"]
+    names = ["flops", "memory-by-method"]
     assert result.stdout.splitlines() == [str(out / "figures" / f"{name}.png") for name in names]
     assert "\nthroughput: not drawn: no finished cell has tokens_per_s" in result.stderr
     reasons = dict(line.split(": not drawn: ") for line in result.stderr.splitlines())

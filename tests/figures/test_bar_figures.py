@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from drawings import by_gid, stack, texts
+from drawings import by_gid, notes, stack, texts
 
 from lorafa_prof.figures import FIGURES
 from lorafa_prof.figures.figure import NoDataError
@@ -148,3 +148,14 @@ def test_nothing_to_draw_is_an_error_with_a_reason(table, name, lacking, reason)
 def test_numbers_of_a_cell_that_did_not_finish_are_not_drawn(table):
     with pytest.raises(NoDataError):
         FIGURES["memory-by-method"].draw(table({"status": "oom", "peak_allocated_bytes": 80 * GIB}))
+
+
+def test_what_peft_trains_by_default_is_not_what_others_were_told_to(table):
+    """An empty value of `targets` is PEFT's own choice, of Full-FT it is that there is nothing to choose."""
+    rows = table({}, {"method": "peft-lora", "targets": None}, {"method": "full-ft"})
+    shown = " ".join(texts(FIGURES["memory-by-method"].draw(rows)))
+    assert "peft-lora on default targets" in shown
+    assert "lora on all-linear" in shown
+    assert "full-ft on" not in shown
+    alike = FIGURES["memory-by-method"].draw(table({}, {"method": "full-ft"}))
+    assert "on all-linear" in notes(alike)

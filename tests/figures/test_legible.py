@@ -72,7 +72,10 @@ def crowded(models):
         )
     ]
     targets = "q_proj,k_proj,v_proj,o_proj,gate_proj,up_proj,down_proj"
-    return [*rows, {"method": "mine", "targets": targets, "params_total": 10**9}]
+    return [
+        *rows,
+        *({"method": "mine", "rank": rank, "targets": targets, "params_total": 10**9} for rank in (8, 9)),
+    ]
 
 
 @pytest.mark.parametrize("name", MADE_UP)
@@ -85,11 +88,12 @@ def test_no_text_overlaps_another_or_leaves_the_page(results, name):
 
 @pytest.mark.parametrize("name", MADE_UP)
 def test_nor_on_a_slide(results, name):
+    axis = name.removeprefix("memory-over-") if name in ("memory-over-rank", "memory-over-seq") else "batch"
     rows = [
-        {"model": model, "params_total": size, "method": method, "batch": batch, "peak_reserved_bytes": GIB}
+        {"model": model, "params_total": size, "method": method, axis: value, "peak_reserved_bytes": GIB}
         for model, size in (("gpt2", 10**8), ("llama-2-7b", 7 * 10**9))
         for method in ("full-ft", "lora")
-        for batch in (4, 8)
+        for value in (4, 8)
     ]
     details = {f"cell{index}": record(12) for index in range(len(rows))}
     made = results(*rows, details=details, verification=verification(("full-ft", "lora")))
@@ -106,6 +110,7 @@ def test_labels_of_close_ticks_do_not_overlap(table):
 @pytest.mark.parametrize("text", ["<script>alert('$x_1$')</script>", "a_b^c &amp; $\\frac{"])
 def test_any_name_is_only_a_name(results, tmp_path, text):
     rows = [{"model": text, "method": text, "params_total": 10**7}, {"params_total": 10**9}]
+    rows += [{"params_total": 10**9, axis: 2048} for axis in ("batch", "rank", "seq")]
     details = {f"cell{index}": record(2) for index in range(2)}
     made = results(*rows, details=details, verification=verification([text]))
     outcomes = save_all(made, tmp_path, None, ["svg"])
@@ -125,6 +130,9 @@ def test_no_rows_and_one_row(results, tmp_path):
     undrawn = {outcome.name: outcome.reason for outcome in one if not isinstance(outcome, Saved)}
     assert set(undrawn) == {
         "batch-per-budget",
+        "memory-over-batch",
+        "memory-over-rank",
+        "memory-over-seq",
         "memory-over-model-size",
         "memory-over-time",
         "predicted-against-measured",

@@ -119,7 +119,7 @@ def test_no_gpu_is_near_small_models_and_none_is_shown_over_the_rank(table):
     drawing = FIGURES["memory-over-seq"].draw(small)
     assert not capacities(drawing)
     assert not any("Grey lines" in text for text in texts(drawing))
-    assert not capacities(FIGURES["memory-over-rank"].draw(table({PEAK: 60 * GIB})))
+    assert not capacities(FIGURES["memory-over-rank"].draw(table({PEAK: 60 * GIB}, {"rank": 16})))
 
 
 def test_names_of_gpus_never_stand_closer_than_a_line_of_text():
@@ -142,14 +142,16 @@ def test_full_ft_is_a_dashed_line_across_the_ranks(table):
 
 
 def test_full_ft_out_of_memory_is_marked_over_rank_without_a_rank(table):
-    drawing = FIGURES["memory-over-rank"].draw(table({"method": "full-ft", "status": "oom"}, {"rank": 8}))
+    drawing = FIGURES["memory-over-rank"].draw(
+        table({"method": "full-ft", "status": "oom"}, {"rank": 8}, {"rank": 16})
+    )
     assert crosses(drawing, PEAK) == [0.5]  # the middle of the axes, not a rank
-    assert lines(drawing, PEAK) == [([8], [60], True)]
+    assert lines(drawing, PEAK) == [([8, 16], [60, 60], True)]
 
 
 def test_one_point_is_drawn_where_it_is(table):
-    drawing = FIGURES["memory-over-seq"].draw(table({}))
-    assert lines(drawing, PEAK) == [([1024], [60], True)]
+    drawing = FIGURES["memory-over-seq"].draw(table({}, {"seq": 2048}, {"method": "lora-fa"}))
+    assert lines(drawing, PEAK) == [([1024, 2048], [60, 60], True), ([1024], [60], True)]
     left, right = drawing.axes[0].get_xlim()
     assert left < 1024 < right
 
@@ -169,12 +171,16 @@ def test_panels_are_split_by_context_when_lines_are_many(table):
 
 
 def test_a_metric_no_cell_has_gets_no_panel(table):
-    drawing = FIGURES["memory-over-seq"].draw(table({PEAK: None}))
+    drawing = FIGURES["memory-over-seq"].draw(table({PEAK: None}, {"seq": 2048, PEAK: None}))
     assert [axes.get_label() for axes in drawing.axes] == ["llama-2-7b:activation_bytes"]
 
 
 def test_a_table_without_ranks_or_without_memory_has_nothing_to_draw(table):
-    with pytest.raises(NoDataError, match="no cell has a rank"):
+    with pytest.raises(NoDataError, match="the rank was not swept"):
         FIGURES["memory-over-rank"].draw(table({"method": "full-ft"}))
+    with pytest.raises(NoDataError, match="the batch was not swept: no two cells differ in it alone"):
+        FIGURES["memory-over-batch"].draw(table({"batch": 4}, {"batch": 8, "seq": 512}))
     with pytest.raises(NoDataError, match=PEAK):
-        LineChart("t", "seq", "seq").draw(table({PEAK: None, "activation_bytes": None}))
+        LineChart("t", "seq", "seq").draw(
+            table(*({"seq": seq, PEAK: None, "activation_bytes": None} for seq in (512, 1024)))
+        )

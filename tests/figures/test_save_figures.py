@@ -43,7 +43,7 @@ def test_files_are_written_in_each_format(table, tmp_path):
 
 def test_the_same_table_gives_the_same_bytes(table, tmp_path):
     for run in ("a", "b"):
-        save_all(table({}), tmp_path / run, ["memory-over-seq"], ["png", "pdf", "svg"])
+        save_all(table({}, {"seq": 2048}), tmp_path / run, ["memory-over-seq"], ["png", "pdf", "svg"])
     for path in (tmp_path / "a").iterdir():
         assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
     assert b"CreationDate" not in (tmp_path / "a" / "memory-over-seq.pdf").read_bytes()
@@ -116,7 +116,8 @@ def test_a_figure_of_third_parties_is_given_the_table_in_the_style_asked_for(tab
 def test_a_slide_is_16_to_9_in_large_letters_and_a_paper_figure_one_column_wide(table, tmp_path):
     names = ("memory-by-method", "memory-over-seq", "memory-against-throughput")
     for style_name in ("paper", "slide"):
-        save_all(table({}, {"method": "lora-fa"}), tmp_path / style_name, names, ["png", "pdf"], style_name)
+        rows = table({}, {"seq": 2048}, {"method": "lora-fa"})
+        save_all(rows, tmp_path / style_name, names, ["png", "pdf"], style_name)
     for name in names:
         assert _media_box(tmp_path / "slide" / f"{name}.pdf") == pytest.approx((13.333, 7.5), abs=0.01)
         assert _media_box(tmp_path / "paper" / f"{name}.pdf")[0] == pytest.approx(3.5)
@@ -157,3 +158,10 @@ def _media_box(path):
     """Width and height of a PDF's page, in inches."""
     found = re.search(rb"/MediaBox \[ ?0 0 ([\d.]+) ([\d.]+) ?\]", path.read_bytes())
     return tuple(float(number) / 72 for number in found.groups())
+
+
+def test_a_record_of_another_form_takes_no_other_figure_with_it(results, tmp_path):
+    made = results({}, details={"cell0": {"saved": {"storages": "x"}}})
+    outcomes = save_all(made, tmp_path, ["activation-heatmap", "flops"], ["png"])
+    assert outcomes[0].reason.startswith("a record holds other than this version writes (KeyError")
+    assert isinstance(outcomes[1], Saved)
