@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from lorafa_prof.explaining.composition import PARTS, Composition, Part, Piece
+from lorafa_prof.explaining.composition import OF_FORWARD, PARTS, Composition, Part, Piece, as_one
+from lorafa_prof.explaining.names import short_module
 
 
 @dataclass(frozen=True)
@@ -34,15 +35,40 @@ class Difference:
 def differences(one: Composition, other: Composition, parts: Sequence[Part] = PARTS) -> list[Difference]:
     """Tensors of these parts whose bytes are not the same; what the one has least of first.
 
-    With all parts they, the rounding and what is unexplained sum to the difference of the totals.
+    Tensors of two methods are the same where module, type and shape are, by whatever operation they were
+    saved, and whatever PEFT puts around the module. With all parts they, the rounding and what is unexplained
+    sum to the difference of the totals.
     """
-    ones = {(piece.part, piece.key): piece for piece in one.pieces if piece.part in parts}
-    others = {(piece.part, piece.key): piece for piece in other.pieces if piece.part in parts}
-    found = [Difference(ones.get(key), others.get(key)) for key in {**ones, **others}]
+    ones, others = (_by_place(each, parts) for each in (one, other))
+    found = [Difference(ones.get(place), others.get(place)) for place in {**ones, **others}]
     return sorted(
         (each for each in found if each.delta_bytes),
         key=lambda each: (each.delta_bytes, each.piece.part, each.piece.key),
     )
+
+
+_Place = tuple[Part, str, str, str, tuple[int, ...]]
+
+
+def _by_place(composition: Composition, parts: Sequence[Part]) -> dict[_Place, Piece]:
+    found: dict[_Place, list[Piece]] = {}
+    for piece in composition.pieces:
+        if piece.part in parts:
+            found.setdefault(_place(piece), []).append(piece)
+    return {place: as_one(alike) for place, alike in found.items()}
+
+
+def _place(piece: Piece) -> _Place:
+    """What makes tensors of two cells the same."""
+    part, key = piece.part, piece.key
+    if part in OF_FORWARD:
+        # What PEFT's modules inside of a linear have saved, ours has by itself.
+        linear = short_module(key.module).partition(".lora_")[0]
+        return part, linear, "", key.dtype, key.shape
+    if part in ("weights", "gradients", "optimizer"):
+        name = short_module(f"{key.module}.{key.op}".removesuffix(".weight"))
+        return part, name, key.kind if part == "optimizer" else "", key.dtype, key.shape
+    return part, short_module(key.module), f"{key.op} {key.kind}", key.dtype, key.shape
 
 
 @dataclass(frozen=True)

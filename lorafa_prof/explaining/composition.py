@@ -59,6 +59,7 @@ class Piece:
         nbytes: asked for, together.
         line: of the code that had the first of them saved.
         needs: what autograd keeps them for, layers taken as one.
+        into_layer_bytes: of those that go into a layer, which checkpointing keeps.
     """
 
     part: Part
@@ -67,6 +68,7 @@ class Piece:
     nbytes: int
     line: str = ""
     needs: tuple[Need, ...] = ()
+    into_layer_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -171,7 +173,9 @@ def _piece(event: AllocationEvent, kind: Kind, note: BlockNote, phase: str) -> P
     saved = note.saved
     if part == "saved" and saved is not None:
         key = TensorKey(like_modules(saved.module), saved.kind, saved.op, saved.dtype, saved.shape)
-        return Piece(part, key, 1, event.requested_bytes, saved.line, tuple(map(like_need, note.needs)))
+        nbytes = event.requested_bytes
+        into_layer = nbytes if note.into_layer else 0
+        return Piece(part, key, 1, nbytes, saved.line, tuple(map(like_need, note.needs)), into_layer)
     if part in ("weights", "gradients", "optimizer") and note.name:
         module, _, leaf = like_modules(note.name).rpartition(".")
         return Piece(
@@ -200,16 +204,19 @@ def together(pieces: Iterable[Piece]) -> tuple[Piece, ...]:
     groups: dict[tuple[Part, TensorKey], list[Piece]] = defaultdict(list)
     for piece in pieces:
         groups[piece.part, piece.key].append(piece)
-    merged = (
-        replace(
-            alike[0],
-            count=sum(piece.count for piece in alike),
-            nbytes=sum(piece.nbytes for piece in alike),
-            needs=tuple(dict.fromkeys(need for piece in alike for need in piece.needs)),
-        )
-        for alike in groups.values()
-    )
+    merged = (as_one(alike) for alike in groups.values())
     return tuple(sorted(merged, key=lambda piece: (-piece.nbytes, piece.part, piece.key)))
+
+
+def as_one(alike: Sequence[Piece]) -> Piece:
+    """Several pieces as one, which is called as the first."""
+    return replace(
+        alike[0],
+        count=sum(piece.count for piece in alike),
+        nbytes=sum(piece.nbytes for piece in alike),
+        needs=tuple(dict.fromkeys(need for piece in alike for need in piece.needs)),
+        into_layer_bytes=sum(piece.into_layer_bytes for piece in alike),
+    )
 
 
 def _reserved(timeline: Timeline, moment: int) -> int:

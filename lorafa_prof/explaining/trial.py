@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 
 from lorafa_prof.devices.sim.allocator import AllocatorSettings
 from lorafa_prof.errors import LorafaProfError, first_line
@@ -48,9 +49,10 @@ def tried(remedy: Remedy, settings: AllocatorSettings | None = None) -> Trial:
 
 
 def bytes_left(piece: Piece, pieces: tuple[Piece, ...], trial: Trial) -> int | None:
-    """What is saved in the place of `piece` after the remedy; None where that cannot be told.
+    """What is left of `piece` after the remedy; None where that cannot be told.
 
-    That is the same tensors, if there are such, or else those of the same module and kind that are new.
+    That is the same tensors, if there are such, or as many numbers in another type, new at the same place. Of
+    tensors that may be kept at another place after the remedy nothing is told.
 
     Args:
         piece: of saved tensors.
@@ -61,7 +63,16 @@ def bytes_left(piece: Piece, pieces: tuple[Piece, ...], trial: Trial) -> int | N
         return None
     if piece.key in trial.saved:
         return trial.saved[piece.key].nbytes
+    if trial.remedy.cell.checkpointing != "none" and any(each.into_layer_bytes for each in pieces):
+        return piece.into_layer_bytes
     before = {each.key for each in pieces}
+    as_large = {
+        key: held
+        for key, held in trial.saved.items()
+        if key not in before and prod(key.shape) == prod(piece.key.shape)
+    }
+    if any(key.dtype == piece.key.dtype for key in as_large):
+        return None
     place = (piece.key.module, piece.key.kind)
-    new = (held for key, held in trial.saved.items() if key not in before and (key.module, key.kind) == place)
-    return min(piece.nbytes, sum(held.nbytes for held in new))
+    left = sum(held.nbytes for key, held in as_large.items() if (key.module, key.kind) == place)
+    return min(piece.nbytes, left)

@@ -122,7 +122,8 @@ def _point(record: Mapping[Any, Any]) -> Point:
 
 def _targets(known: Mapping[str, Any]) -> str | None:
     """Where adapters are: PEFT decides by itself if nobody says, which is not the same as having none."""
-    return known.get("targets", _DEFAULT_TARGETS if "adapter_dtype" in known else None)
+    targets = known.get("targets", _DEFAULT_TARGETS if "adapter_dtype" in known else None)
+    return None if targets is None else str(targets)
 
 
 def _where(known: Mapping[str, Any]) -> str | None:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor
+from torch.utils._pytree import tree_iter
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from lorafa_prof.devices.sim.twin import Twin
 from lorafa_prof.instruments.allocation_log import Held
@@ -31,6 +33,7 @@ class BlockNote:
         saved: by autograd; None if it was not.
         needs: what autograd needs it for, where that could be read.
         recomputed: made by running a part of forward again, in backward.
+        into_layer: whether it goes into a layer, so that checkpointing keeps it.
     """
 
     name: str = ""
@@ -40,6 +43,7 @@ class BlockNote:
     saved: SavedStorage | None = None
     needs: tuple[Need, ...] = ()
     recomputed: bool = False
+    into_layer: bool = False
 
 
 class NotingRecorder(TimelineRecorder):
@@ -79,6 +83,9 @@ class NotingRecorder(TimelineRecorder):
             model, device_type="meta", before=inputs, ranks=self._ranks, otherwise=False
         )
         self._needs = NeedsRecorder(model)
+        for module in model.modules():
+            if isinstance(module, GradientCheckpointingLayer):
+                module.register_forward_pre_hook(self._note_layer_inputs, with_kwargs=True)
 
     def malloc(self, requested_bytes: int) -> Held:
         """As there."""
@@ -128,6 +135,12 @@ class NotingRecorder(TimelineRecorder):
             if held is not None:
                 self._add(held, saved=saved, needs=needs.get(int(storage._cdata), ()))
         self.close()
+
+    def _note_layer_inputs(self, layer: Any, args: Any, kwargs: Any) -> None:
+        for value in tree_iter((args, kwargs)):
+            held = self._twin.mode.block_of(value) if isinstance(value, Tensor) else None
+            if held is not None:
+                self._add(held, into_layer=True)
 
     def _note_optimizer(self) -> None:
         assert self._prepared is not None

@@ -67,3 +67,12 @@ def test_lora_fa_lacks_the_inputs_of_linears_and_nothing_else() -> None:
     assert all(each.one is None for each in found)
     h, i, tokens, layers = 64, 176, 2 * 48, 2
     assert sum(each.delta_bytes for each in found) == -layers * tokens * (2 * h + 2 * h + 2 * i)
+
+
+def test_ours_and_peft_s_differ_in_what_they_hold_and_not_in_names() -> None:
+    same = (("adapter_dtype", "bf16"),)
+    a, b = (predicted(method, settings=same).activation for method in ("peft-lora-fa", "lora-fa"))
+    assert a.total_bytes == b.total_bytes
+    assert differences(a, b) == []
+    weights = differences(predicted("full-ft").peak, predicted("lora").peak, ["weights"])
+    assert all("lora_" in each.piece.key.op or "lora_" in each.piece.key.module for each in weights)

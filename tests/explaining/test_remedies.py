@@ -178,3 +178,41 @@ def test_nothing_is_left_to_say_without_a_trial() -> None:
     piece = Piece("saved", TensorKey("m", "norm"), 1, 8)
     failed = Trial(remedy_of(cell_of("lora"), "method: lora-fa"), failure="no")
     assert bytes_left(piece, (piece,), failed) is None
+
+
+def left_by(piece: Piece, pieces: tuple[Piece, ...], trial: Trial) -> int:
+    left = bytes_left(piece, pieces, trial)
+    assert left is not None, piece
+    return left
+
+
+@pytest.mark.parametrize(
+    ("method", "model", "change"),
+    [
+        ("lora", "tiny-llama", "method: lora-fa"),
+        ("peft-lora", "tiny-t5", "method: peft-lora-fa"),
+        ("peft-lora", "tiny-gpt2", "adapter_dtype: bf16"),
+        # What goes into a layer is kept by checkpointing, whoever had it saved without.
+        ("full-ft", "tiny-roberta", "checkpointing: full"),
+        ("full-ft", "tiny-gpt2", "checkpointing: full"),
+    ],
+)
+def test_what_is_left_of_all_tensors_is_what_the_remedied_cell_saves(
+    method: str, model: str, change: str
+) -> None:
+    trial = tried(remedy_of(cell_of(method, model), change))
+    assert trial.saved is not None
+    pieces = predicted(method, model).activation.of("saved")
+    left = sum(left_by(piece, pieces, trial) for piece in pieces)
+    assert left == sum(held.nbytes for held in trial.saved.values())
+
+
+def test_of_a_tensor_that_another_operation_may_keep_nothing_is_said() -> None:
+    settings = (("attention", "eager"),)
+    trial = tried(remedy_of(cell_of("full-ft", "tiny-llama", settings), "attention: sdpa"))
+    pieces = predicted("full-ft", "tiny-llama", settings).activation.of("saved")
+    (output,) = (each for each in pieces if each.key.module.endswith("o_proj"))
+    assert bytes_left(output, pieces, trial) is None
+    probabilities = [each for each in pieces if each.key.shape[-2:] == (48, 48)]
+    assert probabilities
+    assert [bytes_left(each, pieces, trial) for each in probabilities] == [0] * len(probabilities)
