@@ -66,6 +66,7 @@ def explain_command(
     from lorafa_prof.explaining.explain import explain
     from lorafa_prof.fitting.predictors import usable_cores
 
+    _check_before(what, device, json_file)
     if not Path(what).is_dir():
         subjects = _picked_of_scenario(what, pattern, against, overrides, device)
     elif overrides or device:
@@ -76,6 +77,16 @@ def explain_command(
         what_if = against is None
     explanations = explain(subjects, jobs or usable_cores(), _tell, what_if=what_if)
     _show(explanations, depth, json_file)
+
+
+def _check_before(what: str, device: str | None, json_file: str | None) -> None:
+    """What would come to nothing only after all predictions."""
+    if Path(what).is_file() and Path(what).suffix == ".csv":
+        raise UsageError(f"{what}: give the folder of the results, '{Path(what).parent}', or a scenario")
+    if device in ("cpu", "cuda"):
+        raise UsageError(f"--device {device}: a scenario is explained on a twin; give auto or sim:<gpu>")
+    if json_file not in (None, "-") and not Path(str(json_file)).absolute().parent.is_dir():
+        raise UsageError(f"--json {json_file}: there is no folder {Path(str(json_file)).parent}")
 
 
 def _show(explanations: Sequence[Explanation], depth: int, json_file: str | None) -> None:
@@ -142,6 +153,8 @@ def _picked(subjects: Sequence[Subject], pattern: str | None, against: str | Non
     for wanted, option in ((pattern, "--cell"), (against, "--against")):
         if option == "--cell" or wanted is not None:
             others = [subject for subject in subjects if subject not in picked]
+            if not others:
+                raise UsageError("--against: there is only one cell, and nothing to set it against")
             subject, note = chosen(others, wanted, option)
             picked.append(subject)
             if note:

@@ -73,9 +73,10 @@ def by_record(subject: Subject, why_no_twin: str) -> Explanation:
     where = (
         _where(subject.cell) if subject.cell else " ".join(str(row[k]) for k in ("device", "gpu") if k in row)
     )
+    how = "predicted on" if where.startswith("sim:") else "measured on"
     return Explanation(
         subject=subject,
-        source=f"measured on {where or 'an unknown device'}, told by what is kept of it: {why_no_twin}",
+        source=f"{how} {where or 'an unknown device'}, told by what is kept of it: {why_no_twin}",
         peak=recorded_peak(row, subject.details),
         activation=recorded_activation(row, subject.details),
         reserved_bytes=row.get("peak_reserved_bytes"),
@@ -94,7 +95,8 @@ def _not_seen(row: Mapping[str, Any]) -> list[str]:
         if row.get(name)
     ]
     at_most = f": of {' and '.join(known)} as much as lives then" if known else ""
-    return [f"the unexplained part of the peak is what comes and goes in the step{at_most}"]
+    workspaces = " and workspaces" if row.get("peak_reserved_bytes") is not None else ""
+    return [f"the unexplained part of the peak is what comes and goes in the step{workspaces}{at_most}"]
 
 
 def _where(cell: Cell) -> str:

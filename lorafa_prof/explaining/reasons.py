@@ -41,11 +41,12 @@ _OPERATIONS: dict[str, _Operation] = {
         "the logits",
     ),
     "NativeLayerNorm": _Operation(
-        "a layer norm", {"input": "input", "result1": "means", "result2": "deviations"}
+        "a layer norm", {"input": "input", "result1": "means", "result2": "1/deviations"}
     ),
     "NativeDropout": _Operation("dropout", {"result1": "mask"}),
     "Embedding": _Operation("an embedding", {"indices": "tokens"}),
-    "Where": _Operation("a choice by mask", {"condition": "mask"}),
+    "Where": _Operation("a choice of numbers", {"condition": "which to choose"}),
+    "Div": _Operation("a quotient", {"self": "numerator", "other": "denominator"}),
     "LoraFunction": _Operation("LoRA", {"0": "input x", "1": "x·Aᵀ", "2": "dropout mask"}),
     "LoraFaFunction": _Operation("LoRA-FA", {"0": "x·Aᵀ", "1": "dropout mask"}),
     "RmsNormFunction": _Operation("an RMS norm", {"0": "input", "1": "1/rms of each row"}),
@@ -61,6 +62,7 @@ _ATTENTION = _Operation(
         "value": "values",
         "output": "output",
         "logsumexp": "sums of each row",
+        "log_sumexp": "sums of each row",
         "philox_seed": "state of dropout",
         "philox_offset": "state of dropout",
         "attn_bias": "mask",

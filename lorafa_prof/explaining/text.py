@@ -217,8 +217,8 @@ def _trials(explanation: Explanation, depth: int) -> Iterator[Line]:
         for words in (_after(memory, predicted), _fit(trial, predicted), _costs(trial)):
             if words:
                 yield Line(" " * len(numbers), f"– {words}", below=" " * (len(numbers) + 2))
-    for trial in explanation.trials:
-        if trial.failure:
+    for trial in explanation.trials if depth >= 3 else ():
+        if trial.failure:  # mostly kernels that this model has no place for
             yield Line(" " * 21, f"{trial.remedy.change}: cannot be had: {trial.failure}", style="dim")
     yield EMPTY
 

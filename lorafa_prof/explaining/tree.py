@@ -154,6 +154,7 @@ def _by_operation(piece: Piece) -> str:
 _GROUP_NAMES: dict[Part, Callable[[Piece], str]] = {
     "weights": _by_role,
     "gradients": _by_dtype,
+    "inputs": _by_dtype,
     "optimizer": _by_state,
     "saved": _by_kind,
 }

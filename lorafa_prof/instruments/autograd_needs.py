@@ -28,6 +28,10 @@ _NEEDED_BY: Mapping[tuple[str, str], tuple[int, ...]] = {
     ("Mul", "self"): (1,),
     ("Mul", "other"): (0,),
     ("Div", "self"): (1,),
+    # The gradient of the bias, its third input, is a sum and needs none of them.
+    ("NativeLayerNorm", "input"): (0, 1),
+    ("NativeLayerNorm", "result1"): (0, 1),
+    ("NativeLayerNorm", "result2"): (0, 1),
     # Of lorafa_prof.layers, by the order in which they save: A and B are the last two inputs.
     ("LoraFunction", "0"): (-2,),
     ("LoraFunction", "1"): (-1,),

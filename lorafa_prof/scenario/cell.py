@@ -91,7 +91,9 @@ class Cell(Frozen):
         """One short line for progress and messages."""
         rank = self.method.options.get("rank")
         ranked = f" r{rank}" if rank is not None else ""
-        return f"{self.model.name} {self.method.name}{ranked} b{self.batch} s{self.seq}"
+        tag = self.method.options.get("tag")
+        tagged = f":{tag}" if tag else ""
+        return f"{self.model.name} {self.method.name}{tagged}{ranked} b{self.batch} s{self.seq}"
 
 
 def _default_of(name: str) -> Any:

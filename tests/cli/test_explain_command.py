@@ -192,3 +192,22 @@ def test_help_names_it_and_loads_nothing() -> None:
         "print(sorted({'pandas', 'matplotlib', 'torch'} & sys.modules.keys()))"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "[]\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["s.yaml", "--device", "cpu"], "--device cpu: a scenario is explained on a twin"),
+        (["s.yaml", "--json", "no/where.json"], "--json no/where.json: there is no folder no"),
+        (["out/results.csv"], "out/results.csv: give the folder of the results, 'out'"),
+        (["s.yaml", "-k", "", "--against", "", "--set", "method=lora"], "there is only one cell"),
+    ],
+)
+def test_what_would_come_to_nothing_is_told_before_anything_is_predicted(
+    arguments: list[str], message: str, explain: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("out").mkdir()
+    Path("out/results.csv").write_text("cell_id\n")
+    monkeypatch.setattr("lorafa_prof.explaining.explain.explain", lambda *a, **k: pytest.fail("predicted"))
+    assert explain(*arguments) == 2
+    assert message in explain.err

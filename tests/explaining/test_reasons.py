@@ -124,3 +124,10 @@ def test_modules_without_what_wraps_all(path: str, short: str) -> None:
 )
 def test_parameters_by_their_last_names(name: str, short: str) -> None:
     assert short_parameter(name) == short
+
+
+def test_a_bias_needs_nothing_of_a_layer_norm() -> None:
+    pieces = predicted("full-ft", "tiny-gpt2").activation.pieces
+    told = [reason for piece in pieces for reason in reasons(piece) if "layer norm" in reason]
+    assert told
+    assert not [reason for reason in told if "bias" in reason]

@@ -108,9 +108,9 @@ def test_remedies_are_in_the_order_of_what_they_save_and_what_cannot_be_had_come
     assert savings == sorted(savings, reverse=True)
     assert len(savings) == len(explained("lora").trials)
     (cannot,) = explain(subjects_of([cell_of("lora", "tiny-roberta")]), 1, lambda *told: None, what_if=True)
-    assert "kernels: fused-loss: cannot be had: kernels 'fused-loss' is no loss" in explanation_text(
-        cannot, 1, None
-    )
+    why = "kernels: fused-loss: cannot be had: kernels 'fused-loss' is no loss"
+    assert why in explanation_text(cannot, 3, None)
+    assert why not in explanation_text(cannot, 2, None)
 
 
 def test_an_unexplained_remainder_is_printed() -> None:

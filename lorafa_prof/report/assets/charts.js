@@ -143,6 +143,10 @@ function lineChart(place, cells, report, { axis, metric, model: asked }) {
       .map((cell) => ({ x: report.value(cell, axis), y: report.value(cell, metric), cell })).filter((point) => point.y !== null) }))
     .filter((line) => line.points.length);
   const lines = all.slice(0, MOST_LINES);
+  const notes = [];
+  if (all.length > lines.length) notes.push(`${lines.length} of ${countText(all.length, "line")} are drawn: filter the cells to see others.`);
+  const lost = cells.filter((cell) => report.value(cell, "status") === "oom" && report.value(cell, "model") === model);
+  if (lost.length) notes.push(`Not drawn: ${countText(lost.length, "cell")} out of memory.`);
   const places = [...new Set(lines.flatMap((line) => line.points.map((point) => point.x)).filter((x) => x !== null))].sort((a, b) => a - b);
   const scale = scaleFor(column.unit, Math.max(0, ...lines.flatMap((line) => line.points.map((point) => point.y))));
   const datasets = lines.map((line) => {
@@ -175,7 +179,6 @@ function lineChart(place, cells, report, { axis, metric, model: asked }) {
         } },
       },
     },
-  }, `${column.label} over ${axis}, ${countText(lines.length, "line")} of ${model}.`,
-  all.length > lines.length ? `${lines.length} of ${countText(all.length, "line")} are drawn: filter the cells to see others.` : "",
+  }, `${column.label} over ${axis}, ${countText(lines.length, "line")} of ${model}.`, notes.join(" "),
   (narrow() ? 300 : 360) + 22 * Math.ceil(lines.length / (narrow() ? 1 : 4)));
 }
