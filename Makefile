@@ -14,7 +14,7 @@ setup: ## Make .venv (or use the active one) and install the package with all to
 	$(BIN)/python -m pip install -c constraints.txt -e '.[dev]'
 
 test: ## Run the tests (those that need a GPU are skipped where there is none)
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile
 
 test-gpu: ## Run only the tests that need a CUDA GPU
 	$(BIN)/pytest -m gpu
