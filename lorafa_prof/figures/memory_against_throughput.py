@@ -121,7 +121,8 @@ def _on_front(name: str, best: Sequence[Point], choices: Sequence[str]) -> str:
     names = [named(point, choices) for point in best[:_MOST_NAMED]]
     more = f"; and {len(best) - _MOST_NAMED} more" if len(best) > _MOST_NAMED else ""
     where = f" of {name}" if name else ""
-    return f"On the front{where} (no cell needs less and is as fast), from the least memory on: {'; '.join(names)}{more}."
+    what = f"On the front{where} (no cell needs less and is as fast)"
+    return f"{what}, from the least memory on: {'; '.join(names)}{more}."
 
 
 def _without(count: int) -> list[str]:
