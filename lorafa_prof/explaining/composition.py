@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from lorafa_prof.instruments.allocation_log import AllocationEvent, Place
@@ -60,6 +60,7 @@ class Piece:
         line: of the code that had the first of them saved.
         needs: what autograd keeps them for, layers taken as one.
         into_layer_bytes: of those that go into a layer, which checkpointing keeps.
+        layers: bytes by the path of the layer that they are in: ``model.layers.3``.
     """
 
     part: Part
@@ -69,6 +70,7 @@ class Piece:
     line: str = ""
     needs: tuple[Need, ...] = ()
     into_layer_bytes: int = 0
+    layers: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -170,21 +172,30 @@ def _place(timeline: Timeline, moment: int) -> Place:
 
 def _piece(event: AllocationEvent, kind: Kind, note: BlockNote, phase: str) -> Piece:
     part = _part(kind, note, phase)
-    saved = note.saved
+    saved, nbytes = note.saved, event.requested_bytes
     if part == "saved" and saved is not None:
-        key = TensorKey(like_modules(saved.module), saved.kind, saved.op, saved.dtype, saved.shape)
-        nbytes = event.requested_bytes
-        into_layer = nbytes if note.into_layer else 0
-        return Piece(part, key, 1, nbytes, saved.line, tuple(map(like_need, note.needs)), into_layer)
-    if part in ("weights", "gradients", "optimizer") and note.name:
-        module, _, leaf = like_modules(note.name).rpartition(".")
         return Piece(
-            part, TensorKey(module, note.role, leaf, note.dtype, note.shape), 1, event.requested_bytes
+            part,
+            TensorKey(like_modules(saved.module), saved.kind, saved.op, saved.dtype, saved.shape),
+            1,
+            nbytes,
+            saved.line,
+            tuple(map(like_need, note.needs)),
+            nbytes if note.into_layer else 0,
+            _in_layer(saved.module, nbytes),
         )
-    key = TensorKey(
-        like_modules(event.place.module), note.role, event.place.operation, note.dtype, note.shape
-    )
-    return Piece(part, key, 1, event.requested_bytes)
+    module, op = event.place.module, event.place.operation
+    if part in ("weights", "gradients", "optimizer") and note.name:
+        module, _, op = note.name.rpartition(".")
+    key = TensorKey(like_modules(module), note.role, op, note.dtype, note.shape)
+    return Piece(part, key, 1, nbytes, layers=_in_layer(module, nbytes))
+
+
+def _in_layer(module: str, nbytes: int) -> dict[str, int]:
+    """Of the layer, the first number in the path of the module; none where there is no number."""
+    names = module.split(".")
+    number = next((index for index, name in enumerate(names) if name.isdecimal()), None)
+    return {} if number is None else {".".join(names[: number + 1]): nbytes}
 
 
 def _part(kind: Kind, note: BlockNote, phase: str) -> Part:
@@ -216,6 +227,7 @@ def as_one(alike: Sequence[Piece]) -> Piece:
         nbytes=sum(piece.nbytes for piece in alike),
         needs=tuple(dict.fromkeys(need for piece in alike for need in piece.needs)),
         into_layer_bytes=sum(piece.into_layer_bytes for piece in alike),
+        layers=sum((Counter(piece.layers) for piece in alike), Counter()),
     )
 
 

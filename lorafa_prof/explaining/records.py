@@ -9,6 +9,7 @@ from typing import Any
 from lorafa_prof.explaining.against import Difference, differences
 from lorafa_prof.explaining.composition import Composition, Piece
 from lorafa_prof.explaining.explanation import Explanation
+from lorafa_prof.explaining.layers import by_layer
 from lorafa_prof.explaining.predicted import PredictedStep, RanOut
 from lorafa_prof.explaining.tree import memory_tree
 from lorafa_prof.explaining.trial import Trial
@@ -61,6 +62,7 @@ def _composition(composition: Composition | None) -> Values | None:
         "reserved_bytes": composition.reserved_bytes,
         "place": asdict(composition.place) if composition.place else None,
         "pieces": [_piece(piece) for piece in composition.pieces],
+        "layers": [asdict(each) for each in by_layer(composition)],
     }
 
 

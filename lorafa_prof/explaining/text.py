@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from lorafa_prof.explaining.composition import Piece
 from lorafa_prof.explaining.explanation import Explanation
+from lorafa_prof.explaining.layers import by_layer
 from lorafa_prof.explaining.lines import EMPTY, Line, amount, heading, rendered, share, size, table
 from lorafa_prof.explaining.modules import by_module
 from lorafa_prof.explaining.names import moment_name
@@ -20,6 +21,7 @@ from lorafa_prof.running.out_of_memory import out_of_memory_line
 LEAST_SHARE = 0.002
 _MOST_TENSORS = 12
 _MOST_MODULES = 12
+_MOST_LAYERS = 6
 _LEVELS = ("memory", "total", "part", "group", "piece")
 _BLANK_SHARE = " " * 7
 
@@ -33,7 +35,7 @@ def explanation_text(explanation: Explanation, depth: int, width: int | None) ->
         width: of the terminal; None where there is none.
     """
     lines = [heading(explanation.subject.label), Line("", explanation.source, style="dim"), EMPTY]
-    for section in (_status, _ran_out, _memory, _modules, _tensors, _trials, _remarks):
+    for section in (_status, _ran_out, _memory, _modules, _layers, _tensors, _trials, _remarks):
         lines += section(explanation, depth)
     while lines[-1] == EMPTY:
         lines.pop()
@@ -134,6 +136,26 @@ def _modules(explanation: Explanation, depth: int) -> Iterator[Line]:
     if rest := modules[len(listed) :]:
         left = sum(module.nbytes for module in rest)
         yield Line("", f"and {len(rest)} more, together {size(left)}", style="dim")
+    yield EMPTY
+
+
+def _layers(explanation: Explanation, depth: int) -> Iterator[Line]:
+    if explanation.peak is None or depth < 2:
+        return
+    layers = by_layer(explanation.peak)
+    if not layers:
+        return
+    yield heading("By layer, at the peak")
+    listed = layers if depth >= 3 else layers[:_MOST_LAYERS]
+    for each in listed:
+        name = f"{each.stack}.{each.first}"
+        if each.last > each.first:
+            name = f"each of {name} to {each.last}"
+        yield Line(f"{amount(each.nbytes)}  ", name)
+    if rest := layers[len(listed) :]:
+        count = sum(each.last - each.first + 1 for each in rest)
+        left = sum((each.last - each.first + 1) * each.nbytes for each in rest)
+        yield Line("", f"and {count} more, together {size(left)}", style="dim")
     yield EMPTY
 
 
