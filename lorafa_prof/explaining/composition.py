@@ -11,8 +11,8 @@ from lorafa_prof.instruments.allocation_log import AllocationEvent, Place
 from lorafa_prof.instruments.autograd_needs import Need
 from lorafa_prof.instruments.block_notes import BlockNote
 from lorafa_prof.instruments.timeline import Kind, Timeline
-from lorafa_prof.results.needs import like_need
-from lorafa_prof.results.tensors import TensorKey, like_modules
+from lorafa_prof.results.needs import key_of, like_need
+from lorafa_prof.results.tensors import TensorKey, layer_of, like_modules
 
 Part = Literal[
     "weights",
@@ -176,7 +176,7 @@ def _piece(event: AllocationEvent, kind: Kind, note: BlockNote, phase: str) -> P
     if part == "saved" and saved is not None:
         return Piece(
             part,
-            TensorKey(like_modules(saved.module), saved.kind, saved.op, saved.dtype, saved.shape),
+            key_of(saved),
             1,
             nbytes,
             saved.line,
@@ -192,10 +192,8 @@ def _piece(event: AllocationEvent, kind: Kind, note: BlockNote, phase: str) -> P
 
 
 def _in_layer(module: str, nbytes: int) -> dict[str, int]:
-    """Of the layer, the first number in the path of the module; none where there is no number."""
-    names = module.split(".")
-    number = next((index for index, name in enumerate(names) if name.isdecimal()), None)
-    return {} if number is None else {".".join(names[: number + 1]): nbytes}
+    layer = layer_of(module)
+    return {layer: nbytes} if layer else {}
 
 
 def _part(kind: Kind, note: BlockNote, phase: str) -> Part:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -42,8 +43,8 @@ _BELOW, _BAR_HEIGHT, _BAR_BELOW = 0.4, 0.08, 0.38
 _Cell = tuple[Point, LayerBytes]
 
 
-def _layers(results: Results, point: Point) -> LayerBytes | None:
-    saved = results.details(point.cell_id).get("saved")
+def _layers(details: Mapping[str, Any]) -> LayerBytes | None:
+    saved = details.get("saved")
     held = layer_bytes(saved) if saved else None
     return held if held is not None and held.by_module else None
 
@@ -55,7 +56,9 @@ def draw(results: Results) -> Drawing:
     Raises:
         NoDataError: no cell that finished has a record with tensors saved in numbered layers.
     """
-    chosen = first_of_each_method(points_of(results.table), lambda point: _layers(results, point))
+    chosen = first_of_each_method(
+        points_of(results.table), lambda point: results.read(point.cell_id, _layers)
+    )
     if not chosen:
         raise NoDataError("no finished cell has a record (OUT/cells) of tensors saved in numbered layers")
     drawing = new_drawing()

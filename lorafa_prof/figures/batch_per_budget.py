@@ -11,7 +11,7 @@ from pandas import DataFrame
 from lorafa_prof.figures.figure import Figure, NoDataError
 from lorafa_prof.figures.line_panel import Metric
 from lorafa_prof.figures.lines import LineChart
-from lorafa_prof.figures.points import SETTINGS, Point, cells, points_of
+from lorafa_prof.figures.points import Point, cells, points_of, swept
 from lorafa_prof.figures.scale import samples_scale, tokens_scale
 from lorafa_prof.figures.style import style
 
@@ -35,16 +35,6 @@ _CHART = LineChart(
 def _batch(point: Point) -> int:
     batch = point.settings["batch"]
     return batch if isinstance(batch, int) else 0
-
-
-def _swept(points: Sequence[Point]) -> list[list[Point]]:
-    """Cells that differ in nothing but the batch, where there are two batches at least."""
-    others = [name for name in SETTINGS if name != "batch"]
-    alike: dict[tuple[object, ...], list[Point]] = {}
-    for point in points:
-        key = (point.model, point.method, *(point.settings[name] for name in others))
-        alike.setdefault(key, []).append(point)
-    return [members for members in alike.values() if len({_batch(point) for point in members}) > 1]
 
 
 def _at_budgets(members: Sequence[Point]) -> list[Point]:
@@ -84,17 +74,17 @@ def draw(table: DataFrame) -> Drawing:
     known = [point for point in points if point.value(_NEEDED) is not None and _batch(point)]
     if not known:
         raise NoDataError(f"no finished cell has {_NEEDED}")
-    swept = _swept(known)
-    if not swept:
+    series = swept(known, "batch")
+    if not series:
         raise NoDataError(
             "the batch was not swept: no two finished cells differ in it alone; a scenario with "
             "`batch: [1, 2, 4, 8]` has such"
         )
-    drawn = [point for members in swept for point in _at_budgets(members)]
+    drawn = [point for members in series for point in _at_budgets(members)]
     if not drawn:
         raise NoDataError(f"nothing fits {BUDGETS_GB[-1]} GB")
-    batches = sorted({_batch(point) for members in swept for point in members})
-    return _CHART.draw_points(drawn, _notes(batches, len(known) - sum(map(len, swept))))
+    batches = sorted({_batch(point) for members in series for point in members})
+    return _CHART.draw_points(drawn, _notes(batches, len(known) - sum(map(len, series))))
 
 
 def _notes(batches: Sequence[int], alone: int) -> list[str]:

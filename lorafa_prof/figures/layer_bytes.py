@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from lorafa_prof.results.tensors import layer_of
+
 _ADAPTER_PARTS = ("lora_", "base_layer")
 # PEFT wraps the model; its paths are made those of the model without it.
 _WRAPPER = ["base_model", "model"]
@@ -40,12 +42,12 @@ def split_path(path: str) -> tuple[Module, int] | None:
     parts = path.split(".")
     if parts[:2] == _WRAPPER:
         parts = parts[2:]
-    number = next((index for index, part in enumerate(parts) if part.isdecimal()), None)
-    if number is None:
+    stack, _, number = layer_of(".".join(parts)).rpartition(".")
+    if not number:
         return None
-    inner = parts[number + 1 :]
+    inner = parts[len(stack.split(".")) + 1 if stack else 1 :]
     end = next((index for index, part in enumerate(inner) if part.startswith(_ADAPTER_PARTS)), len(inner))
-    return Module(".".join(parts[:number]), ".".join(inner[:end])), int(parts[number])
+    return Module(stack, ".".join(inner[:end])), int(number)
 
 
 def layer_bytes(saved: Mapping[str, Any]) -> LayerBytes:

@@ -17,7 +17,6 @@ from lorafa_prof.figures.page import assemble, column_width, new_drawing
 from lorafa_prof.figures.panels import MOST_ROWS, panel_row, plot_height
 from lorafa_prof.figures.points import (
     CONTEXT_SETTINGS,
-    SETTINGS,
     Point,
     cells,
     differing,
@@ -25,6 +24,7 @@ from lorafa_prof.figures.points import (
     left_out,
     phrases,
     points_of,
+    swept,
 )
 from lorafa_prof.figures.series import Series, series_of
 from lorafa_prof.figures.style import pt, style
@@ -65,7 +65,7 @@ class LineChart:
             NoDataError: no two cells differ in the axis alone, or none that finished has a metric.
         """
         points = points_of(table)
-        if not _swept(points, self.axis):
+        if not swept(points, self.axis):
             raise NoDataError(f"the {self.axis} was not swept: no two cells differ in it alone")
         return self.draw_points(points)
 
@@ -121,17 +121,6 @@ class LineChart:
             ],
         )
         return drawing
-
-
-def _swept(points: Sequence[Point], axis: str) -> bool:
-    """Whether cells that are alike in all else have two values on the axis."""
-    found: dict[tuple[object, ...], set[object]] = {}
-    for point in points:
-        others = (point.settings[name] for name in SETTINGS if name != axis)
-        value = point.settings[axis]
-        if value is not None:
-            found.setdefault((point.model, point.method, *others), set()).add(value)
-    return any(len(values) > 1 for values in found.values())
 
 
 def _fitting(points: Sequence[Point], axis: str) -> list[Point]:

@@ -42,8 +42,10 @@ _NOTE = (
 )
 
 
-def _saved_by_kind(details: Mapping[str, Any]) -> dict[str, float]:
+def _saved_by_kind(details: Mapping[str, Any]) -> dict[str, float] | None:
     """Bytes by part of the stack; what was there before the step (the batch's ids) is no activation."""
+    if not details.get("saved"):
+        return None
     total: Counter[str] = Counter()
     for storage in details["saved"]["storages"]:
         if not storage["from_before"]:
@@ -52,11 +54,8 @@ def _saved_by_kind(details: Mapping[str, Any]) -> dict[str, float]:
     return {key: float(length) for key, length in total.items()}
 
 
-def _bar(point: Point, details: Mapping[str, Any]) -> Bar | None:
-    if not details.get("saved"):
-        return None
+def _bar(point: Point, saved: Mapping[str, float]) -> Bar | None:
     lengths = {key: length for key in STATIC if (length := point.value(key)) is not None}
-    saved = _saved_by_kind(details)
     held = point.value("activation_bytes")
     unsaved = held - sum(saved.values()) if held is not None else 0.0
     rest = {_UNSAVED: unsaved} if unsaved > 0 else {}
@@ -68,7 +67,8 @@ def _bars(points: list[Point], results: Results) -> dict[str, Bar]:
     bars: dict[str, Bar] = {}
     for point in points:
         if point.ok and len(bars) < MOST_BARS:
-            bar = _bar(point, results.details(point.cell_id))
+            saved = results.read(point.cell_id, _saved_by_kind)
+            bar = _bar(point, saved) if saved is not None else None
             bars |= {point.cell_id: bar} if bar else {}
     return bars
 

@@ -173,6 +173,17 @@ def _varies(points: Sequence[Point], name: str) -> bool:
     return len(overall) > 1 or any(len(values) > 1 for values in by_method.values())
 
 
+def swept(points: Sequence[Point], axis: str) -> list[list[Point]]:
+    """Cells that differ in nothing but the setting `axis`, where there are two values of it at least."""
+    others = [name for name in SETTINGS if name != axis]
+    alike: dict[tuple[object, ...], list[Point]] = {}
+    for point in points:
+        if point.settings[axis] is not None:
+            key = (point.model, point.method, *(point.settings[name] for name in others))
+            alike.setdefault(key, []).append(point)
+    return [members for members in alike.values() if len({point.settings[axis] for point in members}) > 1]
+
+
 def cells(count: int) -> str:
     """A number of cells in words."""
     return "1 cell" if count == 1 else f"{count:,} cells"

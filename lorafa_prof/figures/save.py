@@ -9,7 +9,7 @@ from pathlib import Path
 from matplotlib.figure import Figure as Drawing
 from pandas import DataFrame
 
-from lorafa_prof.errors import UsageError, first_line
+from lorafa_prof.errors import UsageError
 from lorafa_prof.figures import FIGURES
 from lorafa_prof.figures.figure import Figure, NoDataError, RecordFigure
 from lorafa_prof.figures.page import PageFullError
@@ -118,12 +118,8 @@ def _drawn(figure: Figure | RecordFigure, results: Results) -> Drawing:
     if isinstance(figure, RecordFigure):
         try:
             return figure.draw(results)
-        # A record that cannot be read, or holds other than it should, takes no other figure with it.
-        except UsageError as error:
+        except UsageError as error:  # a record that cannot be read is no reason to go without other figures
             raise NoDataError(str(error)) from error
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            what = f"{type(error).__name__}: {first_line(error)}"
-            raise NoDataError(f"a record holds other than this version writes ({what})") from error
     if results.table.empty:
         raise NoDataError("the results table has no rows")
     return figure.draw(results.table)

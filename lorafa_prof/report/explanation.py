@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from lorafa_prof.explaining.names import tensor_name
 from lorafa_prof.explaining.reasons import uses
 from lorafa_prof.figures.memory_by_kind import SAVED
 from lorafa_prof.results.needs import recorded_needs
@@ -22,7 +23,7 @@ class HeldTensors:
     """Equal tensors of like modules.
 
     Attributes:
-        what: type and shape, "bfloat16[2×1024×4096]".
+        what: type and shape, "bf16[2×1024×4096]".
         line: of the code that had the first of them saved.
         why: what backward needs them for; empty where the record does not know it.
     """
@@ -84,7 +85,7 @@ def explain(row: Mapping[str, Any], details: Mapping[str, Any]) -> Explanation:
         HeldTensors(
             change.key.kind,
             change.key.module,
-            f"{change.key.dtype}[{'×'.join(map(str, change.key.shape))}]" if change.key.dtype else "",
+            tensor_name(change.key),
             change.after.count,
             change.after.nbytes,
             change.after.line,

@@ -17,13 +17,17 @@ def like_need(need: Need) -> Need:
     return replace(need, module=like_modules(need.module), gradients_of=names)
 
 
+def key_of(storage: SavedStorage) -> TensorKey:
+    """What makes it the same as those of other layers."""
+    return TensorKey(like_modules(storage.module), storage.kind, storage.op, storage.dtype, storage.shape)
+
+
 def needs_records(storages: Iterable[SavedStorage]) -> list[dict[str, Any]]:
     """For JSON: of each `TensorKey` that has needs its values, and ``needs``."""
     found: dict[TensorKey, dict[Need, None]] = {}
     for storage in storages:
-        key = TensorKey(like_modules(storage.module), storage.kind, storage.op, storage.dtype, storage.shape)
         for need in storage.needs:
-            found.setdefault(key, {})[like_need(need)] = None
+            found.setdefault(key_of(storage), {})[like_need(need)] = None
     return [{**asdict(key), "needs": [asdict(need) for need in needs]} for key, needs in found.items()]
 
 

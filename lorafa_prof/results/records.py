@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from lorafa_prof.errors import NothingToJudgeError, UsageError
+from lorafa_prof.errors import NothingToJudgeError, UsageError, first_line
 from lorafa_prof.results.columns import COLUMNS
 from lorafa_prof.results.record import CellResult
 from lorafa_prof.results.table import pandas_dtype, read_table
 
 if TYPE_CHECKING:
     import pandas as pd
+
+T = TypeVar("T")
 
 LoadRecord = Callable[[str], CellResult | None]
 """A cell's record by its id, or None if there is none; raises `UsageError` if it cannot be read."""
@@ -47,6 +49,19 @@ class Results:
         """
         record = self.load(cell_id)
         return record.details if record else {}
+
+    def read(self, cell_id: str, reader: Callable[[Mapping[str, Any]], T]) -> T:
+        """What `reader` makes of `details`.
+
+        Raises:
+            UsageError: the record cannot be read, or holds other than the reader expects.
+        """
+        details = self.details(cell_id)
+        try:
+            return reader(details)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            what = f"{type(error).__name__}: {first_line(error)}"
+            raise UsageError(f"{cell_id}.json holds other than this version writes ({what})") from error
 
 
 def read_results(out: Path, load: LoadRecord) -> Results:

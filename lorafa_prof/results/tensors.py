@@ -16,6 +16,13 @@ def like_modules(path: str) -> str:
     return _LAYER.sub("*", path)
 
 
+def layer_of(path: str) -> str:
+    """The layer that a module is in, by its path: ``layers.3``; empty where it is in none."""
+    names = path.split(".")
+    number = next((index for index, name in enumerate(names) if name.isdecimal()), -1)
+    return ".".join(names[: number + 1])
+
+
 @dataclass(frozen=True, order=True)
 class TensorKey:
     """What makes two saved tensors the same: where and by what they were saved, what kind, type and shape.

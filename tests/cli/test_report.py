@@ -114,7 +114,7 @@ def test_unknown_figures_and_formats_are_wrong_usage(out):
 
 
 def test_nothing_drawn_is_nothing_to_judge(out):
-    _error(NothingToJudgeError, out, "--figure", "throughput")
+    assert "throughput is not drawn: " in str(_error(NothingToJudgeError, out, "--figure", "throughput"))
 
 
 def _error(kind: type[Exception], *args: object) -> BaseException:

@@ -163,5 +163,5 @@ def _media_box(path):
 def test_a_record_of_another_form_takes_no_other_figure_with_it(results, tmp_path):
     made = results({}, details={"cell0": {"saved": {"storages": "x"}}})
     outcomes = save_all(made, tmp_path, ["activation-heatmap", "flops"], ["png"])
-    assert outcomes[0].reason.startswith("a record holds other than this version writes (KeyError")
+    assert outcomes[0].reason.startswith("cell0.json holds other than this version writes (KeyError")
     assert isinstance(outcomes[1], Saved)

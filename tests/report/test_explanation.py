@@ -66,7 +66,7 @@ def test_like_tensors_of_all_layers_are_one_and_the_largest_are_first() -> None:
     )
     first, second = explain(OK, kept).tensors
     assert (first.module, first.count, first.nbytes) == ("model.layers.*.mlp", 3, 6 * MIB)
-    assert (first.what, first.line) == (f"bfloat16[{MIB}]", "model.py:7")
+    assert (first.what, first.line) == (f"bf16[{MIB}]", "model.py:7")
     assert (second.kind, second.nbytes) == ("logits_loss", 5 * MIB)
 
 

@@ -178,7 +178,7 @@ def test_data_of_a_cell(tmp_path: Path) -> None:
     assert one["row"][columns.index("rank")] == 8
     assert one["label"] == "lora r8"
     assert one["explanation"]["tensors"] == [
-        ("norm", "layers.*.norm", f"bfloat16[{2**19}]", 3, 3 * 2**20, "model.py:7", ())
+        ("norm", "layers.*.norm", f"bf16[{2**19}]", 3, 3 * 2**20, "model.py:7", ())
     ]
     settings_of_one = {**found["settings"], **one["settings"]}
     assert settings_of_one["method"]["rank"] == 8
