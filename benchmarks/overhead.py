@@ -16,12 +16,12 @@ from pathlib import Path
 
 import torch
 
+from lorafa_prof.cell import Cell, MethodChoice, ModelChoice, Steps
 from lorafa_prof.devices.device import resolve_device
 from lorafa_prof.instruments.timing import Clock, CudaClock, HostClock, time_steps
 from lorafa_prof.methods.base import METHODS
 from lorafa_prof.running.prepare import prepare_step
 from lorafa_prof.running.worker import run_cell
-from lorafa_prof.scenario.cell import Cell, MethodChoice, ModelChoice, Steps
 from lorafa_prof.step import TrainingStep
 
 

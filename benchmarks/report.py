@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 
 from lorafa_prof.results.record import CellResult
-from lorafa_prof.running.store import Store
+from lorafa_prof.results.store import Store
 
 
 def predict(folder: Path) -> Path:

@@ -42,7 +42,7 @@ def main() -> int:
     """Run the benchmark."""
     import torch
 
-    from lorafa_prof.running.sweep import available_cores
+    from lorafa_prof.running.pool import available_cores
 
     print(f"torch {torch.__version__}, {available_cores()} cores")
     for model, batch, seq in (("llama-2-7b", 8, 1024), ("llama-65b", 1, 1024)):

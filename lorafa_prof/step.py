@@ -81,12 +81,20 @@ def _tell_end(observers: Sequence[Observer], phase: Phase) -> None:
 
 @dataclass
 class PhaseTracker:
-    """Remembers the phase a step is in, for telling where it failed."""
+    """Remembers where a run is, for telling where it failed and where an operation came.
+
+    Attributes:
+        phase: "build" before the first step, then the step's last.
+        step: 0 while building, then counted from 1.
+    """
 
     phase: str = "build"
+    step: int = 0
 
     def phase_started(self, phase: Phase) -> None:
-        """Note the phase."""
+        """Note the phase; a forward after anything but a micro-batch's backward begins a step."""
+        if self.phase in ("build", "optimizer"):
+            self.step += 1
         self.phase = phase
 
     def phase_ended(self, phase: Phase) -> None:

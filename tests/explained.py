@@ -7,11 +7,11 @@ from typing import Any
 
 from timelines import twin_cell
 
+from lorafa_prof.cell import Cell
 from lorafa_prof.explaining.predicted import PredictedStep, predicted_step
 from lorafa_prof.results.record import CellResult
 from lorafa_prof.running.measure import measure_cell
-from lorafa_prof.running.watched_step import WatchedStep, watch_step
-from lorafa_prof.scenario.cell import Cell
+from lorafa_prof.running.recorded_step import RecordedStep, record_step
 
 #: Given to `twin_cell`.
 Settings = tuple[tuple[str, Any], ...]
@@ -31,8 +31,8 @@ def cell_of(method: str, model: str = "tiny-llama", settings: Settings = ()) -> 
 
 
 @cache
-def watched(method: str, model: str = "tiny-llama", settings: Settings = ()) -> WatchedStep:
-    return watch_step(cell_of(method, model, settings))
+def watched(method: str, model: str = "tiny-llama", settings: Settings = ()) -> RecordedStep:
+    return record_step(cell_of(method, model, settings))
 
 
 @cache

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lorafa_prof.scenario.cell import Cell, MethodChoice, ModelChoice
+from lorafa_prof.cell import Cell, MethodChoice, ModelChoice
 
 
 def net_cell(batch: int = 1, *, method: str = "lora", device: str = "cpu", **options: Any) -> Cell:

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from lorafa_prof.cell import Cell, MethodChoice, ModelChoice
 from lorafa_prof.methods.base import METHODS
 from lorafa_prof.running.prepare import prepare_step
-from lorafa_prof.scenario.cell import Cell, MethodChoice, ModelChoice
 from lorafa_prof.step import PHASES, Phase, PhaseTracker, TrainingStep
 
 OWN_METHODS = ["full-ft", "lora", "lora-fa"]

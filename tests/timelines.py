@@ -8,11 +8,11 @@ from typing import Any
 
 from tiny_cells import tiny_cell
 
+from lorafa_prof.cell import Cell, Steps
 from lorafa_prof.devices.sim.allocator import AllocatorSettings
-from lorafa_prof.instruments.allocation_log import AllocationEvent, Place
-from lorafa_prof.instruments.timeline import Kind, PhaseSpan, Timeline
-from lorafa_prof.running.timeline_cell import predict_timeline
-from lorafa_prof.scenario.cell import Cell, Steps
+from lorafa_prof.instruments.allocations.log import AllocationEvent, Place
+from lorafa_prof.instruments.allocations.timeline import Kind, PhaseSpan, Timeline
+from lorafa_prof.running.recorded_step import predict_timeline
 from lorafa_prof.step import Phase
 
 TWIN = "sim:h100-80gb"

@@ -7,17 +7,17 @@ from typing import Any
 
 import torch
 
-from lorafa_prof.instruments.memory import MemoryProfile
-from lorafa_prof.instruments.memory_cpu import FollowedMemoryMeter
-from lorafa_prof.instruments.saved import SavedTensors, SavedTensorsRecorder
-from lorafa_prof.instruments.storages import StorageFollower, model_tensors, optimizer_tensors
+from lorafa_prof.cell import Cell, MethodChoice, ModelChoice, Steps
+from lorafa_prof.instruments.memory.cpu import FollowedMemoryMeter
+from lorafa_prof.instruments.memory.profile import MemoryProfile
+from lorafa_prof.instruments.memory.storages import StorageFollower, model_tensors, optimizer_tensors
+from lorafa_prof.instruments.saved.recorder import SavedTensors, SavedTensorsRecorder
 from lorafa_prof.methods.base import METHODS, TORCH_DTYPES, Prepared, Setting
 from lorafa_prof.models.build import build_model
 from lorafa_prof.models.inputs import make_inputs
 from lorafa_prof.models.preset import PRESETS
 from lorafa_prof.models.resolve import ResolvedModel, resolve_model
 from lorafa_prof.running.prepare import prepare_step
-from lorafa_prof.scenario.cell import Cell, MethodChoice, ModelChoice, Steps
 from lorafa_prof.step import Phase, TrainingStep
 
 FAMILIES = sorted(name for name in PRESETS if name.startswith("tiny-"))

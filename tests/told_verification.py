@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from lorafa_prof.cell import Cell
 from lorafa_prof.results.record import CellResult
 from lorafa_prof.results.row import setting_columns
-from lorafa_prof.running import verify_cell
-from lorafa_prof.scenario.cell import Cell
+from lorafa_prof.verification import processes
 
 GIB = 2**30
 
@@ -36,10 +36,10 @@ class Told:
 
     def run_cell(self, cell: Cell, log: Path, timeout_s: float | None, work: Any) -> CellResult:
         part = {
-            verify_cell.measure: "measured",
-            verify_cell.record: "recorded",
-            verify_cell.predict: "predicted",
-            verify_cell.predict_with_stream: "predicted with stream",
+            processes.measure: "measured",
+            processes.record: "recorded",
+            processes.predict: "predicted",
+            processes.predict_with_stream: "predicted with stream",
         }[work]
         self.logs.append(log)
         self.timeouts.append(timeout_s)
@@ -47,7 +47,7 @@ class Told:
         said = self.say.get((cell.method.name, part.split()[0]), {})
         if isinstance(said, BaseException):
             raise said
-        row = {**setting_columns(cell, cell.method.name), "status": "ok", **said}
+        row = {**setting_columns(cell), "status": "ok", **said}
         details: dict[str, Any] = {}
         if row["status"] == "ok":
             details["memory"] = memory_of(row.pop("peak", GIB))  # type: ignore[arg-type]

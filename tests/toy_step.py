@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import SGD
 
-from lorafa_prof.instruments.memory import MemoryProfile
+from lorafa_prof.instruments.memory.profile import MemoryProfile
 from lorafa_prof.step import TrainingStep
 
 NUMBERS = 1000

@@ -10,13 +10,13 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError
 
+from lorafa_prof.cell import Cell, Steps
 from lorafa_prof.claims.checks import Check
 from lorafa_prof.claims.metric import UnknownValueError, value_of
-from lorafa_prof.claims.quantity import Number
 from lorafa_prof.errors import UsageError
 from lorafa_prof.results.record import CellResult
 from lorafa_prof.results.tensors import Held, TensorKey, Tensors, saved_tensors, static_tensors
-from lorafa_prof.scenario.cell import Cell, Steps
+from lorafa_prof.words.amounts import Number
 
 #: A prediction depends on these, and on nothing else of the machine.
 TELLING_PACKAGES = ("torch", "transformers", "peft")

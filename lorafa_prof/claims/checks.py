@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from lorafa_prof.cell import Cell
 from lorafa_prof.claims.expected import BoundError, Expected, expected_of
 from lorafa_prof.claims.metric import claim_metric
 from lorafa_prof.claims.pairs import PairingError, grown_pairs, reference_pairs
 from lorafa_prof.errors import UsageError
 from lorafa_prof.registry import nearest
 from lorafa_prof.results.columns import Column
-from lorafa_prof.scenario.cell import Cell
 from lorafa_prof.scenario.claim import Claim
 from lorafa_prof.scenario.load import LoadedScenario
 from lorafa_prof.scenario.select import selectable_keys, selects

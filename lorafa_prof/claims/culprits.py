@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from lorafa_prof.cell import Cell
 from lorafa_prof.claims.baseline import Baseline
 from lorafa_prof.claims.checks import Check
 from lorafa_prof.results.record import CellResult
@@ -17,7 +18,6 @@ from lorafa_prof.results.tensors import (
     saved_tensors,
     static_tensors,
 )
-from lorafa_prof.scenario.cell import Cell
 
 #: Gives a cell's full record, with its details, by id.
 Load = Callable[[str], CellResult | None]

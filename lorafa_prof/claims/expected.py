@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from lorafa_prof.claims.quantity import Number, exact, parse_amount, plain, shown
 from lorafa_prof.scenario.claim import BASELINE, Amount, Claim
+from lorafa_prof.words.amounts import Number, exact, parse_amount, plain, shown
 
 
 class BoundError(ValueError):

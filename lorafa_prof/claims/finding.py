@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from lorafa_prof.claims.quantity import Number
 from lorafa_prof.results.tensors import TensorChange
+from lorafa_prof.words.amounts import Number
 
 #: `pass`: as it should be. `fail`: not. `unknown`: it could not be judged, which is never a pass.
 State = Literal["pass", "fail", "unknown"]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lorafa_prof.cell import ResolvedDevice
 from lorafa_prof.claims.baseline import (
     TELLING_PACKAGES,
     Baseline,
@@ -19,12 +20,13 @@ from lorafa_prof.claims.baseline import (
 from lorafa_prof.claims.checks import Check, checks_of
 from lorafa_prof.claims.finding import Finding, Judgement
 from lorafa_prof.claims.judge import judge
-from lorafa_prof.devices.device import resolve_device
+from lorafa_prof.devices.device import resolve_twin_by_default
 from lorafa_prof.errors import NothingToJudgeError, UsageError
+from lorafa_prof.results.files import write_atomically
 from lorafa_prof.results.record import CellResult
-from lorafa_prof.running.store import Results, Store, write_atomically
+from lorafa_prof.results.store import CellResults, Store
 from lorafa_prof.running.sweep import FAILED
-from lorafa_prof.scenario.expand import PlannedCell, ResolvedDevice, ResolveDevice, expand
+from lorafa_prof.scenario.expand import PlannedCell, ResolveDevice, expand
 from lorafa_prof.scenario.labels import distinct_labels
 from lorafa_prof.scenario.load import LoadedScenario, validated_scenario
 from lorafa_prof.scenario.yaml_lines import Document
@@ -62,7 +64,7 @@ def gate_of(loaded: LoadedScenario, pattern: str | None) -> Gate:
         UsageError: the pattern is no regular expression or matches no claim.
         NothingToJudgeError: the scenario makes no claims.
     """
-    return _gate(loaded, twin_by_default, pattern)
+    return _gate(loaded, resolve_twin_by_default, pattern)
 
 
 def _gate(loaded: LoadedScenario, resolve: ResolveDevice, pattern: str | None) -> Gate:
@@ -80,17 +82,12 @@ def _gate(loaded: LoadedScenario, resolve: ResolveDevice, pattern: str | None) -
     return Gate(loaded, tuple(planned), tuple(checks))
 
 
-def twin_by_default(device: str, gpu: str) -> ResolvedDevice:
-    """As `resolve_device`, but `auto` is the twin also beside a GPU: a gate says the same everywhere."""
-    return resolve_device(f"sim:{gpu}" if device == "auto" else device, gpu)
-
-
 def still_valid(result: CellResult, now: Mapping[str, Any]) -> bool:
     """Whether a kept result can be judged today: a prediction only if nothing that makes it has changed.
 
     What was measured is kept as it is: `run` tells of other versions there.
     """
-    if not result.cell.device.startswith("sim:"):
+    if not result.cell.is_predicted:
         return True
     then = result.environment
     same = all(then.get(key) == now.get(key) for key in ("packages", "allocator", "source"))
@@ -99,7 +96,7 @@ def still_valid(result: CellResult, now: Mapping[str, Any]) -> bool:
 
 def judged(
     gate: Gate,
-    results: Results,
+    results: CellResults,
     store: Store,
     baseline: Baseline | None,
 ) -> Judgement:
@@ -196,7 +193,7 @@ def update_baseline(gate: Gate, store: Store, place: Path) -> Baseline:
     return baseline
 
 
-def stored_gate(out: Path, pattern: str | None) -> tuple[Gate, Store, Results]:
+def stored_gate(out: Path, pattern: str | None) -> tuple[Gate, Store, CellResults]:
     """The claims of the scenario that `out` has results of, and those results.
 
     Raises:
@@ -219,13 +216,15 @@ def stored_gate(out: Path, pattern: str | None) -> tuple[Gate, Store, Results]:
     return _gate(loaded, _where_they_ran(results), pattern), store, results
 
 
-def _where_they_ran(results: Results) -> ResolveDevice:
+def _where_they_ran(results: CellResults) -> ResolveDevice:
     """What `device` and `gpu` of the scenario were on the machine that gave `results`."""
-    measured = next((result.cell.gpu for result in results.values() if result.cell.device == "cuda"), None)
+    measured = next(
+        (result.cell.gpu for result in results.values() if result.cell.device_kind == "cuda"), None
+    )
 
     def resolve(device: str, gpu: str) -> ResolvedDevice:
         if device == "cuda" or (device == "auto" and measured is not None):
             return ResolvedDevice("cuda", measured)
-        return twin_by_default(device, gpu)
+        return resolve_twin_by_default(device, gpu)
 
     return resolve

@@ -11,10 +11,10 @@ from lorafa_prof.claims.culprits import Blamed, Load, blame
 from lorafa_prof.claims.expected import Expected
 from lorafa_prof.claims.finding import Finding, Item, State, worst
 from lorafa_prof.claims.metric import UnknownValueError, value_of
-from lorafa_prof.claims.quantity import Number, shown, shown_change
 from lorafa_prof.results.record import CellResult
 from lorafa_prof.scenario.load import LoadedScenario
 from lorafa_prof.scenario.select import settings_of
+from lorafa_prof.words.amounts import Number, shown, shown_change
 
 _WORDS: dict[State, str] = {"pass": "holds", "fail": "fails", "unknown": "cannot be judged"}
 

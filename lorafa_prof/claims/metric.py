@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 
-from lorafa_prof.claims.quantity import Number
 from lorafa_prof.errors import UsageError
 from lorafa_prof.registry import nearest
 from lorafa_prof.results.columns import METRICS, Column
 from lorafa_prof.results.record import CellResult
+from lorafa_prof.words.amounts import Number
 
 FITS = Column("fits", "memory", "", "1 where the step fits into memory, 0 where it does not")
 CLAIM_METRICS: dict[str, Column] = {column.name: column for column in (*METRICS, FITS)}
@@ -49,6 +49,6 @@ def value_of(result: CellResult | None, metric: Column) -> Number:
     value = row.get(metric.name)
     if isinstance(value, (int, float)) and math.isfinite(value):
         return value
-    if result.cell.device.startswith("sim:") and metric.group in ("time", "energy"):
+    if result.cell.is_predicted and metric.group in ("time", "energy"):
         raise UnknownValueError("the twin has no clock: judge it on a GPU, with --device cuda")
     raise UnknownValueError(f"{metric.name} is not known on this device")

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from lorafa_prof.scenario.cell import Cell
+from lorafa_prof.cell import Cell
 from lorafa_prof.scenario.select import Rule, selects, settings_of
 
 Pair = tuple[Cell, Cell]

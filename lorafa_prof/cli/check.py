@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 import click
 
 from lorafa_prof.cli.judgement_output import Outputs, judgement_options, tell
-from lorafa_prof.cli.options import output_option, set_option, timeout_option
+from lorafa_prof.cli.options import device_option, output_option, set_option, timeout_option
+from lorafa_prof.cli.scenario_cells import loaded_scenario
 from lorafa_prof.errors import UsageError
 
 if TYPE_CHECKING:
     from lorafa_prof.claims.finding import Judgement
     from lorafa_prof.claims.gate import Gate
-    from lorafa_prof.running.store import Results, Store
-    from lorafa_prof.scenario.overrides import Override
+    from lorafa_prof.results.store import CellResults, Store
 
 #: Of several scenarios the first of these that one of them has is the command's exit code.
 _WORST_FIRST = (3, 1, 4, 0)
@@ -31,7 +31,8 @@ class _Asked:
     out: Path | None
     baseline: Path | None
     update: bool
-    settings: Sequence[Override]
+    overrides: Sequence[str]
+    device: str | None
     pattern: str | None
     timeout_s: float | None
     arguments: Sequence[str]
@@ -49,7 +50,7 @@ class _Asked:
 )
 @click.option("--update-baseline", "update", is_flag=True, help="Write the baseline anew, then judge.")
 @set_option
-@click.option("--device", help="Override the scenario's device: auto (the twin), cuda, cpu or sim:<gpu>.")
+@device_option("auto (the twin), cuda, cpu or sim:<gpu>")
 @click.option("--claim", "pattern", metavar="REGEX", help="Only claims whose name matches.")
 @timeout_option
 @judgement_options
@@ -70,14 +71,9 @@ def check_command(
     Cells that claims need and that have no result yet are run first, on the twin unless --device or the file
     says otherwise. Exits with 0 if every claim holds, 3 if one fails, 4 if one cannot be judged.
     """
-    from lorafa_prof.scenario.overrides import Override, parse_override
-
     if len(what) > 1 and (out or baseline):
         raise UsageError("-o and --baseline are of one scenario: check several without them, or one by one")
-    settings = [parse_override(text) for text in overrides]
-    if device is not None:
-        settings.append(Override(("device",), device, f"--device {device}"))
-    asked = _Asked(out, baseline, update, settings, pattern, timeout_s, arguments or sys.argv[1:])
+    asked = _Asked(out, baseline, update, overrides, device, pattern, timeout_s, arguments or sys.argv[1:])
     judgements = [_judgement(each, asked) for each in what]
     tell(judgements, outputs)
     codes = {judgement.exit_code for judgement in judgements}
@@ -86,27 +82,25 @@ def check_command(
 
 def _judgement(what: str, asked: _Asked) -> Judgement:
     from lorafa_prof.claims.gate import gate_of, stored_gate
-    from lorafa_prof.scenario.load import load_scenario
-    from lorafa_prof.scenario.shipped import find_scenario
 
     if Path(what).is_dir():
-        if asked.settings or asked.out:
+        if asked.overrides or asked.device is not None or asked.out:
             raise UsageError(f"{what}: results are judged as they are: without --set, --device and -o")
         gate, store, results = stored_gate(Path(what), asked.pattern)
     else:
-        gate = gate_of(load_scenario(find_scenario(what), asked.settings), asked.pattern)
+        gate = gate_of(loaded_scenario(what, asked.overrides, asked.device), asked.pattern)
         store = _store(gate, asked)
         results = _run_missing(gate, store, asked)
     return _judged(gate, store, results, asked)
 
 
 def _store(gate: Gate, asked: _Asked) -> Store:
-    from lorafa_prof.running.store import Store
+    from lorafa_prof.results.store import Store
 
     return Store(asked.out or Path("out") / f"check-{gate.loaded.scenario.name}")
 
 
-def _judged(gate: Gate, store: Store, results: Results, asked: _Asked) -> Judgement:
+def _judged(gate: Gate, store: Store, results: CellResults, asked: _Asked) -> Judgement:
     from lorafa_prof.claims.baseline import baseline_beside
     from lorafa_prof.claims.gate import judged, kept_baseline, update_baseline
 
@@ -118,15 +112,15 @@ def _judged(gate: Gate, store: Store, results: Results, asked: _Asked) -> Judgem
     return judged(gate, results, store, baseline)
 
 
-def _run_missing(gate: Gate, store: Store, asked: _Asked) -> Results:
+def _run_missing(gate: Gate, store: Store, asked: _Asked) -> CellResults:
     """Run the cells that have no valid result, and return all results that the checks need."""
     from rich.console import Console
 
     from lorafa_prof.claims.gate import still_valid
     from lorafa_prof.results.provenance import environment
+    from lorafa_prof.results.provenance_file import write_provenance
     from lorafa_prof.running.plan import check_cells
     from lorafa_prof.running.progress import SweepProgress
-    from lorafa_prof.running.provenance import write_provenance
     from lorafa_prof.running.sweep import FAILED, run_sweep
     from lorafa_prof.scenario.labels import distinct_labels
 

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lorafa_prof.cli.options import device_option, set_option
+from lorafa_prof.cli.scenario_cells import loaded_scenario, scenario_cells
 from lorafa_prof.errors import UsageError
 
 if TYPE_CHECKING:
     from lorafa_prof.explaining.explanation import Explanation
     from lorafa_prof.explaining.subject import Subject
-    from lorafa_prof.scenario.expand import ResolvedDevice
 
 
 @click.command("explain")
@@ -38,14 +39,8 @@ if TYPE_CHECKING:
 @click.option(
     "--json", "json_file", metavar="FILE", help="Write JSON, in bytes; '-': on stdout, and no text."
 )
-@click.option(
-    "--set",
-    "overrides",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Override a key of the scenario, such as batch=4; may be repeated.",
-)
-@click.option("--device", help="Override the scenario's device: auto or sim:<gpu>.")
+@set_option
+@device_option("auto or sim:<gpu>")
 @click.option("--jobs", type=click.IntRange(min=1), help="Predictions at once  [default: one a core]")
 def explain_command(
     what: str,
@@ -64,7 +59,7 @@ def explain_command(
     twin of the cell's GPU. Of a cell that was measured, what the twin cannot explain is told.
     """
     from lorafa_prof.explaining.explain import explain
-    from lorafa_prof.fitting.predictors import usable_cores
+    from lorafa_prof.running.pool import available_cores
 
     _check_before(what, device, json_file)
     if not Path(what).is_dir():
@@ -75,7 +70,7 @@ def explain_command(
         subjects = _picked_in_folder(Path(what), pattern, against)
     if what_if is None:
         what_if = against is None
-    explanations = explain(subjects, jobs or usable_cores(), _tell, what_if=what_if)
+    explanations = explain(subjects, jobs or available_cores(), _tell, what_if=what_if)
     _show(explanations, depth, json_file)
 
 
@@ -127,21 +122,14 @@ def _picked_in_folder(out: Path, pattern: str | None, against: str | None) -> li
 def _picked_of_scenario(
     name: str, pattern: str | None, against: str | None, overrides: tuple[str, ...], device: str | None
 ) -> list[Subject]:
+    from lorafa_prof.devices.device import resolve_twin_of_gpu_here
     from lorafa_prof.explaining.subject import subjects_of
     from lorafa_prof.running.plan import check_cells
-    from lorafa_prof.scenario.expand import expand
-    from lorafa_prof.scenario.load import load_scenario
-    from lorafa_prof.scenario.overrides import Override, parse_override
-    from lorafa_prof.scenario.shipped import find_scenario
 
-    settings = [parse_override(text) for text in overrides]
-    if device is not None:
-        settings.append(Override(("device",), device, f"--device {device}"))
-    loaded = load_scenario(find_scenario(name), settings)
-    planned = expand(loaded, _twin_of)
-    picked = _picked(subjects_of([plan.cell for plan in planned]), pattern, against)
+    found = scenario_cells(loaded_scenario(name, overrides, device), resolve_twin_of_gpu_here, None)
+    picked = _picked(subjects_of(found.cells), pattern, against)
     ids = {subject.cell_id for subject in picked}
-    check_cells(loaded, [plan for plan in planned if plan.cell.cell_id in ids])
+    check_cells(found.loaded, [plan for plan in found.planned if plan.cell.cell_id in ids])
     return picked
 
 
@@ -160,14 +148,3 @@ def _picked(subjects: Sequence[Subject], pattern: str | None, against: str | Non
             if note:
                 click.echo(f"note: {note}", err=True)
     return picked
-
-
-def _twin_of(device: str, gpu: str) -> ResolvedDevice:
-    """A twin, whatever the device: of the GPU that is there, else of the scenario's."""
-    from lorafa_prof.devices.device import resolve_device
-    from lorafa_prof.devices.gpus.gpu import GPUS
-
-    resolved = resolve_device("auto" if device in ("cpu", "cuda") else device, gpu)
-    if resolved.device == "cuda":
-        return resolve_device(f"sim:{resolved.gpu if resolved.gpu in GPUS else gpu}", gpu)
-    return resolved

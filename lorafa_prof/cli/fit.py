@@ -13,9 +13,9 @@ from lorafa_prof.cli.tables import print_table
 from lorafa_prof.errors import UsageError
 
 if TYPE_CHECKING:
+    from lorafa_prof.cell import Cell
     from lorafa_prof.fitting.answer import Answer, Asked
     from lorafa_prof.running.predict_memory import Prediction
-    from lorafa_prof.scenario.cell import Cell
 
 _SETTINGS = (
     ("--dtype", "Type of the base's weights  [default: bf16]"),
@@ -75,10 +75,11 @@ def fit_command(scenario: str | None, as_json: bool, jobs: int | None, **options
 
 def _answers(asked: list[Asked], jobs: int | None) -> list[Answer]:
     from lorafa_prof.fitting.answering import answer_all
-    from lorafa_prof.fitting.predictors import Predictor, in_processes, usable_cores
+    from lorafa_prof.fitting.predictors import Predictor, in_processes
+    from lorafa_prof.running.pool import available_cores
 
     started = time.monotonic()
-    jobs = jobs or min(usable_cores(), 2 * len(asked))
+    jobs = jobs or min(available_cores(), 2 * len(asked))
     with in_processes(jobs) as predict:
         predictor = Predictor(predict, _tell)
         answers = answer_all(asked, predictor, threads=jobs)

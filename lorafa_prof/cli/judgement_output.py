@@ -119,7 +119,7 @@ def _write(option: str, target: str, text: str) -> UsageError | None:
     if target == STDOUT:
         click.echo(text, nl=False)
         return None
-    from lorafa_prof.running.store import write_atomically
+    from lorafa_prof.results.files import write_atomically
 
     try:
         with _writing(option, target):

@@ -16,6 +16,11 @@ def output_option(text: str) -> Decorator:
     return click.option("-o", "--output", "out", type=click.Path(path_type=Path), help=text)
 
 
+def device_option(choices: str) -> Decorator:
+    """``--device``; `choices` says what it may be."""
+    return click.option("--device", help=f"Override the scenario's device: {choices}.")
+
+
 set_option: Decorator = click.option(
     "--set",
     "overrides",

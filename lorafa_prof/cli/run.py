@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lorafa_prof.cli.choose import matching_cells
-from lorafa_prof.cli.options import cells_option, output_option, set_option, timeout_option
+from lorafa_prof.cli.options import cells_option, device_option, output_option, set_option, timeout_option
+from lorafa_prof.cli.scenario_cells import loaded_scenario, scenario_cells
 from lorafa_prof.cli.tables import print_table
 
 if TYPE_CHECKING:
+    from lorafa_prof.cell import Cell
     from lorafa_prof.results.record import CellResult
-    from lorafa_prof.running.store import Results, Store
+    from lorafa_prof.results.store import CellResults, Store
     from lorafa_prof.running.sweep import Rerun
-    from lorafa_prof.scenario.cell import Cell
 
 
 @click.command("run")
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @click.argument("scenario")
 @output_option("Folder of the results  [default: out/<scenario's name>]")
 @set_option
-@click.option("--device", help="Override the scenario's device: auto, cuda, cpu or sim:<gpu>.")
+@device_option("auto, cuda, cpu or sim:<gpu>")
 @cells_option
 @click.option("--dry-run", is_flag=True, help="Check everything, list the cells, measure nothing.")
 @click.option(
@@ -56,30 +56,18 @@ def run_command(
     from rich.console import Console
 
     from lorafa_prof.devices.device import resolve_device
+    from lorafa_prof.results.provenance_file import write_provenance
+    from lorafa_prof.results.store import Store
     from lorafa_prof.running.plan import check_cells
     from lorafa_prof.running.progress import SweepProgress
-    from lorafa_prof.running.provenance import write_provenance
-    from lorafa_prof.running.store import Store
     from lorafa_prof.running.sweep import cells_to_run, run_sweep
-    from lorafa_prof.scenario.expand import expand
-    from lorafa_prof.scenario.labels import distinct_labels
-    from lorafa_prof.scenario.load import load_scenario
-    from lorafa_prof.scenario.overrides import Override, parse_override
-    from lorafa_prof.scenario.shipped import find_scenario
 
-    settings = [parse_override(text) for text in overrides]
-    if device is not None:
-        settings.append(Override(("device",), device, f"--device {device}"))
-    loaded = load_scenario(find_scenario(scenario), settings)
-    planned = expand(loaded, resolve_device)
-    cells = [plan.cell for plan in planned]
-    labels = distinct_labels(cells)
-    chosen = matching_cells(cells, labels, pattern)
+    found = scenario_cells(loaded_scenario(scenario, overrides, device), resolve_device, pattern)
+    loaded, labels, chosen, cell_ids = found.loaded, found.labels, found.chosen, found.cell_ids
     console = Console(stderr=True)
-    with console.status(f"checking {len(cells)} cells"):
-        check_cells(loaded, planned)
+    with console.status(f"checking {len(cell_ids)} cells"):
+        check_cells(loaded, found.planned)
     store = Store(out or Path("out") / loaded.scenario.name)
-    cell_ids = [cell.cell_id for cell in cells]
     discard = {cell.cell_id for cell in chosen} if rerun != "missing" else set()
     results = store.load_all(cell_ids, discard=discard)
     if dry_run:
@@ -110,7 +98,7 @@ def run_command(
     return _exit_code(measured, labels)
 
 
-def _print_plan(cells: Sequence[Cell], labels: Mapping[str, str], results: Results) -> None:
+def _print_plan(cells: Sequence[Cell], labels: Mapping[str, str], results: CellResults) -> None:
     def status(cell: Cell) -> str:
         return str(results[cell.cell_id].row["status"]) if cell.cell_id in results else "-"
 
@@ -119,11 +107,11 @@ def _print_plan(cells: Sequence[Cell], labels: Mapping[str, str], results: Resul
 
 
 def _tell_what_is_there(
-    store: Store, cell_ids: Sequence[str], chosen: Sequence[Cell], todo: Sequence[Cell], results: Results
+    store: Store, cell_ids: Sequence[str], chosen: Sequence[Cell], todo: Sequence[Cell], results: CellResults
 ) -> None:
     """Say on stderr what of OUT is kept, and what of it does not go together with this run."""
     from lorafa_prof.results.provenance import environment
-    from lorafa_prof.running.provenance import environment_difference
+    from lorafa_prof.results.provenance_file import environment_difference
 
     if len(todo) < len(chosen):
         click.echo(f"{len(chosen) - len(todo)} of {len(chosen)} cells are measured already", err=True)
@@ -193,7 +181,7 @@ def _draw(store: Store) -> None:
     from lorafa_prof.figures.save import Saved, save_all
     from lorafa_prof.results.records import read_results
 
-    results = read_results(store.out, store.load)
+    results = read_results(store.out)
     outcomes = save_all(results, store.out / "figures", None, ["png", "pdf"])
     drawn = [outcome.name for outcome in outcomes if isinstance(outcome, Saved)]
     click.echo(f"figures: {', '.join(drawn) or 'none'} in {store.out / 'figures'}", err=True)

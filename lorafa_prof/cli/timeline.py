@@ -8,21 +8,20 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lorafa_prof.cli.choose import matching_cells
-from lorafa_prof.cli.options import cells_option, output_option, set_option
+from lorafa_prof.cli.options import cells_option, device_option, output_option, set_option
+from lorafa_prof.cli.scenario_cells import loaded_scenario, scenario_cells
 from lorafa_prof.errors import UsageError
 
 if TYPE_CHECKING:
-    from lorafa_prof.instruments.timeline import OutOfMemory, Timeline
-    from lorafa_prof.scenario.cell import Cell
-    from lorafa_prof.scenario.expand import ResolvedDevice
+    from lorafa_prof.cell import Cell, ResolvedDevice
+    from lorafa_prof.instruments.allocations.timeline import OutOfMemory, Timeline
 
 
 @click.command("timeline")
 @click.argument("scenario")
 @output_option("Files go to its folder timelines  [default: out/<scenario's name>]")
 @set_option
-@click.option("--device", help="Override the scenario's device: auto or sim:<gpu>.")
+@device_option("auto or sim:<gpu>")
 @cells_option
 def timeline_command(
     scenario: str, out: Path | None, overrides: tuple[str, ...], device: str | None, pattern: str | None
@@ -33,23 +32,12 @@ def timeline_command(
     .csv of the live bytes by kind, and a figure of them, .png and .pdf. Prints the path of every file.
     """
     from lorafa_prof.running.plan import check_cells
-    from lorafa_prof.running.timeline_cell import predict_timeline
-    from lorafa_prof.scenario.expand import expand
-    from lorafa_prof.scenario.labels import distinct_labels
-    from lorafa_prof.scenario.load import load_scenario
-    from lorafa_prof.scenario.overrides import Override, parse_override
-    from lorafa_prof.scenario.shipped import find_scenario
+    from lorafa_prof.running.recorded_step import predict_timeline
 
-    settings = [parse_override(text) for text in overrides]
-    if device is not None:
-        settings.append(Override(("device",), device, f"--device {device}"))
-    loaded = load_scenario(find_scenario(scenario), settings)
-    planned = expand(loaded, _twin_of)
-    cells = [plan.cell for plan in planned]
-    labels = distinct_labels(cells)
-    chosen = matching_cells(cells, labels, pattern)
+    found = scenario_cells(loaded_scenario(scenario, overrides, device), _twin_or_refused, pattern)
+    loaded, labels, chosen = found.loaded, found.labels, found.chosen
     _check_devices(chosen)
-    check_cells(loaded, [plan for plan in planned if plan.cell in chosen])
+    check_cells(loaded, [plan for plan in found.planned if plan.cell in chosen])
     folder = (out or Path("out") / loaded.scenario.name) / "timelines"
     for cell in chosen:
         timeline = predict_timeline(cell)
@@ -59,23 +47,19 @@ def timeline_command(
             click.echo(path)
 
 
-def _twin_of(device: str, gpu: str) -> ResolvedDevice:
-    """As `resolve_device`, but `auto` is always a twin: of the GPU that is there, else of the scenario's."""
-    from lorafa_prof.devices.device import resolve_device
-    from lorafa_prof.scenario.expand import ResolvedDevice
+def _twin_or_refused(device: str, gpu: str) -> ResolvedDevice:
+    from lorafa_prof.cell import ResolvedDevice
+    from lorafa_prof.devices.device import resolve_twin_of_gpu_here
 
     if device in ("cpu", "cuda"):
         # Whether there is a GPU does not matter: such cells are refused, where they are chosen at all.
         return ResolvedDevice(device, None)
-    resolved = resolve_device(device, gpu)
-    if resolved.device == "cuda":
-        return resolve_device(f"sim:{resolved.gpu}", gpu)
-    return resolved
+    return resolve_twin_of_gpu_here(device, gpu)
 
 
 def _check_devices(cells: Sequence[Cell]) -> None:
     for cell in cells:
-        if not cell.device.startswith("sim:"):
+        if not cell.is_predicted:
             raise UsageError(
                 f"{cell.label} has device {cell.device}: timeline predicts; run it with --device sim:<gpu>",
                 about="device",
@@ -98,11 +82,11 @@ def _failure(failure: OutOfMemory) -> str:
 
 
 def _write(timeline: Timeline, folder: Path, cell: Cell, label: str) -> list[Path]:
+    from lorafa_prof.figures.kit.style import style
     from lorafa_prof.figures.save import write_drawing
-    from lorafa_prof.figures.style import style
     from lorafa_prof.figures.timeline import draw_timeline
-    from lorafa_prof.instruments.live_bytes import live_bytes, thinned
-    from lorafa_prof.instruments.memory_snapshot import dump_snapshot
+    from lorafa_prof.instruments.allocations.live_bytes import live_bytes, thinned
+    from lorafa_prof.instruments.allocations.snapshot import dump_snapshot
 
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -115,7 +99,7 @@ def _write(timeline: Timeline, folder: Path, cell: Cell, label: str) -> list[Pat
         thinned(table).to_csv(listed, index=False)
     except OSError as error:
         raise UsageError(f"{folder}: cannot write timelines there: {error.strerror or error}") from error
-    subtitle = f"{label}, on the twin of {cell.device.removeprefix('sim:')}"
+    subtitle = f"{label}, on the twin of {cell.gpu}"
     with style():
         drawn = write_drawing(draw_timeline(table, subtitle), folder, cell.cell_id, ("png", "pdf"))
     return [pickled, listed, *drawn]

@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lorafa_prof.cli.choose import matching_cells
 from lorafa_prof.cli.options import cells_option, output_option, set_option, timeout_option
+from lorafa_prof.cli.scenario_cells import loaded_scenario, scenario_cells
 from lorafa_prof.cli.tables import print_table
 from lorafa_prof.errors import NothingToJudgeError
 
 if TYPE_CHECKING:
     from lorafa_prof.running.progress import SweepProgress
-    from lorafa_prof.running.verify_store import VerifyStore
-    from lorafa_prof.running.verify_sweep import Rerun
     from lorafa_prof.scenario.expand import ResolveDevice
     from lorafa_prof.scenario.schema import Scenario
     from lorafa_prof.verification.judge import VerifyRecord
+    from lorafa_prof.verification.store import VerifyStore
+    from lorafa_prof.verification.sweep import Rerun
 
 
 @click.command("verify")
@@ -63,25 +63,17 @@ def verify_command(
 
     from lorafa_prof.running.plan import check_cells
     from lorafa_prof.running.progress import SweepProgress
-    from lorafa_prof.running.verify_store import VerifyStore
-    from lorafa_prof.running.verify_sweep import cells_to_verify, verify_sweep
-    from lorafa_prof.scenario.expand import expand
-    from lorafa_prof.scenario.labels import distinct_labels
-    from lorafa_prof.scenario.load import load_scenario
-    from lorafa_prof.scenario.shipped import find_scenario
+    from lorafa_prof.verification.store import VerifyStore
     from lorafa_prof.verification.summary import HEADER, exit_code, summary, table_rows
+    from lorafa_prof.verification.sweep import cells_to_verify, verify_sweep
 
     resolve = _on_the_gpu(predict_only=rerun == "twin")
-    loaded = load_scenario(find_scenario(scenario), overrides)
-    planned = expand(loaded, resolve)
-    cells = [plan.cell for plan in planned]
-    labels = distinct_labels(cells)
-    chosen = matching_cells(cells, labels, pattern)
+    found = scenario_cells(loaded_scenario(scenario, overrides), resolve, pattern)
+    loaded, labels, chosen, own_ids = found.loaded, found.labels, found.chosen, found.cell_ids
     console = Console(stderr=True)
-    with console.status(f"checking {len(cells)} cells"):
-        check_cells(loaded, planned)
+    with console.status(f"checking {len(own_ids)} cells"):
+        check_cells(loaded, found.planned)
     store = VerifyStore(out or Path("out") / f"verify-{loaded.scenario.name}")
-    own_ids = [cell.cell_id for cell in cells]
     # Several scenarios may be verified into one folder, whose table then has them all.
     others = store.others(own_ids)
     cell_ids = [*own_ids, *others]
@@ -126,8 +118,8 @@ def _on_the_gpu(*, predict_only: bool) -> ResolveDevice:
     """Every cell runs on the GPU that is there; without one, what is predicted again on the scenario's."""
     import torch
 
+    from lorafa_prof.cell import ResolvedDevice
     from lorafa_prof.devices.here import gpu_here
-    from lorafa_prof.scenario.expand import ResolvedDevice
 
     if predict_only and not torch.cuda.is_available():
         return lambda device, gpu: ResolvedDevice("cuda", gpu)
@@ -138,7 +130,7 @@ def _on_the_gpu(*, predict_only: bool) -> ResolveDevice:
 def _write_provenance(
     store: VerifyStore, scenario: Scenario, records: Sequence[VerifyRecord], command: Sequence[str]
 ) -> None:
-    from lorafa_prof.running.provenance import provenance_of
+    from lorafa_prof.results.provenance_file import provenance_of
 
     environments = [side.environment for one in records for side in (one.measured, one.predicted)]
     ids = [one.cell.cell_id for one in records]

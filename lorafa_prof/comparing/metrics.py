@@ -9,12 +9,12 @@ from fractions import Fraction
 from typing import Literal
 
 from lorafa_prof.claims.finding import Item, State
-from lorafa_prof.claims.quantity import Number, shown, shown_change
 from lorafa_prof.comparing.comparable import Differences
 from lorafa_prof.comparing.sides import Outcome
 from lorafa_prof.comparing.times import SAMPLED, Interval, interval
 from lorafa_prof.comparing.tolerance import COMPARED, GivenTolerance, Tolerance, tolerance_of
 from lorafa_prof.results.columns import Column
+from lorafa_prof.words.amounts import Number, shown, shown_change
 
 Word = Literal["same", "within tolerance", "better", "worse", "inconclusive", "not comparable", "failed"]
 STATES: dict[Word, State] = {

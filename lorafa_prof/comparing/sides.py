@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lorafa_prof.cell import Cell
 from lorafa_prof.comparing.machine import Machine, machine_of
 from lorafa_prof.errors import UsageError
 from lorafa_prof.results.record import CellResult, Value
+from lorafa_prof.results.store import DamagedRecordError, Store
 from lorafa_prof.results.table import read_table
 from lorafa_prof.results.tensors import Tensors, saved_tensors
-from lorafa_prof.running.store import DamagedRecordError, Store
-from lorafa_prof.scenario.cell import Cell
 
 #: Milliseconds of each timed step in the order they ran, by "step" and by phase.
 Samples = Mapping[str, tuple[float, ...]]
@@ -50,7 +50,7 @@ class Outcome:
     @property
     def kind(self) -> str:
         """cuda, cpu or sim."""
-        return self.cell.device.split(":")[0]
+        return self.cell.device_kind
 
 
 @dataclass(frozen=True)

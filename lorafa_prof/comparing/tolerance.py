@@ -7,10 +7,10 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from lorafa_prof.claims.quantity import Number, parse_amount, shown
 from lorafa_prof.errors import UsageError
 from lorafa_prof.registry import nearest
 from lorafa_prof.results.columns import METRICS, Column
+from lorafa_prof.words.amounts import Number, parse_amount, shown
 
 #: The metrics of which one direction is better, by name.
 COMPARED: dict[str, Column] = {column.name: column for column in METRICS if column.better}

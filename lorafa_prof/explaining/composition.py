@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from lorafa_prof.instruments.allocation_log import AllocationEvent, Place
-from lorafa_prof.instruments.autograd_needs import Need
-from lorafa_prof.instruments.block_notes import BlockNote
-from lorafa_prof.instruments.timeline import Kind, Timeline
+from lorafa_prof.instruments.allocations.block_notes import BlockNote
+from lorafa_prof.instruments.allocations.log import AllocationEvent, Place
+from lorafa_prof.instruments.allocations.timeline import Kind, Timeline
+from lorafa_prof.instruments.saved.needs import Need
 from lorafa_prof.results.needs import key_of, like_need
 from lorafa_prof.results.tensors import TensorKey, layer_of, like_modules
 

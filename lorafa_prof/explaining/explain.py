@@ -8,7 +8,9 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from typing import Any
 
-from lorafa_prof.devices.sim.settings import AllocatorSettings
+from lorafa_prof.cell import Cell
+from lorafa_prof.devices.device import cell_on_twin
+from lorafa_prof.devices.sim.settings import AllocatorSettings, settings_of_record
 from lorafa_prof.errors import LorafaProfError, UsageError, first_line
 from lorafa_prof.explaining.explanation import Explanation, by_record, by_twin
 from lorafa_prof.explaining.predicted import PredictedStep, predicted_step
@@ -16,8 +18,6 @@ from lorafa_prof.explaining.remedies import Remedy, remedies_for
 from lorafa_prof.explaining.subject import Subject
 from lorafa_prof.explaining.trial import Trial, tried
 from lorafa_prof.running.pool import work_pool
-from lorafa_prof.running.twins import cell_on_twin, settings_of
-from lorafa_prof.scenario.cell import Cell
 
 #: Told how many predictions there are, how many are done, and what the last one was of.
 Tell = Callable[[int, int, str], None]
@@ -81,7 +81,7 @@ def _question(subject: Subject, what_if: bool) -> _Question:
     if twin is None:
         return _Question(subject, why_not=_why_no_twin(subject.cell))
     try:
-        settings = settings_of(subject.environment)
+        settings = settings_of_record(subject.environment)
     except UsageError as error:
         return _Question(subject, why_not=str(error))
     return _Question(subject, twin, settings, tuple(remedies_for(twin)) if what_if else ())

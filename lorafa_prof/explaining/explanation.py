@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import lorafa_prof
+from lorafa_prof.cell import Cell, twin_gpu
 from lorafa_prof.devices.gpus.gpu import GPUS
 from lorafa_prof.explaining.composition import Composition
 from lorafa_prof.explaining.predicted import PredictedStep
@@ -15,7 +16,6 @@ from lorafa_prof.explaining.recorded import recorded_activation, recorded_peak
 from lorafa_prof.explaining.subject import Subject
 from lorafa_prof.explaining.trial import Trial
 from lorafa_prof.results.provenance import package_version, source_state
-from lorafa_prof.scenario.cell import Cell
 
 #: Packages that decide what a step allocates.
 _TELLING = ("torch", "transformers", "peft")
@@ -73,7 +73,7 @@ def by_record(subject: Subject, why_no_twin: str) -> Explanation:
     where = (
         _where(subject.cell) if subject.cell else " ".join(str(row[k]) for k in ("device", "gpu") if k in row)
     )
-    how = "predicted on" if where.startswith("sim:") else "measured on"
+    how = "predicted on" if twin_gpu(where) else "measured on"
     return Explanation(
         subject=subject,
         source=f"{how} {where or 'an unknown device'}, told by what is kept of it: {why_no_twin}",

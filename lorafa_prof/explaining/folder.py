@@ -8,13 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from lorafa_prof.cell import Cell, ResolvedDevice
 from lorafa_prof.errors import LorafaProfError, NothingToJudgeError, UsageError
 from lorafa_prof.explaining.subject import Subject
 from lorafa_prof.results.record import CellResult
+from lorafa_prof.results.store import Store, without_details
 from lorafa_prof.results.table import read_table
-from lorafa_prof.running.store import Store, without_details
-from lorafa_prof.scenario.cell import Cell
-from lorafa_prof.scenario.expand import ResolvedDevice, ResolveDevice, expand
+from lorafa_prof.scenario.expand import ResolveDevice, expand
 from lorafa_prof.scenario.labels import distinct_labels
 from lorafa_prof.scenario.load import validated_scenario
 from lorafa_prof.scenario.yaml_lines import Document

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lorafa_prof.explaining.composition import Part
-from lorafa_prof.instruments.allocation_log import Place
+from lorafa_prof.instruments.allocations.log import Place
 from lorafa_prof.results.tensors import TensorKey
 
 #: The name of each part, and what it is for who does not know PyTorch.

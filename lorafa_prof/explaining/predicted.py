@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from lorafa_prof.cell import Cell
 from lorafa_prof.devices.sim.settings import AllocatorSettings
 from lorafa_prof.explaining.composition import (
     Composition,
@@ -12,8 +13,7 @@ from lorafa_prof.explaining.composition import (
     peak_moment,
 )
 from lorafa_prof.running.predict_memory import UNLIMITED
-from lorafa_prof.running.watched_step import WatchedStep, watch_step
-from lorafa_prof.scenario.cell import Cell
+from lorafa_prof.running.recorded_step import RecordedStep, record_step
 
 
 @dataclass(frozen=True)
@@ -57,10 +57,10 @@ def predicted_step(cell: Cell, settings: AllocatorSettings | None = None) -> Pre
         cell: its device is the twin of a GPU.
         settings: of the allocator; None: as the environment has it.
     """
-    watched = watch_step(cell, settings=settings)
+    watched = record_step(cell, settings=settings)
     ran_out = None
     if watched.memory is None:
-        limited, watched = watched, watch_step(cell, UNLIMITED, settings)
+        limited, watched = watched, record_step(cell, UNLIMITED, settings)
         ran_out = _ran_out(limited, watched)
     timeline, notes, memory = watched.timeline, watched.notes, watched.memory
     assert memory is not None
@@ -74,7 +74,7 @@ def predicted_step(cell: Cell, settings: AllocatorSettings | None = None) -> Pre
     )
 
 
-def _ran_out(limited: WatchedStep, whole: WatchedStep) -> RanOut:
+def _ran_out(limited: RecordedStep, whole: RecordedStep) -> RanOut:
     """What lived when memory ran out, each block told by what becomes of it where memory does not."""
     failure = limited.timeline.out_of_memory
     assert failure is not None

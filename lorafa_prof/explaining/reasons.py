@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from lorafa_prof.explaining.composition import Piece
 from lorafa_prof.explaining.names import short_module, short_parameter
-from lorafa_prof.instruments.autograd_needs import Need
+from lorafa_prof.instruments.saved.needs import Need
 from lorafa_prof.results.tensors import TensorKey
 
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from lorafa_prof.cell import Cell, MethodChoice
 from lorafa_prof.methods.base import METHODS
-from lorafa_prof.scenario.cell import Cell, MethodChoice
 
 #: By method: one that holds less, in plain words, and what it takes in return.
 _LESS: dict[str, tuple[str, str, str]] = {

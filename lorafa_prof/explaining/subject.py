@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from lorafa_prof.cell import Cell
 from lorafa_prof.errors import UsageError
-from lorafa_prof.scenario.cell import Cell
 from lorafa_prof.scenario.labels import distinct_labels
 
 MOST_NAMED = 8

@@ -14,7 +14,7 @@ from lorafa_prof.explaining.predicted import PredictedStep
 from lorafa_prof.explaining.reasons import reasons
 from lorafa_prof.explaining.tree import Branch, composition_tree, memory_tree, piece_name
 from lorafa_prof.explaining.trial import Trial, bytes_left
-from lorafa_prof.instruments.memory import MemoryProfile
+from lorafa_prof.instruments.memory.profile import MemoryProfile
 from lorafa_prof.running.out_of_memory import out_of_memory_line
 
 #: What is less than this of the peak is told together with the like of it, unless all is asked for.

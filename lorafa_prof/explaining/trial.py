@@ -9,7 +9,7 @@ from lorafa_prof.devices.sim.allocator import AllocatorSettings
 from lorafa_prof.errors import LorafaProfError, first_line
 from lorafa_prof.explaining.composition import Piece
 from lorafa_prof.explaining.remedies import Remedy
-from lorafa_prof.instruments.memory import MemoryProfile
+from lorafa_prof.instruments.memory.profile import MemoryProfile
 from lorafa_prof.results.tensors import Tensors, saved_tensors
 from lorafa_prof.running.predict_memory import UNLIMITED, predict_memory
 

@@ -15,9 +15,9 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from lorafa_prof.figures.figure import NoDataError, RecordFigure
-from lorafa_prof.figures.heat_rows import heat_rows
-from lorafa_prof.figures.layer_bytes import LayerBytes, layer_bytes
-from lorafa_prof.figures.page import (
+from lorafa_prof.figures.kit.heat_rows import heat_rows
+from lorafa_prof.figures.kit.layer_bytes import LayerBytes, layer_bytes
+from lorafa_prof.figures.kit.page import (
     MARGIN,
     Panel,
     PanelRow,
@@ -27,10 +27,10 @@ from lorafa_prof.figures.page import (
     text_width,
     wrap,
 )
-from lorafa_prof.figures.points import METHOD_SETTINGS, Point, differing, fixed, named, points_of
-from lorafa_prof.figures.representatives import first_of_each_method, not_drawn
-from lorafa_prof.figures.scale import Scale, bytes_scale, size_text
-from lorafa_prof.figures.style import current_page, pt, style
+from lorafa_prof.figures.kit.points import METHOD_SETTINGS, Point, differing, fixed, named, points_of
+from lorafa_prof.figures.kit.representatives import first_of_each_method, not_drawn
+from lorafa_prof.figures.kit.scale import Scale, bytes_scale, size_text
+from lorafa_prof.figures.kit.style import current_page, pt, style
 from lorafa_prof.results.records import Results
 
 _TITLE = "Saved for backward, by layer and module"

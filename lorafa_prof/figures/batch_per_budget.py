@@ -9,11 +9,11 @@ from matplotlib.figure import Figure as Drawing
 from pandas import DataFrame
 
 from lorafa_prof.figures.figure import Figure, NoDataError
-from lorafa_prof.figures.line_panel import Metric
-from lorafa_prof.figures.lines import LineChart
-from lorafa_prof.figures.points import Point, cells, points_of, swept
-from lorafa_prof.figures.scale import samples_scale, tokens_scale
-from lorafa_prof.figures.style import style
+from lorafa_prof.figures.kit.line_panel import Metric
+from lorafa_prof.figures.kit.lines import LineChart
+from lorafa_prof.figures.kit.points import Point, cells, points_of, swept
+from lorafa_prof.figures.kit.scale import samples_scale, tokens_scale
+from lorafa_prof.figures.kit.style import style
 
 BUDGETS_GB = (8, 12, 16, 24, 32, 40, 48, 80, 96, 141)
 """In 10^9 bytes."""

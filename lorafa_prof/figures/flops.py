@@ -6,12 +6,12 @@ from matplotlib.figure import Figure as Drawing
 from matplotlib.patches import Patch
 from pandas import DataFrame
 
-from lorafa_prof.figures.bar import Bar, Part
-from lorafa_prof.figures.bars import BarChart
 from lorafa_prof.figures.figure import Figure, NoDataError
-from lorafa_prof.figures.points import Point, points_of
-from lorafa_prof.figures.scale import flop_scale
-from lorafa_prof.figures.style import BLUE, GREEN, ORANGE, style
+from lorafa_prof.figures.kit.bar import Bar, Part
+from lorafa_prof.figures.kit.bars import BarChart
+from lorafa_prof.figures.kit.points import Point, points_of
+from lorafa_prof.figures.kit.scale import flop_scale
+from lorafa_prof.figures.kit.style import BLUE, GREEN, ORANGE, style
 
 _TITLE = "Operations of one training step, by method"
 _PARTS = {

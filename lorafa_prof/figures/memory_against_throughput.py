@@ -8,9 +8,9 @@ from matplotlib.figure import Figure as Drawing
 from pandas import DataFrame
 
 from lorafa_prof.figures.figure import Figure, NoDataError
-from lorafa_prof.figures.page import assemble, column_width, new_drawing
-from lorafa_prof.figures.panels import MOST_ROWS, panel_row, plot_height
-from lorafa_prof.figures.points import (
+from lorafa_prof.figures.kit.page import assemble, column_width, new_drawing
+from lorafa_prof.figures.kit.panels import MOST_ROWS, panel_row, plot_height
+from lorafa_prof.figures.kit.points import (
     SETTINGS,
     Point,
     cells,
@@ -22,9 +22,9 @@ from lorafa_prof.figures.points import (
     points_of,
     sort_key,
 )
-from lorafa_prof.figures.scale import bytes_scale
-from lorafa_prof.figures.scatter import Axis, Mark, ScatterPanel, method_handles, plain
-from lorafa_prof.figures.style import Look, looks, style
+from lorafa_prof.figures.kit.scale import bytes_scale
+from lorafa_prof.figures.kit.scatter import Axis, Mark, ScatterPanel, method_handles, plain
+from lorafa_prof.figures.kit.style import Look, looks, style
 
 _TITLE = "Memory against throughput"
 _MEMORY, _RATE = "peak_allocated_bytes", "tokens_per_s"

@@ -8,12 +8,12 @@ from typing import Any
 
 from matplotlib.figure import Figure as Drawing
 
-from lorafa_prof.figures.bar import Bar
-from lorafa_prof.figures.bars import MOST_BARS
 from lorafa_prof.figures.figure import NoDataError, RecordFigure
-from lorafa_prof.figures.memory_stack import PEAK, STATIC, MemoryStack, PartLook
-from lorafa_prof.figures.points import Point, points_of
-from lorafa_prof.figures.style import BLACK, GREEN, ORANGE, VERMILION, YELLOW, style
+from lorafa_prof.figures.kit.bar import Bar
+from lorafa_prof.figures.kit.bars import MOST_BARS
+from lorafa_prof.figures.kit.memory_stack import PEAK, STATIC, MemoryStack, PartLook
+from lorafa_prof.figures.kit.points import Point, points_of
+from lorafa_prof.figures.kit.style import BLACK, GREEN, ORANGE, VERMILION, YELLOW, style
 from lorafa_prof.results.records import Results
 
 SAVED = {

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from matplotlib.figure import Figure as Drawing
 from pandas import DataFrame
 
-from lorafa_prof.figures.bar import Bar
 from lorafa_prof.figures.figure import Figure, NoDataError
-from lorafa_prof.figures.memory_stack import PEAK, STATIC, MemoryStack, PartLook
-from lorafa_prof.figures.points import Point, points_of
-from lorafa_prof.figures.style import ORANGE, style
+from lorafa_prof.figures.kit.bar import Bar
+from lorafa_prof.figures.kit.memory_stack import PEAK, STATIC, MemoryStack, PartLook
+from lorafa_prof.figures.kit.points import Point, points_of
+from lorafa_prof.figures.kit.style import ORANGE, style
 
 _STACK = MemoryStack(
     "Memory of one training step, by method",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lorafa_prof.figures.figure import Figure
-from lorafa_prof.figures.lines import MEMORY_AND_CARDS, LineChart
+from lorafa_prof.figures.kit.lines import MEMORY_AND_CARDS, LineChart
 
 _CHART = LineChart("Memory of one training step over the batch", "batch", "batch (samples)", MEMORY_AND_CARDS)
 

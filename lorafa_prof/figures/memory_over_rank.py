@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lorafa_prof.figures.figure import Figure
-from lorafa_prof.figures.lines import LineChart
+from lorafa_prof.figures.kit.lines import LineChart
 
 _CHART = LineChart("Memory of one training step over the adapter rank", "rank", "rank")
 

@@ -7,12 +7,12 @@ from pandas import DataFrame
 
 from lorafa_prof.errors import LorafaProfError
 from lorafa_prof.figures.figure import NoDataError, RecordFigure
-from lorafa_prof.figures.page import assemble, column_width, new_drawing
-from lorafa_prof.figures.points import METHOD_SETTINGS, Point, differing, fixed, named, points_of
-from lorafa_prof.figures.representatives import first_of_each_method, not_drawn
-from lorafa_prof.figures.scale import bytes_scale, size_text
-from lorafa_prof.figures.step_panel import NOTE, StepMemory, kinds_seen, legend, step_panel, too_small
-from lorafa_prof.figures.style import current_page, style
+from lorafa_prof.figures.kit.page import assemble, column_width, new_drawing
+from lorafa_prof.figures.kit.points import METHOD_SETTINGS, Point, differing, fixed, named, points_of
+from lorafa_prof.figures.kit.representatives import first_of_each_method, not_drawn
+from lorafa_prof.figures.kit.scale import bytes_scale, size_text
+from lorafa_prof.figures.kit.step_panel import NOTE, StepMemory, kinds_seen, legend, step_panel, too_small
+from lorafa_prof.figures.kit.style import current_page, style
 from lorafa_prof.results.records import Results
 
 _TITLE = "Memory over one training step"
@@ -23,16 +23,17 @@ _HEIGHT, _LEAST_HEIGHT = 1.1, 0.7
 def _step(results: Results, point: Point) -> DataFrame | None:
     """The step on the twin of the cell's GPU; None where that cannot be had."""
     # What only this figure needs takes seconds to load.
-    from lorafa_prof.instruments.live_bytes import live_bytes
-    from lorafa_prof.running.timeline_cell import predict_timeline
-    from lorafa_prof.running.twins import cell_on_twin, settings_of
+    from lorafa_prof.devices.device import cell_on_twin
+    from lorafa_prof.devices.sim.settings import settings_of_record
+    from lorafa_prof.instruments.allocations.live_bytes import live_bytes
+    from lorafa_prof.running.recorded_step import predict_timeline
 
     record = results.load(point.cell_id)
     cell = cell_on_twin(record.cell) if record is not None else None
     if record is None or cell is None:
         return None
     try:
-        timeline = predict_timeline(cell, settings_of(record.environment))
+        timeline = predict_timeline(cell, settings_of_record(record.environment))
     except LorafaProfError:  # what it is built of is not here; another cell of its method may do
         return None
     return live_bytes(timeline) if timeline.steady is not None else None

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 import pandas as pd
 from matplotlib.figure import Figure as Drawing
 
+from lorafa_prof.cell import twin_gpu
 from lorafa_prof.figures.figure import NoDataError, RecordFigure
-from lorafa_prof.figures.page import assemble, column_width, new_drawing
-from lorafa_prof.figures.panels import panel_row, plot_height
-from lorafa_prof.figures.points import SETTINGS, Point, cells, points_of
-from lorafa_prof.figures.scale import bytes_scale, size_text
-from lorafa_prof.figures.scatter import Axis, Mark, ScatterPanel, method_handles, plain
-from lorafa_prof.figures.style import looks, style
+from lorafa_prof.figures.kit.page import assemble, column_width, new_drawing
+from lorafa_prof.figures.kit.panels import panel_row, plot_height
+from lorafa_prof.figures.kit.points import SETTINGS, Point, cells, points_of
+from lorafa_prof.figures.kit.scale import bytes_scale, size_text
+from lorafa_prof.figures.kit.scatter import Axis, Mark, ScatterPanel, method_handles, plain
+from lorafa_prof.figures.kit.style import looks, style
 from lorafa_prof.results.records import Results
 
 _TITLE = "Peak allocated, predicted against measured"
@@ -81,9 +82,9 @@ def _paired(points: Iterable[Point]) -> list[Pair]:
         where = str(point.settings["where"])
         if point.value(_PEAK):
             settings = (point.settings[name] for name in SETTINGS if name != "where")
-            key = (point.model, point.method, where.removeprefix("sim:"), *settings)
+            key = (point.model, point.method, twin_gpu(where) or where, *settings)
             by_side = sides.setdefault(key, {True: [], False: []})
-            by_side[where.startswith("sim:")].append(point)
+            by_side[twin_gpu(where) is not None].append(point)
     alone = [(found[True][0], found[False][0]) for found in sides.values() if _one_each(found)]
     return [
         Pair(measured.cell_id, measured.method, predicted.values[_PEAK], measured.values[_PEAK])

@@ -12,8 +12,8 @@ from pandas import DataFrame
 from lorafa_prof.errors import UsageError
 from lorafa_prof.figures import FIGURES
 from lorafa_prof.figures.figure import Figure, NoDataError, RecordFigure
-from lorafa_prof.figures.page import PageFullError
-from lorafa_prof.figures.style import PAGES, style
+from lorafa_prof.figures.kit.page import PageFullError
+from lorafa_prof.figures.kit.style import PAGES, style
 from lorafa_prof.registry import nearest
 from lorafa_prof.results.records import Results
 

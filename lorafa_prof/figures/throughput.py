@@ -7,12 +7,12 @@ import math
 from matplotlib.figure import Figure as Drawing
 from pandas import DataFrame
 
-from lorafa_prof.figures.bar import Bar, Part
-from lorafa_prof.figures.bars import BarChart
 from lorafa_prof.figures.figure import Figure, NoDataError
-from lorafa_prof.figures.points import Point, points_of
-from lorafa_prof.figures.scale import tokens_scale
-from lorafa_prof.figures.style import looks, style
+from lorafa_prof.figures.kit.bar import Bar, Part
+from lorafa_prof.figures.kit.bars import BarChart
+from lorafa_prof.figures.kit.points import Point, points_of
+from lorafa_prof.figures.kit.scale import tokens_scale
+from lorafa_prof.figures.kit.style import looks, style
 
 _TITLE = "Training throughput"
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from matplotlib.figure import Figure as Drawing
 from pandas import DataFrame
 
-from lorafa_prof.figures.page import assemble, column_width, new_drawing
-from lorafa_prof.figures.scale import bytes_scale
-from lorafa_prof.figures.step_panel import (
+from lorafa_prof.figures.kit.page import assemble, column_width, new_drawing
+from lorafa_prof.figures.kit.scale import bytes_scale
+from lorafa_prof.figures.kit.step_panel import (
     NOTE,
     StepMemory,
     at_peak,
@@ -16,7 +16,7 @@ from lorafa_prof.figures.step_panel import (
     step_panel,
     too_small,
 )
-from lorafa_prof.figures.style import style
+from lorafa_prof.figures.kit.style import style
 
 TITLE = "Memory over one training step"
 
@@ -25,7 +25,7 @@ _HEIGHT = 1.7
 
 @style()
 def draw_timeline(table: DataFrame, subtitle: str) -> Drawing:
-    """A stacked area from a table of `lorafa_prof.instruments.live_bytes`, phases and peak marked.
+    """A stacked area from a table of `live_bytes`, phases and peak marked.
 
     A note tells what makes up the peak; another names the kinds too small to see, with their most bytes.
     """

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
+from lorafa_prof.cell import Cell
 from lorafa_prof.fitting.search import guess_from, largest
-from lorafa_prof.instruments.memory import MemoryProfile
+from lorafa_prof.instruments.memory.profile import MemoryProfile
 from lorafa_prof.running.predict_memory import UNLIMITED, Prediction
-from lorafa_prof.scenario.cell import Cell
 
 #: Sequences are multiples of so many tokens.
 SEQ_UNIT = 64

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures import Future
 from contextlib import contextmanager
 
+from lorafa_prof.cell import Cell
 from lorafa_prof.fitting.answer import Predict
+from lorafa_prof.running.pool import work_pool
 from lorafa_prof.running.predict_memory import Prediction, predict_memory
-from lorafa_prof.running.worker import die_with_parent, process_context
-from lorafa_prof.scenario.cell import Cell
 
 #: Told of each prediction: how many there are now, of which cell, with which capacity, what it says.
 Tell = Callable[[int, Cell, int, Prediction], None]
@@ -57,31 +55,6 @@ class Predictor:
 
 @contextmanager
 def in_processes(count: int) -> Iterator[Predict]:
-    """Predicts in `count` processes at once; with 1 in this one, where only one thread may ask."""
-    if count == 1:
-        yield predict_memory
-        return
-    pool = ProcessPoolExecutor(count, mp_context=process_context(), initializer=_start_process)
-    try:
-        yield lambda cell, capacity_bytes: _in(pool, cell, capacity_bytes)
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _in(pool: Executor, cell: Cell, capacity_bytes: int) -> Prediction:
-    return pool.submit(predict_memory, cell, capacity_bytes).result()
-
-
-def usable_cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _start_process() -> None:
-    from transformers.utils import logging
-
-    # What it warns of in every process is nothing that a reader of these answers could change.
-    logging.set_verbosity_error()
-    # An interrupt is the parent's to handle: it ends these processes.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    die_with_parent()
+    """Predicts in `count` processes at once; with 1 in this one."""
+    with work_pool(count) as pool:
+        yield lambda cell, capacity_bytes: pool.submit(predict_memory, cell, capacity_bytes).result()

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lorafa_prof.devices.device import resolve_device
+from lorafa_prof.cell import ModelChoice
+from lorafa_prof.devices.device import resolve_twin
 from lorafa_prof.devices.gpus.gpu import GPUS
 from lorafa_prof.devices.sim.twin import allocator_capacity
 from lorafa_prof.errors import LorafaProfError, UsageError
@@ -15,8 +16,7 @@ from lorafa_prof.methods.base import METHODS
 from lorafa_prof.models.inputs import max_seq
 from lorafa_prof.models.resolve import ResolvedModel, resolve_model
 from lorafa_prof.running.plan import check_cells
-from lorafa_prof.scenario.cell import ModelChoice
-from lorafa_prof.scenario.expand import PlannedCell, ResolvedDevice, expand
+from lorafa_prof.scenario.expand import PlannedCell, expand
 from lorafa_prof.scenario.load import LoadedScenario, load_scenario, validated_scenario
 from lorafa_prof.scenario.overrides import Override
 from lorafa_prof.scenario.yaml_lines import Document
@@ -117,7 +117,7 @@ def _default_seq(model: str) -> int:
 
 
 def _asked(loaded: LoadedScenario) -> list[Asked]:
-    planned = expand(loaded, _twin_of)
+    planned = expand(loaded, resolve_twin)
     # What can be built does not depend on the GPU.
     check_cells(loaded, [plan for plan in planned if plan.cell.gpu == planned[0].cell.gpu])
     limits = {plan.cell.model: _seq_limit(resolve_model(plan.cell.model)) for plan in planned}
@@ -125,11 +125,6 @@ def _asked(loaded: LoadedScenario) -> list[Asked]:
         Asked(plan.cell, _capacity(loaded, plan), max(limits[plan.cell.model], plan.cell.seq))
         for plan in planned
     ]
-
-
-def _twin_of(device: str, gpu: str) -> ResolvedDevice:
-    """Whatever the scenario's device, its GPU's twin."""
-    return resolve_device(f"sim:{gpu}", gpu)
 
 
 def _capacity(loaded: LoadedScenario, plan: PlannedCell) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from lorafa_prof.fitting.answer import Answer, Largest
-from lorafa_prof.running.measure import label_of
+from lorafa_prof.results.row import method_label
 
 GIB = 2**30
 HEADER = (
@@ -36,7 +36,7 @@ def _row(answer: Answer) -> tuple[str, ...]:
     return (
         cell.model.name,
         cell.gpu or "-",
-        label_of(cell),
+        method_label(cell),
         str(cell.method.options.get("rank") or "-"),
         str(cell.batch),
         str(cell.seq),
@@ -68,7 +68,7 @@ def _record(answer: Answer) -> dict[str, Any]:
     settings = cell.model_dump(mode="json", exclude={"model", "method", "device", "steps", "seed"})
     return {
         "model": cell.model.name,
-        "method": label_of(cell),
+        "method": method_label(cell),
         **cell.method.options,
         **settings,
         "capacity_bytes": fit.asked.capacity_bytes,

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from transformers import PreTrainedModel
 
+from lorafa_prof.cell import Dtype, Frozen
 from lorafa_prof.models.preset import Task
 from lorafa_prof.registry import Registry
-from lorafa_prof.scenario.cell import Dtype, Frozen
 
 TORCH_DTYPES: dict[str, torch.dtype] = {
     "fp64": torch.float64,

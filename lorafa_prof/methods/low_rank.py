@@ -9,11 +9,11 @@ from pydantic import Field, field_validator
 from torch import nn
 from transformers import PreTrainedModel
 
+from lorafa_prof.cell import Dtype
 from lorafa_prof.layers.low_rank_linear import LowRankLinear
 from lorafa_prof.layers.targets import check_rank, classification_head, find_targets, replace_linears
 from lorafa_prof.methods.base import MethodOptions, Setting
 from lorafa_prof.models.preset import Task
-from lorafa_prof.scenario.cell import Dtype
 
 
 def canonical_targets(value: Any) -> Any:

@@ -10,12 +10,12 @@ from pydantic import Field, field_validator
 from torch import nn
 from transformers import PreTrainedModel
 
+from lorafa_prof.cell import Dtype
 from lorafa_prof.errors import UsageError
 from lorafa_prof.layers.targets import check_rank, find_targets
 from lorafa_prof.methods.base import MethodOptions, Setting
 from lorafa_prof.methods.low_rank import canonical_targets
 from lorafa_prof.models.preset import Task
-from lorafa_prof.scenario.cell import Dtype
 
 PEFT_TASKS: dict[Task, str] = {
     "causal-lm": "CAUSAL_LM",

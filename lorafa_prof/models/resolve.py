@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lorafa_prof.cell import ModelChoice, Weights
 from lorafa_prof.errors import UsageError
 from lorafa_prof.models.preset import PRESETS, Task
 from lorafa_prof.models.task import task_of
 from lorafa_prof.registry import nearest
-from lorafa_prof.scenario.cell import ModelChoice, Weights
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig

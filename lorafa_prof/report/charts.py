@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from lorafa_prof.figures.kit.memory_stack import STATIC, PartLook
+from lorafa_prof.figures.kit.points import Point
+from lorafa_prof.figures.kit.series import series_of
+from lorafa_prof.figures.kit.style import looks
 from lorafa_prof.figures.memory_by_kind import SAVED
-from lorafa_prof.figures.memory_stack import STATIC, PartLook
-from lorafa_prof.figures.points import Point
-from lorafa_prof.figures.series import series_of
-from lorafa_prof.figures.style import looks
 from lorafa_prof.report.colors import Shades, shades
 
 #: Settings that a chart may have as its horizontal axis.

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from matplotlib.colors import to_hex, to_rgb
 
-from lorafa_prof.figures.style import paler
+from lorafa_prof.figures.kit.style import paler
 
 #: The page's two backgrounds, as in assets/page.css.
 LIGHT_PAGE, DARK_PAGE = "#ffffff", "#14171c"

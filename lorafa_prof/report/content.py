@@ -13,7 +13,7 @@ import pandas as pd
 from lorafa_prof.claims.finding import Judgement
 from lorafa_prof.claims.reporters.wording import count
 from lorafa_prof.errors import NothingToJudgeError, UsageError
-from lorafa_prof.figures.points import SETTINGS, Point, differing, fixed, named, points_of
+from lorafa_prof.figures.kit.points import SETTINGS, Point, differing, fixed, named, points_of
 from lorafa_prof.report.explanation import Explanation, explain, parts_of
 from lorafa_prof.report.reading import Source
 from lorafa_prof.report.reproduce import one_cell_scenario, reproducing_command

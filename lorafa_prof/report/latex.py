@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from lorafa_prof.figures.points import (
+from lorafa_prof.figures.kit.points import (
     METHOD_SETTINGS,
     SETTINGS,
     Point,

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from lorafa_prof.claims.finding import Judgement, State
-from lorafa_prof.claims.quantity import shown
 from lorafa_prof.claims.reporters.markdown import _escaped as escaped
 from lorafa_prof.claims.reporters.wording import count, culprit_line, outcome, summary
 from lorafa_prof.report.content import CellContent, Content
 from lorafa_prof.report.page_data import column_name
 from lorafa_prof.report.summary import MethodNeeds, range_text
 from lorafa_prof.results.columns import COLUMNS
+from lorafa_prof.words.amounts import shown
 
 #: GitHub takes 65,536 characters in a comment, which may have more than a report in it.
 MOST_CHARACTERS = 60_000

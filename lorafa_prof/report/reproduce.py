@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from lorafa_prof.scenario.cell import Cell
+from lorafa_prof.cell import Cell
 from lorafa_prof.scenario.schema import AXES
 
 #: Where a cell is run once more, so that what is there stays.

@@ -6,10 +6,11 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from lorafa_prof.claims.quantity import shown
+from lorafa_prof.cell import twin_gpu
 from lorafa_prof.claims.reporters.wording import count
-from lorafa_prof.figures.points import SETTINGS, Point, Setting
-from lorafa_prof.figures.style import method_order
+from lorafa_prof.figures.kit.points import SETTINGS, Point, Setting
+from lorafa_prof.figures.kit.style import method_order
+from lorafa_prof.words.amounts import shown
 
 HELD, PEAK, SPEED = "activation_bytes", "peak_allocated_bytes", "tokens_per_s"
 
@@ -121,8 +122,8 @@ def _without_result(points: Sequence[Point], labels: Mapping[str, str]) -> list[
 
 def _where(points: Sequence[Point]) -> str:
     places = list(dict.fromkeys(str(point.settings["where"] or "an unknown device") for point in points))
-    predicted = [place.removeprefix("sim:") for place in places if place.startswith("sim:")]
-    measured = [place for place in places if not place.startswith("sim:")]
+    predicted = [gpu for place in places if (gpu := twin_gpu(place))]
+    measured = [place for place in places if not twin_gpu(place)]
     told = [f"measured on {', '.join(measured)}"] if measured else []
     if predicted:
         told.append(f"predicted for {', '.join(predicted)} by the twin, which has no clock")

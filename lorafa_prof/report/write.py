@@ -16,8 +16,9 @@ from lorafa_prof.report.html import html_report
 from lorafa_prof.report.latex import latex_tables
 from lorafa_prof.report.markdown import markdown_report
 from lorafa_prof.report.pictures import pictures_of
-from lorafa_prof.report.reading import read_known_results, read_source
-from lorafa_prof.running.store import write_atomically, writing
+from lorafa_prof.report.reading import read_source
+from lorafa_prof.results.files import write_atomically, writing
+from lorafa_prof.results.records import read_known_results
 
 #: The forms of a report, and their files.
 REPORT_FILES = {"html": "report.html", "md": "report.md", "tex": "tables.tex"}
@@ -64,18 +65,18 @@ def write_report(
     """
     kinds = _kinds(formats, figures)
     forms = [form for form in REPORT_FILES if form in formats and figures is None]
-    table = read_known_results(out)
-    no_report = "the results have no rows" if forms and table.results.table.empty else ""
+    known = read_known_results(out)
+    no_report = "the results have no rows" if forms and known.results.table.empty else ""
     if no_report:  # of `lorafa-prof verify` alone there are figures, but no cells
         forms = []
     pictures = ["png"] if "html" in forms and "png" not in kinds else []
     place = folder or out / "figures"
     with (
         TemporaryDirectory() as temporary,
-        figures_beside(table.results, place, figures, kinds, style_name) as drawn,
-        figures_beside(table.results, Path(temporary), None, pictures, style_name) as pictured,
+        figures_beside(known.results, place, figures, kinds, style_name) as drawn,
+        figures_beside(known.results, Path(temporary), None, pictures, style_name) as pictured,
     ):
-        content = content_of(read_source(out, table)) if forms else None
+        content = content_of(read_source(out, known)) if forms else None
         outcomes = drawn()
         shown = pictured() or outcomes
         texts = {form: _text(form, content, shown) for form in forms if content is not None}

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from lorafa_prof.instruments.energy import EnergyReading
-from lorafa_prof.instruments.flops import FlopCount
-from lorafa_prof.instruments.memory import MemoryProfile
-from lorafa_prof.instruments.saved import SavedTensors
+from lorafa_prof.instruments.flops.counter import FlopCount
+from lorafa_prof.instruments.memory.profile import MemoryProfile
+from lorafa_prof.instruments.saved.recorder import SavedTensors
 from lorafa_prof.instruments.timing import StepTimes
 
 

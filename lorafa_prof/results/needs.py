@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
-from lorafa_prof.instruments.autograd_needs import Need
-from lorafa_prof.instruments.saved import SavedStorage
+from lorafa_prof.instruments.saved.needs import Need
+from lorafa_prof.instruments.saved.recorder import SavedStorage
 from lorafa_prof.results.tensors import TensorKey, like_modules
 
 

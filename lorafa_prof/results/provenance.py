@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import lorafa_prof
+from lorafa_prof.cell import device_kind
 
 PACKAGES: tuple[str, ...] = (
     "lorafa-prof",
@@ -50,7 +51,7 @@ def environment(device: str) -> dict[str, Any]:
         "torch": _torch_build(),
         "allocator": {name: os.environ.get(name) for name in ALLOCATOR_VARIABLES},
         "cuda_visible_devices": os.environ.get("CUDA_VISIBLE_DEVICES"),
-        "gpu": _gpu(device) if device.split(":")[0] == "cuda" else None,
+        "gpu": _gpu(device) if device_kind(device) == "cuda" else None,
         "source": source_state(Path(lorafa_prof.__file__).resolve().parents[1]),
     }
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lorafa_prof.instruments.memory import MemoryProfile
-from lorafa_prof.instruments.saved import SavedTensors
+from lorafa_prof.instruments.memory.profile import MemoryProfile
+from lorafa_prof.instruments.saved.recorder import SavedTensors
 
 
 @dataclass(frozen=True)

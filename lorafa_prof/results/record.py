@@ -6,8 +6,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from lorafa_prof.cell import Cell
 from lorafa_prof.results.columns import COLUMN_NAMES
-from lorafa_prof.scenario.cell import Cell
 
 SCHEMA_VERSION = 1
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from lorafa_prof.errors import NothingToJudgeError, UsageError, first_line
 from lorafa_prof.results.columns import COLUMNS
 from lorafa_prof.results.record import CellResult
-from lorafa_prof.results.table import pandas_dtype, read_table
+from lorafa_prof.results.store import Store
+from lorafa_prof.results.table import KnownTable, pandas_dtype, read_known_table, read_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,20 +65,44 @@ class Results:
             raise UsageError(f"{cell_id}.json holds other than this version writes ({what})") from error
 
 
-def read_results(out: Path, load: LoadRecord) -> Results:
+@dataclass(frozen=True)
+class KnownResults:
+    """What this version understands of a folder's results, and what of the table it left out."""
+
+    results: Results
+    notes: tuple[str, ...] = ()
+
+
+def read_results(out: Path) -> Results:
     """Results in the folder `out`; of one that only `lorafa-prof verify` wrote, a table without rows.
 
     Raises:
         UsageError: no such folder, or a file that is not what its name says.
         NothingToJudgeError: the folder holds no results yet.
     """
+    return _read_results(out, lambda: KnownTable(read_table(out))).results
+
+
+def read_known_results(out: Path) -> KnownResults:
+    """As `read_results`, but what another version of lorafa-prof added to the table is left out, with a note.
+
+    Raises:
+        UsageError: no such folder, or a table of which nothing can be read.
+        NothingToJudgeError: there are no results yet.
+    """
+    return _read_results(out, lambda: read_known_table(out))
+
+
+def _read_results(out: Path, read: Callable[[], KnownTable]) -> KnownResults:
+    load = Store(out).load
     verification = _read_verification(out / VERIFICATION_NAME)
     try:
-        return Results(read_table(out), load, verification)
+        known = read()
     except NothingToJudgeError:
         if verification is None:
             raise
-        return Results(_no_rows(), load, verification)
+        known = KnownTable(_no_rows())
+    return KnownResults(Results(known.table, load, verification), known.notes)
 
 
 def _no_rows() -> pd.DataFrame:

@@ -5,23 +5,30 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from lorafa_prof.cell import Cell
 from lorafa_prof.devices.gpus.gpu import GPUS, peak_flops
+from lorafa_prof.methods.base import METHODS
 from lorafa_prof.results.measured import Measured
 from lorafa_prof.results.needs import needs_records
 from lorafa_prof.results.reconcile import reconcile
 from lorafa_prof.results.record import Value
-from lorafa_prof.scenario.cell import Cell
 from lorafa_prof.step import PHASES
 
 
-def setting_columns(cell: Cell, method_label: str) -> dict[str, Value]:
+def method_label(cell: Cell) -> str:
+    """The method's name in the table: with the tag of an entry that has one."""
+    method = METHODS[cell.method.name]
+    return method.label_of(method.options.model_validate(cell.method.options))
+
+
+def setting_columns(cell: Cell) -> dict[str, Value]:
     """The columns that say what the cell is."""
     options = cell.method.options
     config = options.get("config", {})
     return {
         "cell_id": cell.cell_id,
         "model": cell.model.name,
-        "method": method_label,
+        "method": method_label(cell),
         "rank": options.get("rank", config.get("r")),
         "targets": options.get("targets"),
         "dropout": options.get("dropout"),

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 import operator
-import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lorafa_prof.errors import NothingToJudgeError, UsageError
 from lorafa_prof.registry import nearest
 from lorafa_prof.results.columns import COLUMN_NAMES, COLUMNS, Column
+from lorafa_prof.results.files import write_atomically
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,8 +44,40 @@ def read_table(out: Path) -> pd.DataFrame:
         UsageError: no such folder, or a file that is not a results table.
         NothingToJudgeError: the folder holds no results yet, or the table has no rows.
     """
-    import pandas as pd
+    path = _table_in(out)
+    return _frame(_lines(path), path)
 
+
+@dataclass(frozen=True)
+class KnownTable:
+    """What this version understands of a table, and what it left out."""
+
+    table: pd.DataFrame
+    notes: tuple[str, ...] = ()
+
+
+def read_known_table(out: Path) -> KnownTable:
+    """As `read_table`, but columns of another version and broken lines are left out, with a note.
+
+    Raises:
+        UsageError: no such folder, or a table of which nothing can be read.
+        NothingToJudgeError: the folder holds no results yet, or the table has no rows.
+    """
+    path = _table_in(out)
+    lines = _lines(path)
+    try:
+        return KnownTable(_frame(lines, path))
+    except UsageError as error:
+        notes = _foreign(lines)
+        if not notes:
+            raise
+        try:
+            return KnownTable(_frame(_known(lines), path), notes)
+        except (UsageError, NothingToJudgeError):
+            raise error from None  # it tells all that is wrong with the file
+
+
+def _table_in(out: Path) -> Path:
     if not out.is_dir():
         raise UsageError(f"{out}: no such folder; give the folder that `lorafa-prof run` wrote")
     path = out / TABLE_NAME
@@ -51,12 +85,46 @@ def read_table(out: Path) -> pd.DataFrame:
         raise NothingToJudgeError(
             f"{out}: holds no {TABLE_NAME}; `lorafa-prof run SCENARIO -o {out}` writes one"
         )
-    rows = _read_rows(path)
+    return path
+
+
+def _frame(lines: Sequence[_Line], path: Path) -> pd.DataFrame:
+    import pandas as pd
+
+    rows = _rows(lines, path)
     if not rows:
         raise NothingToJudgeError(f"{path}: no rows")
     _check_cell_ids(rows, path)
     values = {column.name: _read_column(column, rows, path) for column in COLUMNS}
     return pd.DataFrame(values, dtype=object).astype({c.name: pandas_dtype(c) for c in COLUMNS})
+
+
+def _foreign(lines: Sequence[_Line]) -> tuple[str, ...]:
+    """What of a table this version cannot read, though it can read the rest."""
+    if not lines:
+        return ()
+    header, *rows = lines
+    unknown = [name for name in header.values if name not in COLUMN_NAMES]
+    broken = sum(len(row.values) != len(header.values) for row in rows)
+    notes = []
+    if unknown:
+        notes.append(
+            f"{TABLE_NAME} is of another version of lorafa-prof: left out are its columns "
+            + ", ".join(unknown)
+        )
+    if broken:
+        notes.append(f"{TABLE_NAME}: left out are {broken:,} lines with too few or too many values")
+    return tuple(notes)
+
+
+def _known(lines: Sequence[_Line]) -> list[_Line]:
+    width = len(lines[0].values)
+    kept = [index for index, name in enumerate(lines[0].values) if name in COLUMN_NAMES]
+    return [
+        _Line(line.number, [line.values[index] for index in kept])
+        for line in lines
+        if len(line.values) == width
+    ]
 
 
 def write_table(rows: Iterable[Mapping[str, Any]], path: Path) -> None:
@@ -69,18 +137,12 @@ def write_table(rows: Iterable[Mapping[str, Any]], path: Path) -> None:
         ValueError: a key that is no column, or a value that does not fit its column.
     """
     lines = [_text_row(row) for row in rows]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMN_NAMES)
+    writer.writerows(lines)
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with part.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(COLUMN_NAMES)
-            writer.writerows(lines)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    write_atomically(path, text.getvalue().encode(errors="backslashreplace"))
 
 
 def _text_row(row: Mapping[str, Any]) -> list[str]:
@@ -127,20 +189,30 @@ _FORMATS: dict[str, Callable[[Any], str]] = {
 }
 
 
-def _read_rows(path: Path) -> list[tuple[int, dict[str, str]]]:
-    """Rows with their 1-based line numbers."""
+class _Line(NamedTuple):
+    """Values of a line of the file, which is numbered from 1."""
+
+    number: int
+    values: list[str]
+
+
+def _lines(path: Path) -> list[_Line]:
+    """The header and the rows; empty lines are left out."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file)
-            header = next(reader, [])
-            if not header:
-                return []
-            _check_header(header, path)
-            return [
-                (reader.line_num, _row(header, values, path, reader.line_num)) for values in reader if values
-            ]
+            return [_Line(reader.line_num, values) for values in reader if values]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UsageError(f"{path}: cannot be read as a results table: {error}") from error
+
+
+def _rows(lines: Sequence[_Line], path: Path) -> list[tuple[int, dict[str, str]]]:
+    """Rows with their line numbers."""
+    if not lines:
+        return []
+    header = lines[0].values
+    _check_header(header, path)
+    return [(line.number, _row(header, line.values, path, line.number)) for line in lines[1:]]
 
 
 def _check_header(header: list[str], path: Path) -> None:

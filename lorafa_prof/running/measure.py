@@ -6,20 +6,19 @@ from collections.abc import Callable
 
 import torch
 
-from lorafa_prof.methods.base import METHODS
+from lorafa_prof.cell import Cell, DeviceKind
 from lorafa_prof.results.measured import Measured
 from lorafa_prof.results.provenance import environment
 from lorafa_prof.results.record import CellResult, Value
 from lorafa_prof.results.row import details_of, metric_columns, setting_columns
 from lorafa_prof.running.on_cpu import measure_on_cpu
 from lorafa_prof.running.on_cuda import measure_on_cuda
-from lorafa_prof.running.on_twin import predict_on_twin
 from lorafa_prof.running.out_of_memory import is_out_of_memory, out_of_memory_line
-from lorafa_prof.scenario.cell import Cell
+from lorafa_prof.running.predict import predict_on_twin
 from lorafa_prof.step import PhaseTracker
 
 Runner = Callable[[Cell, Measured, PhaseTracker], None]
-RUNNERS: dict[str, Runner] = {"cuda": measure_on_cuda, "cpu": measure_on_cpu, "sim": predict_on_twin}
+RUNNERS: dict[DeviceKind, Runner] = {"cuda": measure_on_cuda, "cpu": measure_on_cpu, "sim": predict_on_twin}
 
 
 def measure_cell(cell: Cell) -> CellResult:
@@ -28,7 +27,7 @@ def measure_cell(cell: Cell) -> CellResult:
     Raises:
         UsageError: the cell cannot be built as it is written.
     """
-    return run_here(cell, RUNNERS[cell.device.split(":")[0]])
+    return run_here(cell, RUNNERS[cell.device_kind])
 
 
 def run_here(cell: Cell, run: Runner) -> CellResult:
@@ -52,13 +51,7 @@ def run_here(cell: Cell, run: Runner) -> CellResult:
         status["message"] = "; ".join(told)
     return CellResult(
         cell=cell,
-        row={**setting_columns(cell, label_of(cell)), **status, **metric_columns(cell, measured)},
+        row={**setting_columns(cell), **status, **metric_columns(cell, measured)},
         details=details_of(cell, measured),
         environment=environment(cell.device),
     )
-
-
-def label_of(cell: Cell) -> str:
-    """The method's name in the table."""
-    method = METHODS[cell.method.name]
-    return method.label_of(method.options.model_validate(cell.method.options))

@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor
 
-from lorafa_prof.instruments.memory_cpu import FollowedMemoryMeter
-from lorafa_prof.instruments.storages import StorageFollower, model_tensors, optimizer_tensors
+from lorafa_prof.cell import Cell
+from lorafa_prof.instruments.memory.cpu import FollowedMemoryMeter
+from lorafa_prof.instruments.memory.storages import StorageFollower, model_tensors, optimizer_tensors
 from lorafa_prof.instruments.timing import HostClock, time_steps
 from lorafa_prof.methods.base import Prepared
 from lorafa_prof.results.measured import Measured
 from lorafa_prof.running.passes import build_and_warm_up, explain, timed
-from lorafa_prof.scenario.cell import Cell
 from lorafa_prof.step import PhaseTracker
 
 

@@ -7,15 +7,15 @@ from typing import TypeVar
 
 import torch
 
+from lorafa_prof.cell import Cell
 from lorafa_prof.devices.gpus.gpu import GPUS
 from lorafa_prof.instruments.energy import EnergyWindow
-from lorafa_prof.instruments.memory_cuda import CudaMemoryMeter
+from lorafa_prof.instruments.memory.cuda import CudaMemoryMeter
 from lorafa_prof.instruments.nvml import Unavailable, open_device, torch_device_uuid
 from lorafa_prof.instruments.timing import CudaClock, time_steps
 from lorafa_prof.methods.base import Prepared
 from lorafa_prof.results.measured import Measured
 from lorafa_prof.running.passes import build_and_warm_up, explain, timed
-from lorafa_prof.scenario.cell import Cell
 from lorafa_prof.step import PhaseTracker, TrainingStep
 
 T = TypeVar("T")

@@ -1,96 +1,137 @@
-"""Predicting a cell on the twin of a GPU: the same passes, and no clock."""
+"""A cell on the twin of its GPU: the one way onto it, whatever is to be seen of the steps.
+
+Building, settling and one steady step are the same for all who ask; observers record what they want of them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
+from lorafa_prof.cell import Cell, twin_gpu
 from lorafa_prof.devices.gpus.gpu import GPUS
-from lorafa_prof.devices.sim.allocator import SimOutOfMemoryError
+from lorafa_prof.devices.sim.allocator import AllocatorSettings, SimOutOfMemoryError
 from lorafa_prof.devices.sim.honesty import notes_of
 from lorafa_prof.devices.sim.mode import Memory, TwinMode
 from lorafa_prof.devices.sim.twin import Twin
-from lorafa_prof.instruments.flops import FlopCounter
-from lorafa_prof.instruments.memory_sim import SimMemoryMeter
 from lorafa_prof.instruments.module_path import ModulePaths
 from lorafa_prof.methods.base import Prepared
-from lorafa_prof.results.measured import Measured
-from lorafa_prof.running.passes import note_model, note_optimizer, saved_observer, timed
 from lorafa_prof.running.prepare import prepare_step
-from lorafa_prof.scenario.cell import Cell
-from lorafa_prof.step import Observer, PhaseTracker, TrainingStep
+from lorafa_prof.step import Observer, TrainingStep
 
 META = torch.device("meta")
+Part = Literal["build", "warmup", "memory"]
 
 
-def predict_on_twin(cell: Cell, measured: Measured, tracker: PhaseTracker) -> None:
-    """Build, run steps until nothing changes any more, then one step for memory and one to explain it.
+@dataclass(frozen=True)
+class BuiltOnTwin:
+    """A cell that is built on its twin.
+
+    Attributes:
+        cell: what was built.
+        twin: entered.
+        paths: tells the module of each operation while the step runs.
+        step: its training step.
+        prepared: its model, ready to train. It is let go of last, since a digest of requests covers the end.
+    """
+
+    cell: Cell
+    twin: Twin
+    paths: ModulePaths
+    step: TrainingStep
+    prepared: Prepared
+
+
+class TwinWatch:
+    """Told how far a cell on its twin has come; a subclass looks where it wants to.
+
+    Attributes:
+        observers: told of the phases of all steps, from the first on.
+    """
+
+    observers: Sequence[Observer] = ()
+
+    def during(self, part: Part) -> AbstractContextManager[None]:
+        """Around each part of the way."""
+        del part
+        return nullcontext()
+
+    def built(self, built: BuiltOnTwin) -> None:
+        """The model is there; no step has run."""
+
+    def settled(self, built: BuiltOnTwin) -> Sequence[Observer]:
+        """Nothing changes any more from step to step; returns the observers of the steady step alone."""
+        del built
+        return ()
+
+
+def make_twin(
+    cell: Cell,
+    *,
+    settings: AllocatorSettings | None = None,
+    capacity_bytes: int | None = None,
+    addresses: Iterable[int] = (),
+) -> Twin:
+    """The twin that `cell` runs on, not yet entered; the arguments are those of `Twin`.
 
     Raises:
-        SimOutOfMemoryError: the GPU has too little memory; it names module and operation.
+        UsageError: the cell's device is the twin of no known GPU.
     """
-    with twin_of(cell, measured) as twin:
-        prepared, step = predict_memory(cell, twin, measured, tracker)
-        # FLOPs are counted under a second dispatch mode, which holds gradients that are added to in place
-        # without it: that must not be what runs out of memory.
-        twin.allocator.lift_capacity()
-        with timed(measured, "explain"):
-            _explain(cell, prepared, step, measured)
+    gpu = GPUS[twin_gpu(cell.device) or cell.device]
+    return Twin(gpu, settings=settings, capacity_bytes=capacity_bytes, addresses=addresses)
 
 
 @contextmanager
-def twin_of(cell: Cell, measured: Measured, addresses: Iterable[int] = ()) -> Iterator[Twin]:
-    """A context in which `cell` runs on its twin; what a reader must know of that is noted at its end.
+def noting(twin: Twin, cell: Cell, notes: list[str]) -> Iterator[Twin]:
+    """A context in which `cell` runs on `twin`; what a reader must know of it is in `notes` at its end.
 
-    Args:
-        cell: whose device is a twin.
-        measured: takes the notes.
-        addresses: of the first segments, where those of a run on the GPU are known.
+    Some of that is about the operations that ran, so it is known after the steps only.
     """
-    twin = Twin(GPUS[cell.device.removeprefix("sim:")], addresses=addresses)
     with twin:
         try:
             yield twin
         finally:
-            measured.notes.extend(notes_of(twin, cell))
+            notes.extend(notes_of(twin, cell))
 
 
-def predict_memory(
-    cell: Cell,
-    twin: Twin,
-    measured: Measured,
-    tracker: Observer,
-    on_built: Callable[[ModulePaths], None] | None = None,
-) -> tuple[Prepared, TrainingStep]:
-    """Build, run steps until nothing changes any more, then one step for memory.
+def run_on_twin(cell: Cell, twin: Twin, watch: TwinWatch) -> BuiltOnTwin:
+    """Build `cell`, run steps until nothing changes any more, then one more: the steady step.
 
     Args:
-        cell: what to predict.
+        cell: its device is the twin of a GPU.
         twin: entered already.
-        measured: takes what is predicted.
-        tracker: told of the phases of all steps.
-        on_built: called before the first step with what tells the module of each operation.
+        watch: told of it.
+
+    Raises:
+        SimOutOfMemoryError: the GPU has too little memory; it names module and operation.
     """
-    with timed(measured, "build"):
+    with watch.during("build"):
         prepared, step = prepare_step(cell, META)
-    note_model(prepared, step, measured)
-    paths = ModulePaths(prepared.model)
-    if on_built is not None:
-        on_built(paths)
-    twin.mode.memory = _Placing(twin.mode, twin.mode.memory, paths)
-    with paths:
-        with timed(measured, "warmup"):
-            run_until_steady(step, twin, paths, tracker, at_most=cell.steps.warmup)
-        note_optimizer(prepared, META, measured)
-        meter = SimMemoryMeter(twin.allocator, prepared.model)
-        with timed(measured, "memory"):
-            step.run((tracker, paths, meter))
-    measured.memory = meter.profile()
-    return prepared, step
+    built = BuiltOnTwin(cell, twin, ModulePaths(prepared.model), step, prepared)
+    watch.built(built)
+    twin.mode.memory = _Placing(twin.mode, twin.mode.memory, built.paths)
+    with built.paths:
+        with watch.during("warmup"):
+            _run_until_steady(built, watch.observers)
+        steady = watch.settled(built)
+        with watch.during("memory"):
+            step.run((*watch.observers, built.paths, *steady))
+    return built
+
+
+def _run_until_steady(built: BuiltOnTwin, observers: Sequence[Observer]) -> None:
+    """Run steps until one leaves the allocator as it found it: every later one would do the same."""
+    before = None
+    for _ in range(built.cell.steps.warmup):
+        built.step.run((*observers, built.paths))
+        after = built.twin.allocator.state()
+        if after == before:
+            return
+        before = after
 
 
 @dataclass(frozen=True)
@@ -111,23 +152,3 @@ class _Placing:
     def free(self, block: Any) -> None:
         """As the allocator does."""
         self.memory.free(block)
-
-
-def run_until_steady(
-    step: TrainingStep, twin: Twin, paths: ModulePaths, tracker: Observer, *, at_most: int
-) -> None:
-    """Run steps until one leaves the allocator as it found it: every later one would do the same."""
-    before = None
-    for _ in range(at_most):
-        step.run((tracker, paths))
-        after = twin.allocator.state()
-        if after == before:
-            return
-        before = after
-
-
-def _explain(cell: Cell, prepared: Prepared, step: TrainingStep, measured: Measured) -> None:
-    observer = saved_observer(cell, prepared, step, explained=True)
-    with FlopCounter(prepared.model) as counter:
-        step.run((counter, observer))
-    measured.flops, measured.saved = counter.count(), observer.result

@@ -10,16 +10,16 @@ from functools import partial
 
 import torch
 
-from lorafa_prof.instruments.flops import FlopCounter
+from lorafa_prof.cell import Cell
+from lorafa_prof.instruments.flops.counter import FlopCounter
 from lorafa_prof.instruments.host import peak_rss_bytes
-from lorafa_prof.instruments.needs_recorder import NeedsRecorder
-from lorafa_prof.instruments.saved import SavedTensors, SavedTensorsRecorder
-from lorafa_prof.instruments.storages import model_tensors, optimizer_tensors, storage_bytes
+from lorafa_prof.instruments.memory.storages import model_tensors, optimizer_tensors, storage_bytes
+from lorafa_prof.instruments.saved.needs_recorder import NeedsRecorder
+from lorafa_prof.instruments.saved.recorder import SavedTensors, SavedTensorsRecorder
 from lorafa_prof.methods.base import Prepared
 from lorafa_prof.results.measured import Measured
 from lorafa_prof.running.out_of_memory import is_out_of_memory
 from lorafa_prof.running.prepare import prepare_step
-from lorafa_prof.scenario.cell import Cell
 from lorafa_prof.step import Phase, PhaseTracker, TrainingStep
 
 

@@ -6,14 +6,13 @@ from collections.abc import Sequence
 
 import torch
 
+from lorafa_prof.cell import Cell, ModelChoice
 from lorafa_prof.errors import LorafaProfError, ScenarioError, first_line
-from lorafa_prof.methods.base import METHODS, TORCH_DTYPES, Setting
-from lorafa_prof.models.build import build_model
+from lorafa_prof.methods.base import METHODS
 from lorafa_prof.models.inputs import check_seq
-from lorafa_prof.models.kernels import use_kernels
 from lorafa_prof.models.resolve import ResolvedModel, resolve_model
 from lorafa_prof.models.undrawn import nothing_drawn
-from lorafa_prof.scenario.cell import Cell, ModelChoice
+from lorafa_prof.running.prepare import prepare_model
 from lorafa_prof.scenario.expand import PlannedCell
 from lorafa_prof.scenario.load import LoadedScenario
 from lorafa_prof.scenario.options import same_option
@@ -40,7 +39,8 @@ def check_cells(loaded: LoadedScenario, planned: Sequence[PlannedCell]) -> None:
         key = _shape_key(cell)
         if key not in checked:
             try:
-                _prepare_on_meta(cell, resolved[cell.model])
+                with nothing_drawn():
+                    prepare_model(cell, resolved[cell.model], torch.device("meta"))
             except LorafaProfError as error:
                 raise _at(loaded, error, plan, plan.method_path) from error
             except Exception as error:
@@ -54,22 +54,6 @@ def _shape_key(cell: Cell) -> str:
     """What decides whether a cell can be built: all but its batches and what is done with their gradients."""
     anything = {"batch": 1, "seq": 1, "padding": 0.0, "accumulation": 1, "max_grad_norm": None}
     return cell.model_copy(update=anything).model_dump_json()
-
-
-def _prepare_on_meta(cell: Cell, resolved: ResolvedModel) -> None:
-    model = build_model(
-        resolved,
-        device=torch.device("meta"),
-        dtype=TORCH_DTYPES[cell.dtype],
-        attention=cell.attention,
-        checkpointing=cell.checkpointing,
-        seed=cell.seed,
-    )
-    method = METHODS[cell.method.name]
-    setting = Setting(resolved.task, TORCH_DTYPES[cell.adapter_dtype], cell.optimizer)
-    with nothing_drawn():
-        prepared = method.prepare(model, method.options.model_validate(cell.method.options), setting)
-    use_kernels(cell.kernels, prepared.model)
 
 
 def _at(loaded: LoadedScenario, error: LorafaProfError, plan: PlannedCell, path: KeyPath) -> ScenarioError:

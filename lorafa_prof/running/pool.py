@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
@@ -33,3 +34,9 @@ def _start_process() -> None:
     # An interrupt is the parent's to handle: it ends these processes.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     die_with_parent()
+
+
+def available_cores() -> int:
+    """Cores that this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity is not None else (os.cpu_count() or 1)

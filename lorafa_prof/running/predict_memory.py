@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from lorafa_prof.devices.gpus.gpu import GPUS
+from lorafa_prof.cell import Cell
 from lorafa_prof.devices.sim.allocator import AllocatorSettings, SimOutOfMemoryError
-from lorafa_prof.devices.sim.honesty import notes_of
-from lorafa_prof.devices.sim.twin import Twin
-from lorafa_prof.instruments.memory import MemoryProfile
-from lorafa_prof.instruments.memory_sim import SimMemoryMeter
-from lorafa_prof.instruments.module_path import ModulePaths
-from lorafa_prof.instruments.saved import SavedTensors
-from lorafa_prof.running.on_twin import META, run_until_steady
-from lorafa_prof.running.passes import saved_observer
-from lorafa_prof.running.prepare import prepare_step
-from lorafa_prof.scenario.cell import Cell
-from lorafa_prof.step import PhaseTracker
+from lorafa_prof.instruments.memory.profile import MemoryProfile
+from lorafa_prof.instruments.memory.sim import SimMemoryMeter
+from lorafa_prof.instruments.saved.recorder import SavedTensors
+from lorafa_prof.running.on_twin import BuiltOnTwin, TwinWatch, make_twin, noting, run_on_twin
+from lorafa_prof.running.passes import SavedAtForwardsEnd, saved_observer
+from lorafa_prof.step import Observer, PhaseTracker
 
 #: More than any step takes: the allocator never runs out.
 UNLIMITED = 1 << 59
@@ -61,28 +57,36 @@ def predict_memory(
         settings: of the allocator; None: as the environment has it.
         with_saved: whether to record what autograd saves.
     """
-    gpu = GPUS[cell.device.removeprefix("sim:")]
-    twin = Twin(gpu, settings=settings, capacity_bytes=capacity_bytes)
-    tracker = PhaseTracker()
+    twin = make_twin(cell, settings=settings, capacity_bytes=capacity_bytes)
+    watch = _MemoryWatch(with_saved)
+    notes: list[str] = []
     memory, saved = None, None
-    with twin, suppress(SimOutOfMemoryError):
-        memory, saved = _steady_memory(cell, twin, tracker, with_saved)
-    # After the steps: they are also of the operations that ran.
-    notes = tuple(notes_of(twin, cell))
-    return Prediction(memory, None if memory else tracker.phase, notes, saved)
+    with suppress(SimOutOfMemoryError), noting(twin, cell, notes):
+        run_on_twin(cell, twin, watch)
+        memory, saved = watch.result()
+    return Prediction(memory, None if memory else watch.tracker.phase, tuple(notes), saved)
 
 
-def _steady_memory(
-    cell: Cell, twin: Twin, tracker: PhaseTracker, with_saved: bool
-) -> tuple[MemoryProfile, SavedTensors | None]:
-    prepared, step = prepare_step(cell, META)
-    meter = SimMemoryMeter(twin.allocator, prepared.model)
-    with ModulePaths(prepared.model) as paths:
-        run_until_steady(step, twin, paths, tracker, at_most=cell.steps.warmup)
-        if not with_saved:
-            step.run((tracker, meter))
-            return meter.profile(), None
+class _MemoryWatch(TwinWatch):
+    """Meters the steady step and, if asked, records what autograd saves in it."""
+
+    def __init__(self, with_saved: bool) -> None:
+        self.tracker = PhaseTracker()
+        self.observers = (self.tracker,)
+        self._with_saved = with_saved
+        self._meter: SimMemoryMeter | None = None
+        self._saved: SavedAtForwardsEnd | None = None
+
+    def settled(self, built: BuiltOnTwin) -> Sequence[Observer]:
+        """The steady step is observed."""
+        self._meter = SimMemoryMeter(built.twin.allocator, built.prepared.model)
+        if not self._with_saved:
+            return (self._meter,)
         # Hooks on what is saved leave every allocation as it is; to see what else is held takes a mode.
-        observer = saved_observer(cell, prepared, step, explained=False)
-        step.run((tracker, observer, meter))
-        return meter.profile(), observer.result
+        self._saved = saved_observer(built.cell, built.prepared, built.step, explained=False)
+        return (self._saved, self._meter)
+
+    def result(self) -> tuple[MemoryProfile, SavedTensors | None]:
+        """Of the steady step, which ran to its end."""
+        assert self._meter is not None
+        return self._meter.profile(), self._saved.result if self._saved is not None else None

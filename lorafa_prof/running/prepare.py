@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import torch
 
+from lorafa_prof.cell import Cell
 from lorafa_prof.methods.base import METHODS, TORCH_DTYPES, Prepared, Setting
 from lorafa_prof.models.build import build_model
 from lorafa_prof.models.inputs import make_inputs
 from lorafa_prof.models.kernels import use_kernels
-from lorafa_prof.models.resolve import resolve_model
-from lorafa_prof.scenario.cell import Cell
+from lorafa_prof.models.resolve import ResolvedModel, resolve_model
 from lorafa_prof.step import TrainingStep
 
 
 def prepare_step(cell: Cell, device: torch.device) -> tuple[Prepared, TrainingStep]:
     """Build the cell's model on `device`, make it ready to train, and draw a batch."""
     resolved = resolve_model(cell.model)
+    prepared = prepare_model(cell, resolved, device)
+    inputs = make_inputs(
+        resolved, batch=cell.batch, seq=cell.seq, device=device, seed=cell.seed, padding=cell.padding
+    )
+    step = TrainingStep(prepared.model, inputs, prepared.optimizer, cell.accumulation, cell.max_grad_norm)
+    return prepared, step
+
+
+def prepare_model(cell: Cell, resolved: ResolvedModel, device: torch.device) -> Prepared:
+    """Build the cell's model, which is `resolved`, on `device` and make it ready to train."""
     model = build_model(
         resolved,
         device=device,
@@ -28,8 +38,4 @@ def prepare_step(cell: Cell, device: torch.device) -> tuple[Prepared, TrainingSt
     setting = Setting(resolved.task, TORCH_DTYPES[cell.adapter_dtype], cell.optimizer)
     prepared = method.prepare(model, method.options.model_validate(cell.method.options), setting)
     use_kernels(cell.kernels, prepared.model)
-    inputs = make_inputs(
-        resolved, batch=cell.batch, seq=cell.seq, device=device, seed=cell.seed, padding=cell.padding
-    )
-    step = TrainingStep(prepared.model, inputs, prepared.optimizer, cell.accumulation, cell.max_grad_norm)
-    return prepared, step
+    return prepared

@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from lorafa_prof.cell import Cell
 from lorafa_prof.results.record import CellResult, Value
-from lorafa_prof.scenario.cell import Cell
 
 GIB = 2**30
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from itertools import groupby
 from typing import Literal
 
+from lorafa_prof.cell import Cell
 from lorafa_prof.results.record import CellResult
+from lorafa_prof.results.store import CellResults, Store, without_details
+from lorafa_prof.running.pool import available_cores
 from lorafa_prof.running.progress import SweepProgress
-from lorafa_prof.running.store import Results, Store, without_details
 from lorafa_prof.running.worker import run_cell
-from lorafa_prof.scenario.cell import Cell
 
 Rerun = Literal["missing", "failed", "all"]
 FAILED = ("error", "timeout", "skipped")
@@ -20,7 +20,7 @@ FAILED = ("error", "timeout", "skipped")
 MOST_AT_ONCE = 8
 
 
-def cells_to_run(cells: Sequence[Cell], results: Results, rerun: Rerun) -> list[Cell]:
+def cells_to_run(cells: Sequence[Cell], results: CellResults, rerun: Rerun) -> list[Cell]:
     """Those of `cells` that have no result yet; with ``failed`` also those that failed; or all."""
     return [
         cell
@@ -35,7 +35,7 @@ def run_sweep(
     cells: Sequence[Cell],
     store: Store,
     progress: SweepProgress,
-    results: Results,
+    results: CellResults,
     *,
     table_of: Sequence[str],
     timeout_s: float | None,
@@ -79,10 +79,4 @@ def _as_they_come(cells: Sequence[Cell], run: Callable[[Cell], CellResult]) -> I
 
 
 def _is_predicted(cell: Cell) -> bool:
-    return cell.device.startswith("sim:")
-
-
-def available_cores() -> int:
-    """Cores that this process may use."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity is not None else (os.cpu_count() or 1)
+    return cell.is_predicted

@@ -21,12 +21,12 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+from lorafa_prof.cell import Cell
 from lorafa_prof.errors import LorafaProfError, first_line
+from lorafa_prof.results.files import write_atomically
 from lorafa_prof.results.record import CellResult
 from lorafa_prof.results.row import setting_columns
-from lorafa_prof.running.measure import label_of, measure_cell
-from lorafa_prof.running.store import write_atomically
-from lorafa_prof.scenario.cell import Cell
+from lorafa_prof.running.measure import measure_cell
 
 Work = Callable[[Cell], CellResult]
 
@@ -59,9 +59,7 @@ def run_cell(cell: Cell, log_file: Path, timeout_s: float | None, work: Work = m
 
 def failed_result(cell: Cell, status: str, message: str) -> CellResult:
     """The result of a cell that yielded nothing."""
-    return CellResult(
-        cell=cell, row={**setting_columns(cell, label_of(cell)), "status": status, "message": message}
-    )
+    return CellResult(cell=cell, row={**setting_columns(cell), "status": status, "message": message})
 
 
 def process_context() -> Any:

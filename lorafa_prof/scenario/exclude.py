@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from lorafa_prof.cell import Cell
 from lorafa_prof.registry import nearest
-from lorafa_prof.scenario.cell import Cell
 from lorafa_prof.scenario.load import LoadedScenario
 from lorafa_prof.scenario.select import Rule, selectable_keys, selects
 

@@ -9,10 +9,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from lorafa_prof.cell import Cell, MethodChoice, ModelChoice, ResolvedDevice
 from lorafa_prof.errors import UsageError
 from lorafa_prof.methods.base import METHODS, Method
 from lorafa_prof.registry import nearest
-from lorafa_prof.scenario.cell import Cell, MethodChoice, ModelChoice
 from lorafa_prof.scenario.exclude import check_exclusions, excluding
 from lorafa_prof.scenario.invalid import scenario_error
 from lorafa_prof.scenario.load import LoadedScenario
@@ -28,14 +28,6 @@ class PlannedCell:
     cell: Cell
     model_path: KeyPath
     method_path: KeyPath
-
-
-@dataclass(frozen=True)
-class ResolvedDevice:
-    """Where the cells of one `device` × `gpu` run."""
-
-    device: str
-    gpu: str | None
 
 
 ResolveDevice = Callable[[str, str], ResolvedDevice]

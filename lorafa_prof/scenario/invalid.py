@@ -7,9 +7,9 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from lorafa_prof.cell import ModelChoice, Steps
 from lorafa_prof.errors import ScenarioError
 from lorafa_prof.registry import nearest
-from lorafa_prof.scenario.cell import ModelChoice, Steps
 from lorafa_prof.scenario.claim import Claim
 from lorafa_prof.scenario.yaml_lines import Document, KeyPath
 

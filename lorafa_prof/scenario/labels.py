@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from lorafa_prof.scenario.cell import Cell
+from lorafa_prof.cell import Cell
 
 
 def distinct_labels(cells: Sequence[Cell]) -> dict[str, str]:

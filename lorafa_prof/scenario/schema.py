@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, StrictFloat, StrictInt, StrictStr
 
-from lorafa_prof.scenario.cell import Dtype, Frozen, ModelChoice, Steps
+from lorafa_prof.cell import Dtype, Frozen, ModelChoice, Steps
 from lorafa_prof.scenario.claim import Claim
 
 T = TypeVar("T")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from lorafa_prof.cell import Cell, ModelChoice
 from lorafa_prof.methods.base import METHODS
-from lorafa_prof.scenario.cell import Cell, ModelChoice
 from lorafa_prof.scenario.options import same_option
 from lorafa_prof.scenario.schema import AXES, as_list
 

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from lorafa_prof.claims.quantity import parse_amount, shown
 from lorafa_prof.errors import UsageError
 from lorafa_prof.testing.table import table_of
+from lorafa_prof.words.amounts import parse_amount, shown
 
 if TYPE_CHECKING:
     from lorafa_prof.testing.profile import Profile

@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lorafa_prof.instruments.memory_allocator import AllocatorCounters
-from lorafa_prof.instruments.saved import SavedStorage, SavedTensorsRecorder
-from lorafa_prof.instruments.saved_kinds import LOSS_OPS, Kind, SavePoint, kind_of
+from lorafa_prof.instruments.memory.allocator import AllocatorCounters
+from lorafa_prof.instruments.saved.kinds import LOSS_OPS, Kind, SavePoint, kind_of
+from lorafa_prof.instruments.saved.recorder import SavedStorage, SavedTensorsRecorder
 from lorafa_prof.layers.low_rank_linear import LowRankLinear
 from lorafa_prof.testing.backward_calls import ForwardWatch, backward_calls
 from lorafa_prof.testing.living import living_tensors

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from lorafa_prof.cell import twin_device
 from lorafa_prof.devices.sim.twin import Twin
 from lorafa_prof.errors import UsageError
-from lorafa_prof.instruments.memory import Counters
-from lorafa_prof.instruments.memory_allocator import AllocatorCounters
-from lorafa_prof.instruments.memory_cuda import CudaCounters
-from lorafa_prof.instruments.memory_sim import SimCounters
-from lorafa_prof.instruments.storages import StorageFollower
+from lorafa_prof.instruments.memory.allocator import AllocatorCounters
+from lorafa_prof.instruments.memory.cpu import FollowedCounters
+from lorafa_prof.instruments.memory.cuda import CudaCounters
+from lorafa_prof.instruments.memory.sim import SimCounters
+from lorafa_prof.instruments.memory.storages import StorageFollower
 from lorafa_prof.testing.living import living_tensors
 
 
@@ -44,7 +45,7 @@ class Place:
             follower = _Follower("cpu")
             follower.adopt(living_tensors("cpu"))
             with follower:
-                yield _FollowedCounters(follower)
+                yield FollowedCounters(follower)
 
 
 CPU, CUDA = Place("cpu", "cpu"), Place("cuda", "cuda")
@@ -57,7 +58,7 @@ def place_of(device: str | torch.device | None, model: nn.Module | None, twin: T
         UsageError: nothing can be measured there.
     """
     if device is None and twin is not None:
-        return Place(f"sim:{twin.gpu.name}", "meta", twin)
+        return Place(twin_device(twin.gpu.name), "meta", twin)
     if device is None:
         parameter = next(model.parameters(), None) if model is not None else None
         if parameter is None:
@@ -98,22 +99,3 @@ class _Follower(StorageFollower):
         # A sparse tensor has no storage of its own.
         if torch._C._has_storage(tensor):
             super()._meet(tensor, told)
-
-
-class _FollowedCounters:
-    """An allocator's counters, of one that hands out what it is asked for."""
-
-    def __init__(self, follower: StorageFollower) -> None:
-        self._follower = follower
-
-    def current(self) -> Counters:
-        return Counters(self._follower.live_bytes, self._follower.live_bytes)
-
-    def peak(self) -> Counters:
-        return Counters(self._follower.peak_bytes, self._follower.peak_bytes)
-
-    def reset_peaks(self) -> None:
-        self._follower.reset_peak()
-
-    def num_alloc_retries(self) -> int:
-        return 0

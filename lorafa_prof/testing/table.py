@@ -6,11 +6,11 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
-from lorafa_prof.claims.quantity import shown
 from lorafa_prof.results.tensors import like_modules
+from lorafa_prof.words.amounts import shown
 
 if TYPE_CHECKING:
-    from lorafa_prof.instruments.saved import SavedStorage
+    from lorafa_prof.instruments.saved.recorder import SavedStorage
 
 ROWS = 10
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from lorafa_prof.instruments.allocation_stream import Stream, StreamOperation
+from lorafa_prof.instruments.allocations.stream import Stream, StreamOperation
 from lorafa_prof.verification.align import Key, Pair, align
 
 Kind = Literal["gpu only", "twin only", "sizes", "freed"]

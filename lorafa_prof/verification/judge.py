@@ -8,9 +8,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from lorafa_prof.instruments.allocation_stream import PlainAllocation, Stream, steps_of
+from lorafa_prof.cell import Cell
+from lorafa_prof.instruments.allocations.stream import PlainAllocation, Stream, steps_of
 from lorafa_prof.results.record import CellResult, Value
-from lorafa_prof.scenario.cell import Cell
 from lorafa_prof.verification.differences import Difference, Group, grouped, step_differences
 from lorafa_prof.verification.residuals import (
     EXACT_COUNTERS,

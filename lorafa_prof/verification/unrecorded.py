@@ -9,7 +9,7 @@ import bisect
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from lorafa_prof.instruments.allocation_stream import PlainAllocation, Stream, StreamOperation
+from lorafa_prof.instruments.allocations.stream import PlainAllocation, Stream, StreamOperation
 from lorafa_prof.verification.align import Key, Pair, align
 from lorafa_prof.verification.differences import STILL_THERE, Difference, Kind, Located
 

@@ -11,11 +11,11 @@ from functools import partial
 from pathlib import Path
 
 from lorafa_prof.results.record import CellResult
-from lorafa_prof.running import verify_cell
-from lorafa_prof.running.sweep import available_cores
-from lorafa_prof.running.verify_store import VerifyStore
+from lorafa_prof.running.pool import available_cores
 from lorafa_prof.running.worker import run_cell
+from lorafa_prof.verification import processes
 from lorafa_prof.verification.judge import VerifyRecord, agrees, judge
+from lorafa_prof.verification.store import VerifyStore
 from lorafa_prof.verification.summary import summary
 
 
@@ -35,11 +35,11 @@ def compared(store: VerifyStore, file: Path) -> VerifyRecord:
     """The record of one cell."""
     measured = CellResult.model_validate_json(file.read_text())
     cell = measured.cell
-    twin = verify_cell.twin_cell(cell)
-    predicted = run_cell(twin, store.log_file(cell.cell_id, "predicted"), 300, verify_cell.predict)
+    twin = cell.on_twin()
+    predicted = run_cell(twin, store.log_file(cell.cell_id, "predicted"), 300, processes.predict)
     placed = None
     if not agrees(predicted, measured) and (addresses := measured.details.get("segments")):
-        work = partial(verify_cell.predict_placed, addresses)
+        work = partial(processes.predict_placed, addresses)
         placed = run_cell(twin, store.log_file(cell.cell_id, "placed"), 300, work)
     record = judge(predicted, measured, placed=placed)
     store.save(record)

@@ -14,12 +14,12 @@ import threading
 import time
 from pathlib import Path
 
+from lorafa_prof.cell import Cell
 from lorafa_prof.devices.device import resolve_device
-from lorafa_prof.running import verify_cell
 from lorafa_prof.running.worker import run_cell
-from lorafa_prof.scenario.cell import Cell
 from lorafa_prof.scenario.expand import expand
 from lorafa_prof.scenario.load import load_scenario
+from lorafa_prof.verification import processes
 
 HERE = Path(__file__).parent
 GPU_BYTES = 80e9
@@ -37,7 +37,7 @@ def main() -> None:
     changed = threading.Condition()
 
     def measure(cell: Cell) -> None:
-        result = run_cell(cell, out / f"{cell.cell_id}.log", 120, verify_cell.measure)
+        result = run_cell(cell, out / f"{cell.cell_id}.log", 120, processes.measure)
         (out / f"{cell.cell_id}.json").write_text(result.model_dump_json())
         print(cell.label, result.row["status"], flush=True)
         with changed:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from lorafa_prof.cell import Cell
 from lorafa_prof.claims.checks import Check
 from lorafa_prof.claims.finding import Item, State, worst
 from lorafa_prof.claims.gate import Gate, gate_of
@@ -15,7 +16,6 @@ from lorafa_prof.results.columns import COLUMNS
 from lorafa_prof.results.record import CellResult, Value
 from lorafa_prof.results.row import setting_columns
 from lorafa_prof.results.table import TABLE_NAME, read_table
-from lorafa_prof.scenario.cell import Cell
 from lorafa_prof.scenario.claim import Claim
 from lorafa_prof.scenario.load import load_scenario
 from lorafa_prof.scenario.shipped import shipped_scenarios
@@ -118,7 +118,7 @@ def measured_rows(name: str, folder: Path) -> tuple[list[Mapping[str, Value]], i
     gate = gate_of(load_scenario(shipped_scenarios()[f"paper/{name}"]), None)
     tables = _tables(folder, "measured", name)
     cells = [plan.cell for plan in gate.planned]
-    found = [tables.get(_key(setting_columns(cell, cell.method.name))) for cell in cells]
+    found = [tables.get(_key(setting_columns(cell))) for cell in cells]
     rows = [row for row in found if row is not None]
     return rows, len(cells) - len(rows)
 
@@ -147,7 +147,7 @@ def _judged(gate: Gate, check: Check, found: Tables) -> Item | None:
     """What `lorafa-prof check` says of this number; None where the check's own cell was not run."""
     results = {}
     for cell in check.cells:
-        row = found.get(_key(setting_columns(cell, cell.method.name)))
+        row = found.get(_key(setting_columns(cell)))
         if row is not None:
             results[cell.cell_id] = CellResult(cell=cell, row=dict(row))
     if check.cell.cell_id not in results:
@@ -158,6 +158,6 @@ def _judged(gate: Gate, check: Check, found: Tables) -> Item | None:
 
 def _settings(cell: Cell) -> dict[str, str]:
     """What a cell is set to, by the keys of `TOLD`: all but its method, since claims compare methods."""
-    columns = setting_columns(cell, cell.method.name)
+    columns = setting_columns(cell)
     columns |= {"variant": VARIANTS[cell.method.name], "shape": f"{cell.batch} × {cell.seq}"}
     return {key: "" if columns[key] is None else str(columns[key]) for key in TOLD}

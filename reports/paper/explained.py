@@ -15,7 +15,7 @@ from pathlib import Path
 from lorafa_prof.explaining.explain import explain
 from lorafa_prof.explaining.explanation import Explanation
 from lorafa_prof.explaining.folder import subjects_in
-from lorafa_prof.fitting.predictors import usable_cores
+from lorafa_prof.running.pool import available_cores
 
 HERE = Path(__file__).resolve().parent
 HEADER = (
@@ -36,7 +36,8 @@ def main() -> None:
     """Write the table; say how much of it is explained."""
     runs = sorted(file.parent for file in HERE.glob("h[12]00/*/results.csv"))
     subjects = [(run.name, subject) for run in runs for subject in subjects_in(run)]
-    found = explain([subject for _, subject in subjects], usable_cores(), lambda *told: None, what_if=False)
+    asked = [subject for _, subject in subjects]
+    found = explain(asked, available_cores(), lambda *told: None, what_if=False)
     rows = [_row(run, explanation) for (run, _), explanation in zip(subjects, found, strict=True)]
     with (HERE / "explained.csv").open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([HEADER, *rows])

@@ -17,9 +17,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from lorafa_prof.claims.checks import Check
-from lorafa_prof.figures.page import MARGIN, Panel, PanelRow, assemble, new_drawing
+from lorafa_prof.figures.kit.page import MARGIN, Panel, PanelRow, assemble, new_drawing
+from lorafa_prof.figures.kit.style import BLACK, BLUE, GREEN, GREY, current_page, paler, pt, style
 from lorafa_prof.figures.save import write_drawing
-from lorafa_prof.figures.style import BLACK, BLUE, GREEN, GREY, current_page, paler, pt, style
 from lorafa_prof.scenario.shipped import shipped_scenarios
 
 HERE = Path(__file__).resolve().parent

@@ -9,13 +9,13 @@ from typing import Any
 import yaml
 from tiny_cells import RANK, tiny_cell
 
+from lorafa_prof.cell import Cell, MethodChoice
 from lorafa_prof.claims.baseline import Baseline
 from lorafa_prof.claims.checks import Check, checks_of
 from lorafa_prof.claims.finding import Finding, Item
 from lorafa_prof.claims.judge import judge
 from lorafa_prof.results.record import CellResult
 from lorafa_prof.results.row import setting_columns
-from lorafa_prof.scenario.cell import Cell, MethodChoice
 from lorafa_prof.scenario.labels import distinct_labels
 from lorafa_prof.scenario.load import LoadedScenario, validated_scenario
 from lorafa_prof.scenario.yaml_lines import Document, parse_yaml
@@ -63,7 +63,7 @@ def result(
         details["saved"] = {"storages": list(storages), "held_otherwise": list(held_otherwise)}
     return CellResult(
         cell=of,
-        row={**setting_columns(of, of.method.name), "status": status, **row},
+        row={**setting_columns(of), "status": status, **row},
         details=details,
         environment={"packages": PACKAGES if packages is None else packages},
     )

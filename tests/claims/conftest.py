@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from lorafa_prof.running.store import Store
+from lorafa_prof.results.store import Store
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from lorafa_prof.claims.baseline import Baseline
 from lorafa_prof.claims.finding import Judgement
 from lorafa_prof.claims.gate import Gate, gate_of, judged
 from lorafa_prof.results.record import CellResult
-from lorafa_prof.running.store import Store
+from lorafa_prof.results.store import Store
 
 HEAD = """\
 schema: 1

@@ -12,6 +12,7 @@ from claimed import PACKAGES, cell, checks, judged, only, result, storage
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lorafa_prof.cell import Steps
 from lorafa_prof.claims.baseline import (
     Baseline,
     baseline_beside,
@@ -22,7 +23,6 @@ from lorafa_prof.claims.baseline import (
 from lorafa_prof.errors import UsageError
 from lorafa_prof.results.record import CellResult
 from lorafa_prof.results.tensors import saved_tensors, static_tensors
-from lorafa_prof.scenario.cell import Steps
 
 LORA, LORA_FA = cell("lora", 8), cell("lora-fa", 8)
 KEPT: dict[str, Any] = {"at_most": "baseline"}

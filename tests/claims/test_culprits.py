@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from claimed import cell, checks, judged, only, result, scenario, storage
 
+from lorafa_prof.cell import Cell
 from lorafa_prof.claims.baseline import Baseline, made_baseline
 from lorafa_prof.claims.checks import checks_of
 from lorafa_prof.claims.finding import Finding
 from lorafa_prof.claims.judge import judge
 from lorafa_prof.results.record import CellResult
-from lorafa_prof.scenario.cell import Cell
 
 LORA, LORA_FA = cell("lora", 8), cell("lora-fa", 8)
 KEPT: dict[str, Any] = {"metric": "peak_allocated_bytes", "equals": "baseline"}

@@ -9,17 +9,12 @@ import torch
 from claimed import GPU, PACKAGES, result, scenario, written
 from gates import CLOCK, HEAD, KEPT, OF, PAYS, SMALL, WELL, gate, judgement, records, replaced, saved
 
-from lorafa_prof.claims.gate import (
-    gate_of,
-    judged,
-    machine_of,
-    still_valid,
-    twin_by_default,
-)
+from lorafa_prof.cell import ResolvedDevice
+from lorafa_prof.claims.gate import gate_of, judged, machine_of, still_valid
+from lorafa_prof.devices.device import resolve_twin_by_default
 from lorafa_prof.errors import NothingToJudgeError, ScenarioError, UsageError
 from lorafa_prof.results.provenance import environment
 from lorafa_prof.results.record import CellResult
-from lorafa_prof.scenario.expand import ResolvedDevice
 
 # --- making ready
 
@@ -28,16 +23,16 @@ from lorafa_prof.scenario.expand import ResolvedDevice
 def test_an_open_device_is_the_twin_also_beside_a_gpu(monkeypatch, has_gpu):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: has_gpu)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "NVIDIA H200")
-    assert twin_by_default("auto", GPU) == ResolvedDevice(f"sim:{GPU}", GPU)
+    assert resolve_twin_by_default("auto", GPU) == ResolvedDevice(f"sim:{GPU}", GPU)
     assert {plan.cell.device for plan in gate(SMALL).planned} == {f"sim:{GPU}"}
 
 
 def test_a_device_that_is_named_is_kept(monkeypatch):
-    assert twin_by_default("cpu", GPU) == ResolvedDevice("cpu", None)
-    assert twin_by_default("sim:h200", GPU) == ResolvedDevice("sim:h200", "h200")
+    assert resolve_twin_by_default("cpu", GPU) == ResolvedDevice("cpu", None)
+    assert resolve_twin_by_default("sim:h200", GPU) == ResolvedDevice("sim:h200", "h200")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "NVIDIA H200")
-    assert twin_by_default("cuda", GPU) == ResolvedDevice("cuda", "h200")
+    assert resolve_twin_by_default("cuda", GPU) == ResolvedDevice("cuda", "h200")
 
 
 def test_a_gpu_that_is_unknown_is_told_at_its_line():

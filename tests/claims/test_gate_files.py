@@ -10,13 +10,13 @@ import torch
 from claimed import PACKAGES, result
 from gates import CLOCK, KEPT, OF, PAYS, SMALL, WELL, gate, judgement, records, replaced, saved
 
+from lorafa_prof.cell import Cell
 from lorafa_prof.claims.baseline import made_baseline, read_baseline
 from lorafa_prof.claims.gate import Gate, judged, kept_baseline, stored_gate, update_baseline
 from lorafa_prof.errors import NothingToJudgeError, ScenarioError, UsageError
+from lorafa_prof.results.provenance_file import write_provenance
 from lorafa_prof.results.record import CellResult
-from lorafa_prof.running.provenance import write_provenance
-from lorafa_prof.running.store import Store
-from lorafa_prof.scenario.cell import Cell
+from lorafa_prof.results.store import Store
 
 
 def test_a_baseline_of_other_versions_is_judged_and_told(store):

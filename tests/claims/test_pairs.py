@@ -8,8 +8,8 @@ from claimed import cell
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lorafa_prof.cell import Cell, MethodChoice, ModelChoice
 from lorafa_prof.claims.pairs import PairingError, grown_pairs, reference_pairs
-from lorafa_prof.scenario.cell import Cell, MethodChoice, ModelChoice
 
 RANKS = (8, 64)
 BOTH = [cell(method, rank) for method in ("lora", "lora-fa") for rank in RANKS]

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from lorafa_prof.cell import Cell
 from lorafa_prof.cli.main import main
 from lorafa_prof.results.record import CellResult
 from lorafa_prof.running import sweep
 from lorafa_prof.running.measure import measure_cell
-from lorafa_prof.scenario.cell import Cell
 
 SCENARIO = """\
 schema: 1

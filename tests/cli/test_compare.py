@@ -9,13 +9,13 @@ import pytest
 from click.testing import CliRunner
 from tiny_cells import BATCH, SEQ, tiny_cell
 
+from lorafa_prof.cell import Cell
 from lorafa_prof.cli import main as command_line
 from lorafa_prof.cli.compare import compare_command
 from lorafa_prof.models.resolve import resolve_model
 from lorafa_prof.results.record import CellResult
+from lorafa_prof.results.store import Store
 from lorafa_prof.running.measure import measure_cell
-from lorafa_prof.running.store import Store
-from lorafa_prof.scenario.cell import Cell
 
 GPU = "h100-80gb"
 

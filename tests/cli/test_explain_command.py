@@ -11,8 +11,8 @@ import pytest
 from lorafa_prof.cli import main as main_module
 from lorafa_prof.cli.main import main
 from lorafa_prof.devices.device import resolve_device
+from lorafa_prof.results.store import Store
 from lorafa_prof.running.measure import measure_cell
-from lorafa_prof.running.store import Store
 from lorafa_prof.scenario.expand import expand
 from lorafa_prof.scenario.load import load_scenario
 

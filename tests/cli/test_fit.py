@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from lorafa_prof.cell import Cell
 from lorafa_prof.cli.main import main
 from lorafa_prof.fitting import question
 from lorafa_prof.fitting.answer import Asked
-from lorafa_prof.scenario.cell import Cell
 
 ROOM = 96 * 2**20
 TINY = ("--model", "tiny-llama", "--gpu", "rtx-4090", "--jobs", "1")

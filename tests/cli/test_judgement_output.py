@@ -17,7 +17,7 @@ import pytest
 from lorafa_prof.claims.finding import Finding, Item, Judgement
 from lorafa_prof.cli.judgement_output import Outputs, judgement_options, tell
 from lorafa_prof.errors import UsageError
-from lorafa_prof.running import store
+from lorafa_prof.results import files
 
 FAILS = Finding(
     "held", (Item("lora", "fail", "fails", "2 GiB", "≤ 1 GiB", "+1 GiB", 2),), "fails", file="c.yaml", line=7
@@ -133,14 +133,14 @@ def test_what_cannot_be_written_is_found_before_anything_is_judged(
 def test_a_file_that_fails_after_all_costs_nothing_else(
     run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    whole = store.write_atomically
+    whole = files.write_atomically
 
     def full(path: Path, text: Any) -> None:
         if path.name == "a.md":
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         whole(path, text)
 
-    monkeypatch.setattr(store, "write_atomically", full)
+    monkeypatch.setattr(files, "write_atomically", full)
     with pytest.raises(UsageError, match=r"--markdown: cannot write 'a.md': No space left on device; choose"):
         run("--markdown", "a.md", "--junit", "b.xml")
     assert Path("b.xml").exists()

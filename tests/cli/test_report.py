@@ -10,7 +10,7 @@ from matplotlib.image import imread
 from lorafa_prof.cli.report import report_command
 from lorafa_prof.errors import NothingToJudgeError, UsageError
 from lorafa_prof.figures import FIGURES
-from lorafa_prof.figures.style import PAGES
+from lorafa_prof.figures.kit.style import PAGES
 from lorafa_prof.results.table import write_table
 
 ROW = {

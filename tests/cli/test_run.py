@@ -184,7 +184,7 @@ def test_a_shipped_scenario_is_run_by_its_name(run):
 
 
 def test_a_disk_that_is_full_ends_the_run_in_one_line(run, monkeypatch):
-    from lorafa_prof.running import store
+    from lorafa_prof.results import store
 
     def full(*args: object) -> None:
         raise OSError(28, "No space left on device")

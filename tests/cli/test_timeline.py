@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch.cuda import _memory_viz as viz
 
+from lorafa_prof.cell import Cell
 from lorafa_prof.cli.main import main
 from lorafa_prof.devices.sim import twin as twin_module
 from lorafa_prof.running.measure import measure_cell
-from lorafa_prof.scenario.cell import Cell
 
 SCENARIO = """\
 schema: 1
@@ -66,10 +66,10 @@ def test_four_files_for_each_cell(timeline: Command) -> None:
 
 def test_the_csv_has_the_peak_of_the_cells_row(timeline: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     cells: list[Cell] = []
-    from lorafa_prof.running import timeline_cell
+    from lorafa_prof.running import recorded_step
 
-    predict = timeline_cell.predict_timeline
-    monkeypatch.setattr(timeline_cell, "predict_timeline", lambda cell: cells.append(cell) or predict(cell))
+    predict = recorded_step.predict_timeline
+    monkeypatch.setattr(recorded_step, "predict_timeline", lambda cell: cells.append(cell) or predict(cell))
     assert timeline("-k", "lora-fa", "--set", "batch=2") == 0
     pickled, listed, *_ = timeline.paths
     assert listed.parent == Path("out/mine/timelines")
@@ -105,13 +105,13 @@ def test_auto_is_the_twin_of_the_gpu_here(timeline: Command, monkeypatch: pytest
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "NVIDIA A100-SXM4-80GB")
     chosen: list[str] = []
-    from lorafa_prof.running import timeline_cell
+    from lorafa_prof.running import recorded_step
 
     def told(cell: Cell) -> None:
         chosen.append(cell.device)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(timeline_cell, "predict_timeline", told)
+    monkeypatch.setattr(recorded_step, "predict_timeline", told)
     assert timeline() == 130
     assert chosen == ["sim:a100-80gb"]
 

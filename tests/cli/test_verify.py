@@ -13,7 +13,7 @@ from told_runs import SCENARIO
 from told_verification import GIB, Told
 
 from lorafa_prof.cli.main import main
-from lorafa_prof.running import verify_sweep
+from lorafa_prof.verification import sweep
 from lorafa_prof.verification.table import VERIFY_COLUMNS
 
 OUT = Path("out/verify-mine")
@@ -47,7 +47,7 @@ def verify(tmp_path, monkeypatch, capsys) -> Verifications:
     Path("s.yaml").write_text(SCENARIO)
     an_h100(monkeypatch)
     made = Verifications(capsys)
-    monkeypatch.setattr(verify_sweep, "run_cell", made.run_cell)
+    monkeypatch.setattr(sweep, "run_cell", made.run_cell)
     return made
 
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
+from lorafa_prof.cell import Cell
 from lorafa_prof.cli.main import main
 from lorafa_prof.results.provenance import environment
 from lorafa_prof.results.record import CellResult
 from lorafa_prof.results.row import setting_columns
-from lorafa_prof.scenario.cell import Cell
 
 SCENARIO = """\
 schema: 1
@@ -45,7 +45,7 @@ class Runs:
         if isinstance(status, BaseException):
             raise status
         self.measured.append(cell)
-        row: dict[str, Any] = {**setting_columns(cell, cell.method.name), "status": status}
+        row: dict[str, Any] = {**setting_columns(cell), "status": status}
         if status == "ok":
             row |= {"activation_bytes": 2**20, "peak_allocated_bytes": 2**21, "step_ms_median": 1.5}
         else:

@@ -8,14 +8,14 @@ from typing import Any
 
 from net_cell import net_cell
 
+from lorafa_prof.cell import Cell
 from lorafa_prof.claims.finding import Finding, Item, Judgement
 from lorafa_prof.comparing.compare import compare
 from lorafa_prof.comparing.metrics import Asked
 from lorafa_prof.comparing.sides import Outcome, Side, outcome_of
 from lorafa_prof.results.record import CellResult
 from lorafa_prof.results.row import setting_columns
-from lorafa_prof.running.store import Store
-from lorafa_prof.scenario.cell import Cell
+from lorafa_prof.results.store import Store
 
 GPU = "h100-80gb"
 PACKAGES = {"lorafa-prof": "0.1.0", "torch": "2.13.0", "transformers": "5.17.0", "peft": "0.21.0"}
@@ -66,7 +66,7 @@ def result(
         details["saved"] = {"storages": list(storages), "held_otherwise": []}
     return CellResult(
         cell=cell,
-        row={**setting_columns(cell, cell.method.name), "status": status, **row},
+        row={**setting_columns(cell), "status": status, **row},
         details=details,
         environment=environment() if machine is None else machine,
     )

@@ -8,8 +8,8 @@ from outcomes import on, result, storage, write
 
 from lorafa_prof.comparing.sides import read_side
 from lorafa_prof.errors import NothingToJudgeError, UsageError
+from lorafa_prof.results.store import DamagedRecordError, Store
 from lorafa_prof.results.tensors import Held, TensorKey
-from lorafa_prof.running.store import DamagedRecordError, Store
 
 STEP_MS = (3.0, 1.0, 2.0)
 

@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from lorafa_prof.cell import ResolvedDevice
 from lorafa_prof.devices.device import gpu_name, resolve_device
 from lorafa_prof.errors import UsageError
-from lorafa_prof.scenario.expand import ResolvedDevice
 
 
 @pytest.fixture

@@ -20,8 +20,8 @@ from lorafa_prof.explaining.composition import (
     peak_moment,
     together,
 )
-from lorafa_prof.instruments.block_notes import BlockNote
-from lorafa_prof.instruments.saved import SavedStorage
+from lorafa_prof.instruments.allocations.block_notes import BlockNote
+from lorafa_prof.instruments.saved.recorder import SavedStorage
 from lorafa_prof.results.tensors import TensorKey, saved_tensors
 
 CELLS: list[tuple[str, str, Settings]] = [

@@ -10,7 +10,9 @@ import pytest
 from explained import cell_of, measured, predicted
 from tiny_cells import tiny_cell
 
+from lorafa_prof.cell import Cell
 from lorafa_prof.devices.sim import twin as twin_module
+from lorafa_prof.devices.sim.settings import settings_of_record
 from lorafa_prof.errors import LorafaProfError, UsageError
 from lorafa_prof.explaining import explain as explain_module
 from lorafa_prof.explaining.explain import explain
@@ -19,8 +21,6 @@ from lorafa_prof.explaining.remedies import remedies_for
 from lorafa_prof.explaining.subject import Subject, subjects_of
 from lorafa_prof.results.record import CellResult
 from lorafa_prof.running.measure import measure_cell
-from lorafa_prof.running.twins import settings_of
-from lorafa_prof.scenario.cell import Cell
 
 EXPANDABLE = {"allocator": {"PYTORCH_ALLOC_CONF": "expandable_segments:True"}}
 
@@ -86,12 +86,12 @@ def test_the_allocator_has_the_settings_that_it_ran_with(monkeypatch: pytest.Mon
 
 
 def test_settings_of_an_unknown_machine_are_those_of_this_one() -> None:
-    assert settings_of({}) is None
-    expandable = settings_of(EXPANDABLE)
+    assert settings_of_record({}) is None
+    expandable = settings_of_record(EXPANDABLE)
     assert expandable is not None
     assert expandable.expandable_segments
     with pytest.raises(UsageError, match="no_such_option"):
-        settings_of({"allocator": {"PYTORCH_ALLOC_CONF": "no_such_option:1"}})
+        settings_of_record({"allocator": {"PYTORCH_ALLOC_CONF": "no_such_option:1"}})
 
 
 def test_on_a_cpu_the_record_is_all_there_is() -> None:

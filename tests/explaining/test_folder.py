@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from tiny_cells import tiny_cell
 
+from lorafa_prof.cell import Cell
 from lorafa_prof.errors import NothingToJudgeError, UsageError
 from lorafa_prof.explaining.folder import subjects_in, with_details
 from lorafa_prof.explaining.subject import Subject, chosen
 from lorafa_prof.results.record import CellResult
 from lorafa_prof.results.row import setting_columns
-from lorafa_prof.running.store import Store
-from lorafa_prof.scenario.cell import Cell
+from lorafa_prof.results.store import Store
 
 SCENARIO: dict[str, Any] = {
     "schema": 1,
@@ -34,7 +34,7 @@ ENVIRONMENT = {"packages": {"torch": "2.11.0"}}
 
 
 def record_of(cell: Cell) -> CellResult:
-    row = {**setting_columns(cell, cell.method.name), "status": "ok", "peak_allocated_bytes": 1000}
+    row = {**setting_columns(cell), "status": "ok", "peak_allocated_bytes": 1000}
     return CellResult(cell=cell, row=row, details={"notes": ["mine"]}, environment=ENVIRONMENT)
 
 

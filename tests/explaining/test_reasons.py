@@ -7,7 +7,7 @@ from tiny_cells import FAMILIES
 from lorafa_prof.explaining.composition import Piece
 from lorafa_prof.explaining.names import short_module, short_parameter
 from lorafa_prof.explaining.reasons import reasons
-from lorafa_prof.instruments.autograd_needs import Need
+from lorafa_prof.instruments.saved.needs import Need
 from lorafa_prof.results.tensors import TensorKey
 
 LAYER = "base_model.model.model.layers.*"

@@ -9,6 +9,7 @@ from explained import cell_of, measured, predicted
 from timelines import twin_cell
 from tiny_cells import METHOD_NAMES
 
+from lorafa_prof.cell import Cell
 from lorafa_prof.devices.sim import twin as twin_module
 from lorafa_prof.explaining import trial as trial_module
 from lorafa_prof.explaining.composition import Piece
@@ -17,7 +18,6 @@ from lorafa_prof.explaining.trial import Trial, bytes_left, tried
 from lorafa_prof.models.kernels import KERNELS
 from lorafa_prof.results.tensors import TensorKey
 from lorafa_prof.running.measure import measure_cell
-from lorafa_prof.scenario.cell import Cell
 
 BATCH = "batch: 1, accumulation: 2"
 OTHER_KERNELS = {f"kernels: {name}" for name in KERNELS if name != "eager"}

@@ -10,8 +10,8 @@ from matplotlib.collections import QuadMesh
 
 from lorafa_prof.figures import FIGURES
 from lorafa_prof.figures.figure import NoDataError
-from lorafa_prof.figures.heat_rows import heat_rows
-from lorafa_prof.figures.layer_bytes import LayerBytes, Module, layer_bytes, merged, split_path
+from lorafa_prof.figures.kit.heat_rows import heat_rows
+from lorafa_prof.figures.kit.layer_bytes import LayerBytes, Module, layer_bytes, merged, split_path
 
 MIB = 2**20
 

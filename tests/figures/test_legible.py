@@ -11,9 +11,9 @@ from made_up_records import saved, storage
 
 from lorafa_prof.figures import FIGURES
 from lorafa_prof.figures.figure import Figure
-from lorafa_prof.figures.page import PageFullError
+from lorafa_prof.figures.kit.page import PageFullError
+from lorafa_prof.figures.kit.style import PAGES, style
 from lorafa_prof.figures.save import Saved, save_all
-from lorafa_prof.figures.style import PAGES, style
 
 GIB = 2**30
 LONG = "meta-llama/A-Very-Long-Name-Of-A-Model-On-The-Hub-That-Never-Ends-70b-Instruct-$x_1$"

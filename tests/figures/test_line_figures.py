@@ -8,11 +8,11 @@ from matplotlib.lines import Line2D
 
 from lorafa_prof.devices.gpus.gpu import GPUS
 from lorafa_prof.figures import FIGURES
-from lorafa_prof.figures.capacities import CARDS, capacities_near
 from lorafa_prof.figures.figure import NoDataError
-from lorafa_prof.figures.lines import LineChart
-from lorafa_prof.figures.points import points_of
-from lorafa_prof.figures.series import series_of
+from lorafa_prof.figures.kit.capacities import CARDS, capacities_near
+from lorafa_prof.figures.kit.lines import LineChart
+from lorafa_prof.figures.kit.points import points_of
+from lorafa_prof.figures.kit.series import series_of
 
 GIB = 2**30
 PEAK = "peak_allocated_bytes"

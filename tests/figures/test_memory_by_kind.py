@@ -7,13 +7,13 @@ from drawings import by_gid, notes, stack, texts
 from made_up_records import saved, storage
 from tiny_cells import tiny_cell
 
+from lorafa_prof.cell import Steps
 from lorafa_prof.figures import FIGURES
 from lorafa_prof.figures import memory_by_kind as figure
 from lorafa_prof.figures.figure import NoDataError
-from lorafa_prof.instruments.saved_kinds import Kind
+from lorafa_prof.instruments.saved.kinds import Kind
 from lorafa_prof.results.records import Results
 from lorafa_prof.running.measure import measure_cell
-from lorafa_prof.scenario.cell import Steps
 
 GIB = 2**30
 RECORD = saved(

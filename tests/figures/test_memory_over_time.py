@@ -13,9 +13,9 @@ from matplotlib.axes import Axes
 from lorafa_prof.errors import UsageError
 from lorafa_prof.figures import FIGURES, memory_over_time
 from lorafa_prof.figures.figure import NoDataError
+from lorafa_prof.figures.kit.style import PAGES, style
 from lorafa_prof.figures.memory_over_time import FIGURE
 from lorafa_prof.figures.save import Saved, Skipped, save_all
-from lorafa_prof.figures.style import PAGES, style
 from lorafa_prof.results.columns import COLUMN_NAMES, COLUMNS
 from lorafa_prof.results.record import CellResult
 from lorafa_prof.results.records import Results
@@ -68,7 +68,7 @@ def test_the_allocator_is_set_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None
         asked.append(settings)
         raise UsageError("seen")
 
-    monkeypatch.setattr("lorafa_prof.running.timeline_cell.predict_timeline", predict)
+    monkeypatch.setattr("lorafa_prof.running.recorded_step.predict_timeline", predict)
     environment = {"allocator": {"PYTORCH_ALLOC_CONF": "expandable_segments:True"}}
     with pytest.raises(NoDataError):
         FIGURE.draw(results_of([measured("lora").model_copy(update={"environment": environment})]))

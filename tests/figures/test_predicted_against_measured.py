@@ -28,7 +28,7 @@ def verification(*rows):
 
 
 def test_every_comparable_row_of_the_published_verification_is_drawn():
-    results = read_results(VERIFIED, lambda cell_id: None)
+    results = read_results(VERIFIED)
     with (VERIFIED / "verify.csv").open(newline="") as file:
         rows = [row for row in csv.DictReader(file) if row[f"measured_{PEAK}"]]
     drawing = draw(results)

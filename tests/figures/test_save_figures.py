@@ -10,8 +10,8 @@ from matplotlib.image import imread
 from lorafa_prof.errors import UsageError
 from lorafa_prof.figures import FIGURES, save
 from lorafa_prof.figures.figure import Figure
+from lorafa_prof.figures.kit.style import PAGES, looks, style
 from lorafa_prof.figures.save import Saved, Skipped, save_all
-from lorafa_prof.figures.style import PAGES, looks, style
 from lorafa_prof.results.records import Results
 
 FROM_TABLE = [

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from lorafa_prof.figures import FIGURES
 from lorafa_prof.figures.figure import NoDataError
+from lorafa_prof.figures.kit.points import Point
+from lorafa_prof.figures.kit.scatter import Axis, plain
 from lorafa_prof.figures.memory_against_throughput import front
-from lorafa_prof.figures.points import Point
-from lorafa_prof.figures.scatter import Axis, plain
 
 GIB = 2**30
 PEAK = "peak_allocated_bytes"

@@ -9,11 +9,11 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure as Drawing
 from timelines import made_up, tiny_timeline
 
-from lorafa_prof.figures import step_panel
-from lorafa_prof.figures.style import BLUE, ORANGE
+from lorafa_prof.figures.kit import step_panel
+from lorafa_prof.figures.kit.style import BLUE, ORANGE
 from lorafa_prof.figures.timeline import draw_timeline
-from lorafa_prof.instruments.live_bytes import live_bytes
-from lorafa_prof.instruments.timeline import Kind
+from lorafa_prof.instruments.allocations.live_bytes import live_bytes
+from lorafa_prof.instruments.allocations.timeline import Kind
 from lorafa_prof.step import PHASES, Phase
 
 MIB = 2**20

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 from tiny_cells import tiny_cell
 
+from lorafa_prof.cell import Cell, Steps
 from lorafa_prof.fitting.answer import Asked, Fit, Largest, fit_as_asked, largest_batch, longest_seq
 from lorafa_prof.fitting.answering import answer_all
 from lorafa_prof.fitting.predictors import Predictor
-from lorafa_prof.instruments.memory import Counters, MemoryProfile, PhaseMemory
+from lorafa_prof.instruments.memory.profile import Counters, MemoryProfile, PhaseMemory
 from lorafa_prof.running.measure import measure_cell
 from lorafa_prof.running.predict_memory import UNLIMITED, Prediction, predict_memory
-from lorafa_prof.scenario.cell import Cell, Steps
 from lorafa_prof.step import PHASES
 
 MIB = 2**20

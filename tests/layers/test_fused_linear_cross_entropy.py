@@ -16,7 +16,7 @@ from operations import Operations
 from torch import Tensor
 from transformers.loss.loss_utils import ForCausalLMLoss
 
-from lorafa_prof.instruments.storages import StorageFollower
+from lorafa_prof.instruments.memory.storages import StorageFollower
 from lorafa_prof.layers.fused_linear_cross_entropy import (
     IGNORED,
     FusedLinearCrossEntropyLoss,

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from operations import Operations
 from torch import Tensor
 
-from lorafa_prof.instruments.storages import StorageFollower
+from lorafa_prof.instruments.memory.storages import StorageFollower
 from lorafa_prof.layers.rms_norm import rms_norm
 
 EPSILON = 1e-5

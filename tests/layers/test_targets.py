@@ -10,6 +10,7 @@ import torch
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
 
+from lorafa_prof.cell import ModelChoice
 from lorafa_prof.errors import UsageError
 from lorafa_prof.layers.low_rank_linear import LoraFaLinear
 from lorafa_prof.layers.targets import check_rank, find_targets, replace_linears
@@ -17,7 +18,6 @@ from lorafa_prof.methods.peft_peers import PEFT_TASKS
 from lorafa_prof.models.build import build_model
 from lorafa_prof.models.preset import PRESETS
 from lorafa_prof.models.resolve import resolve_model
-from lorafa_prof.scenario.cell import ModelChoice
 
 TINY = sorted(name for name in PRESETS if name.startswith("tiny-"))
 

@@ -9,7 +9,7 @@ from layer_formulas import FORMULAS, multi_head_llama
 from tiny_cells import TOKENS, saved_of, step_of
 from torch import nn
 
-from lorafa_prof.instruments.saved import SavedTensors
+from lorafa_prof.instruments.saved.recorder import SavedTensors
 
 METHOD = "peft-lora-fa-after-eval"
 HIDDEN, INTERMEDIATE, HEADS, LAYERS = 64, 176, 4, 2

@@ -7,11 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lorafa_prof.cell import ModelChoice
 from lorafa_prof.methods.base import METHODS, Prepared, Setting
 from lorafa_prof.models.build import build_model
 from lorafa_prof.models.inputs import make_inputs
 from lorafa_prof.models.resolve import ResolvedModel, resolve_model
-from lorafa_prof.scenario.cell import ModelChoice
 
 FAMILIES = ["tiny-llama", "tiny-gpt2", "tiny-roberta", "tiny-t5"]
 

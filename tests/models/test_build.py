@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 import torch
 
+from lorafa_prof.cell import ModelChoice
 from lorafa_prof.errors import UsageError
 from lorafa_prof.models.build import build_model
 from lorafa_prof.models.inputs import make_inputs, max_seq
 from lorafa_prof.models.preset import PRESETS
 from lorafa_prof.models.resolve import ResolvedModel, resolve_model
-from lorafa_prof.scenario.cell import ModelChoice
 
 CPU = torch.device("cpu")
 META = torch.device("meta")

@@ -16,6 +16,7 @@ from transformers import (
     PreTrainedModel,
 )
 
+from lorafa_prof.cell import ModelChoice
 from lorafa_prof.errors import UsageError
 from lorafa_prof.layers.low_rank_linear import LoraFaLinear
 from lorafa_prof.layers.targets import replace_linears
@@ -24,7 +25,6 @@ from lorafa_prof.models.fused_loss import PLAIN, use_fused_loss
 from lorafa_prof.models.inputs import make_inputs
 from lorafa_prof.models.kernels import use_kernels
 from lorafa_prof.models.resolve import resolve_model
-from lorafa_prof.scenario.cell import ModelChoice
 
 SHAPE = {
     "hidden_size": 32,

@@ -11,13 +11,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from lorafa_prof.cell import ModelChoice
 from lorafa_prof.errors import UsageError
 from lorafa_prof.layers.rms_norm import RmsNormFunction
 from lorafa_prof.models.build import build_model
 from lorafa_prof.models.fused_norm import AS_IN_LLAMA, AS_IN_T5, use_fused_norm
 from lorafa_prof.models.inputs import make_inputs
 from lorafa_prof.models.resolve import ResolvedModel, resolve_model
-from lorafa_prof.scenario.cell import ModelChoice
 
 #: Where transformers has the classes.
 TYPES = {

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
+from lorafa_prof.cell import ModelChoice
 from lorafa_prof.errors import UsageError
 from lorafa_prof.models.inputs import check_seq, make_inputs, max_seq
 from lorafa_prof.models.preset import PRESETS
 from lorafa_prof.models.resolve import ResolvedModel, resolve_model
-from lorafa_prof.scenario.cell import ModelChoice
 
 CPU = torch.device("cpu")
 TINY = sorted(name for name in PRESETS if name.startswith("tiny-"))

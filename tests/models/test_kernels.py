@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import nn
 
+from lorafa_prof.cell import ModelChoice
 from lorafa_prof.errors import UsageError
 from lorafa_prof.models.build import build_model
 from lorafa_prof.models.kernels import KERNELS, use_kernels
 from lorafa_prof.models.resolve import resolve_model
-from lorafa_prof.scenario.cell import ModelChoice
 
 
 def model_of(name: str) -> nn.Module:

@@ -7,9 +7,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lorafa_prof.cell import ModelChoice
 from lorafa_prof.models.inputs import make_inputs, padding_tokens
 from lorafa_prof.models.resolve import ResolvedModel, resolve_model
-from lorafa_prof.scenario.cell import ModelChoice
 
 CPU = torch.device("cpu")
 TOKENS = [0, 2, 5]  # 16 × 0.3 = 4.8 in the last of three rows, half of it in the second

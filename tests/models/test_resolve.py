@@ -10,10 +10,10 @@ from typing import Any
 import huggingface_hub
 import pytest
 
+from lorafa_prof.cell import ModelChoice
 from lorafa_prof.errors import UsageError
 from lorafa_prof.models.preset import PRESETS
 from lorafa_prof.models.resolve import resolve_model
-from lorafa_prof.scenario.cell import ModelChoice
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import torch
 from operations import Operations
 from torch import nn
 
-from lorafa_prof.instruments.storages import StorageFollower
+from lorafa_prof.instruments.memory.storages import StorageFollower
 from lorafa_prof.optim import clipping
 from lorafa_prof.optim.clipping import clip_gradients
 

@@ -9,12 +9,13 @@ from typing import Any
 
 from tiny_cells import tiny_cell
 
+from lorafa_prof.cell import Cell, MethodChoice, ModelChoice
 from lorafa_prof.report.content import Content, content_of
-from lorafa_prof.report.reading import read_known_results, read_source
+from lorafa_prof.report.reading import read_source
 from lorafa_prof.results.record import CellResult
+from lorafa_prof.results.records import read_known_results
 from lorafa_prof.results.row import setting_columns
-from lorafa_prof.running.store import Store
-from lorafa_prof.scenario.cell import Cell, MethodChoice, ModelChoice
+from lorafa_prof.results.store import Store
 
 MIB = 2**20
 GPU = "h100-80gb"
@@ -84,7 +85,7 @@ def record(of: Cell, status: str = "ok", kept: dict[str, Any] | None = None, **r
     metrics = METRICS if status == "ok" else {}
     return CellResult(
         cell=of,
-        row={**setting_columns(of, of.method.name), "status": status, **metrics, **row},
+        row={**setting_columns(of), "status": status, **metrics, **row},
         details=details(storage("layers.0.norm", MIB), storage("layers.1.norm", MIB))
         if kept is None
         else kept,

@@ -5,7 +5,7 @@ from importlib.resources import files
 
 import pytest
 
-from lorafa_prof.figures.style import BLACK, BLUE, SKY
+from lorafa_prof.figures.kit.style import BLACK, BLUE, SKY
 from lorafa_prof.report.charts import PARTS
 from lorafa_prof.report.colors import DARK_PAGE, LIGHT_PAGE, contrast, shades
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from reported_runs import METRICS, MIB, details, storage
 
-from lorafa_prof.instruments.saved_kinds import KINDS
+from lorafa_prof.instruments.saved.kinds import KINDS
 from lorafa_prof.report.charts import PARTS
 from lorafa_prof.report.explanation import MOST_TENSORS, explain, parts_of
 

@@ -10,7 +10,8 @@ from reported_runs import cell, content, record, rewrite, write_run
 
 from lorafa_prof.errors import NothingToJudgeError, UsageError
 from lorafa_prof.report.content import content_of
-from lorafa_prof.report.reading import read_known_results, read_source
+from lorafa_prof.report.reading import read_source
+from lorafa_prof.results.records import read_known_results
 
 CLAIM = {
     "name": "freezing A pays",

@@ -9,11 +9,11 @@ from click.testing import CliRunner
 from reported_runs import GPU, cell
 from tiny_cells import tiny_cell
 
+from lorafa_prof.cell import MethodChoice
 from lorafa_prof.cli.main import cli
 from lorafa_prof.devices.device import resolve_device
 from lorafa_prof.methods.base import METHODS
 from lorafa_prof.report.reproduce import one_cell_scenario, reproducing_command
-from lorafa_prof.scenario.cell import MethodChoice
 from lorafa_prof.scenario.expand import expand
 from lorafa_prof.scenario.load import validated_scenario
 from lorafa_prof.scenario.yaml_lines import Document, parse_yaml

@@ -13,7 +13,6 @@ from lorafa_prof.report.drawing import figures_beside
 from lorafa_prof.report.pictures import pictures_of
 from lorafa_prof.report.write import write_report
 from lorafa_prof.results.records import read_results
-from lorafa_prof.running.store import Store
 
 
 @pytest.fixture
@@ -92,7 +91,7 @@ def test_figures_of_many_cells_are_the_same_drawn_in_another_process(
 ) -> None:
     monkeypatch.setattr(drawing, "MANY_CELLS", 2)
     monkeypatch.setattr(drawing, "_MOST_PROCESSES", 1)
-    results = read_results(out, Store(out).load)
+    results = read_results(out)
     names = ["memory-over-seq", "throughput"]
     with figures_beside(results, tmp_path / "a", names, ["svg"], "paper") as drawn:
         beside = drawn()
@@ -104,7 +103,7 @@ def test_figures_of_many_cells_are_the_same_drawn_in_another_process(
 
 
 def test_a_picture_shows_the_same_with_fewer_bytes(out: Path, tmp_path: Path) -> None:
-    results = read_results(out, Store(out).load)
+    results = read_results(out)
     (saved,) = save_all(results, tmp_path, ["memory-over-seq"], ["png", "pdf"])
     assert isinstance(saved, Saved)
     (picture,) = pictures_of([saved])

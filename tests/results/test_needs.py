@@ -8,8 +8,8 @@ import pytest
 from explained import measured, predicted
 from tiny_cells import METHOD_NAMES, tiny_cell
 
-from lorafa_prof.instruments.autograd_needs import Need
-from lorafa_prof.instruments.saved import SavedStorage
+from lorafa_prof.instruments.saved.needs import Need
+from lorafa_prof.instruments.saved.recorder import SavedStorage
 from lorafa_prof.results.needs import needs_records, recorded_needs
 from lorafa_prof.results.tensors import TensorKey
 from lorafa_prof.running.measure import measure_cell

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lorafa_prof.instruments.memory import Counters, MemoryProfile, PhaseMemory
-from lorafa_prof.instruments.saved import HeldStorage, SavedStorage, SavedTensors
+from lorafa_prof.instruments.memory.profile import Counters, MemoryProfile, PhaseMemory
+from lorafa_prof.instruments.saved.recorder import HeldStorage, SavedStorage, SavedTensors
 from lorafa_prof.results.reconcile import Reconciliation, reconcile
 
 

@@ -10,9 +10,9 @@ from tiny_cells import tiny_cell
 
 from lorafa_prof.devices.gpus.gpu import GPUS, peak_flops
 from lorafa_prof.instruments.energy import EnergyReading
-from lorafa_prof.instruments.flops import FlopCount
-from lorafa_prof.instruments.memory import Counters, MemoryProfile, PhaseMemory
-from lorafa_prof.instruments.saved import HeldStorage, SavedStorage, SavedTensors
+from lorafa_prof.instruments.flops.counter import FlopCount
+from lorafa_prof.instruments.memory.profile import Counters, MemoryProfile, PhaseMemory
+from lorafa_prof.instruments.saved.recorder import HeldStorage, SavedStorage, SavedTensors
 from lorafa_prof.instruments.timing import StepTimes
 from lorafa_prof.results.columns import COLUMN_NAMES, METRICS
 from lorafa_prof.results.measured import Measured
@@ -156,7 +156,7 @@ def test_mfu_needs_a_known_gpu(gpu: str | None) -> None:
 
 
 def test_settings_of_an_adapted_and_of_a_full_cell() -> None:
-    row = setting_columns(tiny_cell("tiny-llama", "lora", dtype="bf16", gpu=GPU), "lora")
+    row = setting_columns(tiny_cell("tiny-llama", "lora", dtype="bf16", gpu=GPU))
     assert row.pop("cell_id") == tiny_cell("tiny-llama", "lora", dtype="bf16", gpu=GPU).cell_id
     assert row == {
         "model": "tiny-llama",
@@ -178,7 +178,7 @@ def test_settings_of_an_adapted_and_of_a_full_cell() -> None:
         "accumulation": 1,
         "max_grad_norm": None,
     }
-    full = setting_columns(tiny_cell("tiny-llama", "full-ft"), "full-ft")
+    full = setting_columns(tiny_cell("tiny-llama", "full-ft"))
     assert full.keys() == row.keys() | {"cell_id"}
     assert {name for name, value in full.items() if value is None} == {
         "rank", "targets", "dropout", "adapter_dtype", "gpu", "max_grad_norm",
@@ -195,7 +195,7 @@ def test_micro_batches_count_in_rates_and_padding_does_not_lessen_them() -> None
     assert row["tokens_per_s"] == pytest.approx(3 * 96 / 0.030)
     assert row["samples_per_s"] == pytest.approx(3 * 2 / 0.030)
     assert row["energy_j_per_token"] == pytest.approx(28.8 / (3 * 3 * 96))
-    settings = setting_columns(cell, "lora-fa")
+    settings = setting_columns(cell)
     assert [settings[name] for name in ("padding", "accumulation", "max_grad_norm")] == [0.5, 3, 1.0]
 
 

@@ -11,18 +11,17 @@ import yaml
 from tiny_cells import METHOD_NAMES, TOKENS, observe, tiny_cell
 from torch import Tensor, nn
 
+from lorafa_prof.cell import Cell, ResolvedDevice
 from lorafa_prof.devices.sim.honesty import unchecked_operations
 from lorafa_prof.errors import ScenarioError
-from lorafa_prof.results.measured import Measured
 from lorafa_prof.results.record import CellResult
 from lorafa_prof.running.measure import measure_cell
-from lorafa_prof.running.on_twin import predict_memory, twin_of
+from lorafa_prof.running.on_twin import TwinWatch, make_twin, run_on_twin
 from lorafa_prof.running.plan import check_cells
 from lorafa_prof.running.prepare import prepare_step
-from lorafa_prof.scenario.cell import Cell
-from lorafa_prof.scenario.expand import ResolvedDevice, expand
+from lorafa_prof.scenario.expand import expand
 from lorafa_prof.scenario.load import load_scenario
-from lorafa_prof.step import Phase, PhaseTracker
+from lorafa_prof.step import Phase
 
 HIDDEN, VOCABULARY = 64, 256
 FUSED: dict[str, Any] = {"kernels": "fused-loss"}
@@ -157,8 +156,8 @@ def test_products_belong_to_the_loss(method: str) -> None:
 @pytest.mark.parametrize("dtype", ["fp32", "bf16"])
 def test_the_twin_runs_nothing_that_no_gpu_has_shown(family: str, method: str, dtype: str) -> None:
     cell = tiny_cell(family, method, dtype=dtype, padding=0.5, accumulation=2, **ON_TWIN, **FUSED)
-    with twin_of(cell, Measured()) as twin:
-        predict_memory(cell, twin, Measured(), PhaseTracker())
+    with make_twin(cell) as twin:
+        run_on_twin(cell, twin, TwinWatch())
         assert unchecked_operations(twin) == []
 
 

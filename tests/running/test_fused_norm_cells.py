@@ -9,16 +9,15 @@ import pytest
 import yaml
 from tiny_cells import METHOD_NAMES, TOKENS, observe, tiny_cell
 
+from lorafa_prof.cell import ResolvedDevice
 from lorafa_prof.devices.sim.honesty import unchecked_operations
 from lorafa_prof.errors import ScenarioError
-from lorafa_prof.results.measured import Measured
 from lorafa_prof.results.record import CellResult
 from lorafa_prof.running.measure import measure_cell
-from lorafa_prof.running.on_twin import predict_memory, twin_of
+from lorafa_prof.running.on_twin import TwinWatch, make_twin, run_on_twin
 from lorafa_prof.running.plan import check_cells
-from lorafa_prof.scenario.expand import ResolvedDevice, expand
+from lorafa_prof.scenario.expand import expand
 from lorafa_prof.scenario.load import load_scenario
-from lorafa_prof.step import PhaseTracker
 
 HIDDEN = 64
 #: Norms of the tiny models: two a layer, in T5's decoder three, and one at each end; of them those that
@@ -98,8 +97,8 @@ def test_norms_and_loss_save_together_what_each_saves() -> None:
 @pytest.mark.parametrize("dtype", ["fp32", "bf16"])
 def test_the_twin_runs_nothing_that_no_gpu_has_shown(family: str, dtype: str) -> None:
     cell = tiny_cell(family, "full-ft", dtype=dtype, padding=0.5, accumulation=2, **ON_TWIN, **FUSED)
-    with twin_of(cell, Measured()) as twin:
-        predict_memory(cell, twin, Measured(), PhaseTracker())
+    with make_twin(cell) as twin:
+        run_on_twin(cell, twin, TwinWatch())
         assert unchecked_operations(twin) == []
 
 

@@ -11,13 +11,13 @@ from torch import Tensor, nn
 from torch.nn.modules import module as torch_module
 from transformers import LlamaForCausalLM
 
+from lorafa_prof.cell import ModelChoice, Steps
 from lorafa_prof.errors import UsageError
 from lorafa_prof.results.columns import COLUMN_NAMES, METRICS
 from lorafa_prof.results.record import CellResult
 from lorafa_prof.running import on_cpu, passes, prepare
 from lorafa_prof.running.measure import measure_cell
 from lorafa_prof.running.prepare import prepare_step
-from lorafa_prof.scenario.cell import ModelChoice, Steps
 
 UNKNOWN_ON_CPU = {"peak_reserved_bytes", "device_used_bytes", "mfu", "energy_j_per_token"}
 METRIC_NAMES = {column.name for column in METRICS}

@@ -9,9 +9,9 @@ import pytest
 import torch
 from tiny_cells import FAMILIES, METHOD_NAMES, TOKENS, tiny_cell
 
+from lorafa_prof.cell import Cell, Steps
 from lorafa_prof.results.columns import METRICS
 from lorafa_prof.running.measure import measure_cell
-from lorafa_prof.scenario.cell import Cell, Steps
 
 pytestmark = [
     pytest.mark.gpu,

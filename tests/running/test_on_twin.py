@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Sequence
 from itertools import cycle
 from typing import Any
 
@@ -12,21 +12,21 @@ import torch.nn.functional as F
 from tiny_cells import FAMILIES, TOKENS, tiny_cell
 from torch import Tensor
 
-from lorafa_prof.devices.gpus.gpu import GPUS
+from lorafa_prof.cell import Cell, ModelChoice, Steps
+from lorafa_prof.devices.gpus.gpu import GPUS, Gpu
 from lorafa_prof.devices.sim.twin import Twin
-from lorafa_prof.instruments.flops import FlopCounter
-from lorafa_prof.instruments.memory_sim import SimMemoryMeter
-from lorafa_prof.instruments.module_path import ModulePaths
+from lorafa_prof.instruments.flops.counter import FlopCounter
+from lorafa_prof.instruments.memory.sim import SimMemoryMeter
 from lorafa_prof.results.columns import METRICS
 from lorafa_prof.results.measured import Measured
 from lorafa_prof.results.record import CellResult
 from lorafa_prof.running import on_twin
 from lorafa_prof.running.measure import measure_cell
-from lorafa_prof.running.on_twin import predict_memory, run_until_steady, twin_of
+from lorafa_prof.running.on_twin import BuiltOnTwin, TwinWatch, make_twin, run_on_twin
 from lorafa_prof.running.passes import saved_observer
+from lorafa_prof.running.predict import MeasuredOnTwin
 from lorafa_prof.running.prepare import prepare_step
-from lorafa_prof.scenario.cell import Cell, ModelChoice, Steps
-from lorafa_prof.step import PhaseTracker
+from lorafa_prof.step import Observer, PhaseTracker
 
 METHODS = ("full-ft", "lora", "lora-fa")
 NO_DROPOUT = ("tiny-llama", "tiny-mistral", "tiny-qwen2")
@@ -181,8 +181,11 @@ def test_the_same_cell_gives_the_same_result() -> None:
 @pytest.mark.parametrize("family", ["tiny-llama", "tiny-gpt2"])
 def test_the_explained_step_has_the_peaks_of_the_one_for_memory(family: str) -> None:
     cell, measured = predicted_cell(family, "lora", checkpointing="full"), Measured()
-    with twin_of(cell, measured) as twin:
-        prepared, step = predict_memory(cell, twin, measured, PhaseTracker())
+    with make_twin(cell) as twin:
+        watch = MeasuredOnTwin(measured, PhaseTracker())
+        built = run_on_twin(cell, twin, watch)
+        watch.keep_memory()
+        prepared, step = built.prepared, built.step
         meter = SimMemoryMeter(twin.allocator, prepared.model)
         with FlopCounter(prepared.model) as counter:
             step.run((counter, saved_observer(cell, prepared, step, explained=True), meter))
@@ -192,40 +195,47 @@ def test_the_explained_step_has_the_peaks_of_the_one_for_memory(family: str) -> 
 
 class TestSteadiness:
     def test_steps_end_once_one_changes_nothing(self) -> None:
-        cell = predicted_cell()
-        with twin_of(cell, Measured()) as twin:
-            prepared, step = prepare_step(cell, on_twin.META)
-            tracker = CountingTracker()
-            with ModulePaths(prepared.model) as paths:
-                run_until_steady(step, twin, paths, tracker, at_most=50)
-                assert 2 <= tracker.forwards < 10
-                steady = twin.allocator.state()
-                step.run((paths,))
-                assert twin.allocator.state() == steady
+        cell = predicted_cell(steps=Steps(warmup=50, timed=1))
+        watch = CountingWatch()
+        with make_twin(cell) as twin:
+            built = run_on_twin(cell, twin, watch)
+            assert 3 <= watch.forwards < 10
+            assert twin.allocator.state() == watch.steady
+            del built
 
     @pytest.mark.parametrize("warmup", [1, 2])
     def test_there_are_no_more_than_the_cell_wants(self, warmup: int) -> None:
-        cell, tracker = predicted_cell(steps=Steps(warmup=warmup, timed=1)), CountingTracker()
-        with twin_of(cell, Measured()) as twin:
-            predict_memory(cell, twin, Measured(), tracker)
-        assert tracker.forwards <= warmup + 1
+        cell, watch = predicted_cell(steps=Steps(warmup=warmup, timed=1)), CountingWatch()
+        with make_twin(cell) as twin:
+            run_on_twin(cell, twin, watch)
+        assert watch.forwards <= warmup + 1
 
 
-class CountingTracker(PhaseTracker):
+class CountingWatch(TwinWatch):
+    """Counts forwards, and keeps the state in which the allocator is before the steady step."""
+
     def __init__(self) -> None:
-        super().__init__()
-        self.forwards = 0
+        self.tracker = PhaseTracker()
+        self.observers = (self.tracker,)
+        self.steady: object = None
 
-    def phase_started(self, phase: Any) -> None:
-        super().phase_started(phase)
-        self.forwards += phase == "forward"
+    def settled(self, built: BuiltOnTwin) -> Sequence[Observer]:
+        self.steady = built.twin.allocator.state()
+        return ()
+
+    @property
+    def forwards(self) -> int:
+        return self.tracker.step
 
 
 class TestOutOfMemory:
     @pytest.fixture
     def only(self, monkeypatch: pytest.MonkeyPatch) -> Any:
         def give(mib: int) -> None:
-            monkeypatch.setattr(on_twin, "Twin", partial(Twin, capacity_bytes=mib << 20))
+            def small(gpu: Gpu, **given: Any) -> Twin:
+                return Twin(gpu, **{**given, "capacity_bytes": mib << 20})
+
+            monkeypatch.setattr(on_twin, "Twin", small)
 
         return give
 

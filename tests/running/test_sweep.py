@@ -7,13 +7,13 @@ import pytest
 from net_cell import net_cell
 from rich.console import Console
 
+from lorafa_prof.cell import Cell
 from lorafa_prof.results.record import CellResult
+from lorafa_prof.results.store import CellResults, Store
 from lorafa_prof.results.table import read_table
 from lorafa_prof.running import sweep
 from lorafa_prof.running.progress import SweepProgress
-from lorafa_prof.running.store import Results, Store
 from lorafa_prof.running.sweep import cells_to_run, run_sweep
-from lorafa_prof.scenario.cell import Cell
 
 
 def cell(batch: int) -> Cell:
@@ -40,7 +40,7 @@ def test_record_and_table_are_up_to_date_after_each_cell(tmp_path, monkeypatch):
     store.prepare()
     cells = [cell(batch) for batch in (1, 2, 3)]
     ids = [one.cell_id for one in cells]
-    results: Results = {ids[1]: result_of(cells[1])}
+    results: CellResults = {ids[1]: result_of(cells[1])}
     seen: list[list[str]] = []
 
     def run_cell(one: Cell, log: Path, timeout_s: float | None) -> CellResult:

@@ -10,12 +10,12 @@ from pandas import DataFrame
 from timelines import tiny_timeline, twin_cell
 from tiny_cells import METHOD_NAMES
 
+from lorafa_prof.cell import Cell
 from lorafa_prof.devices.sim import twin as twin_module
-from lorafa_prof.instruments.live_bytes import BYTES_COLUMNS, live_bytes
-from lorafa_prof.instruments.timeline import Kind, Timeline
+from lorafa_prof.instruments.allocations.live_bytes import BYTES_COLUMNS, live_bytes
+from lorafa_prof.instruments.allocations.timeline import Kind, Timeline
 from lorafa_prof.running.measure import measure_cell
-from lorafa_prof.running.timeline_cell import predict_timeline
-from lorafa_prof.scenario.cell import Cell
+from lorafa_prof.running.recorded_step import predict_timeline
 
 
 def requested_by_kind(timeline: Timeline, end: int) -> Counter[Kind]:

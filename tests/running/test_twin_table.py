@@ -13,12 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from lorafa_prof.cell import Cell, ResolvedDevice
 from lorafa_prof.results.row import setting_columns
-from lorafa_prof.running.measure import label_of
-from lorafa_prof.running.verify_cell import predict, twin_cell
-from lorafa_prof.scenario.cell import Cell
-from lorafa_prof.scenario.expand import ResolvedDevice, expand
+from lorafa_prof.scenario.expand import expand
 from lorafa_prof.scenario.load import load_scenario
+from lorafa_prof.verification.processes import predict
 from lorafa_prof.verification.residuals import METRICS, metrics_of
 from lorafa_prof.verification.table import TABLE_NAME, VERIFY_COLUMNS
 
@@ -53,7 +52,7 @@ def cells_of(folder: Path, gpu: str) -> dict[str, Cell]:
 
 def disagreements(row: Row, cell: Cell) -> list[str]:
     """Where a row and a fresh prediction of its cell differ, in words."""
-    result = predict(twin_cell(cell))
+    result = predict(cell.on_twin())
     found = []
     if result.row["status"] == "oom":
         told = {"predicted_failed_phase": str(result.row["failed_phase"])}
@@ -94,7 +93,7 @@ def test_the_cell_is_that_of_a_scenario_beside_it(row: Row) -> None:
     cells = cells_of(FOLDER, row["gpu"])
     assert row["cell_id"] in cells, f"no *.yaml in {FOLDER} has this cell"
     cell = cells[row["cell_id"]]
-    for name, value in setting_columns(cell, label_of(cell)).items():
+    for name, value in setting_columns(cell).items():
         assert row[name] == ("" if value is None else str(value)), name
 
 

@@ -10,8 +10,8 @@ from test_twin_table import Row, cells_of, disagreements, wrong_residuals
 from tiny_cells import tiny_cell
 
 from lorafa_prof.results.record import CellResult
-from lorafa_prof.running.verify_cell import predict, twin_cell
 from lorafa_prof.verification.judge import judge
+from lorafa_prof.verification.processes import predict
 from lorafa_prof.verification.table import table_text
 
 CELL = tiny_cell("tiny-llama", "lora-fa", device="cuda", gpu="h100-80gb")
@@ -19,7 +19,7 @@ CELL = tiny_cell("tiny-llama", "lora-fa", device="cuda", gpu="h100-80gb")
 
 @pytest.fixture(scope="module")
 def row() -> Row:
-    predicted = predict(twin_cell(CELL))
+    predicted = predict(CELL.on_twin())
     settings = {name: value for name, value in predicted.row.items() if name not in ("status", "message")}
     measured = CellResult(
         cell=CELL, row={**settings, "cell_id": CELL.cell_id, "status": "ok"}, details=predicted.details

@@ -7,11 +7,10 @@ from explained import SETTINGS, Settings, cell_of, measured, watched
 from tiny_cells import FAMILIES, METHOD_NAMES
 
 from lorafa_prof.devices.sim import twin as twin_module
-from lorafa_prof.instruments.block_notes import BlockNote
-from lorafa_prof.instruments.timeline import Kind
+from lorafa_prof.instruments.allocations.block_notes import BlockNote
+from lorafa_prof.instruments.allocations.timeline import Kind
 from lorafa_prof.running.predict_memory import UNLIMITED, predict_memory
-from lorafa_prof.running.timeline_cell import predict_timeline
-from lorafa_prof.running.watched_step import WatchedStep, watch_step
+from lorafa_prof.running.recorded_step import RecordedStep, predict_timeline, record_step
 
 CELLS: list[tuple[str, str, Settings]] = [
     *(("lora", family, ()) for family in FAMILIES),
@@ -31,7 +30,7 @@ def test_no_allocation_is_another_one(method: str, family: str, settings: Settin
     assert seen.memory.peak_allocated_bytes == measured(method, family, settings).row["peak_allocated_bytes"]
 
 
-def notes_of(step: WatchedStep, kind: Kind) -> list[BlockNote]:
+def notes_of(step: RecordedStep, kind: Kind) -> list[BlockNote]:
     return [step.notes[number] for number, each in step.timeline.kinds.items() if each == kind]
 
 
@@ -74,11 +73,11 @@ def test_what_is_run_again_is_noted() -> None:
 
 def test_out_of_memory_ends_the_timeline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(twin_module, "allocator_capacity", lambda gpu: 20 * 2**20)
-    limited = watch_step(cell_of("full-ft"))
+    limited = record_step(cell_of("full-ft"))
     assert limited.memory is None
     assert limited.timeline.out_of_memory is not None
     # The hooks of the forward that did not end are gone: the next one is like the first.
-    assert watch_step(cell_of("full-ft"), UNLIMITED).timeline.events == watched("full-ft").timeline.events
+    assert record_step(cell_of("full-ft"), UNLIMITED).timeline.events == watched("full-ft").timeline.events
 
 
 @pytest.mark.parametrize("method", ["lora", "peft-lora-fa"])

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
+from lorafa_prof.cell import Cell, MethodChoice, ModelChoice, Steps
 from lorafa_prof.results.record import CellResult
 from lorafa_prof.running import worker
 from lorafa_prof.running.worker import run_cell
-from lorafa_prof.scenario.cell import Cell, MethodChoice, ModelChoice, Steps
 
 FOREVER = Steps(warmup=1, timed=10**7)
 

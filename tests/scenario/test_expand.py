@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
+from lorafa_prof.cell import Cell, ResolvedDevice
 from lorafa_prof.errors import UsageError
-from lorafa_prof.scenario.cell import Cell
-from lorafa_prof.scenario.expand import ResolvedDevice, expand
+from lorafa_prof.scenario.expand import expand
 from lorafa_prof.scenario.load import load_scenario
 
 BASE = {"schema": 1, "name": "x", "model": "tiny-llama", "method": "lora"}

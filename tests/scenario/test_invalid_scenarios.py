@@ -213,7 +213,7 @@ def test_what_is_found_only_on_building_is_one_line_too(complaint, monkeypatch):
     def explode(*args: object, **kwargs: object) -> None:
         raise ZeroDivisionError("by zero\nand more")
 
-    monkeypatch.setattr(plan, "build_model", explode)
+    monkeypatch.setattr(plan, "prepare_model", explode)
     said = complaint(text())
     assert said == "s.yaml:3: model: tiny-llama lora r4 b2 s16 cannot be built: ZeroDivisionError: by zero"
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lorafa_prof.scenario.cell import Cell, MethodChoice, ModelChoice
+from lorafa_prof.cell import Cell, MethodChoice, ModelChoice
 from lorafa_prof.scenario.labels import distinct_labels
 
 

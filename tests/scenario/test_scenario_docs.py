@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 import yaml
 
+from lorafa_prof.cell import ResolvedDevice
 from lorafa_prof.methods.base import METHODS, Method
 from lorafa_prof.running.plan import check_cells
-from lorafa_prof.scenario.expand import ResolvedDevice, expand
+from lorafa_prof.scenario.expand import expand
 from lorafa_prof.scenario.load import load_scenario
 from lorafa_prof.scenario.schema import Scenario
 

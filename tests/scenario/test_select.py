@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from tiny_cells import METHOD_NAMES, tiny_cell
 
-from lorafa_prof.scenario.cell import MethodChoice, ModelChoice
+from lorafa_prof.cell import MethodChoice, ModelChoice
 from lorafa_prof.scenario.select import selectable_keys, selects, settings_of
 
 LORA = tiny_cell(method="lora", device="sim:h100-80gb", gpu="h100-80gb", max_grad_norm=1.0)

@@ -11,9 +11,9 @@ from tiny_cells import step_of, tiny_cell
 from torch import nn
 from toy_steps import TOY_STEPS, ToyStep, bound, returns_the_loss
 
+from lorafa_prof.cell import Steps
 from lorafa_prof.errors import NothingToJudgeError, UsageError
 from lorafa_prof.running.measure import measure_cell
-from lorafa_prof.scenario.cell import Steps
 from lorafa_prof.testing.memory import Memory
 
 VECTOR, SCALAR = 4096, 512  # 4000 and 4 bytes in blocks

@@ -9,11 +9,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from lorafa_prof.cell import Cell
 from lorafa_prof.results.record import CellResult
 from lorafa_prof.results.row import setting_columns
-from lorafa_prof.running.verify_store import trace_of
-from lorafa_prof.scenario.cell import Cell
 from lorafa_prof.verification.judge import Trace
+from lorafa_prof.verification.store import trace_of
 
 FILE = Path(__file__).parent / "data" / "tiny-mistral.json.xz"
 
@@ -45,7 +45,7 @@ def result(
 ) -> CellResult:
     """What a process of `cell` might give."""
     one = cell or recorded_cell()
-    settings = setting_columns(one, one.method.name)
+    settings = setting_columns(one)
     return CellResult(
         cell=one,
         row={**settings, "status": status, **row},

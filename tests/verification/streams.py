@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lorafa_prof.instruments.allocation_stream import PlainAllocation, StreamBuilder, StreamOperation
+from lorafa_prof.instruments.allocations.stream import PlainAllocation, StreamBuilder, StreamOperation
 
 
 def stream(*lines: str, step: int = 1) -> list[StreamOperation]:

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from recorded_cell import gpu_trace, memory, recorded_cell, result
 
-from lorafa_prof.instruments.allocation_stream import StreamOperation, from_json
+from lorafa_prof.instruments.allocations.stream import StreamOperation, from_json
 from lorafa_prof.results.record import CellResult
-from lorafa_prof.running.verify_cell import predict_with_stream, twin_cell
 from lorafa_prof.running.worker import run_cell
 from lorafa_prof.verification.judge import UNRECORDED, VerifyRecord, judge
+from lorafa_prof.verification.processes import predict_with_stream
 from lorafa_prof.verification.residuals import METRICS
 from lorafa_prof.verification.table import VERIFY_COLUMNS
 
@@ -19,7 +19,7 @@ from lorafa_prof.verification.table import VERIFY_COLUMNS
 def predicted(tmp_path_factory: pytest.TempPathFactory) -> CellResult:
     """In a process of its own, as cells run: building a second time, transformers skips what it has."""
     log = tmp_path_factory.mktemp("predicted") / "log"
-    return run_cell(twin_cell(recorded_cell()), log, 300, predict_with_stream)
+    return run_cell(recorded_cell().on_twin(), log, 300, predict_with_stream)
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from lorafa_prof.claims.finding import Finding, Item, Judgement, State, worst
-from lorafa_prof.claims.quantity import shown
 from lorafa_prof.results.tensors import Held, TensorChange
+from lorafa_prof.words.amounts import shown
 
 #: So many are shown of what may be hundreds; how many more there are is said.
 MOST_ITEMS = 8

@@ -7,10 +7,10 @@ from importlib import resources
 
 import torch
 
+from lorafa_prof.cell import Cell
 from lorafa_prof.devices.gpus.gpu import GPUS, Gpu
 from lorafa_prof.devices.sim.machine import CHECKED_TORCH, NEWEST_TORCH
 from lorafa_prof.devices.sim.twin import CONTEXT_OF, Twin
-from lorafa_prof.scenario.cell import Cell
 
 
 def notes_of(twin: Twin, cell: Cell) -> list[str]:

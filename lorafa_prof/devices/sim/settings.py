@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from lorafa_prof.errors import UsageError
 
@@ -113,3 +114,16 @@ def _refuse_the_rest(options: dict[str, str]) -> None:
         if key in WITHOUT_EFFECT_HERE or (key, value) == ("backend", "native"):
             continue
         raise UsageError(f"allocator option {key}:{value} is unknown or not modelled; leave it out")
+
+
+def settings_of_record(environment: Mapping[str, Any]) -> AllocatorSettings | None:
+    """The allocator's settings of a machine; None where they are not known.
+
+    Raises:
+        UsageError: they name an option that the model of the allocator does not have.
+    """
+    named = environment.get("allocator")
+    if named is None:
+        return None
+    text = named.get("PYTORCH_ALLOC_CONF") or named.get("PYTORCH_CUDA_ALLOC_CONF")
+    return AllocatorSettings.parse(text) if text else AllocatorSettings()

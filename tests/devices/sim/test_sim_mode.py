@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from lorafa_prof.devices.gpus.gpu import GPUS
 from lorafa_prof.devices.sim.mode import TwinMode
 from lorafa_prof.devices.sim.twin import Twin
-from lorafa_prof.instruments.allocation_log import AllocationEvent, AllocationLog, Place
+from lorafa_prof.instruments.allocations.log import AllocationEvent, AllocationLog, Place
 from lorafa_prof.running.prepare import prepare_step
 
 CUBLAS, CUBLASLT = 32 << 20, 1 << 20

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 import torch
 
+from lorafa_prof.cell import ModelChoice
 from lorafa_prof.models.build import build_model
 from lorafa_prof.models.preset import PRESETS
 from lorafa_prof.models.resolve import resolve_model
-from lorafa_prof.scenario.cell import ModelChoice
 
 # Distinct parameters, tied ones once. Llama, Qwen2.5 and Mistral: the "safetensors parameters" on the hub
 # page of each preset's source. GPT-2: the released checkpoints less the causal-mask buffers, as printed by

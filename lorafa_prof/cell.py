@@ -1,0 +1,151 @@
+"""A cell: one point of the sweep, with everything fixed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+from pydantic import BaseModel, ConfigDict, Field, StrictInt
+
+Dtype = Literal["fp32", "bf16", "fp16", "fp64"]
+DeviceKind = Literal["cuda", "cpu", "sim"]
+Weights = Literal["random", "pretrained"]
+
+_TWIN = "sim:"
+_NAME_LENGTH = 60
+# Settings that came after the first ids were given: what is at its default is not in the digest, so that a
+# cell of before keeps its id and its record.
+_ADDED_LATER = ("padding", "accumulation", "max_grad_norm")
+
+
+def device_kind(device: str) -> DeviceKind:
+    """What a resolved device is: a CUDA GPU, the CPU, or the twin of a GPU, ``sim:<gpu>``."""
+    return cast(DeviceKind, device.split(":")[0])
+
+
+def twin_device(gpu: str) -> str:
+    """The device that is the twin of `gpu`: ``sim:<gpu>``."""
+    return f"{_TWIN}{gpu}"
+
+
+def twin_gpu(device: str) -> str | None:
+    """The GPU whose twin `device` is; None where it is no twin."""
+    return device.removeprefix(_TWIN) if device.startswith(_TWIN) else None
+
+
+@dataclass(frozen=True)
+class ResolvedDevice:
+    """Where the cells of one `device` × `gpu` of a scenario run.
+
+    Attributes:
+        device: ``cuda``, ``cpu`` or ``sim:<gpu>``; no longer ``auto``.
+        gpu: the catalogue's name of the GPU measured or predicted; None on the CPU.
+    """
+
+    device: str
+    gpu: str | None
+
+    @property
+    def kind(self) -> DeviceKind:
+        """What it is."""
+        return device_kind(self.device)
+
+
+class Frozen(BaseModel):
+    """Base of the data models: unknown keys are errors, values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ModelChoice(Frozen):
+    """Which network. `name` is a preset, a local config.json or directory, or a hub id."""
+
+    name: str
+    weights: Weights = "random"
+    trust_remote_code: bool = False
+
+
+class Steps(Frozen):
+    """How many steps run before measuring, and how many are timed."""
+
+    warmup: StrictInt = Field(default=3, ge=1)
+    timed: StrictInt = Field(default=10, ge=1)
+
+
+class MethodChoice(Frozen):
+    """A method and its options, each fixed and complete (defaults filled in)."""
+
+    name: str
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class Cell(Frozen):
+    """One point of the sweep. Its JSON form crosses the process border and is kept with its result."""
+
+    model: ModelChoice
+    method: MethodChoice
+    batch: int
+    seq: int
+    dtype: Dtype
+    adapter_dtype: Dtype
+    attention: str
+    kernels: str
+    checkpointing: str
+    optimizer: str
+    device: str
+    gpu: str | None = None
+    steps: Steps = Steps()
+    seed: int = 0
+    padding: float = 0.0
+    accumulation: int = 1
+    max_grad_norm: float | None = None
+
+    @property
+    def device_kind(self) -> DeviceKind:
+        """What the cell runs on: a CUDA GPU, the CPU, or the twin of a GPU."""
+        return device_kind(self.device)
+
+    @property
+    def is_predicted(self) -> bool:
+        """Whether the cell runs on a twin: its bytes are predicted, and it has no times."""
+        return self.device_kind == "sim"
+
+    def on_twin(self) -> Cell:
+        """The same cell on the twin of its GPU, which there must be."""
+        assert self.gpu is not None
+        return self.model_copy(update={"device": twin_device(self.gpu)})
+
+    @property
+    def cell_id(self) -> str:
+        """A readable name ending in a digest of all settings; stable over runs and safe as a file name."""
+        at_default = {name for name in _ADDED_LATER if getattr(self, name) == _default_of(name)}
+        canonical = json.dumps(self.model_dump(mode="json", exclude=at_default), sort_keys=True)
+        digest = hashlib.sha256(canonical.encode()).hexdigest()[:10]
+        rank = self.method.options.get("rank")
+        model = self.model.name.rstrip("/").removesuffix("/config.json").rsplit("/", 1)[-1]
+        parts = [
+            # Cut, since file names may have no more than 255 bytes.
+            model.removesuffix(".json")[:_NAME_LENGTH],
+            self.method.name[:_NAME_LENGTH],
+            *([f"r{rank}"] if rank is not None else []),
+            f"b{self.batch}",
+            f"s{self.seq}",
+            digest,
+        ]
+        return re.sub(r"[^A-Za-z0-9._-]+", "-", "_".join(parts)).lstrip(".-")
+
+    @property
+    def label(self) -> str:
+        """One short line for progress and messages."""
+        rank = self.method.options.get("rank")
+        ranked = f" r{rank}" if rank is not None else ""
+        tag = self.method.options.get("tag")
+        tagged = f":{tag}" if tag else ""
+        return f"{self.model.name} {self.method.name}{tagged}{ranked} b{self.batch} s{self.seq}"
+
+
+def _default_of(name: str) -> Any:
+    return Cell.model_fields[name].default

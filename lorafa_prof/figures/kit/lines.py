@@ -1,0 +1,194 @@
+"""Lines over one setting: a row of panels per model (and context, if lines are many), a panel per metric."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from matplotlib.artist import Artist
+from matplotlib.figure import Figure as Drawing
+from matplotlib.lines import Line2D
+from pandas import DataFrame
+
+from lorafa_prof.figures.figure import NoDataError
+from lorafa_prof.figures.kit.capacities import capacity_note
+from lorafa_prof.figures.kit.line_panel import LINE, MARKER, LinePanel, Metric, joined
+from lorafa_prof.figures.kit.page import assemble, column_width, new_drawing
+from lorafa_prof.figures.kit.panels import MOST_ROWS, panel_row, plot_height
+from lorafa_prof.figures.kit.points import (
+    CONTEXT_SETTINGS,
+    Point,
+    cells,
+    differing,
+    fixed,
+    left_out,
+    phrases,
+    points_of,
+    swept,
+)
+from lorafa_prof.figures.kit.series import Series, series_of
+from lorafa_prof.figures.kit.style import pt, style
+
+_MOST_LINES = 12
+# What a legend has room for.
+_MOST_SERIES = 24
+
+_ACTIVATIONS = Metric("activation_bytes", "activations")
+MEMORY = (Metric("peak_allocated_bytes", "peak allocated"), _ACTIVATIONS)
+MEMORY_AND_CARDS = (Metric("peak_allocated_bytes", "peak allocated", capacities=True), _ACTIVATIONS)
+"""What sweeps of memory show; the latter with GPUs' memory as lines."""
+
+
+@dataclass(frozen=True)
+class LineChart:
+    """A whole figure: metrics, memory unless said otherwise, over the setting `axis`.
+
+    `steps` is as of a `LinePanel`; `items` is what its points are called where some are left out.
+    """
+
+    title: str
+    axis: str
+    axis_label: str
+    metrics: tuple[Metric, ...] = MEMORY
+    steps: bool = False
+    items: str = "cells"
+
+    @style()
+    def draw(self, table: DataFrame) -> Drawing:
+        """Join the cells that differ in nothing but `axis`, and only those.
+
+        Cells out of memory are crosses in a band above the data. Methods without a value on the axis are
+        horizontal dashed lines. A line breaks where a value is missing. Where there are more lines or panels
+        than a page has room for, the fullest are drawn and a note counts the rest.
+
+        Raises:
+            NoDataError: no two cells differ in the axis alone, or none that finished has a metric.
+        """
+        points = points_of(table)
+        if not swept(points, self.axis):
+            raise NoDataError(f"the {self.axis} was not swept: no two cells differ in it alone")
+        return self.draw_points(points)
+
+    def draw_points(self, everything: Sequence[Point], notes: Sequence[str] = ()) -> Drawing:
+        """The same from points, with more notes."""
+        points = _fitting(everything, self.axis)
+        ticks = sorted(
+            {float(value) for point in points if isinstance(value := point.settings[self.axis], int | float)}
+        )
+        if not ticks:
+            raise NoDataError(f"no cell has a {self.axis}")
+        metrics = [
+            metric
+            for metric in self.metrics
+            if any(point.value(metric.column) is not None for point in points)
+        ]
+        if not metrics:
+            raise NoDataError(f"no finished cell has {' or '.join(metric.column for metric in self.metrics)}")
+        apart = _apart(points, self.axis)
+        series = tuple(series_of(points, self.axis, apart))
+        rows = _rows(points, apart)
+        panels = {
+            name: [
+                LinePanel(
+                    frozenset(members),
+                    metric,
+                    self.axis,
+                    self.axis_label,
+                    tuple(ticks),
+                    series,
+                    plot_height(len(rows)),
+                    self.steps,
+                )
+                for metric in metrics
+            ]
+            for name, members in rows.items()
+        }
+        drawing = new_drawing()
+        room = column_width(len(rows))
+        placed = [panel_row(drawing, name, members, room) for name, members in panels.items()]
+        cards = {card for members in panels.values() for panel in members for card in panel.capacities}
+        assemble(
+            drawing,
+            title=self.title,
+            subtitle=fixed(points),
+            rows=placed,
+            handles=[_handle(line) for line in series],
+            notes=[
+                *notes,
+                *_notes(points, series, rows, metrics, self.axis),
+                *capacity_note(cards),
+                *left_out(len(everything) - len(points), len(everything), self.items),
+            ],
+        )
+        return drawing
+
+
+def _fitting(points: Sequence[Point], axis: str) -> list[Point]:
+    """The cells of the fullest lines and rows, as many as there is room for."""
+    apart = _apart(points, axis)
+    lines = [line.points for line in series_of(points, axis, apart)]
+    rows = _rows(points, apart)
+    fullest = sorted(lines, key=_finished, reverse=True)[:_MOST_SERIES]
+    in_lines = {point.cell_id for line in fullest for point in line}
+    in_rows = {cell for row in sorted(rows.values(), key=len, reverse=True)[:MOST_ROWS] for cell in row}
+    return [point for point in points if point.cell_id in in_lines & in_rows]
+
+
+def _finished(points: Sequence[Point]) -> int:
+    return sum(point.ok for point in points)
+
+
+def _apart(points: Sequence[Point], axis: str) -> list[str]:
+    """The settings by which panels are split, each in rows of its own; none while lines are few."""
+    if len(series_of(points, axis)) <= _MOST_LINES:
+        return []
+    return [name for name in differing(points, CONTEXT_SETTINGS) if name != axis]
+
+
+def _rows(points: Sequence[Point], apart: Sequence[str]) -> dict[str, list[str]]:
+    """The cell_ids of each row of panels, by the row's name."""
+    rows: dict[str, list[str]] = {}
+    for point in points:
+        name = ", ".join(filter(None, (point.model, phrases(point, apart))))
+        rows.setdefault(name, []).append(point.cell_id)
+    return rows
+
+
+def _handle(line: Series) -> Artist:
+    return Line2D(
+        [],
+        [],
+        color=line.style.color,
+        linestyle=line.style.dash,
+        linewidth=pt(LINE * line.style.weight),
+        markersize=pt(MARKER * line.style.weight),
+        marker="" if line.reference else line.style.marker,
+        markerfacecolor=line.style.color if line.style.filled else "white",
+        label=line.label,
+    )
+
+
+def _notes(
+    points: Sequence[Point],
+    series: Sequence[Series],
+    rows: Mapping[str, list[str]],
+    metrics: Sequence[Metric],
+    axis: str,
+) -> list[str]:
+    """What is not on the drawing, and why."""
+    notes = []
+    failed = [point for point in points if point.status not in ("ok", "oom")]
+    if failed:
+        kinds = ", ".join(sorted({point.status or "no status" for point in failed}))
+        notes.append(f"Not drawn: {cells(len(failed))} without a result ({kinds}).")
+    for metric in metrics:
+        lacking = sum(point.ok and point.value(metric.column) is None for point in points)
+        if lacking:
+            notes.append(f"Not drawn: {cells(lacking)} without {metric.label}.")
+    if any(
+        not line.reference and not joined(line.of(members, axis), axis)
+        for line in series
+        for members in rows.values()
+    ):
+        notes.append("Not joined: cells that the table's settings do not tell apart.")
+    return notes

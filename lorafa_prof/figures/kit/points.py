@@ -1,0 +1,206 @@
+"""The rows of the table as figures see them: a model, a method, settings, numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from lorafa_prof.cell import twin_device
+from lorafa_prof.figures.kit.style import method_order
+from lorafa_prof.results.columns import METRICS
+
+Setting = str | int | float | None
+
+METHOD_SETTINGS = ("rank", "targets", "dropout", "adapter_dtype", "optimizer")
+"""What belongs to the method: named on each bar or line."""
+
+CONTEXT_SETTINGS = (
+    "batch",
+    "seq",
+    "padding",
+    "accumulation",
+    "max_grad_norm",
+    "dtype",
+    "attention",
+    "kernels",
+    "checkpointing",
+    "where",
+)
+"""What a comparison of methods holds fixed. ``where`` is device and GPU in one."""
+
+SETTINGS = METHOD_SETTINGS + CONTEXT_SETTINGS
+
+_USUAL: Mapping[str, Setting] = {"padding": 0.0, "accumulation": 1, "max_grad_norm": "none"}
+"""What cells have whose row says nothing, such as those of an older table; shared by all it goes unsaid."""
+
+_DEFAULT_TARGETS = "default targets"
+
+_PHRASES = {
+    "rank": "r{}",
+    "targets": "on {}",
+    "dropout": "dropout {}",
+    "batch": "batch {}",
+    "seq": "seq {}",
+    "padding": "padding {}",
+    "accumulation": "accumulation {}",
+    "max_grad_norm": "clipping {}",
+    "dtype": "{} weights",
+    "adapter_dtype": "{} adapters",
+    "attention": "{} attention",
+    "kernels": "{} kernels",
+    "checkpointing": "checkpointing {}",
+}
+
+
+@dataclass(frozen=True)
+class Point:
+    """One cell. `settings` has every name of `SETTINGS`, `values` every metric that is known."""
+
+    cell_id: str
+    model: str
+    method: str
+    status: str
+    failed_phase: str
+    settings: Mapping[str, Setting]
+    values: Mapping[str, float]
+
+    @property
+    def ok(self) -> bool:
+        """Whether the cell ran to its end; only then do its numbers describe a steady step."""
+        return self.status == "ok"
+
+    def value(self, column: str) -> float | None:
+        """The metric, in the unit of its column; None if it is unknown or the cell did not finish."""
+        return self.values.get(column) if self.ok else None
+
+    def failure(self) -> str:
+        """What to print where a value would stand."""
+        if self.ok:
+            return "not measured"
+        name = "OOM" if self.status == "oom" else self.status
+        return f"{name} in {self.failed_phase}" if self.failed_phase else name
+
+
+def points_of(table: pd.DataFrame) -> list[Point]:
+    """The table's cells in the order figures list them: by model, context, method, then its settings."""
+    points = [_point(record) for record in table.to_dict(orient="records")]
+    models = list(dict.fromkeys(point.model for point in points))
+    return sorted(points, key=lambda point: (models.index(point.model), *_order(point)))
+
+
+def _order(point: Point) -> tuple[Any, ...]:
+    context = tuple(sort_key(point.settings[name]) for name in CONTEXT_SETTINGS)
+    own = tuple(sort_key(point.settings[name]) for name in METHOD_SETTINGS)
+    return (context, method_order(point.method), own, point.cell_id)
+
+
+def sort_key(value: Setting) -> tuple[int, float, str]:
+    """Orders settings: missing first, numbers by size, then text."""
+    if value is None:
+        return (0, 0.0, "")
+    return (2, 0.0, value) if isinstance(value, str) else (1, float(value), "")
+
+
+def _point(record: Mapping[Any, Any]) -> Point:
+    known = {str(name): value for name, value in record.items() if not pd.isna(value)}
+    return Point(
+        cell_id=str(known.get("cell_id", "")),
+        model=str(known.get("model", "")),
+        method=str(known.get("method", "")),
+        status=str(known.get("status", "")),
+        failed_phase=str(known.get("failed_phase", "")),
+        settings={
+            **{name: known.get(name, _USUAL.get(name)) for name in SETTINGS},
+            "targets": _targets(known),
+            "where": _where(known),
+        },
+        values={column.name: float(known[column.name]) for column in METRICS if column.name in known},
+    )
+
+
+def _targets(known: Mapping[str, Any]) -> str | None:
+    """Where adapters are: PEFT decides by itself if nobody says, which is not the same as having none."""
+    targets = known.get("targets", _DEFAULT_TARGETS if "adapter_dtype" in known else None)
+    return None if targets is None else str(targets)
+
+
+def _where(known: Mapping[str, Any]) -> str | None:
+    """Device and GPU, without saying the same twice: ``sim:`` and ``cpu`` stay, so a twin is never hidden."""
+    device, gpu = known.get("device"), known.get("gpu")
+    if device is None or gpu is None:
+        return device or gpu
+    if device == "cuda":
+        return str(gpu)
+    return str(device) if str(device) == twin_device(str(gpu)) else f"{device} ({gpu})"
+
+
+def phrase(name: str, value: Setting) -> str:
+    """A setting in words, such as ``batch 8``; empty if it is missing."""
+    if value is None:
+        return ""
+    text = f"{value:g}" if isinstance(value, float) else str(value)
+    return _PHRASES.get(name, "{}").format(text)
+
+
+def phrases(point: Point, names: Sequence[str]) -> str:
+    """Several settings of a cell in words, the missing ones left out."""
+    return ", ".join(filter(None, (phrase(name, point.settings[name]) for name in names)))
+
+
+def named(point: Point, names: Sequence[str]) -> str:
+    """The method, and these settings of the cell."""
+    return " ".join(filter(None, (point.method, phrases(point, names))))
+
+
+def differing(points: Sequence[Point], among: Sequence[str]) -> list[str]:
+    """Those of the settings `among` that differ between cells."""
+    names = varying(points)
+    return [name for name in among if name in names]
+
+
+def varying(points: Sequence[Point]) -> tuple[str, ...]:
+    """Settings that differ between cells. One that a method lacks altogether does not differ for that."""
+    return tuple(name for name in SETTINGS if _varies(points, name))
+
+
+def _varies(points: Sequence[Point], name: str) -> bool:
+    by_method: dict[str, set[Setting]] = {}
+    for point in points:
+        by_method.setdefault(point.method, set()).add(point.settings[name])
+    overall = set().union(*by_method.values()) - {None}
+    return len(overall) > 1 or any(len(values) > 1 for values in by_method.values())
+
+
+def swept(points: Sequence[Point], axis: str) -> list[list[Point]]:
+    """Cells that differ in nothing but the setting `axis`, where there are two values of it at least."""
+    others = [name for name in SETTINGS if name != axis]
+    alike: dict[tuple[object, ...], list[Point]] = {}
+    for point in points:
+        if point.settings[axis] is not None:
+            key = (point.model, point.method, *(point.settings[name] for name in others))
+            alike.setdefault(key, []).append(point)
+    return [members for members in alike.values() if len({point.settings[axis] for point in members}) > 1]
+
+
+def cells(count: int) -> str:
+    """A number of cells in words."""
+    return "1 cell" if count == 1 else f"{count:,} cells"
+
+
+def left_out(count: int, total: int, what: str = "cells") -> list[str]:
+    """A note on the cells for which a figure has no room; none if it has room for all."""
+    return [f"Not drawn, for want of room: {count:,} of {total:,} {what}."] if count else []
+
+
+def fixed(points: Sequence[Point]) -> str:
+    """The settings all cells share, in words."""
+    differing = varying(points)
+    parts = []
+    for name in SETTINGS:
+        values = {point.settings[name] for point in points} - {None, _USUAL.get(name)}
+        if name not in differing and values:
+            parts.append(phrase(name, values.pop()))
+    return ", ".join(parts)

@@ -1,0 +1,48 @@
+"""One cell for each method, for figures that have room for a few cells only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from lorafa_prof.figures.kit.points import CONTEXT_SETTINGS, Point, cells
+
+T = TypeVar("T")
+
+#: More are not compared at a glance.
+MOST_CELLS = 4
+
+
+def first_of_each_method(
+    points: Sequence[Point], shown: Callable[[Point], T | None]
+) -> list[tuple[Point, T]]:
+    """The first cell of each method that has something to show, `MOST_CELLS` at most, alike in all else.
+
+    Of several models and contexts that with most methods is taken.
+
+    Args:
+        points: in the order of figures.
+        shown: what there is to show of a cell that finished; None for nothing. Called no more than needed.
+    """
+    groups: dict[tuple[object, ...], list[Point]] = {}
+    for point in points:
+        if point.ok:
+            key = (point.model, *(point.settings[name] for name in CONTEXT_SETTINGS))
+            groups.setdefault(key, []).append(point)
+    for group in sorted(groups.values(), key=lambda group: -len({point.method for point in group})):
+        found: dict[str, tuple[Point, T]] = {}
+        for point in group:
+            if point.method not in found and len(found) < MOST_CELLS:
+                what = shown(point)
+                if what is not None:
+                    found[point.method] = point, what
+        if found:
+            return list(found.values())
+    return []
+
+
+def not_drawn(drawn: int, total: int) -> list[str]:
+    """A note on the cells that are not among the first; none where all are drawn."""
+    if total <= drawn:
+        return []
+    return [f"Not drawn: {total - drawn:,} of {cells(total)}; drawn is the first of each method."]

@@ -1,0 +1,257 @@
+"""One panel of points: a number of each cell over another, in its method's colour and marker."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Drawing
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator, NullLocator
+
+from lorafa_prof.figures.kit.page import text_width
+from lorafa_prof.figures.kit.style import GREY, VERMILION, Look, method_order, pt
+
+_OOM_ROW = 0.09
+_MARKER = 3.8
+_MOST_TICKS = 6
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A point, in the units of its axes."""
+
+    method: str
+    x: float
+    y: float
+
+
+@dataclass(frozen=True)
+class Axis:
+    """What an axis shows: `label` with its unit, how a number is written, and whether it is logarithmic.
+
+    A logarithmic axis takes numbers above 0.
+    """
+
+    label: str
+    text: Callable[[float], str]
+    logarithmic: bool = False
+
+    def limits(self, values: Sequence[float]) -> tuple[float, float]:
+        """Around the values, with some room."""
+        places = [math.log10(value) if self.logarithmic else value for value in values]
+        low, high = min(places), max(places)
+        pad = 0.08 * (high - low) or (0.3 if self.logarithmic else 0.1 * abs(low) or 1.0)
+        ends = low - pad, high + pad
+        return (math.pow(10, ends[0]), math.pow(10, ends[1])) if self.logarithmic else ends
+
+    def beyond(self, low: float, high: float, times: float) -> float:
+        """The upper limit of an axis that is `times` as long as one from `low` to `high`."""
+        if self.logarithmic:
+            return low * math.pow(high / low, times)
+        return low + (high - low) * times
+
+    def ticks(self, low: float, high: float) -> dict[float, str]:
+        """Places of ticks between two limits, and their labels."""
+        places = _decades(low, high) if self.logarithmic else []
+        if len(places) < 2:
+            locator = MaxNLocator(nbins=4, steps=[1, 2, 2.5, 5, 10])
+            places = [float(place) for place in locator.tick_values(low, high)]
+        return {place: self.text(place) for place in places if low <= place <= high}
+
+
+def _decades(low: float, high: float) -> list[float]:
+    """Powers of ten between two limits, with 2 and 5 times these where there are few, fewer where many."""
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    for factors in ((1, 2, 5), (1, 3), (1,)):
+        places = [factor * 10.0**power for power in powers for factor in factors]
+        within = [place for place in places if low <= place <= high]
+        if len(within) <= _MOST_TICKS:
+            return within
+    return within[:: math.ceil(len(within) / _MOST_TICKS)]
+
+
+@dataclass(frozen=True)
+class ScatterPanel:
+    """What one panel shows.
+
+    Args:
+        key: names it among the panels of its row.
+        marks: its points, one at least.
+        x, y: its axes; the label of `y` stands above the panel.
+        look: of every method of the figure.
+        plot_height: inches without the band of cells out of memory.
+        front: places joined by steps behind the points, ascending.
+        failed: places on the horizontal axis of cells out of memory, by method.
+        diagonal: whether to draw the line where both axes are equal.
+        level: whether to draw the line where the vertical axis is 0.
+    """
+
+    key: str
+    marks: Sequence[Mark]
+    x: Axis
+    y: Axis
+    look: Mapping[str, Look]
+    plot_height: float
+    front: Sequence[tuple[float, float]] = ()
+    failed: Sequence[tuple[str, float]] = ()
+    diagonal: bool = False
+    level: bool = False
+
+    @property
+    def height(self) -> float:
+        """Inches."""
+        return self.plot_height + self._band
+
+    @property
+    def _band(self) -> float:
+        rows = len({method for method, _ in self.failed})
+        return rows * _OOM_ROW + 0.04 if rows else 0.0
+
+    @cached_property
+    def _x_limits(self) -> tuple[float, float]:
+        return self.x.limits([*(mark.x for mark in self.marks), *(place for _, place in self.failed)])
+
+    @cached_property
+    def _y_limits(self) -> tuple[float, float]:
+        values = [mark.y for mark in self.marks]
+        low, high = self.y.limits([*values, 0.0] if self.level else values)
+        return low, self.y.beyond(low, high, self.height / self.plot_height)
+
+    @cached_property
+    def _upright(self) -> dict[float, str]:
+        low, high = self._y_limits
+        return self.y.ticks(low, self.y.beyond(low, high, self.plot_height / self.height))
+
+    def labels_width(self, drawing: Drawing) -> float:
+        """Inches that labels take left of the axes."""
+        texts = [*self._upright.values(), *(["OOM"] if self.failed else [])]
+        return max((text_width(drawing, text) for text in texts), default=0.0) + 0.08
+
+    def names_width(self, drawing: Drawing) -> float:
+        """Nothing stands right of the axes."""
+        del drawing
+        return 0.0
+
+    def draw(self, drawing: Drawing, axes: Axes, width: float) -> None:
+        """Draw on `axes`, which will be `width` inches wide and `height` high."""
+        if self.x.logarithmic:
+            axes.set_xscale("log")
+        if self.y.logarithmic:
+            axes.set_yscale("log")
+        axes.set_title(self.y.label, loc="left")
+        axes.set_xlabel(self.x.label)
+        axes.grid()
+        self._draw_lines(axes)
+        for method in sorted({mark.method for mark in self.marks}, key=method_order):
+            self._draw_method(axes, method, self.look[method])
+        axes.set_xlim(self._x_limits)
+        axes.set_ylim(self._y_limits)
+        self._set_ticks(drawing, axes, width)
+        if self.failed:
+            self._draw_band(axes)
+
+    def _draw_lines(self, axes: Axes) -> None:
+        if self.front:
+            xs, ys = zip(*self.front, strict=True)
+            axes.plot(xs, ys, drawstyle="steps-post", color=GREY, linewidth=pt(0.8), gid=f"front:{self.key}")
+        if self.diagonal:
+            axes.axline((1, 1), (2, 2), color=GREY, linewidth=pt(0.8), gid=f"equal:{self.key}")
+        if self.level:
+            axes.axhline(0, color=GREY, linewidth=pt(0.8), gid=f"equal:{self.key}")
+
+    def _draw_method(self, axes: Axes, method: str, look: Look) -> None:
+        own = [mark for mark in self.marks if mark.method == method]
+        axes.plot(
+            [mark.x for mark in own],
+            [mark.y for mark in own],
+            linestyle="none",
+            marker=look.marker,
+            markersize=_size(method, self.look),
+            markerfacecolor=look.color,
+            markeredgecolor="white",
+            markeredgewidth=pt(0.3),
+            gid=f"marks:{self.key}:{method}",
+        )
+
+    def _draw_band(self, axes: Axes) -> None:
+        """Crosses above the data, a line of them for each method."""
+        bottom = self.plot_height / self.height
+        low, high = self._y_limits
+        axes.axhspan(self.y.beyond(low, high, bottom), high, color="#F2F2F2", zorder=0)
+        axes.annotate(
+            "OOM",
+            (0, (1 + bottom) / 2),
+            xycoords="axes fraction",
+            xytext=(pt(-3.5), 0),
+            textcoords="offset points",
+            ha="right",
+            va="center",
+            color=VERMILION,
+        )
+        methods = sorted({method for method, _ in self.failed}, key=method_order)
+        for row, method in enumerate(methods):
+            places = [place for name, place in self.failed if name == method]
+            level = (self.plot_height + 0.02 + (row + 0.5) * _OOM_ROW) / self.height
+            axes.plot(
+                places,
+                [level] * len(places),
+                transform=axes.get_xaxis_transform(),
+                linestyle="none",
+                marker="x",
+                color=self.look[method].color,
+                markersize=pt(4),
+                markeredgewidth=pt(1.2),
+                gid=f"oom:{self.key}:{method}",
+            )
+
+    def _set_ticks(self, drawing: Drawing, axes: Axes, width: float) -> None:
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_minor_locator(NullLocator())
+        axes.set_yticks(list(self._upright), list(self._upright.values()))
+        across = self.x.ticks(*self._x_limits)
+        axes.set_xticks(list(across), self._thinned(drawing, across, width))
+
+    def _thinned(self, drawing: Drawing, ticks: dict[float, str], width: float) -> list[str]:
+        """The labels, empty where one would touch the label before it."""
+        low, high = (math.log10(end) if self.x.logarithmic else end for end in self._x_limits)
+        texts, free_from = [], -math.inf
+        for tick, text in ticks.items():
+            place = math.log10(tick) if self.x.logarithmic else tick
+            inches = (place - low) / (high - low) * width
+            half = text_width(drawing, text) / 2
+            touches = inches - half < free_from
+            texts.append("" if touches else text)
+            free_from = free_from if touches else inches + half + 0.04
+        return texts
+
+
+def _size(method: str, look: Mapping[str, Look]) -> float:
+    """Later markers are drawn smaller, so that an equal one under them still shows."""
+    rank = sorted(look, key=method_order).index(method)
+    return pt(_MARKER * (1.25 - 0.4 * rank / max(len(look) - 1, 1)))
+
+
+def method_handles(look: Mapping[str, Look]) -> list[Artist]:
+    """The legend."""
+    return [
+        Line2D(
+            [],
+            [],
+            linestyle="none",
+            marker=look[method].marker,
+            markersize=_size(method, look),
+            color=look[method].color,
+            label=method,
+        )
+        for method in sorted(look, key=method_order)
+    ]
+
+
+def plain(value: float) -> str:
+    """A tick's number as it is."""
+    return f"{value:,.12g}"

@@ -1,0 +1,1 @@
+"""Allocations one by one: of the GPU and of its twin."""

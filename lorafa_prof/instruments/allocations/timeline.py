@@ -1,0 +1,111 @@
+"""What a run's memory did, allocation by allocation, and what each block of it was for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from lorafa_prof.devices.sim.allocator import AllocatorSettings, CachingAllocator, SimOutOfMemoryError
+from lorafa_prof.instruments.allocations.log import AllocationEvent, Place
+from lorafa_prof.instruments.allocations.segment_log import SegmentEvent
+from lorafa_prof.step import Phase
+
+Kind = Literal[
+    "weights", "optimizer", "inputs", "workspaces", "gradients", "activations", "temporaries", "other"
+]
+
+#: In the order in which they are stacked: what stays at the bottom, what comes and goes on top.
+KINDS: tuple[Kind, ...] = (
+    "weights",
+    "optimizer",
+    "inputs",
+    "workspaces",
+    "gradients",
+    "activations",
+    "temporaries",
+    "other",
+)
+
+
+@dataclass(frozen=True)
+class PhaseSpan:
+    """A phase of a step: ``events[start:end]`` came in it. Of micro-batches each has its own."""
+
+    step: int
+    phase: Phase
+    start: int
+    end: int
+
+
+class BlockState(NamedTuple):
+    """A block as it was at the end; bytes and address as of `lorafa_prof.devices.sim.blocks.Block`."""
+
+    address: int
+    size: int
+    requested_bytes: int
+    allocated: bool
+
+
+class SegmentState(NamedTuple):
+    """A segment as it was at the end; its blocks lie side by side, by address."""
+
+    address: int
+    total_bytes: int
+    is_small_pool: bool
+    blocks: tuple[BlockState, ...]
+
+
+def states_of(allocator: CachingAllocator) -> tuple[SegmentState, ...]:
+    """The allocator's segments now; they stay so when it goes on."""
+    return tuple(
+        SegmentState(
+            segment.address,
+            segment.total_bytes,
+            segment.is_small_pool,
+            tuple(BlockState(b.address, b.size, b.requested_bytes, b.allocated) for b in segment.blocks),
+        )
+        for segment in allocator.segments()
+    )
+
+
+class OutOfMemory(NamedTuple):
+    """Where and how the run ended before its time."""
+
+    error: SimOutOfMemoryError
+    place: Place
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """Every allocation and free of building, warm-up and one steady step.
+
+    Attributes:
+        events: in order.
+        segment_events: what the allocator took from the device and gave back.
+        spans: the phases of all steps.
+        kinds: by number of the allocation; one kind for its whole life.
+        segments: at the end.
+        settings: of the allocator.
+        steady: first event of the steady step, and the one behind its last; None if it was not reached.
+        out_of_memory: why not.
+        notes: what a reader must know of the prediction.
+    """
+
+    events: tuple[AllocationEvent, ...]
+    segment_events: tuple[SegmentEvent, ...]
+    spans: tuple[PhaseSpan, ...]
+    kinds: Mapping[int, Kind]
+    segments: tuple[SegmentState, ...]
+    settings: AllocatorSettings
+    steady: tuple[int, int] | None = None
+    out_of_memory: OutOfMemory | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def steady_spans(self) -> tuple[PhaseSpan, ...]:
+        """The phases of the steady step."""
+        if self.steady is None:
+            return ()
+        start, _ = self.steady
+        return tuple(span for span in self.spans if span.start >= start)

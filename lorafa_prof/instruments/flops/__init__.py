@@ -1,0 +1,1 @@
+"""Counting FLOPs, and two other opinions on them."""

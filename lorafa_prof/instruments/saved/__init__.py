@@ -1,0 +1,1 @@
+"""What autograd saves for backward, and what for."""

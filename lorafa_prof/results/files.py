@@ -1,0 +1,36 @@
+"""Writing files of results: whole or not at all, and what is wrong with a folder said in one line."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from lorafa_prof.errors import UsageError
+
+
+def write_atomically(path: Path, text: str | bytes) -> None:
+    """Write `text`, as UTF-8, so that a reader sees the old file or the new one, never half of one."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with part.open("wb") as file:
+            file.write(text if isinstance(text, bytes) else text.encode())
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing(out: Path) -> Iterator[None]:
+    """A context in which what is wrong with the folder becomes one line.
+
+    Raises:
+        UsageError: it cannot be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise UsageError(f"cannot write to '{out}': {error.strerror}; choose another with -o") from error

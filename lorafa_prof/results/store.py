@@ -1,0 +1,132 @@
+"""The folder of a run: one file per cell, written atomically, and the table made of them."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import ValidationError
+
+from lorafa_prof.errors import UsageError
+from lorafa_prof.results.columns import Status
+from lorafa_prof.results.files import write_atomically, writing
+from lorafa_prof.results.record import SCHEMA_VERSION, CellResult
+from lorafa_prof.results.table import write_table
+
+CellResults = dict[str, CellResult]
+
+
+class DamagedRecordError(UsageError):
+    """A cell's record that this version cannot read."""
+
+    def __init__(self, file: Path) -> None:
+        super().__init__(
+            f"{file}: this record is damaged or of another version of lorafa-prof; "
+            "--rerun failed measures its cell again, and --rerun all every cell"
+        )
+
+
+@dataclass(frozen=True)
+class Store:
+    """Results under `out`: ``cells/<cell_id>.json``, ``logs/<cell_id>.log``, results.csv, provenance.json."""
+
+    out: Path
+
+    @property
+    def results_csv(self) -> Path:
+        """The table."""
+        return self.out / "results.csv"
+
+    def cell_file(self, cell_id: str) -> Path:
+        """Where a cell's record is kept."""
+        return self.out / "cells" / f"{cell_id}.json"
+
+    def log_file(self, cell_id: str) -> Path:
+        """Where a cell's process writes what it has to say."""
+        return self.out / "logs" / f"{cell_id}.log"
+
+    def prepare(self) -> None:
+        """Make the folders, and see that they can be written.
+
+        Raises:
+            UsageError: they cannot.
+        """
+        with writing(self.out):
+            for folder in (self.out / "cells", self.out / "logs", self.out):
+                folder.mkdir(parents=True, exist_ok=True)
+                with tempfile.TemporaryFile(dir=folder):
+                    pass
+
+    def save(self, result: CellResult) -> None:
+        """Keep a cell's record."""
+        with writing(self.out):
+            write_atomically(self.cell_file(result.cell.cell_id), result.model_dump_json(indent=1))
+
+    def load(self, cell_id: str) -> CellResult | None:
+        """A cell's record, or None if it was not measured.
+
+        Raises:
+            DamagedRecordError: there is a record that this version does not understand.
+            UsageError: the record cannot be read.
+        """
+        file = self.cell_file(cell_id)
+        try:
+            result = CellResult.model_validate_json(file.read_text(encoding="utf-8"))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except (ValidationError, UnicodeDecodeError, IsADirectoryError) as error:
+            raise DamagedRecordError(file) from error
+        except OSError as error:
+            raise UsageError(f"{file}: this record cannot be read: {error.strerror}") from error
+        if result.schema_version != SCHEMA_VERSION or result.cell.cell_id != cell_id:
+            raise DamagedRecordError(file)
+        if result.row.get("status") not in get_args(Status):
+            raise DamagedRecordError(file)
+        return result
+
+    def load_all(self, cell_ids: Sequence[str], *, discard: Collection[str] = ()) -> CellResults:
+        """Results of those of `cell_ids` that were measured, by id, without their details.
+
+        Args:
+            cell_ids: what to load.
+            discard: of these a damaged record counts as none, since they are measured again.
+
+        Raises:
+            DamagedRecordError: there is a record that this version cannot read.
+        """
+        results: CellResults = {}
+        for cell_id in cell_ids:
+            try:
+                result = self.load(cell_id)
+            except DamagedRecordError:
+                if cell_id not in discard:
+                    raise
+                result = None
+            if result is not None:
+                results[cell_id] = without_details(result)
+        return results
+
+    def others(self, cell_ids: Collection[str]) -> list[str]:
+        """Ids of the cells that have a record here and are none of `cell_ids`, sorted."""
+        return sorted({file.stem for file in (self.out / "cells").glob("*.json")} - set(cell_ids))
+
+    def write_table(self, cell_ids: Sequence[str], results: CellResults) -> None:
+        """Write results.csv of those of `cell_ids` that have a result, in this order."""
+        rows = [results[cell_id].table_row() for cell_id in cell_ids if cell_id in results]
+        with writing(self.out):
+            write_table(rows, self.results_csv)
+
+    def write_provenance(self, provenance: dict[str, Any]) -> None:
+        """Write provenance.json."""
+        text = json.dumps(provenance, indent=1, sort_keys=True) + "\n"
+        with writing(self.out):
+            write_atomically(self.out / "provenance.json", text)
+
+
+def without_details(result: CellResult) -> CellResult:
+    """The result with what its row needs: details may take megabytes for each cell of a large model."""
+    return result.model_copy(update={"details": {}})

@@ -1,0 +1,135 @@
+"""The folder of a verification: one record per cell, the GPU's allocation streams, and the table."""
+
+from __future__ import annotations
+
+import json
+import lzma
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from lorafa_prof.errors import UsageError
+from lorafa_prof.instruments.allocations.stream import PlainAllocation, from_json
+from lorafa_prof.results.files import write_atomically, writing
+from lorafa_prof.results.store import Store
+from lorafa_prof.verification.judge import SCHEMA_VERSION, Trace, VerifyRecord
+from lorafa_prof.verification.table import TABLE_NAME, table_text
+
+Records = dict[str, VerifyRecord]
+
+
+@dataclass(frozen=True)
+class VerifyStore:
+    """Files under `out`: ``verify.csv``, ``verify/<cell_id>.json``, ``traces/<cell_id>.json.xz``, ``logs/``,
+    and provenance.json."""
+
+    out: Path
+
+    @property
+    def table(self) -> Path:
+        """verify.csv."""
+        return self.out / TABLE_NAME
+
+    def record_file(self, cell_id: str) -> Path:
+        """Where a cell's record is kept."""
+        return self.out / "verify" / f"{cell_id}.json"
+
+    def trace_file(self, cell_id: str) -> Path:
+        """Where what the GPU was asked for is kept."""
+        return self.out / "traces" / f"{cell_id}.json.xz"
+
+    def log_file(self, cell_id: str, part: str) -> Path:
+        """Where one of a cell's processes writes what it has to say."""
+        return self.out / "logs" / f"{cell_id}.{part}.log"
+
+    def prepare(self) -> None:
+        """Make the folders.
+
+        Raises:
+            UsageError: they cannot be written.
+        """
+        with writing(self.out):
+            for folder in ("verify", "traces", "logs"):
+                (self.out / folder).mkdir(parents=True, exist_ok=True)
+
+    def save(self, record: VerifyRecord) -> None:
+        """Keep a cell's record."""
+        with writing(self.out):
+            file = self.record_file(record.cell.cell_id)
+            write_atomically(file, record.model_dump_json(indent=1))
+
+    def load_all(self, cell_ids: Sequence[str], *, discard: Collection[str] = ()) -> Records:
+        """The records of those of `cell_ids` that have one.
+
+        Args:
+            cell_ids: of the cells.
+            discard: those that are done anew, so that their records may be damaged.
+
+        Raises:
+            UsageError: a record that this version cannot read.
+        """
+        return {
+            cell_id: self._load(cell_id)
+            for cell_id in cell_ids
+            if cell_id not in discard and self.record_file(cell_id).exists()
+        }
+
+    def _load(self, cell_id: str) -> VerifyRecord:
+        file = self.record_file(cell_id)
+        try:
+            record = VerifyRecord.model_validate_json(file.read_text(encoding="utf-8"))
+        except (ValidationError, UnicodeDecodeError) as error:
+            raise _damaged(file) from error
+        except OSError as error:
+            raise UsageError(f"{file}: this record cannot be read: {error.strerror}") from error
+        if record.schema_version != SCHEMA_VERSION or record.cell.cell_id != cell_id:
+            raise _damaged(file)
+        return record
+
+    def others(self, cell_ids: Collection[str]) -> list[str]:
+        """Ids of the cells that have a record here and are none of `cell_ids`, sorted."""
+        return sorted({file.stem for file in (self.out / "verify").glob("*.json")} - set(cell_ids))
+
+    def save_trace(self, cell_id: str, trace: dict[str, Any] | None) -> None:
+        """Keep what the GPU was asked for; None: there is nothing, nor shall be what was kept before."""
+        file = self.trace_file(cell_id)
+        with writing(self.out):
+            if trace is None:
+                file.unlink(missing_ok=True)
+            else:
+                text = json.dumps(trace, separators=(",", ":"))
+                write_atomically(file, lzma.compress(text.encode()))
+
+    def load_trace(self, cell_id: str) -> Trace | None:
+        """What was kept; None if there is nothing."""
+        file = self.trace_file(cell_id)
+        if not file.exists():
+            return None
+        try:
+            return trace_of(json.loads(lzma.decompress(file.read_bytes())))
+        except (lzma.LZMAError, ValueError, KeyError, TypeError) as error:
+            raise _damaged(file) from error
+
+    def write_table(self, cell_ids: Sequence[str], records: Records) -> None:
+        """Write verify.csv of those of `cell_ids` that have a record, in this order."""
+        rows = [records[cell_id].row for cell_id in cell_ids if cell_id in records]
+        with writing(self.out):
+            write_atomically(self.table, table_text(rows))
+
+    def write_provenance(self, provenance: dict[str, Any]) -> None:
+        """Write provenance.json."""
+        Store(self.out).write_provenance(provenance)
+
+
+def trace_of(data: dict[str, Any]) -> Trace:
+    """The trace that a recording process told: its ``stream`` and its ``plain`` step."""
+    return Trace(from_json(data["stream"]), [PlainAllocation(*one) for one in data["plain"]])
+
+
+def _damaged(file: Path) -> UsageError:
+    return UsageError(
+        f"{file}: this is damaged or of another version of lorafa-prof; --rerun all verifies its cell again"
+    )

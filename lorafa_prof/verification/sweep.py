@@ -1,0 +1,112 @@
+"""Verifying the cells of a scenario, one after the other, and keeping every result at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Literal
+
+from lorafa_prof.cell import Cell
+from lorafa_prof.instruments.allocations.stream import from_json
+from lorafa_prof.results.record import CellResult
+from lorafa_prof.running.worker import Work, run_cell
+from lorafa_prof.verification import processes
+from lorafa_prof.verification.judge import Trace, VerifyRecord, agrees, judge
+from lorafa_prof.verification.store import Records, VerifyStore, trace_of
+
+Rerun = Literal["missing", "failed", "all", "twin"]
+#: A cell's parts; each is a process of its own.
+Run = Callable[[Cell, str, Work], CellResult]
+
+
+def cells_to_verify(cells: Sequence[Cell], records: Records, rerun: Rerun) -> list[Cell]:
+    """Those of `cells` without a record; with ``failed`` also those that failed; or all.
+
+    With ``twin``, those that have a record: they are predicted anew.
+    """
+
+    def wanted(cell: Cell) -> bool:
+        record = records.get(cell.cell_id)
+        if rerun == "twin":
+            return record is not None
+        return rerun == "all" or record is None or (rerun == "failed" and record.row["status"] == "error")
+
+    return [cell for cell in cells if wanted(cell)]
+
+
+def verify_sweep(
+    cells: Sequence[Cell],
+    store: VerifyStore,
+    records: Records,
+    *,
+    table_of: Sequence[str],
+    timeout_s: float | None,
+    gpu_trace: bool,
+    predict_only: bool = False,
+    started: Callable[[Cell], None],
+    ended: Callable[[VerifyRecord], None],
+) -> None:
+    """Verify `cells`; record and table are up to date after each.
+
+    Args:
+        cells: what to verify.
+        store: keeps the results.
+        records: those of earlier runs; takes the new ones.
+        table_of: ids of all the cells that belong into the table, in its order.
+        timeout_s: limit for each process of a cell.
+        gpu_trace: whether the GPU's allocation stream is recorded.
+        predict_only: compare with what `records` and traces of the cells have of the GPU.
+        started: called before each cell.
+        ended: called after each.
+    """
+    for cell in cells:
+        started(cell)
+
+        def run(one: Cell, part: str, work: Work, log_of: str = cell.cell_id) -> CellResult:
+            return run_cell(one, store.log_file(log_of, part), timeout_s, work)
+
+        if predict_only:
+            record = predicted_again(records[cell.cell_id], store, run)
+        else:
+            record = verified(cell, store, run, gpu_trace=gpu_trace)
+        store.save(record)
+        records[cell.cell_id] = record
+        store.write_table(table_of, records)
+        ended(record)
+
+
+def verified(cell: Cell, store: VerifyStore, run: Run, *, gpu_trace: bool) -> VerifyRecord:
+    """Measure, record and predict a cell."""
+    measured = run(cell, "measured", processes.measure)
+    recorded, data = None, None
+    if gpu_trace and measured.row["status"] == "ok":
+        recorded, data = _taken(run(cell, "recorded", processes.record))
+        data = data if recorded.row["status"] == "ok" else None
+    store.save_trace(cell.cell_id, data)
+    return _judged(cell, run, measured, recorded, trace_of(data) if data else None)
+
+
+def predicted_again(record: VerifyRecord, store: VerifyStore, run: Run) -> VerifyRecord:
+    """Predict a cell with the twin of today, and compare with what was measured before."""
+    cell = record.cell
+    return _judged(cell, run, record.measured, record.recorded, store.load_trace(cell.cell_id))
+
+
+def _judged(
+    cell: Cell, run: Run, measured: CellResult, recorded: CellResult | None, gpu: Trace | None
+) -> VerifyRecord:
+    work = processes.predict if gpu is None else processes.predict_with_stream
+    predicted, data = _taken(run(cell.on_twin(), "predicted", work))
+    twin = from_json(data["stream"]) if "stream" in data else ()
+    addresses = measured.details.get("segments")
+    placed = None
+    if addresses and not agrees(predicted, measured):
+        placed = run(cell.on_twin(), "placed", partial(processes.predict_placed, addresses))
+    return judge(predicted, measured, recorded, placed=placed, twin=twin, gpu=gpu)
+
+
+def _taken(result: CellResult) -> tuple[CellResult, dict[str, Any]]:
+    """The result without what is as large as a run, and that."""
+    data = {name: value for name, value in result.details.items() if name in ("stream", "plain")}
+    rest = {name: value for name, value in result.details.items() if name not in data}
+    return result.model_copy(update={"details": rest}), data

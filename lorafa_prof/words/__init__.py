@@ -1,0 +1,1 @@
+"""How anything is said, everywhere: amounts, tables, Markdown, phrases."""

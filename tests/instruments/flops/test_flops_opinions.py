@@ -1,0 +1,125 @@
+"""Independent counts of the same step agree to the last operation, or differ by a term that has a name."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+import torch
+from tiny_cells import BATCH, SEQ, TOKENS, step_of
+from torch import nn
+
+from lorafa_prof.errors import UsageError
+from lorafa_prof.instruments.flops.by_fvcore import fvcore_forward_flops
+from lorafa_prof.instruments.flops.closed_form import (
+    EAGER_BACKWARD,
+    FUSED_BACKWARD,
+    ClosedForm,
+    Weights,
+    closed_form,
+)
+from lorafa_prof.instruments.flops.counter import FlopCount, FlopCounter
+from lorafa_prof.methods.base import Prepared
+from lorafa_prof.step import TrainingStep
+
+CAUSAL = ["tiny-llama", "tiny-gpt2", "tiny-qwen2", "tiny-mistral"]
+# With its dropout GPT-2 takes the unfused path of sdpa on the CPU.
+UNFUSED = {"tiny-gpt2"}
+
+
+def count_step(prepared: Prepared, step: TrainingStep) -> FlopCount:
+    with FlopCounter(prepared.model) as counter:
+        step.run((counter,))
+    return counter.count()
+
+
+@pytest.mark.parametrize("family", CAUSAL)
+def test_three_opinions_on_forward_are_one(family: str) -> None:
+    prepared, step = step_of(family, "full-ft", attention="eager")
+    forward = count_step(prepared, step).by_phase["forward"]
+    assert forward == fvcore_forward_flops(prepared.model, step.inputs)
+    assert forward == closed_form(prepared.model, BATCH, SEQ).forward
+
+
+@pytest.mark.parametrize("attention", ["eager", "sdpa"])
+@pytest.mark.parametrize("method", ["full-ft", "lora", "lora-fa"])
+@pytest.mark.parametrize("family", CAUSAL)
+def test_closed_form_is_exact_for_every_method(family: str, method: str, attention: str) -> None:
+    prepared, step = step_of(family, method, attention=attention)
+    counted = count_step(prepared, step).by_phase
+    fused = attention == "sdpa" and family not in UNFUSED
+    ratio = FUSED_BACKWARD if fused else EAGER_BACKWARD
+    form = closed_form(prepared.model, BATCH, SEQ, attention_backward=ratio)
+    backward = {
+        "full-ft": form.backward_full,
+        "lora": form.backward_lora,
+        "lora-fa": form.backward_lora_fa,
+    }
+    assert (counted["forward"], counted["backward"]) == (form.forward, backward[method])
+
+
+@pytest.mark.parametrize(("peer", "method"), [("peft-lora", "lora"), ("peft-lora-fa", "lora-fa")])
+@pytest.mark.parametrize("family", ["tiny-llama", "tiny-gpt2"])
+def test_peft_executes_the_same_products(family: str, peer: str, method: str) -> None:
+    theirs, ours = (count_step(*step_of(family, name)).by_phase for name in (peer, method))
+    assert (theirs["forward"], theirs["backward"]) == (ours["forward"], ours["backward"])
+
+
+def test_full_is_six_n_and_frozen_four_n_but_for_named_terms() -> None:
+    """tiny-llama by hand: 2 layers of h = 64, i = 176, 4 heads of 16 and 2 groups; 256 words."""
+    layer_n = 64 * 64 * 2 + 64 * 32 * 2 + 3 * 64 * 176
+    n = 2 * layer_n + 64 * 256
+    attention = 2 * (4 * TOKENS * SEQ * 64)
+    rotary = 2 * SEQ * 8
+    full = count_step(*step_of("tiny-llama", "full-ft", attention="eager"))
+    assert full.step == 6 * n * TOKENS + 3 * attention + rotary
+
+    a = 2 * 4 * (6 * 64 + 176)
+    b = 2 * 4 * (64 + 32 + 32 + 64 + 176 + 176 + 64)
+    # Nobody asks for the gradient of the embeddings' output: the first queries, keys and values pass none on.
+    first = 64 * (64 + 32 + 32) + 3 * 4 * 64 + 4 * (64 + 32 + 32)
+    frozen = count_step(*step_of("tiny-llama", "lora-fa", attention="eager"))
+    expected = 4 * n + 4 * a + 6 * b - 2 * first
+    assert (
+        frozen.by_phase["forward"] + frozen.by_phase["backward"] == expected * TOKENS + 3 * attention + rotary
+    )
+
+
+def test_a_bigger_preset_by_shapes_alone() -> None:
+    prepared, step = step_of("gpt2", "full-ft", device="meta", attention="eager", batch=1, seq=64)
+    # transformers looks into a mask of zeros and ones, and takes one of this shape as it is.
+    inputs = {**step.inputs, "attention_mask": torch.zeros(1, 1, 64, 64, device="meta")}
+    counted = count_step(prepared, TrainingStep(prepared.model, inputs, prepared.optimizer)).by_phase
+    form = closed_form(prepared.model, 1, 64)
+    assert counted["forward"] == form.forward == fvcore_forward_flops(prepared.model, inputs)
+    assert counted["backward"] == form.backward_full
+    assert form.all.base == 12 * (12 * 768**2) + 768 * 50257
+
+
+def test_fvcore_does_not_see_into_fused_attention() -> None:
+    """Why its opinion is asked on eager attention."""
+    prepared, step = step_of("tiny-llama", "full-ft", attention="sdpa")
+    form = closed_form(prepared.model, BATCH, SEQ)
+    missed = form.forward - fvcore_forward_flops(prepared.model, step.inputs)
+    assert missed == form.attention
+
+
+def test_without_fvcore_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "fvcore.nn", None)
+    with pytest.raises(UsageError, match=r"lorafa-prof\[flops\]"):
+        fvcore_forward_flops(nn.Identity(), {})
+
+
+def test_terms_of_the_closed_form() -> None:
+    form = ClosedForm(10, Weights(100, 7, 5), Weights(20, 2, 1), 40, 3, FUSED_BACKWARD)
+    assert form.forward == 2 * 10 * (100 + 7 + 5) + 40 + 3
+    assert form.backward_full == 4 * 10 * 100 + 100
+    assert form.backward_lora_fa == 2 * 10 * (80 + 5 + 4 + 5) + 100
+    assert form.backward_lora == 2 * 10 * (80 + 2 * 7 - 2 + 2 * 5) + 100
+
+
+def test_a_network_of_another_shape_is_refused() -> None:
+    prepared, _ = step_of("tiny-llama", "full-ft")
+    prepared.model.model.layers[0].self_attn.q_proj = nn.Linear(64, 60)  # type: ignore[union-attr, index]
+    with pytest.raises(ValueError, match="queries, keys and values"):
+        closed_form(prepared.model, BATCH, SEQ)  # type: ignore[arg-type]
