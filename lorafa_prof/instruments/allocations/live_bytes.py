@@ -1,4 +1,4 @@
-"""Live bytes by kind at every allocation and free of a timeline's steady step."""
+"""A table of live bytes by kind, at every allocation and free of a timeline's steady step."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ABOUT_MOST_ROWS = 5000
 
 
 def column_of(kind: str) -> str:
-    """The column of a kind's bytes."""
+    """Return the name of the column that has the bytes of `kind`."""
     return f"{kind}_bytes"
 
 
@@ -21,7 +21,7 @@ BYTES_COLUMNS = tuple(column_of(kind) for kind in KINDS)
 
 
 def live_bytes(timeline: Timeline) -> DataFrame:
-    """One row per event of the steady step, after a row 0 of what is there before it.
+    """Return a table with a row for each event of the steady step, after a row 0 for the state before it.
 
     Columns: ``event`` (0, 1, …), ``phase``, ``module``, ``operation``, ``action`` ("start", "alloc" or
     "free"), the bytes of the live blocks of each kind (``weights_bytes``, …), their sum ``allocated_bytes``,
@@ -62,7 +62,10 @@ def _places(events: tuple[AllocationEvent, ...], first_phase: str) -> dict[str, 
 
 
 def _reserved(timeline: Timeline, end: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """Bytes after each of the first `end` events; of what a request takes from the device, after it."""
+    """Return the reserved bytes after each of the first `end` events.
+
+    What a request takes from the device is counted after that request.
+    """
     change = np.zeros(end + 1, dtype=np.int64)
     for event in timeline.segment_events:
         if event.before < end:
@@ -72,7 +75,7 @@ def _reserved(timeline: Timeline, end: int) -> np.ndarray[tuple[int], np.dtype[n
 
 
 def thinned(table: DataFrame, at_most: int = ABOUT_MOST_ROWS) -> DataFrame:
-    """About `at_most` rows of `live_bytes`, with every local peak of the allocated bytes among them.
+    """Return about `at_most` rows of `live_bytes`, with every local peak of the allocated bytes among them.
 
     The first and last row of each phase stay too; what room is left goes to others, evenly spaced. Where
     there are more peaks than `at_most`, these and nothing else are kept.
@@ -91,7 +94,7 @@ def thinned(table: DataFrame, at_most: int = ABOUT_MOST_ROWS) -> DataFrame:
 def _local_peaks(
     values: np.ndarray[tuple[int], np.dtype[np.int64]],
 ) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    """Where a value is above the one before and not below the one after."""
+    """Return where a value is above the one before it and not below the one after it."""
     rises = np.diff(values, prepend=values[0]) > 0
     falls = np.diff(values, append=values[-1]) <= 0
     return np.asarray(rises & falls)

@@ -1,4 +1,4 @@
-"""What a run's memory did, allocation by allocation, and what each block of it was for."""
+"""A timeline: what a run's memory did, allocation by allocation, and what each block was for."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ KINDS: tuple[Kind, ...] = (
 
 @dataclass(frozen=True)
 class PhaseSpan:
-    """A phase of a step: ``events[start:end]`` came in it. Of micro-batches each has its own."""
+    """A phase of a step, with its events ``events[start:end]``. Each micro-batch has phases of its own."""
 
     step: int
     phase: Phase
@@ -39,7 +39,7 @@ class PhaseSpan:
 
 
 class BlockState(NamedTuple):
-    """A block as it was at the end; bytes and address as of `lorafa_prof.devices.sim.blocks.Block`."""
+    """A block as it was at the end; fields as in `lorafa_prof.devices.sim.blocks.Block`."""
 
     address: int
     size: int
@@ -57,7 +57,7 @@ class SegmentState(NamedTuple):
 
 
 def states_of(allocator: CachingAllocator) -> tuple[SegmentState, ...]:
-    """The allocator's segments now; they stay so when it goes on."""
+    """Return a copy of the allocator's segments as they are now."""
     return tuple(
         SegmentState(
             segment.address,
@@ -81,15 +81,15 @@ class Timeline:
     """Every allocation and free of building, warm-up and one steady step.
 
     Attributes:
-        events: in order.
+        events: allocations and frees, in order.
         segment_events: what the allocator took from the device and gave back.
         spans: the phases of all steps.
-        kinds: by number of the allocation; one kind for its whole life.
-        segments: at the end.
-        settings: of the allocator.
+        kinds: the kind of each allocation for its whole life, by number of the allocation.
+        segments: the segments at the end.
+        settings: options of the allocator.
         steady: first event of the steady step, and the one behind its last; None if it was not reached.
-        out_of_memory: why not.
-        notes: what a reader must know of the prediction.
+        out_of_memory: the error that ended the run before the steady step; None if it was reached.
+        notes: sentences that a reader must know of the prediction.
     """
 
     events: tuple[AllocationEvent, ...]
