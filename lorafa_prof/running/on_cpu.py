@@ -18,7 +18,7 @@ from lorafa_prof.step import PhaseTracker
 
 
 def measure_on_cpu(cell: Cell, measured: Measured, tracker: PhaseTracker) -> None:
-    """Build, warm up, then one pass for each instrument."""
+    """Build the cell, warm up, and make a pass for each instrument, whose results go into `measured`."""
     prepared, step = build_and_warm_up(cell, torch.device("cpu"), measured, tracker)
     follower = StorageFollower("cpu")
     follower.adopt(_held_between_steps(prepared, step.inputs))

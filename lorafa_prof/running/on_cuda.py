@@ -24,7 +24,7 @@ _RETRIED = "the allocator had to retry {} times: compare to no other row"
 
 
 def measure_on_cuda(cell: Cell, measured: Measured, tracker: PhaseTracker) -> None:
-    """Build, warm up, then one pass for each instrument."""
+    """Build the cell, warm up, and make a pass for each instrument, whose results go into `measured`."""
     prepared, step, meter = _until_memory(cell, measured, tracker)
     nvml = open_device(torch_device_uuid())
     with timed(measured, "timing"), EnergyWindow(nvml) as window:
@@ -46,7 +46,7 @@ def measure_on_cuda(cell: Cell, measured: Measured, tracker: PhaseTracker) -> No
 
 
 def measure_memory_on_cuda(cell: Cell, measured: Measured, tracker: PhaseTracker) -> None:
-    """Only the memory of a step, as `measure_on_cuda` measures it."""
+    """Measure only the memory of a step, by the pass that `measure_on_cuda` makes for it."""
     _, _, meter = _until_memory(cell, measured, tracker)
     measured.memory = meter.profile()
     if measured.memory.num_alloc_retries:
@@ -63,8 +63,8 @@ def _until_memory(
     return prepared, step, meter
 
 
-def _known(what: str, value: T | Unavailable, measured: Measured) -> T | None:
+def _known(name: str, value: T | Unavailable, measured: Measured) -> T | None:
     if isinstance(value, Unavailable):
-        measured.unavailable[what] = value.reason
+        measured.unavailable[name] = value.reason
         return None
     return value

@@ -41,7 +41,7 @@ VERIFY_COLUMNS: tuple[str, ...] = (
 
 
 def table_text(rows: Iterable[Mapping[str, Value]]) -> str:
-    """The file; an unknown value is empty, never 0.
+    """Return the text of verify.csv; an unknown value is empty, never 0.
 
     Raises:
         ValueError: a row has a key that is no column.
@@ -50,6 +50,6 @@ def table_text(rows: Iterable[Mapping[str, Value]]) -> str:
     writer = csv.DictWriter(file, VERIFY_COLUMNS, restval="", lineterminator="\n")
     writer.writeheader()
     for row in rows:
-        told = {name: "" if value is None else value for name, value in row.items()}
-        writer.writerow(told | {"message": " ".join(str(told.get("message", "")).split())})
+        values = {name: "" if value is None else value for name, value in row.items()}
+        writer.writerow(values | {"message": " ".join(str(values.get("message", "")).split())})
     return file.getvalue()
