@@ -11,6 +11,7 @@ import click
 
 from lorafa_prof.cli.options import cells_option, device_option, output_option, set_option, timeout_option
 from lorafa_prof.cli.scenario_cells import loaded_scenario, scenario_cells
+from lorafa_prof.cli.sweeping import sweep
 from lorafa_prof.cli.tables import print_table
 
 if TYPE_CHECKING:
@@ -56,11 +57,9 @@ def run_command(
     from rich.console import Console
 
     from lorafa_prof.devices.device import resolve_device
-    from lorafa_prof.results.provenance_file import write_provenance
     from lorafa_prof.results.store import Store
     from lorafa_prof.running.plan import check_cells
-    from lorafa_prof.running.progress import SweepProgress
-    from lorafa_prof.running.sweep import cells_to_run, run_sweep
+    from lorafa_prof.running.sweep import cells_to_run
 
     found = scenario_cells(loaded_scenario(scenario, overrides, device), resolve_device, pattern)
     loaded, labels, chosen, cell_ids = found.loaded, found.labels, found.chosen, found.cell_ids
@@ -76,17 +75,17 @@ def run_command(
     store.prepare()
     todo = cells_to_run(chosen, results, rerun)
     _tell_what_is_there(store, cell_ids, chosen, todo, results)
-    try:
-        with SweepProgress(len(todo), console, labels) as progress:
-            run_sweep(todo, store, progress, results, table_of=cell_ids, timeout_s=timeout_s)
-    except KeyboardInterrupt:
-        click.echo("what was measured is kept; the same command goes on from there", err=True)
-        raise
-    finally:
-        # Also of a run that was interrupted.
-        store.write_table(cell_ids, results)
-        in_table = [results[cell_id] for cell_id in cell_ids if cell_id in results]
-        write_provenance(store, loaded.scenario, in_table, arguments or sys.argv[1:])
+    sweep(
+        todo,
+        store,
+        results,
+        table_of=cell_ids,
+        labels=labels,
+        scenario=loaded.scenario,
+        command=arguments or sys.argv[1:],
+        timeout_s=timeout_s,
+        console=console,
+    )
     measured = [results[cell.cell_id] for cell in chosen]
     _print_results(measured)
     _print_notes(measured)
