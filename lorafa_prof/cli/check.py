@@ -15,6 +15,7 @@ from lorafa_prof.cli.options import device_option, output_option, set_option, ti
 from lorafa_prof.cli.scenario_cells import loaded_scenario
 from lorafa_prof.cli.sweeping import sweep
 from lorafa_prof.errors import UsageError
+from lorafa_prof.words.phrases import count
 
 if TYPE_CHECKING:
     from lorafa_prof.claims.finding import Judgement
@@ -127,7 +128,7 @@ def _run_missing(gate: Gate, store: Store, asked: _Asked) -> CellResults:
     cells = [plan.cell for plan in needed]
     cell_ids = [cell.cell_id for cell in cells]
     console = Console(stderr=True)
-    with console.status(f"checking {len(cells)} cells"):
+    with console.status(f"checking {count(len(cells), 'cell')}"):
         check_cells(gate.loaded, needed)
     kept = store.load_all(cell_ids, discard=set(cell_ids))
     now = environment("cpu")
