@@ -8,7 +8,7 @@ from lorafa_prof.claims.checks import Check
 from lorafa_prof.claims.finding import Item, State
 from lorafa_prof.claims.metric import FITS
 from lorafa_prof.scenario.claim import Claim
-from lorafa_prof.words.amounts import shown
+from lorafa_prof.words.numbers import shown
 
 #: Fewer bytes than these are no two decimals of a GB.
 _SMALLEST_IN_GB = 1e7
