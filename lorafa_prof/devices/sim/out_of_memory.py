@@ -58,6 +58,7 @@ def format_size(size: int) -> str:
 
     CUDACachingAllocator.cpp, format_size.
     """
+    # Not as sizes are said elsewhere: the sentence is to be PyTorch's own, to the letter.
     for unit, name in _UNITS:
         if size > unit:
             return f"{size / unit:.2f} {name}"
