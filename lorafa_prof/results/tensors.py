@@ -27,7 +27,7 @@ def layer_of(path: str) -> str:
 class TensorKey:
     """What makes two saved tensors the same: where and by what they were saved, what kind, type and shape.
 
-    `kind` is one of `saved_kinds.KINDS`, or for bytes that no saved tensor is: ``weights``, ``gradients``,
+    `kind` is one of `parts.SAVED_KINDS`, or for bytes that no saved tensor is: ``weights``, ``gradients``,
     ``optimizer``, ``held_otherwise``; those have neither operation nor shape.
     """
 

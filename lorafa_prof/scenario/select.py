@@ -40,7 +40,7 @@ def _is(cell: Cell, key: str, wanted: Any) -> bool:
     return key in Cell.model_fields and bool(getattr(cell, key) == wanted)
 
 
-def settings_of(cell: Cell) -> dict[str, Any]:
+def cell_settings(cell: Cell) -> dict[str, Any]:
     """What a cell is set to, by the keys of rules; a key that means nothing to its method is not there."""
     settings: dict[str, Any] = {
         "model": cell.model.name,

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from lorafa_prof.instruments.allocations.stream import PlainAllocation, Stream, StreamOperation
-from lorafa_prof.verification.align import Key, Pair, align
-from lorafa_prof.verification.differences import STILL_THERE, Difference, Kind, Located
+from lorafa_prof.verification.align import AlignedPair, Key, align
+from lorafa_prof.verification.differences import STILL_THERE, DifferenceKind, Located, OperationDifference
 
 #: What the allocator alone cannot tell.
 UNNAMED = "(unnamed)"
@@ -46,7 +46,7 @@ def unrecorded_differences(plain: Sequence[PlainAllocation], twin: Stream) -> li
     return [*_other_sizes(plain, ours, pairs), *_other_lifetimes(plain, ours, pairs)]
 
 
-def explain(recorded: Sequence[Located], unrecorded: Sequence[Located]) -> list[Difference]:
+def mark_explained(recorded: Sequence[Located], unrecorded: Sequence[Located]) -> list[OperationDifference]:
     """The recorded differences, each told whether the unrecorded step has one there too."""
     wrong = sorted((one.begin, one.end) for one in unrecorded)
     begins = [begin for begin, _ in wrong]
@@ -74,14 +74,14 @@ def _allocations(twin: Stream) -> list[_Ours]:
 
 
 def _other_sizes(
-    plain: Sequence[PlainAllocation], ours: Sequence[_Ours], pairs: Sequence[Pair]
+    plain: Sequence[PlainAllocation], ours: Sequence[_Ours], pairs: Sequence[AlignedPair]
 ) -> Iterator[Located]:
     number = ours[0].number if ours else 0
     for a, b in pairs:
         gpu_bytes = () if a is None else (plain[a].requested_bytes,)
         if b is None:
             assert a is not None
-            gpu_only = Difference("gpu only", plain[a].phase, UNNAMED, "", gpu_bytes)
+            gpu_only = OperationDifference("gpu only", plain[a].phase, UNNAMED, "", gpu_bytes)
             yield Located(gpu_only, number, number)
             continue
         number = ours[b].number + 1
@@ -90,7 +90,7 @@ def _other_sizes(
 
 
 def _other_lifetimes(
-    plain: Sequence[PlainAllocation], ours: Sequence[_Ours], pairs: Sequence[Pair]
+    plain: Sequence[PlainAllocation], ours: Sequence[_Ours], pairs: Sequence[AlignedPair]
 ) -> Iterator[Located]:
     """Allocations that both sides make, but do not free between the same two of these."""
     matched = [(a, b) for a, b in pairs if a is not None and b is not None]
@@ -114,7 +114,7 @@ def _operation_at(ours: Sequence[_Ours], matched: Sequence[tuple[int, int]], pas
     return ours[matched[passed - 1][1]].operation.name
 
 
-def _located(one: _Ours, kind: Kind, gpu_bytes: tuple[int, ...]) -> Located:
+def _located(one: _Ours, kind: DifferenceKind, gpu_bytes: tuple[int, ...]) -> Located:
     place = one.operation
-    difference = Difference(kind, place.phase, place.name, place.module, gpu_bytes, (one.size,))
+    difference = OperationDifference(kind, place.phase, place.name, place.module, gpu_bytes, (one.size,))
     return Located(difference, one.number, one.number + 1)

@@ -14,7 +14,7 @@ from lorafa_prof.results.record import CellResult
 from lorafa_prof.running.pool import available_cores
 from lorafa_prof.running.worker import run_cell
 from lorafa_prof.verification import processes
-from lorafa_prof.verification.judge import VerifyRecord, agrees, judge
+from lorafa_prof.verification.judge import VerifyRecord, agrees, judge_verification
 from lorafa_prof.verification.store import VerifyStore
 from lorafa_prof.verification.summary import summary
 
@@ -41,7 +41,7 @@ def compared(store: VerifyStore, file: Path) -> VerifyRecord:
     if not agrees(predicted, measured) and (addresses := measured.details.get("segments")):
         work = partial(processes.predict_placed, addresses)
         placed = run_cell(twin, store.log_file(cell.cell_id, "placed"), 300, work)
-    record = judge(predicted, measured, placed=placed)
+    record = judge_verification(predicted, measured, placed=placed)
     store.save(record)
     return record
 

@@ -11,7 +11,7 @@ from lorafa_prof.cell import Cell
 from lorafa_prof.claims.checks import Check
 from lorafa_prof.claims.finding import Item, State, worst
 from lorafa_prof.claims.gate import Gate, gate_of
-from lorafa_prof.claims.judge import judge
+from lorafa_prof.claims.judge import judge_claims
 from lorafa_prof.results.columns import COLUMNS
 from lorafa_prof.results.record import CellResult, Value
 from lorafa_prof.results.row import setting_columns
@@ -153,7 +153,7 @@ def _judged(gate: Gate, check: Check, found: Tables) -> Item | None:
     if check.cell.cell_id not in results:
         return None
     labels = {cell.cell_id: cell.label for cell in check.cells}
-    return judge(gate.loaded, [check], results, labels, None, lambda _: None)[0].items[0]
+    return judge_claims(gate.loaded, [check], results, labels, None, lambda _: None)[0].items[0]
 
 
 def _settings(cell: Cell) -> dict[str, str]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-from lorafa_prof.explaining.explain import explain
+from lorafa_prof.explaining.explain_cells import explain_cells
 from lorafa_prof.explaining.explanation import Explanation
 from lorafa_prof.explaining.folder import subjects_in
 from lorafa_prof.running.pool import available_cores
@@ -37,7 +37,7 @@ def main() -> None:
     runs = sorted(file.parent for file in HERE.glob("h[12]00/*/results.csv"))
     subjects = [(run.name, subject) for run in runs for subject in subjects_in(run)]
     asked = [subject for _, subject in subjects]
-    found = explain(asked, available_cores(), lambda *told: None, what_if=False)
+    found = explain_cells(asked, available_cores(), lambda *told: None, what_if=False)
     rows = [_row(run, explanation) for (run, _), explanation in zip(subjects, found, strict=True)]
     with (HERE / "explained.csv").open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([HEADER, *rows])

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from experiments import FOLDERS, measured_rows
 
-from lorafa_prof.figures.save import Saved, save_all
+from lorafa_prof.figures.save import SavedFigure, save_all
 from lorafa_prof.results.table import TABLE_NAME, read_table, write_table
 
 HERE = Path(__file__).resolve().parent
@@ -33,7 +33,7 @@ def main() -> None:
             table = read_table(Path(folder))
         place = next(place for place in FOLDERS["measured"] if str(rows[0]["gpu"]).startswith(place))
         for outcome in save_all(table, HERE / place / name / "figures", [figure]):
-            print(*outcome.paths if isinstance(outcome, Saved) else (name, outcome.reason))
+            print(*outcome.paths if isinstance(outcome, SavedFigure) else (name, outcome.reason))
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from lorafa_prof.errors import LorafaProfError
 _HOST = torch.device("cpu")
 
 
-class Memory(Protocol):
+class BlockSource(Protocol):
     """What the mode needs of an allocator."""
 
     def malloc(self, requested_bytes: int) -> Any:
@@ -55,7 +55,7 @@ class TwinMode(TorchDispatchMode):
         newborn: the tensor for whose storage memory is being asked for, if any.
     """
 
-    def __init__(self, machine: Machine, memory: Memory, models: Mapping[Any, Model]) -> None:
+    def __init__(self, machine: Machine, memory: BlockSource, models: Mapping[Any, Model]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.machine = machine
         self.memory = memory

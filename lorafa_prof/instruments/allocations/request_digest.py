@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from lorafa_prof.devices.sim.mode import Memory
+from lorafa_prof.devices.sim.mode import BlockSource
 from lorafa_prof.step import Observer, Phase
 
 
@@ -15,7 +15,7 @@ class RequestDigest:
     It is of the last step, from its last forward on, so that warm-up and building do not matter.
     """
 
-    def __init__(self, memory: Memory, observer: Observer) -> None:
+    def __init__(self, memory: BlockSource, observer: Observer) -> None:
         self._memory = memory
         self._observer = observer
         self._hash = hashlib.sha256()

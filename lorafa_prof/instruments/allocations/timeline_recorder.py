@@ -8,12 +8,13 @@ from torch import Tensor
 
 from lorafa_prof.devices.sim.allocator import SimOutOfMemoryError
 from lorafa_prof.devices.sim.twin import Twin
-from lorafa_prof.instruments.allocations.log import AllocationEvent, AllocationLog, Held, Place
+from lorafa_prof.instruments.allocations.log import AllocationEvent, AllocationLog, LoggedBlock, Place
 from lorafa_prof.instruments.allocations.segment_log import SegmentLog
-from lorafa_prof.instruments.allocations.timeline import Kind, OutOfMemory, PhaseSpan, Timeline, states_of
+from lorafa_prof.instruments.allocations.timeline import OutOfMemory, PhaseSpan, Timeline, states_of
 from lorafa_prof.instruments.memory.storages import model_tensors, optimizer_tensors
 from lorafa_prof.instruments.module_path import ModulePaths
 from lorafa_prof.methods.base import Prepared
+from lorafa_prof.parts import BlockKind
 from lorafa_prof.step import Phase, PhaseTracker
 
 
@@ -30,7 +31,7 @@ class TimelineRecorder(PhaseTracker):
         self._twin = twin
         self._log = AllocationLog(twin.allocator, self._place)
         self._segments = SegmentLog(twin.allocator)
-        self._kinds: dict[int, Kind] = {}
+        self._kinds: dict[int, BlockKind] = {}
         self._spans: list[PhaseSpan] = []
         self._phase_start = 0
         self._prepared: Prepared | None = None
@@ -48,7 +49,7 @@ class TimelineRecorder(PhaseTracker):
         self._note("inputs", inputs)
         self._note("optimizer", prepared.optimizer_tensors)
 
-    def malloc(self, requested_bytes: int) -> Held:
+    def malloc(self, requested_bytes: int) -> LoggedBlock:
         """As the allocator does.
 
         Raises:
@@ -70,7 +71,7 @@ class TimelineRecorder(PhaseTracker):
             self._kinds[held.number] = "workspaces"
         return held
 
-    def free(self, held: Held) -> None:
+    def free(self, held: LoggedBlock) -> None:
         """As the allocator does."""
         self._log.free(held)
 
@@ -113,7 +114,7 @@ class TimelineRecorder(PhaseTracker):
         path = self._paths.path if self._paths is not None else ""
         return Place(self.step, self.phase, path, str(self._twin.mode.operation or ""))
 
-    def _note(self, kind: Kind, tensors: Iterable[Tensor]) -> None:
+    def _note(self, kind: BlockKind, tensors: Iterable[Tensor]) -> None:
         """What is known already stays: a tied weight is a weight, whoever else holds it."""
         for tensor in tensors:
             held = self._twin.mode.block_of(tensor)
@@ -124,10 +125,10 @@ class TimelineRecorder(PhaseTracker):
 def all_kinds(
     events: tuple[AllocationEvent, ...],
     spans: Iterable[PhaseSpan],
-    known: dict[int, Kind],
+    known: dict[int, BlockKind],
     *,
     born_from: int,
-) -> dict[int, Kind]:
+) -> dict[int, BlockKind]:
     """The kind of every allocation: what is not `known` is told by when it lives.
 
     What is born in a forward and alive at its end is an activation; what else is born in a step is temporary.

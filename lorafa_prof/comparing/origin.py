@@ -12,7 +12,7 @@ UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True)
-class Machine:
+class Origin:
     """Versions and settings as text; what is not known is `UNKNOWN`, and so equal to nothing that is.
 
     Attributes:
@@ -36,8 +36,8 @@ class Machine:
         return self.packages.get(package, UNKNOWN).split("+")[0]
 
 
-def machine_of(environment: Mapping[str, Any]) -> Machine | None:
-    """The machine in the `environment` of a cell's record; None where there is none: the process died.
+def origin_of(environment: Mapping[str, Any]) -> Origin | None:
+    """The origin in the `environment` of a cell's record; None where there is none: the process died.
 
     Raises:
         AttributeError: it is not what a run writes.
@@ -47,7 +47,7 @@ def machine_of(environment: Mapping[str, Any]) -> Machine | None:
     settings, host = _part(environment, "allocator"), _part(environment, "host")
     given = [f"{name}={settings[name]}" for name in ALLOCATOR_VARIABLES if settings.get(name)]
     packages = _part(environment, "packages")
-    return Machine(
+    return Origin(
         packages={name: str(version) for name, version in packages.items() if version},
         cuda=str(_part(environment, "torch").get("cuda") or UNKNOWN),
         allocator=" ".join(given) or "the defaults",
