@@ -19,9 +19,10 @@ test: ## Run the tests (those that need a GPU are skipped where there is none)
 test-gpu: ## Run only the tests that need a CUDA GPU
 	$(BIN)/pytest -m gpu
 
-lint: ## Check style and formatting, change nothing
+lint: ## Check style, formatting and the order of the rooms, change nothing
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
 
 format: ## Put style and formatting right
 	$(BIN)/ruff check --fix .

@@ -15,9 +15,9 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from lorafa_prof.cell import ModelChoice
-from lorafa_prof.instruments.flops.by_fvcore import fvcore_forward_flops
-from lorafa_prof.instruments.flops.closed_form import ClosedForm, closed_form
 from lorafa_prof.instruments.flops.counter import FlopCounter
+from lorafa_prof.instruments.flops.opinions.by_fvcore import fvcore_forward_flops
+from lorafa_prof.instruments.flops.opinions.closed_form import ClosedForm, closed_form
 from lorafa_prof.methods.base import METHODS, Setting
 from lorafa_prof.models.build import build_model
 from lorafa_prof.models.inputs import make_inputs

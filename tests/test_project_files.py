@@ -102,3 +102,15 @@ def test_make_help_lists_every_target() -> None:
     listed = {line.split()[0] for line in shown.splitlines() if line.startswith("  ")}
     assert listed == targets
     assert {"setup", "test", "lint", "format", "types", "check", "quickstart"} <= targets
+
+
+def test_reports_hold_results_and_no_programs() -> None:
+    """What makes a page of results is in the package, and what was run to get them in benchmarks/."""
+    files = [file for file in (ROOT / "reports").rglob("*") if file.is_file()]
+    assert files
+    programs = [
+        str(file.relative_to(ROOT))
+        for file in files
+        if file.suffix in (".py", ".sh", ".ipynb") or file.read_bytes()[:2] == b"#!"
+    ]
+    assert not programs

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from lorafa_prof.scenario.claim import BASELINE, Amount, Claim
-from lorafa_prof.words.amounts import Number, exact, parse_amount, plain, shown
+from lorafa_prof.words.amounts import Number, exact, parse_amount, plain
+from lorafa_prof.words.numbers import shown
 
 
 class BoundError(ValueError):

@@ -14,7 +14,8 @@ from lorafa_prof.claims.metric import UnknownValueError, value_of
 from lorafa_prof.results.record import CellResult
 from lorafa_prof.scenario.load import LoadedScenario
 from lorafa_prof.scenario.select import cell_settings
-from lorafa_prof.words.amounts import Number, shown, shown_change
+from lorafa_prof.words.amounts import Number
+from lorafa_prof.words.numbers import shown, shown_change
 
 _WORDS: dict[State, str] = {"pass": "holds", "fail": "fails", "unknown": "cannot be judged"}
 

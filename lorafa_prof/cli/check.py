@@ -13,7 +13,9 @@ import click
 from lorafa_prof.cli.judgement_output import Outputs, judgement_options, tell
 from lorafa_prof.cli.options import device_option, output_option, set_option, timeout_option
 from lorafa_prof.cli.scenario_cells import loaded_scenario
+from lorafa_prof.cli.sweeping import sweep
 from lorafa_prof.errors import UsageError
+from lorafa_prof.words.phrases import count
 
 if TYPE_CHECKING:
     from lorafa_prof.claims.finding import Judgement
@@ -118,17 +120,15 @@ def _run_missing(gate: Gate, store: Store, asked: _Asked) -> CellResults:
 
     from lorafa_prof.claims.gate import still_valid
     from lorafa_prof.results.provenance import environment
-    from lorafa_prof.results.provenance_file import write_provenance
     from lorafa_prof.running.plan import check_cells
-    from lorafa_prof.running.progress import SweepProgress
-    from lorafa_prof.running.sweep import FAILED, run_sweep
+    from lorafa_prof.running.sweep import FAILED
     from lorafa_prof.scenario.labels import distinct_labels
 
     needed = gate.needed
     cells = [plan.cell for plan in needed]
     cell_ids = [cell.cell_id for cell in cells]
     console = Console(stderr=True)
-    with console.status(f"checking {len(cells)} cells"):
+    with console.status(f"checking {count(len(cells), 'cell')}"):
         check_cells(gate.loaded, needed)
     kept = store.load_all(cell_ids, discard=set(cell_ids))
     now = environment("cpu")
@@ -139,14 +139,15 @@ def _run_missing(gate: Gate, store: Store, asked: _Asked) -> CellResults:
     }
     store.prepare()
     todo = [cell for cell in cells if cell.cell_id not in results]
-    try:
-        with SweepProgress(len(todo), console, distinct_labels(cells)) as progress:
-            run_sweep(todo, store, progress, results, table_of=cell_ids, timeout_s=asked.timeout_s)
-    except KeyboardInterrupt:
-        click.echo("what was measured is kept; the same command goes on from there", err=True)
-        raise
-    finally:
-        store.write_table(cell_ids, results)
-        in_table = [results[cell_id] for cell_id in cell_ids if cell_id in results]
-        write_provenance(store, gate.loaded.scenario, in_table, asked.arguments)
+    sweep(
+        todo,
+        store,
+        results,
+        table_of=cell_ids,
+        labels=distinct_labels(cells),
+        scenario=gate.loaded.scenario,
+        command=asked.arguments,
+        timeout_s=asked.timeout_s,
+        console=console,
+    )
     return results

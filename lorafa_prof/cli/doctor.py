@@ -13,6 +13,7 @@ from pathlib import Path
 import click
 
 from lorafa_prof.cli.tables import print_table
+from lorafa_prof.words.numbers import size
 
 FREE_DISK_BYTES = 2**30
 """Room that a sweep's records, traces and figures fit into with ease."""
@@ -47,9 +48,9 @@ def cuda_device() -> Capability:
     name = "CUDA device"
     if torch.cuda.is_available():
         properties = torch.cuda.get_device_properties(torch.cuda.current_device())
-        gib = properties.total_memory / 2**30
+        total = size(properties.total_memory)
         count = torch.cuda.device_count()
-        return Capability(name, True, f"{properties.name}, {gib:.2f} GiB ({count} visible)")
+        return Capability(name, True, f"{properties.name}, {total} ({count} visible)")
     if torch.version.cuda is None:
         return Capability(
             name,
@@ -205,10 +206,8 @@ def disk() -> Capability:
     if not os.access(here, os.W_OK):
         return Capability("disk", False, "the current folder is not writable", "name another: -o OUT")
     if free < FREE_DISK_BYTES:
-        return Capability(
-            "disk", False, f"{free / 2**30:.2f} GiB free in the current folder", "name another: -o OUT"
-        )
-    return Capability("disk", True, f"{free / 2**30:.1f} GiB free in the current folder")
+        return Capability("disk", False, f"{size(free)} free in the current folder", "name another: -o OUT")
+    return Capability("disk", True, f"{size(free)} free in the current folder")
 
 
 PROBES: tuple[Callable[[], Capability], ...] = (

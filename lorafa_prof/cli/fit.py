@@ -11,6 +11,7 @@ import click
 
 from lorafa_prof.cli.tables import print_table
 from lorafa_prof.errors import UsageError
+from lorafa_prof.words.numbers import size
 
 if TYPE_CHECKING:
     from lorafa_prof.cell import Cell
@@ -89,11 +90,10 @@ def _answers(asked: list[FitQuestion], jobs: int | None) -> list[Answer]:
 
 def _tell(count: int, cell: Cell, capacity_bytes: int, prediction: Prediction) -> None:
     from lorafa_prof.running.predict_memory import UNLIMITED
-    from lorafa_prof.running.progress import in_gib
 
     if prediction.memory is None:
         told = f"out of memory in {prediction.failed_phase}"
     else:
-        told = f"peak {in_gib(prediction.memory.peak_allocated_bytes)}"
+        told = f"peak {size(prediction.memory.peak_allocated_bytes)}"
     limit = " without a limit" if capacity_bytes == UNLIMITED else ""
     click.echo(f"[{count}] {cell.gpu} {cell.label}{limit}: {told}", err=True)

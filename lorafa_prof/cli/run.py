@@ -11,7 +11,10 @@ import click
 
 from lorafa_prof.cli.options import cells_option, device_option, output_option, set_option, timeout_option
 from lorafa_prof.cli.scenario_cells import loaded_scenario, scenario_cells
+from lorafa_prof.cli.sweeping import sweep
 from lorafa_prof.cli.tables import print_table
+from lorafa_prof.words.numbers import size_or_dash
+from lorafa_prof.words.phrases import count
 
 if TYPE_CHECKING:
     from lorafa_prof.cell import Cell
@@ -56,16 +59,14 @@ def run_command(
     from rich.console import Console
 
     from lorafa_prof.devices.device import resolve_device
-    from lorafa_prof.results.provenance_file import write_provenance
     from lorafa_prof.results.store import Store
     from lorafa_prof.running.plan import check_cells
-    from lorafa_prof.running.progress import SweepProgress
-    from lorafa_prof.running.sweep import cells_to_run, run_sweep
+    from lorafa_prof.running.sweep import cells_to_run
 
     found = scenario_cells(loaded_scenario(scenario, overrides, device), resolve_device, pattern)
     loaded, labels, chosen, cell_ids = found.loaded, found.labels, found.chosen, found.cell_ids
     console = Console(stderr=True)
-    with console.status(f"checking {len(cell_ids)} cells"):
+    with console.status(f"checking {count(len(cell_ids), 'cell')}"):
         check_cells(loaded, found.planned)
     store = Store(out or Path("out") / loaded.scenario.name)
     discard = {cell.cell_id for cell in chosen} if rerun != "missing" else set()
@@ -76,17 +77,17 @@ def run_command(
     store.prepare()
     todo = cells_to_run(chosen, results, rerun)
     _tell_what_is_there(store, cell_ids, chosen, todo, results)
-    try:
-        with SweepProgress(len(todo), console, labels) as progress:
-            run_sweep(todo, store, progress, results, table_of=cell_ids, timeout_s=timeout_s)
-    except KeyboardInterrupt:
-        click.echo("what was measured is kept; the same command goes on from there", err=True)
-        raise
-    finally:
-        # Also of a run that was interrupted.
-        store.write_table(cell_ids, results)
-        in_table = [results[cell_id] for cell_id in cell_ids if cell_id in results]
-        write_provenance(store, loaded.scenario, in_table, arguments or sys.argv[1:])
+    sweep(
+        todo,
+        store,
+        results,
+        table_of=cell_ids,
+        labels=labels,
+        scenario=loaded.scenario,
+        command=arguments or sys.argv[1:],
+        timeout_s=timeout_s,
+        console=console,
+    )
     measured = [results[cell.cell_id] for cell in chosen]
     _print_results(measured)
     _print_notes(measured)
@@ -94,7 +95,7 @@ def run_command(
         _draw(store)
     click.echo(f"results: {store.results_csv}", err=True)
     if claims := loaded.scenario.claims:
-        click.echo(f"{_count(claims, 'claim')}: `lorafa-prof check {store.out}` judges them", err=True)
+        click.echo(f"{count(len(claims), 'claim')}: `lorafa-prof check {store.out}` judges them", err=True)
     return _exit_code(measured, labels)
 
 
@@ -121,19 +122,13 @@ def _tell_what_is_there(
         click.echo(f"note: {difference}", err=True)
     if others := store.others(cell_ids):
         click.echo(
-            f"note: {_count(others, 'record')} in {store.out / 'cells'} of other settings or of another "
+            f"note: {count(len(others), 'record')} in {store.out / 'cells'} of other settings or of another "
             f"scenario (such as {others[0]}): kept there, but not in results.csv",
             err=True,
         )
 
 
-def _count(things: Sequence[object], what: str) -> str:
-    return f"{len(things)} {what}{'' if len(things) == 1 else 's'}"
-
-
 def _print_results(results: Sequence[CellResult]) -> None:
-    from lorafa_prof.running.progress import in_gib
-
     def text(result: CellResult, column: str, form: str = "") -> str:
         value = result.row.get(column)
         return "-" if value is None else format(value, form)
@@ -155,7 +150,7 @@ def _print_results(results: Sequence[CellResult]) -> None:
         (
             *(text(result, name) for name in ("model", "method", "rank", "batch", "seq", "status")),
             *(
-                in_gib(result.row.get(name))
+                size_or_dash(result.row.get(name))
                 for name in ("activation_bytes", "peak_allocated_bytes", "peak_reserved_bytes")
             ),
             text(result, "step_ms_median", ".1f"),
@@ -195,5 +190,5 @@ def _exit_code(results: Sequence[CellResult], labels: Mapping[str, str]) -> int:
     for result in failed:
         click.echo(f"{labels[result.cell.cell_id]}: {outcome(result)}", err=True)
     if failed:
-        click.echo(f"{_count(failed, 'cell')} failed; --rerun failed tries again", err=True)
+        click.echo(f"{count(len(failed), 'cell')} failed; --rerun failed tries again", err=True)
     return 1 if failed else 0

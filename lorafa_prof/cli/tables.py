@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 import click
 
+from lorafa_prof.words.tables import aligned
+
 Row = Sequence[str]
 
 
@@ -18,18 +20,7 @@ def print_table(title: str, header: Row, rows: Sequence[Row]) -> None:
     if sys.stdout.isatty():
         _print_rich(title, header, rows)
     else:
-        click.echo(plain_table(title, header, rows))
-
-
-def plain_table(title: str, header: Row, rows: Sequence[Row]) -> str:
-    """The table as text: the title, then columns padded to their widest cell, two spaces apart."""
-    lines = [header, *rows]
-    widths = [max(len(cells[column]) for cells in lines) for column in range(len(header))]
-    text = [
-        "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
-        for cells in lines
-    ]
-    return "\n".join([f"# {title}", *text])
+        click.echo("\n".join([f"# {title}", *aligned([header, *rows])]))
 
 
 def _print_rich(title: str, header: Row, rows: Sequence[Row]) -> None:

@@ -13,6 +13,7 @@ from lorafa_prof.cli.options import cells_option, output_option, set_option, tim
 from lorafa_prof.cli.scenario_cells import loaded_scenario, scenario_cells
 from lorafa_prof.cli.tables import print_table
 from lorafa_prof.errors import NothingToJudgeError
+from lorafa_prof.words.phrases import count
 
 if TYPE_CHECKING:
     from lorafa_prof.running.progress import SweepProgress
@@ -71,7 +72,7 @@ def verify_command(
     found = scenario_cells(loaded_scenario(scenario, overrides), resolve, pattern)
     loaded, labels, chosen, own_ids = found.loaded, found.labels, found.chosen, found.cell_ids
     console = Console(stderr=True)
-    with console.status(f"checking {len(own_ids)} cells"):
+    with console.status(f"checking {count(len(own_ids), 'cell')}"):
         check_cells(loaded, found.planned)
     store = VerifyStore(out or Path("out") / f"verify-{loaded.scenario.name}")
     # Several scenarios may be verified into one folder, whose table then has them all.
@@ -87,7 +88,8 @@ def verify_command(
         click.echo(f"{kept} of {len(chosen)} cells are verified already; --rerun all starts anew", err=True)
     if others:
         click.echo(
-            f"note: {store.table} has {len(others)} cells of other scenarios or settings too", err=True
+            f"note: {store.table} has {count(len(others), 'cell')} of other scenarios or settings too",
+            err=True,
         )
     try:
         with SweepProgress(len(todo), console, labels) as progress:

@@ -11,6 +11,7 @@ from lorafa_prof.comparing.metrics import STATES, Comparison, Word, compare_metr
 from lorafa_prof.comparing.pairs import OutcomePair, Pairing, pair_cells
 from lorafa_prof.comparing.sides import Outcome, Side
 from lorafa_prof.scenario.labels import distinct_labels
+from lorafa_prof.words.phrases import and_more, count, first_of
 
 #: So many cells are named of those that only one side has.
 _MOST_NAMED = 10
@@ -121,7 +122,7 @@ def _why_nothing(pairing: Pairing, items: Sequence[Item], asked: Comparison) -> 
         }
         return f"nothing was compared: every cell differs in {_told(every)}; {_remedy(every)}"
     first, *others = dict.fromkeys(f"{item.what} {item.word}: {item.note}" for item in items)
-    more = f" (and {len(others):,} more)" if others else ""
+    more = f" ({and_more(len(others))})" if others else ""
     return f"nothing could be compared: {first}{more}"
 
 
@@ -138,9 +139,7 @@ def _notes(pairing: Pairing, labels: Mapping[str, str]) -> list[str]:
 
 def _named(outcomes: Sequence[Outcome], labels: Mapping[str, str]) -> str:
     names = [labels[outcome.cell.cell_id] for outcome in outcomes]
-    left_out = len(names) - _MOST_NAMED
-    more = f", and {left_out:,} more" if left_out > 0 else ""
-    return f"{len(names):,} {'cell' if len(names) == 1 else 'cells'}: {', '.join(names[:_MOST_NAMED])}{more}"
+    return f"{count(len(names), 'cell')}: {first_of(names, _MOST_NAMED)}"
 
 
 def _machine(outcomes: Sequence[Outcome]) -> str:

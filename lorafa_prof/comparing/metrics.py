@@ -14,7 +14,9 @@ from lorafa_prof.comparing.sides import Outcome
 from lorafa_prof.comparing.times import SAMPLED, Interval, interval
 from lorafa_prof.comparing.tolerance import COMPARED, GivenTolerance, Tolerance, tolerance_of
 from lorafa_prof.results.columns import Column
-from lorafa_prof.words.amounts import Number, shown, shown_change
+from lorafa_prof.words.amounts import Number
+from lorafa_prof.words.numbers import percent_change, shown, shown_change
+from lorafa_prof.words.phrases import listed
 
 Word = Literal["same", "within tolerance", "better", "worse", "inconclusive", "not comparable", "failed"]
 STATES: dict[Word, State] = {
@@ -109,7 +111,7 @@ def _item(metric: Column, before: Number | None, after: Number | None, word: Wor
 def _why_unknown(metric: Column, base: Outcome, new: Outcome) -> str:
     sides = {"BASE": base, "NEW": new}
     without = {side: _reason(metric, at) for side, at in sides.items() if number_of(at, metric) is None}
-    return f"no value in {' and '.join(without)}: {'; '.join(dict.fromkeys(without.values()))}"
+    return f"no value in {listed(without)}: {'; '.join(dict.fromkeys(without.values()))}"
 
 
 def _reason(metric: Column, outcome: Outcome) -> str:
@@ -161,4 +163,4 @@ def word_of_interval(metric: Column, found: Interval, limit: float) -> Word:
 
 def _change(before: Number, after: Number, unit: str) -> str:
     change = shown_change(after - before, unit)
-    return f"{change}, {100 * (after - before) / abs(before):+,.2f} %" if before else change
+    return f"{change}, {percent_change((after - before) / abs(before), 2)}" if before else change

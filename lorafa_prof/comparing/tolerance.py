@@ -10,7 +10,9 @@ from fractions import Fraction
 from lorafa_prof.errors import UsageError
 from lorafa_prof.registry import nearest
 from lorafa_prof.results.columns import METRICS, Column
-from lorafa_prof.words.amounts import Number, parse_amount, shown
+from lorafa_prof.words.amounts import Number, parse_amount, plain
+from lorafa_prof.words.numbers import shown
+from lorafa_prof.words.phrases import listed
 
 #: The metrics of which one direction is better, by name.
 COMPARED: dict[str, Column] = {column.name: column for column in METRICS if column.better}
@@ -37,9 +39,9 @@ class Tolerance:
     def text(self, unit: str) -> str:
         """For people: "5 %", "4.000 MiB", "5 % and 64.000 MiB", or "none"."""
         share = f"{float(self.share):.4%}".rstrip("0%").rstrip(".") + " %"
-        floor = shown(int(self.floor) if self.floor.denominator == 1 else float(self.floor), unit)
+        floor = shown(plain(self.floor), unit)
         given = [text for text, amount in ((share, self.share), (floor, self.floor)) if amount]
-        return " and ".join(given) or "none"
+        return listed(given) or "none"
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,11 @@ from lorafa_prof.explaining.against import TensorDifference, part_bytes, tensor_
 from lorafa_prof.explaining.composition import OF_FORWARD
 from lorafa_prof.explaining.explanation import Explanation
 from lorafa_prof.explaining.explanation_text import LEAST_SHARE
-from lorafa_prof.explaining.lines import EMPTY, Line, change, heading, rendered, share, size, table
+from lorafa_prof.explaining.lines import EMPTY, Line, change, heading, share, table, text_of
 from lorafa_prof.explaining.reasons import reasons
 from lorafa_prof.explaining.tree import piece_name
 from lorafa_prof.parts import PART_KEYS, PARTS
+from lorafa_prof.words.numbers import percent_change, size, size_change
 
 _NOT_OF_FORWARD = tuple(part for part in PART_KEYS if part not in OF_FORWARD)
 
@@ -39,7 +40,7 @@ def against_text(one: Explanation, other: Explanation, depth: int, width: int | 
     ]
     while lines[-1] == EMPTY:
         lines.pop()
-    return rendered(lines, width)
+    return text_of(lines, width)
 
 
 def _named(name: str, explanation: Explanation) -> Iterator[Line]:
@@ -73,8 +74,8 @@ def _activations(one: Explanation, other: Explanation) -> tuple[int | None, int 
 
 def _row(name: str, one: int, other: int) -> Sequence[str]:
     delta = one - other
-    percent = f"{100 * delta / other:+.1f} %" if delta and other else ""
-    return size(one), size(other), change(delta).strip(), percent, name
+    percent = percent_change(delta / other) if delta and other else ""
+    return size(one), size(other), size_change(delta), percent, name
 
 
 def _tensors(one: Explanation, other: Explanation, depth: int) -> Iterator[Line]:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
-import lorafa_prof
 from lorafa_prof.cell import Cell, twin_gpu
 from lorafa_prof.devices.gpus.gpu import GPUS
 from lorafa_prof.explaining.composition import Composition
@@ -15,7 +13,7 @@ from lorafa_prof.explaining.from_record import recorded_activation, recorded_pea
 from lorafa_prof.explaining.predicted_step import PredictedStep
 from lorafa_prof.explaining.subject import Subject
 from lorafa_prof.explaining.trial import Trial
-from lorafa_prof.results.provenance import package_version, source_state
+from lorafa_prof.results.provenance import own_source_state, package_version
 
 #: Packages that decide what a step allocates.
 _TELLING = ("torch", "transformers", "peft")
@@ -143,8 +141,7 @@ def _other_versions(then: Mapping[str, Any]) -> list[str]:
     """Versions behind a result that are not those of here."""
     packages = then.get("packages") or {}
     versions = {name: (packages.get(name), package_version(name)) for name in _TELLING}
-    checkout = Path(lorafa_prof.__file__).resolve().parents[1]
-    was, now = ((each.get("commit") or "")[:8] for each in (then.get("source") or {}, source_state(checkout)))
+    was, now = ((each.get("commit") or "")[:8] for each in (then.get("source") or {}, own_source_state()))
     versions["lorafa-prof"] = (was, now)
     return [
         f"{name} {was} (here {now})" for name, (was, now) in versions.items() if was and now and was != now

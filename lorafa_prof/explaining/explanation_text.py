@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from lorafa_prof.explaining.composition import Piece
 from lorafa_prof.explaining.explanation import Explanation
 from lorafa_prof.explaining.layers import by_layer
-from lorafa_prof.explaining.lines import EMPTY, Line, amount, heading, rendered, share, size, table
+from lorafa_prof.explaining.lines import EMPTY, Line, amount, heading, share, table, text_of
 from lorafa_prof.explaining.modules import by_module
 from lorafa_prof.explaining.names import moment_name
 from lorafa_prof.explaining.predicted_step import PredictedStep
@@ -16,6 +16,9 @@ from lorafa_prof.explaining.tree import Branch, composition_tree, memory_tree, p
 from lorafa_prof.explaining.trial import Trial, bytes_left
 from lorafa_prof.instruments.memory.profile import MemoryProfile
 from lorafa_prof.running.out_of_memory import out_of_memory_line
+from lorafa_prof.words.numbers import size
+from lorafa_prof.words.phrases import and_more
+from lorafa_prof.words.scales import bytes_scale
 
 #: What is less than this of the peak is told together with the like of it, unless all is asked for.
 LEAST_SHARE = 0.002
@@ -39,7 +42,7 @@ def explanation_text(explanation: Explanation, depth: int, width: int | None) ->
         lines += section(explanation, depth)
     while lines[-1] == EMPTY:
         lines.pop()
-    return rendered(lines, width)
+    return text_of(lines, width)
 
 
 def _status(explanation: Explanation, depth: int) -> Iterator[Line]:
@@ -117,7 +120,7 @@ def _modules(explanation: Explanation, depth: int) -> Iterator[Line]:
     if peak is None or explanation.predicted is None or depth < 2:
         return
     modules = by_module(peak)
-    unit, unit_bytes = _unit(peak.total_bytes)
+    scale = bytes_scale(peak.total_bytes)
     listed = modules
     if depth < 3:
         listed = [each for each in modules if each.nbytes >= LEAST_SHARE * peak.total_bytes][:_MOST_MODULES]
@@ -129,13 +132,13 @@ def _modules(explanation: Explanation, depth: int) -> Iterator[Line]:
         columns = (*known, module.nbytes - sum(known), module.nbytes)
         times = f" × {module.count}" if module.count > 1 else ""
         name = module.module or "the model itself: its loss, its batch"
-        rows.append((*(f"{each / unit_bytes:.3f}" for each in columns), f"{name}{times}"))
-    yield heading(f"By module, at the peak, in {unit}")
+        rows.append((*map(scale.text, columns), f"{name}{times}"))
+    yield heading(f"By module, at the peak, in {scale.unit}")
     header = ("weights", "states", "saved", "rest", "all", "module (states: gradients, optimizer)")
     yield from table(header, rows, left=[5])
     if rest := modules[len(listed) :]:
         left = sum(module.nbytes for module in rest)
-        yield Line("", f"and {len(rest)} more, together {size(left)}", style="dim")
+        yield Line("", f"{and_more(len(rest))}, together {size(left)}", style="dim")
     yield EMPTY
 
 
@@ -155,15 +158,8 @@ def _layers(explanation: Explanation, depth: int) -> Iterator[Line]:
     if rest := layers[len(listed) :]:
         count = sum(each.last - each.first + 1 for each in rest)
         left = sum((each.last - each.first + 1) * each.nbytes for each in rest)
-        yield Line("", f"and {count} more, together {size(left)}", style="dim")
+        yield Line("", f"{and_more(count)}, together {size(left)}", style="dim")
     yield EMPTY
-
-
-def _unit(nbytes: int) -> tuple[str, int]:
-    return next(
-        ((name, 1 << bits) for name, bits in (("GiB", 30), ("MiB", 20)) if nbytes >= 1 << bits),
-        ("KiB", 1 << 10),
-    )
 
 
 def _tensors(explanation: Explanation, depth: int) -> Iterator[Line]:

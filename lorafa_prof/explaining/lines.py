@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
-from io import StringIO
 from typing import NamedTuple
 
 from rich.cells import cell_len
-from rich.console import Console
 from rich.text import Text
 
-from lorafa_prof.claims.reporters.wording import one_line
+from lorafa_prof.words.numbers import percent, size, size_change
+from lorafa_prof.words.phrases import one_line
+from lorafa_prof.words.tables import GAP, padded
+from lorafa_prof.words.terminal import ENDLESS, rendered
 
-#: Wider than any line: nothing is wrapped.
-_ENDLESS = 100_000
 _NARROWEST = 24
 _AMOUNT = 11
-_GAP = 2
+_SHARE = 7
 
 
 class Line(NamedTuple):
@@ -41,14 +40,6 @@ class Line(NamedTuple):
 EMPTY = Line("")
 
 
-def size(nbytes: int) -> str:
-    """Bytes in the unit that leaves less than a thousand of it."""
-    for name, bits in (("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)):
-        if abs(nbytes) * 1024 >= 1000 << bits:
-            return f"{nbytes / (1 << bits):,.3f} {name}"
-    return f"{nbytes} B"
-
-
 def amount(nbytes: int) -> str:
     """Bytes, as wide as all amounts."""
     return f"{size(nbytes):>{_AMOUNT}}"
@@ -56,12 +47,12 @@ def amount(nbytes: int) -> str:
 
 def change(nbytes: int) -> str:
     """A difference in bytes, as wide as all differences."""
-    return f"{('+' if nbytes > 0 else '') + size(nbytes):>{_AMOUNT + 1}}"
+    return f"{size_change(nbytes):>{_AMOUNT + 1}}"
 
 
 def share(nbytes: int, of_bytes: int) -> str:
     """Percent, as wide as all shares; blank where it is of nothing."""
-    return f"{100 * nbytes / of_bytes:5.1f} %" if of_bytes else " " * 7
+    return f"{percent(nbytes / of_bytes) if of_bytes else '':>{_SHARE}}"
 
 
 def heading(words: str) -> Line:
@@ -71,22 +62,13 @@ def heading(words: str) -> Line:
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[int]) -> Iterator[Line]:
     """Aligned columns; those numbered in `left` to the left, others to the right. The last one is wrapped."""
-    widths = [max(map(cell_len, column)) for column in zip(header, *rows, strict=True)]
-    for number, row in enumerate((header, *rows)):
-        *cells, last = (
-            _padded(cell, width, index in left)
-            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        head = "".join(cell + " " * _GAP for cell in cells)
+    right = set(range(len(header))) - set(left)
+    for number, (*cells, last) in enumerate(padded([header, *rows], right)):
+        head = "".join(cell + GAP for cell in cells)
         yield Line(head, last.rstrip(), below=" " * cell_len(head), style="" if number else "dim")
 
 
-def _padded(cell: str, width: int, left: bool) -> str:
-    blanks = " " * (width - cell_len(cell))
-    return cell + blanks if left else blanks + cell
-
-
-def rendered(lines: Iterable[Line], width: int | None) -> str:
+def text_of(lines: Iterable[Line], width: int | None) -> str:
     """The lines as text.
 
     Args:
@@ -94,19 +76,8 @@ def rendered(lines: Iterable[Line], width: int | None) -> str:
         width: of the terminal, in columns, for which words are wrapped and coloured; None: there is no
             terminal, and each is one line of plain text.
     """
-    console = Console(
-        file=StringIO(),
-        width=_ENDLESS,
-        force_terminal=width is not None,
-        color_system=None if width is None else "standard",
-        highlight=False,
-        legacy_windows=False,
-    )
-    with console.capture() as captured:
-        for line in lines:
-            for text in _wrapped(line, width or _ENDLESS):
-                console.print(text, soft_wrap=True)
-    return "\n".join(line.rstrip() for line in captured.get().splitlines()) + "\n"
+    texts = (text for line in lines for text in _wrapped(line, width or ENDLESS))
+    return rendered(texts, ENDLESS, coloured=width is not None)
 
 
 def _wrapped(line: Line, width: int) -> Iterator[Text]:

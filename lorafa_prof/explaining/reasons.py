@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from lorafa_prof.explaining.composition import Piece
 from lorafa_prof.explaining.names import short_module, short_parameter
 from lorafa_prof.instruments.saved.needs import Need
 from lorafa_prof.results.tensors import TensorKey
+from lorafa_prof.words.phrases import listed
 
 
 class _Operation(NamedTuple):
@@ -103,8 +104,8 @@ def uses(needs: Sequence[Need], key: TensorKey) -> list[str]:
     for (name, elsewhere, targets), whats in saved.items():
         uses[name, elsewhere, tuple(dict.fromkeys(whats))].extend(targets)
     return [
-        f"{_listed(whats)} of {name}{f' in {elsewhere}' if elsewhere else ''}, "
-        f"for the gradient of {_listed(dict.fromkeys(targets)) or 'its input'}"
+        f"{listed(whats)} of {name}{f' in {elsewhere}' if elsewhere else ''}, "
+        f"for the gradient of {listed(dict.fromkeys(targets)) or 'its input'}"
         for (name, elsewhere, whats), targets in uses.items()
     ]
 
@@ -119,8 +120,3 @@ def _operation(op: str) -> _Operation:
 
 def _named_slot(slot: str) -> str:
     return f"tensor {int(slot) + 1}" if slot.isdigit() else slot
-
-
-def _listed(words: Iterable[str]) -> str:
-    *first, last = list(words) or [""]
-    return f"{', '.join(first)} and {last}" if first else last

@@ -10,6 +10,7 @@ from typing import Any
 from lorafa_prof.cell import Cell
 from lorafa_prof.errors import UsageError
 from lorafa_prof.scenario.labels import distinct_labels
+from lorafa_prof.words.phrases import first_of
 
 MOST_NAMED = 8
 
@@ -61,5 +62,4 @@ def chosen(subjects: Sequence[Subject], pattern: str | None, option: str) -> tup
 
 
 def _named(subjects: Sequence[Subject]) -> str:
-    more = ", …" if len(subjects) > MOST_NAMED else ""
-    return ", ".join(f"'{subject.label}'" for subject in subjects[:MOST_NAMED]) + more
+    return first_of([f"'{subject.label}'" for subject in subjects], MOST_NAMED)

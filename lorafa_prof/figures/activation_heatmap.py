@@ -29,9 +29,10 @@ from lorafa_prof.figures.kit.page import (
 )
 from lorafa_prof.figures.kit.points import METHOD_SETTINGS, Point, differing, fixed, named, points_of
 from lorafa_prof.figures.kit.representatives import first_of_each_method, not_drawn
-from lorafa_prof.figures.kit.scale import Scale, bytes_scale, size_text
 from lorafa_prof.figures.kit.style import current_page, pt, style
 from lorafa_prof.results.records import Results
+from lorafa_prof.words.numbers import size
+from lorafa_prof.words.scales import Scale, bytes_scale
 
 _TITLE = "Saved for backward, by layer and module"
 _COLORS = "cividis"
@@ -149,7 +150,7 @@ def _color_bar(drawing: Drawing, colors: Normalize, scale: Scale, left: float) -
 
 def _notes(chosen: Sequence[_Cell], names: Sequence[str], total: int) -> list[str]:
     sums = [
-        f"{name} {size_text(held.total_bytes)} ({size_text(held.outside_bytes)})"
+        f"{name} {size(held.total_bytes)} ({size(held.outside_bytes)})"
         for name, (_, held) in zip(names, chosen, strict=True)
     ]
     return [

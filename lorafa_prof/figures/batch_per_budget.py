@@ -11,9 +11,10 @@ from pandas import DataFrame
 from lorafa_prof.figures.figure import Figure, NoDataError
 from lorafa_prof.figures.kit.line_panel import Metric
 from lorafa_prof.figures.kit.lines import LineChart
-from lorafa_prof.figures.kit.points import Point, cells, points_of, swept
-from lorafa_prof.figures.kit.scale import samples_scale, tokens_scale
+from lorafa_prof.figures.kit.points import Point, points_of, swept
 from lorafa_prof.figures.kit.style import style
+from lorafa_prof.words.phrases import count
+from lorafa_prof.words.scales import samples_scale, tokens_scale
 
 BUDGETS_GB = (8, 12, 16, 24, 32, 40, 48, 80, 96, 141)
 """In 10^9 bytes."""
@@ -92,7 +93,7 @@ def _notes(batches: Sequence[int], alone: int) -> list[str]:
     return [
         f"The best of the batches in the table ({tried}) whose peak of reserved fits; one that was not tried "
         "may fit too. GB: 10^9 bytes; a card of that name leaves PyTorch a few percent more or less.",
-        *([f"Not drawn: {cells(alone)} of settings with one batch only."] if alone else []),
+        *([f"Not drawn: {count(alone, 'cell')} of settings with one batch only."] if alone else []),
     ]
 
 

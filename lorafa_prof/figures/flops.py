@@ -10,8 +10,8 @@ from lorafa_prof.figures.figure import Figure, NoDataError
 from lorafa_prof.figures.kit.bar import Bar, Stretch
 from lorafa_prof.figures.kit.bars import BarChart
 from lorafa_prof.figures.kit.points import Point, points_of
-from lorafa_prof.figures.kit.scale import flop_scale
 from lorafa_prof.figures.kit.style import BLUE, GREEN, ORANGE, style
+from lorafa_prof.words.scales import flop_scale
 
 _TITLE = "Operations of one training step, by method"
 _PARTS = {

@@ -13,7 +13,6 @@ from lorafa_prof.figures.kit.panels import MOST_ROWS, panel_row, plot_height
 from lorafa_prof.figures.kit.points import (
     SETTINGS,
     Point,
-    cells,
     differing,
     fixed,
     left_out,
@@ -22,9 +21,10 @@ from lorafa_prof.figures.kit.points import (
     points_of,
     sort_key,
 )
-from lorafa_prof.figures.kit.scale import bytes_scale
 from lorafa_prof.figures.kit.scatter import Axis, Mark, ScatterPanel, method_handles, plain
 from lorafa_prof.figures.kit.style import Look, looks, style
+from lorafa_prof.words.phrases import count, first_of
+from lorafa_prof.words.scales import bytes_scale
 
 _TITLE = "Memory against throughput"
 _MEMORY, _RATE = "peak_allocated_bytes", "tokens_per_s"
@@ -118,15 +118,14 @@ def _rows(points: Sequence[Point], task: Sequence[str]) -> dict[str, list[Point]
 
 
 def _on_front(name: str, best: Sequence[Point], choices: Sequence[str]) -> str:
-    names = [named(point, choices) for point in best[:_MOST_NAMED]]
-    more = f"; and {len(best) - _MOST_NAMED} more" if len(best) > _MOST_NAMED else ""
+    names = first_of([named(point, choices) for point in best], _MOST_NAMED, between="; ")
     where = f" of {name}" if name else ""
     what = f"On the front{where} (no cell needs less and is as fast)"
-    return f"{what}, from the least memory on: {'; '.join(names)}{more}."
+    return f"{what}, from the least memory on: {names}."
 
 
-def _without(count: int) -> list[str]:
-    return [f"Not drawn: {cells(count)} without memory or throughput."] if count else []
+def _without(number: int) -> list[str]:
+    return [f"Not drawn: {count(number, 'cell')} without memory or throughput."] if number else []
 
 
 FIGURE = Figure("memory-against-throughput", _TITLE, draw)

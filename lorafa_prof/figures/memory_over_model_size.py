@@ -15,16 +15,16 @@ from lorafa_prof.figures.kit.points import (
     CONTEXT_SETTINGS,
     METHOD_SETTINGS,
     Point,
-    cells,
     differing,
     fixed,
     left_out,
     phrases,
     points_of,
 )
-from lorafa_prof.figures.kit.scale import bytes_scale
 from lorafa_prof.figures.kit.scatter import Axis, Mark, ScatterPanel, method_handles, plain
 from lorafa_prof.figures.kit.style import Look, looks, style
+from lorafa_prof.words.phrases import count, first_of
+from lorafa_prof.words.scales import bytes_scale
 
 _TITLE = "Memory of one training step over the model's size"
 _MOST_NAMED = 8
@@ -123,9 +123,8 @@ def _models(points: Sequence[Point], sizes: Mapping[str, float]) -> str:
     for point in points:
         fewest[point.model] = min(sizes[point.cell_id], fewest.get(point.model, float("inf")))
     ordered = sorted(fewest, key=lambda model: fewest[model])
-    named = ", ".join(f"{model} {_count(fewest[model])}" for model in ordered[:_MOST_NAMED])
-    more = f" and {len(ordered) - _MOST_NAMED} more" if len(ordered) > _MOST_NAMED else ""
-    return f"Models: {named}{more}. Adapters count among the parameters."
+    named = first_of([f"{model} {_count(fewest[model])}" for model in ordered], _MOST_NAMED)
+    return f"Models: {named}. Adapters count among the parameters."
 
 
 def _unmarked(points: Sequence[Point]) -> list[str]:
@@ -133,8 +132,8 @@ def _unmarked(points: Sequence[Point]) -> list[str]:
     return [f"Points of one colour differ in {', '.join(own)}."] if own else []
 
 
-def _failed(count: int) -> list[str]:
-    return [f"Not drawn: {cells(count)} without a result or of unknown size."] if count else []
+def _failed(number: int) -> list[str]:
+    return [f"Not drawn: {count(number, 'cell')} without a result or of unknown size."] if number else []
 
 
 FIGURE = Figure("memory-over-model-size", _TITLE, draw)

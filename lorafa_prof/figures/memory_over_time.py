@@ -10,10 +10,11 @@ from lorafa_prof.figures.figure import NoDataError, RecordFigure
 from lorafa_prof.figures.kit.page import assemble, column_width, new_drawing
 from lorafa_prof.figures.kit.points import METHOD_SETTINGS, Point, differing, fixed, named, points_of
 from lorafa_prof.figures.kit.representatives import first_of_each_method, not_drawn
-from lorafa_prof.figures.kit.scale import bytes_scale, size_text
 from lorafa_prof.figures.kit.step_panel import NOTE, StepMemory, kinds_seen, legend, step_panel, too_small
 from lorafa_prof.figures.kit.style import current_page, style
 from lorafa_prof.results.records import Results
+from lorafa_prof.words.numbers import size
+from lorafa_prof.words.scales import bytes_scale
 
 _TITLE = "Memory over one training step"
 # Inches of a panel; on a page of fixed height the least, since panels grow to fill it.
@@ -81,7 +82,7 @@ def _measured_otherwise(chosen: list[tuple[Point, DataFrame]]) -> list[str]:
     for point, table in chosen:
         peak, drawn = point.value("peak_allocated_bytes"), float(table["allocated_bytes"].max())
         if peak is not None and peak != drawn:
-            told.append(f"{named(point, ())}: the peak in the table is {size_text(peak)}.")
+            told.append(f"{named(point, ())}: the peak in the table is {size(peak)}.")
     return told
 
 

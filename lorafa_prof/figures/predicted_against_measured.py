@@ -13,11 +13,13 @@ from lorafa_prof.cell import twin_gpu
 from lorafa_prof.figures.figure import NoDataError, RecordFigure
 from lorafa_prof.figures.kit.page import assemble, column_width, new_drawing
 from lorafa_prof.figures.kit.panels import panel_row, plot_height
-from lorafa_prof.figures.kit.points import SETTINGS, Point, cells, points_of
-from lorafa_prof.figures.kit.scale import bytes_scale, size_text
+from lorafa_prof.figures.kit.points import SETTINGS, Point, points_of
 from lorafa_prof.figures.kit.scatter import Axis, Mark, ScatterPanel, method_handles, plain
 from lorafa_prof.figures.kit.style import looks, style
 from lorafa_prof.results.records import Results
+from lorafa_prof.words.numbers import size
+from lorafa_prof.words.phrases import count
+from lorafa_prof.words.scales import bytes_scale
 
 _TITLE = "Peak allocated, predicted against measured"
 _PEAK = "peak_allocated_bytes"
@@ -133,7 +135,7 @@ def draw(results: Results) -> Drawing:
         drawing,
         title=_TITLE,
         subtitle="from verify.csv" if verification is not None else "from results.csv",
-        rows=[panel_row(drawing, cells(len(pairs)), panels, column_width(1))],
+        rows=[panel_row(drawing, count(len(pairs), "cell"), panels, column_width(1))],
         handles=method_handles(look),
         notes=[*_agreement(pairs), *_uncompared(verification)],
     )
@@ -142,15 +144,15 @@ def draw(results: Results) -> Drawing:
 
 def _agreement(pairs: Sequence[PeakPair]) -> list[str]:
     apart = [pair for pair in pairs if pair.error_bytes]
-    notes = [f"To the byte: {len(pairs) - len(apart):,} of {cells(len(pairs))}."]
+    notes = [f"To the byte: {len(pairs) - len(apart):,} of {count(len(pairs), 'cell')}."]
     if apart:
         worst = max(apart, key=lambda pair: abs(pair.error))
-        size = size_text(abs(worst.error_bytes))
-        notes.append(f"Largest difference: {100 * worst.error:+.3g} % ({size}), {worst.cell_id}.")
+        error = f"{100 * worst.error:+.3g} % ({size(abs(worst.error_bytes))})"
+        notes.append(f"Largest difference: {error}, {worst.cell_id}.")
     if placed := sum(pair.placed for pair in apart):
         notes.append(
-            f"Of those that differ, {cells(placed)} agree once the twin's segments lie where the driver put "
-            "the GPU's."
+            f"Of those that differ, {count(placed, 'cell')} agree once the twin's segments lie where the "
+            "driver put the GPU's."
         )
     return notes
 
@@ -160,7 +162,11 @@ def _uncompared(verification: pd.DataFrame | None) -> list[str]:
     if verification is None:
         return []
     counts = Counter(str(status) for status in verification["status"])
-    parts = [f"{cells(counts[status])} {reason}" for status, reason in _UNCOMPARED.items() if counts[status]]
+    parts = [
+        f"{count(counts[status], 'cell')} {reason}"
+        for status, reason in _UNCOMPARED.items()
+        if counts[status]
+    ]
     return [f"Not drawn: {', '.join(parts)}."] if parts else []
 
 

@@ -11,8 +11,8 @@ from lorafa_prof.figures.figure import Figure, NoDataError
 from lorafa_prof.figures.kit.bar import Bar, Stretch
 from lorafa_prof.figures.kit.bars import BarChart
 from lorafa_prof.figures.kit.points import Point, points_of
-from lorafa_prof.figures.kit.scale import tokens_scale
 from lorafa_prof.figures.kit.style import looks, style
+from lorafa_prof.words.scales import tokens_scale
 
 _TITLE = "Training throughput"
 

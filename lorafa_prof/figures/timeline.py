@@ -6,7 +6,6 @@ from matplotlib.figure import Figure as Drawing
 from pandas import DataFrame
 
 from lorafa_prof.figures.kit.page import assemble, column_width, new_drawing
-from lorafa_prof.figures.kit.scale import bytes_scale
 from lorafa_prof.figures.kit.step_panel import (
     NOTE,
     StepMemory,
@@ -17,6 +16,7 @@ from lorafa_prof.figures.kit.step_panel import (
     too_small,
 )
 from lorafa_prof.figures.kit.style import style
+from lorafa_prof.words.scales import bytes_scale
 
 TITLE = "Memory over one training step"
 

@@ -7,8 +7,9 @@ from typing import Any
 
 from lorafa_prof.fitting.answer import Answer, Largest
 from lorafa_prof.results.row import method_label
+from lorafa_prof.words.phrases import listed
+from lorafa_prof.words.scales import GIB
 
-GIB = 2**30
 HEADER = (
     "model",
     "gpu",
@@ -42,16 +43,12 @@ def _row(answer: Answer) -> tuple[str, ...]:
         str(cell.seq),
         "yes" if fit.fits else "no",
         fit.failed_phase or "-",
-        _gib(fit.memory.peak_allocated_bytes),
-        _gib(fit.left_bytes),
+        GIB.text(fit.memory.peak_allocated_bytes),
+        GIB.text(fit.left_bytes),
         _largest(answer.batch),
         "-" if answer.tokens_per_step is None else str(answer.tokens_per_step),
         _largest(answer.seq),
     )
-
-
-def _gib(value: int) -> str:
-    return f"{value / GIB:.2f}"
 
 
 def _largest(found: Largest) -> str:
@@ -107,5 +104,5 @@ def _tight(answer: Answer) -> list[str]:
     names = [name for name, count in retries.items() if count]
     if not names:
         return []
-    what = " and ".join(names)
+    what = listed(names)
     return [f"{cell.label} on {cell.gpu}: {what} only with the cache given back on the way, which is slow"]

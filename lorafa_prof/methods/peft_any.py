@@ -12,6 +12,7 @@ from lorafa_prof.methods.base import Method, MethodOptions, Prepared, Setting
 from lorafa_prof.methods.peft_peers import PEFT_TASKS, add_peft_adapter, peft_adapter_dtype, require_peft
 from lorafa_prof.optim.choices import make_optimizer
 from lorafa_prof.registry import nearest
+from lorafa_prof.words.phrases import one_line
 
 
 class PeftOptions(MethodOptions):
@@ -45,7 +46,7 @@ def make_config(options: PeftOptions, setting: Setting) -> Any:
     try:
         return config_class(**given)
     except (TypeError, ValueError) as error:
-        raise UsageError(f"{config_class.__name__}: {' '.join(str(error).split())}") from error
+        raise UsageError(f"{config_class.__name__}: {one_line(str(error))}") from error
 
 
 def prepare(model: PreTrainedModel, options: MethodOptions, setting: Setting) -> Prepared:

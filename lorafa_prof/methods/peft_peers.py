@@ -16,6 +16,7 @@ from lorafa_prof.layers.targets import check_rank, find_targets
 from lorafa_prof.methods.base import MethodOptions, Setting
 from lorafa_prof.methods.low_rank import canonical_targets
 from lorafa_prof.models.preset import Task
+from lorafa_prof.words.phrases import one_line
 
 PEFT_TASKS: dict[Task, str] = {
     "causal-lm": "CAUSAL_LM",
@@ -70,7 +71,7 @@ def add_peft_adapter(model: PreTrainedModel, config: Any, adapter_dtype: torch.d
     try:
         wrapped = peft.get_peft_model(model, config)
     except (ValueError, TypeError) as error:
-        raise UsageError(f"PEFT refuses this model: {' '.join(str(error).split())}") from error
+        raise UsageError(f"PEFT refuses this model: {one_line(str(error))}") from error
     prefix = getattr(wrapped.base_model, "prefix", None)  # "lora_", "vera_", …; prompt methods have none
     for name, parameter in wrapped.named_parameters():
         if prefix and prefix in name and parameter.is_floating_point():

@@ -15,6 +15,7 @@ from transformers import (
 from lorafa_prof.errors import UsageError
 from lorafa_prof.models.preset import Task
 from lorafa_prof.models.resolve import ResolvedModel
+from lorafa_prof.words.phrases import one_line
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
@@ -147,7 +148,7 @@ def _not_buildable(resolved: ResolvedModel, attention: str, error: Exception) ->
 
 
 def _first_sentence(error: Exception) -> str:
-    text = " ".join(str(error).split())
+    text = one_line(str(error))
     return text.split(". ", maxsplit=1)[0].rstrip(".") or type(error).__name__
 
 

@@ -11,7 +11,6 @@ from typing import Any
 import pandas as pd
 
 from lorafa_prof.claims.finding import Judgement
-from lorafa_prof.claims.reporters.wording import count
 from lorafa_prof.errors import NothingToJudgeError, UsageError
 from lorafa_prof.figures.kit.points import SETTINGS, Point, differing, fixed, named, points_of
 from lorafa_prof.report.cell_cards import CellCards, cell_cards
@@ -22,6 +21,7 @@ from lorafa_prof.results.columns import COLUMNS, Column
 from lorafa_prof.results.peak_parts import peak_parts, saved_by_kind
 from lorafa_prof.results.record import CellResult
 from lorafa_prof.results.table import pandas_dtype
+from lorafa_prof.words.phrases import count
 
 Row = Mapping[str, str | int | float]
 

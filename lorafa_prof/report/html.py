@@ -19,6 +19,7 @@ from lorafa_prof.report.pictures import Picture
 from lorafa_prof.report.summary import range_text
 from lorafa_prof.results.provenance import package_version
 from lorafa_prof.scenario.schema import Scenario
+from lorafa_prof.words.phrases import and_more
 
 CHART_JS = "4.6.1"
 
@@ -51,6 +52,7 @@ def html_report(content: Content, pictures: Sequence[Picture], not_drawn: Mappin
         pictures=pictures,
         not_drawn=not_drawn,
         wording=wording,
+        and_more=and_more,
         range_text=range_text,
         machines=[list(_facts(each)) for each in content.environments],
         command=content.command,

@@ -18,9 +18,8 @@ from lorafa_prof.figures.kit.points import (
     sort_key,
 )
 from lorafa_prof.report.content import Content
+from lorafa_prof.words.scales import bytes_scale
 
-_GIB = 2**30
-_MIB = 2**20
 #: So many columns of a metric, and lines, fit on a page.
 _MOST_VALUES = 5
 _MOST_LINES = 45
@@ -110,11 +109,11 @@ def _tables(points: Sequence[Point], axis: str | None, own: Sequence[str], about
 
 def _metrics(points: Sequence[Point]) -> list[_Metric]:
     largest = max((point.value("peak_allocated_bytes") or 0 for point in points), default=0)
-    divisor, unit = (_GIB, "GiB") if largest >= _GIB else (_MIB, "MiB")
+    scale = bytes_scale(largest)
     metrics = [
-        _Metric("activation_bytes", f"held [{unit}]", divisor, 2),
-        _Metric("peak_allocated_bytes", f"peak [{unit}]", divisor, 2),
-        _Metric("peak_reserved_bytes", f"reserved [{unit}]", divisor, 2),
+        _Metric("activation_bytes", f"held [{scale.unit}]", scale.divisor, 2),
+        _Metric("peak_allocated_bytes", f"peak [{scale.unit}]", scale.divisor, 2),
+        _Metric("peak_reserved_bytes", f"reserved [{scale.unit}]", scale.divisor, 2),
         _Metric("step_ms_median", "step [ms]", 1, 1),
         _Metric("tokens_per_s", "tokens/s", 1, 0),
     ]

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
-from lorafa_prof.claims.finding import Judgement, State
-from lorafa_prof.claims.reporters.markdown import _escaped as escaped
-from lorafa_prof.claims.reporters.wording import count, culprit_line, outcome, summary
+from lorafa_prof.claims.finding import Judgement
+from lorafa_prof.claims.reporters.markdown import MARK
+from lorafa_prof.claims.reporters.wording import culprit_line, outcome, summary
 from lorafa_prof.report.content import CellContent, Content
 from lorafa_prof.report.page_data import column_name
 from lorafa_prof.report.summary import MethodNeeds, range_text
 from lorafa_prof.results.columns import COLUMNS
-from lorafa_prof.words.amounts import shown
+from lorafa_prof.words.markdown import escaped, fitting, header, row
+from lorafa_prof.words.numbers import shown
+from lorafa_prof.words.phrases import count
 
 #: GitHub takes 65,536 characters in a comment, which may have more than a report in it.
 MOST_CHARACTERS = 60_000
@@ -20,7 +22,6 @@ _OF_THEM_NOTES = 5_000
 #: For what stands below the table of cells.
 _ROOM_BELOW = 2_500
 
-_MARK: dict[State, str] = {"fail": "❌", "unknown": "⚠️", "pass": "✅"}
 _METRICS = (
     "activation_bytes",
     "peak_allocated_bytes",
@@ -36,7 +37,7 @@ def markdown_report(content: Content) -> str:
     """Summary, claims and a table of cells; what there is no room for is counted."""
     above = [
         f"## {escaped(content.title)}\n\n",
-        _fitting(
+        fitting(
             (f"> {escaped(note)}\n>\n" for note in content.notes), _OF_THEM_NOTES, "> {} left out\n", "note"
         ),
         "\n" if content.notes else "",
@@ -51,9 +52,9 @@ def markdown_report(content: Content) -> str:
 
 def _methods(needs: Sequence[MethodNeeds]) -> Iterator[str]:
     timed = any(each.speed for each in needs)
-    yield _header("method", "cells finished", "held", "peak", *(["tokens/s"] if timed else []))
+    yield header("method", "cells finished", "held", "peak", *(["tokens/s"] if timed else []))
     for each in needs:
-        yield _row(
+        yield row(
             escaped(each.method),
             f"{each.finished:,} of {each.cells:,}",
             range_text(each.held, "bytes"),
@@ -64,14 +65,14 @@ def _methods(needs: Sequence[MethodNeeds]) -> Iterator[str]:
 
 def _claims(judgement: Judgement) -> Iterator[str]:
     yield f"\n### Claims\n\n{escaped(outcome([judgement]))}\n"
-    yield _header("", "claim", "result")
+    yield header("", "claim", "result")
     rows = []
-    for finding in sorted(judgement.findings, key=lambda finding: list(_MARK).index(finding.state)):
+    for finding in sorted(judgement.findings, key=lambda finding: list(MARK).index(finding.state)):
         blamed = "".join(f"<br>{escaped(culprit_line(c))}" for c in finding.culprits[:_MOST_CULPRITS])
         source = f"<br>Source: {escaped(finding.source)}" if finding.source else ""
-        verdict = f"{_MARK[finding.state]} {escaped(finding.word)}"
-        rows.append(_row(verdict, escaped(finding.name) + source, escaped(summary(finding)) + blamed))
-    yield _fitting(rows, _OF_THEM_CLAIMS, "\n{} left out: report.html has all\n", "claim")
+        verdict = f"{MARK[finding.state]} {escaped(finding.word)}"
+        rows.append(row(verdict, escaped(finding.name) + source, escaped(summary(finding)) + blamed))
+    yield fitting(rows, _OF_THEM_CLAIMS, "\n{} left out: report.html has all\n", "claim")
 
 
 def _cells(content: Content, room: int) -> Iterator[str]:
@@ -84,21 +85,21 @@ def _cells(content: Content, room: int) -> Iterator[str]:
     folded = len(content.cells) > _MOST_OPEN
     if folded:
         yield f"\n<details><summary>{count(len(content.cells), 'cell')}</summary>\n"
-    yield _header(*map(column_name, settings), "status", *map(column_name, metrics))
-    rows = [_row(*(escaped(text) for text in _cell(cell, settings, metrics))) for cell in content.cells]
-    yield _fitting(rows, room, "\n{} left out: results.csv has all\n", "cell")
+    yield header(*map(column_name, settings), "status", *map(column_name, metrics))
+    rows = [row(*(escaped(text) for text in _cell(cell, settings, metrics))) for cell in content.cells]
+    yield fitting(rows, room, "\n{} left out: results.csv has all\n", "cell")
     if folded:
         yield "\n</details>\n"
 
 
 def _cell(cell: CellContent, settings: Sequence[str], metrics: Sequence[str]) -> list[str]:
-    row = cell.row
-    phase = f" in {row['failed_phase']}" if row.get("failed_phase") else ""
+    values = cell.row
+    phase = f" in {values['failed_phase']}" if values.get("failed_phase") else ""
     return [
-        *(str(row.get(name, "")) for name in settings),
-        f"{row.get('status', '')}{phase}",
+        *(str(values.get(name, "")) for name in settings),
+        f"{values.get('status', '')}{phase}",
         *(
-            shown(value, _UNITS[name]) if isinstance(value := row.get(name), int | float) else ""
+            shown(value, _UNITS[name]) if isinstance(value := values.get(name), int | float) else ""
             for name in metrics
         ),
     ]
@@ -118,23 +119,3 @@ def _provenance(content: Content) -> str:
     parts = [escaped(content.command), escaped(", ".join(versions))]
     told = "<br>".join(part for part in parts if part)
     return f"\n<sub>{told}</sub>\n" if told else ""
-
-
-def _fitting(parts: Iterable[str], room: int, left_out: str, noun: str) -> str:
-    """The first of `parts` that fit into `room` characters, then how many do not."""
-    kept, parts = [], list(parts)
-    for part in parts:
-        room -= len(part)
-        if room < 0:
-            break
-        kept.append(part)
-    rest = len(parts) - len(kept)
-    return "".join(kept) + (left_out.format(count(rest, noun)) if rest else "")
-
-
-def _header(*cells: str) -> str:
-    return "\n" + _row(*cells) + _row(*["---"] * len(cells))
-
-
-def _row(*cells: str) -> str:
-    return f"| {' | '.join(cells)} |\n"

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from lorafa_prof.cell import twin_gpu
-from lorafa_prof.claims.reporters.wording import count
 from lorafa_prof.figures.kit.points import SETTINGS, Point, Setting
 from lorafa_prof.figures.kit.style import method_order
-from lorafa_prof.words.amounts import shown
+from lorafa_prof.words.numbers import shown
+from lorafa_prof.words.phrases import count, first_of
 
 HELD, PEAK, SPEED = "activation_bytes", "peak_allocated_bytes", "tokens_per_s"
 
@@ -115,8 +115,7 @@ def _without_result(points: Sequence[Point], labels: Mapping[str, str]) -> list[
     for status, word in _WITHOUT_RESULT.items():
         names = [labels[point.cell_id] for point in points if point.status == status]
         if names:
-            more = f" and {len(names) - _MOST_NAMED:,} more" if len(names) > _MOST_NAMED else ""
-            told.append(f"{word}: {'; '.join(names[:_MOST_NAMED])}{more}.")
+            told.append(f"{word}: {first_of(names, _MOST_NAMED, between='; ')}.")
     return told
 
 

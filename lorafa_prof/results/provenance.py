@@ -10,7 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import lorafa_prof
+from lorafa_prof import package
 from lorafa_prof.cell import device_kind
 
 PACKAGES: tuple[str, ...] = (
@@ -52,7 +52,7 @@ def environment(device: str) -> dict[str, Any]:
         "allocator": {name: os.environ.get(name) for name in ALLOCATOR_VARIABLES},
         "cuda_visible_devices": os.environ.get("CUDA_VISIBLE_DEVICES"),
         "gpu": _gpu(device) if device_kind(device) == "cuda" else None,
-        "source": source_state(Path(lorafa_prof.__file__).resolve().parents[1]),
+        "source": own_source_state(),
     }
 
 
@@ -128,6 +128,11 @@ def _driver(uuid: str) -> dict[str, str | None]:
     if isinstance(version, Unavailable):
         return {"driver": None, "reason": version.reason}
     return {"driver": version}
+
+
+def own_source_state() -> dict[str, Any]:
+    """`source_state` of the package that runs."""
+    return source_state(package.AROUND)
 
 
 def source_state(root: Path) -> dict[str, Any]:

@@ -32,7 +32,22 @@ class DamagedRecordError(UsageError):
 
 @dataclass(frozen=True)
 class Store:
-    """Results under `out`: ``cells/<cell_id>.json``, ``logs/<cell_id>.log``, results.csv, provenance.json."""
+    """Results under `out`: ``cells/<cell_id>.json``, ``logs/<cell_id>.log``, results.csv, provenance.json.
+
+    Usage::
+
+        store = Store(Path("out/mine"))
+        store.prepare()
+        store.save(result)
+        store.write_table([result.cell.cell_id], {result.cell.cell_id: result})
+
+    Known limits:
+
+    - A file is written whole or not at all, but two runs that write into one folder do not see each other.
+    - A record is found by its cell's id, so a setting that is not in the id does not tell records apart: the
+      content of a local config.json is none.
+    - The table is written anew each time, from the records of the cells named; others stay in ``cells/``.
+    """
 
     out: Path
 

@@ -11,16 +11,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from lorafa_prof.cell import Cell
-from lorafa_prof.results.record import CellResult, Value
-
-GIB = 2**30
-
-
-def in_gib(value: Value) -> str:
-    """Bytes in GiB, or MiB below one, for people."""
-    if not isinstance(value, (int, float)):
-        return "-"
-    return f"{value / GIB:.3f} GiB" if value >= GIB else f"{value / 2**20:.2f} MiB"
+from lorafa_prof.results.record import CellResult
+from lorafa_prof.words.numbers import size_or_dash
 
 
 def outcome(result: CellResult) -> str:
@@ -29,7 +21,10 @@ def outcome(result: CellResult) -> str:
     if row["status"] != "ok":
         where = f" in {row['failed_phase']}" if row.get("failed_phase") else ""
         return f"{row['status']}{where}: {row.get('message', '')}"
-    parts = [f"peak {in_gib(row.get('peak_allocated_bytes'))}", f"held {in_gib(row.get('activation_bytes'))}"]
+    parts = [
+        f"peak {size_or_dash(row.get('peak_allocated_bytes'))}",
+        f"held {size_or_dash(row.get('activation_bytes'))}",
+    ]
     if isinstance(step_ms := row.get("step_ms_median"), float):
         parts.append(f"{step_ms:.1f} ms/step")
     return ", ".join(parts)

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from lorafa_prof import package
 from lorafa_prof.errors import ScenarioError
 from lorafa_prof.registry import nearest
-
-_PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def scenarios_folder() -> Path:
     """The folder of shipped scenarios: inside an installed package, or beside it in a checkout."""
-    inside = _PACKAGE / "scenarios"
-    return inside if inside.is_dir() else _PACKAGE.parent / "scenarios"
+    inside = package.FOLDER / "scenarios"
+    return inside if inside.is_dir() else package.AROUND / "scenarios"
 
 
 def shipped_scenarios() -> dict[str, Path]:

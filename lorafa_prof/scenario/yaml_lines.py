@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from lorafa_prof.errors import ScenarioError
+from lorafa_prof.words.phrases import one_line
 
 KeyPath = tuple[str | int, ...]
 MERGE_TAG = "tag:yaml.org,2002:merge"
@@ -109,7 +110,7 @@ class YamlProblemError(Exception):
     """Text that is no YAML, or YAML that is no plain data; says so in one line."""
 
     def __init__(self, message: str, line: int | None = None, path: KeyPath = ()) -> None:
-        super().__init__(" ".join(message.split()))
+        super().__init__(one_line(message))
         self.line = line
         self.path = path
 

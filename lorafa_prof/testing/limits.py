@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from lorafa_prof.errors import UsageError
 from lorafa_prof.testing.tensors_table import table_of
-from lorafa_prof.words.amounts import parse_amount, shown
+from lorafa_prof.words.amounts import parse_amount
+from lorafa_prof.words.numbers import size
+from lorafa_prof.words.phrases import listed
 
 if TYPE_CHECKING:
     from lorafa_prof.testing.profile import Profile
@@ -51,7 +53,7 @@ def limit_of(what: What, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Limi
 def broken(limits: Sequence[Limit], profiles: Sequence[Profile]) -> str | None:
     """What a test has to say whose profiles break a limit, or that has none; None if all is well."""
     if not profiles:
-        names = " and ".join(f"limit_{limit.what}" for limit in limits)
+        names = listed(f"limit_{limit.what}" for limit in limits)
         return f"{names}: the test measured nothing; call memory.profile(step) with the fixture `memory`"
     told = []
     for number, profile in enumerate(profiles, start=1):
@@ -67,8 +69,8 @@ def _lines(limit: Limit, profile: Profile, which: str) -> list[str]:
     measured, allowed = limit.of(profile), limit.at_most_bytes
     more = measured - allowed
     return [
-        f"{limit.what} {_shown(measured)} > limit {_shown(allowed)} on {profile.device}{which}",
-        f"  {_shown(more)} too much: {measured:,} B measured, {allowed:,} B allowed",
+        f"{limit.what} {size(measured)} > limit {size(allowed)} on {profile.device}{which}",
+        f"  {size(more)} too much: {measured:,} B measured, {allowed:,} B allowed",
         *_parts(limit.what, profile),
     ]
 
@@ -78,7 +80,7 @@ def _parts(what: What, profile: Profile) -> list[str]:
     if what == "saved":
         return []
     saved = profile.saved_bytes
-    lines = [f"  {_shown(saved)} of it are saved for backward"]
+    lines = [f"  {size(saved)} of it are saved for backward"]
     if what == "activation":
         rest, is_what = (
             profile.activation_bytes - saved,
@@ -87,9 +89,5 @@ def _parts(what: What, profile: Profile) -> list[str]:
     else:
         rest, is_what = profile.peak_bytes - saved, "temporary, or gradients and state that the step makes"
     if rest > 0:
-        lines.append(f"  {_shown(rest)} are {is_what}")
+        lines.append(f"  {size(rest)} are {is_what}")
     return lines
-
-
-def _shown(amount: int) -> str:
-    return shown(amount, "bytes")

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
 from lorafa_prof.results.tensors import like_modules
-from lorafa_prof.words.amounts import shown
+from lorafa_prof.words.numbers import size
+from lorafa_prof.words.tables import aligned
 
 if TYPE_CHECKING:
     from lorafa_prof.instruments.saved.recorder import SavedStorage
@@ -32,23 +33,13 @@ def table_of(tensors: Iterable[SavedStorage]) -> str:
         return "Autograd saved no tensors."
     ordered = sorted(alike.items(), key=lambda item: -sum(item[1]))
     head = ("bytes", "tensors", "kind", "saved at", "module")
-    lines = _aligned([head, *(_cells(row, sizes) for row, sizes in ordered[:ROWS])])
+    lines = aligned([head, *(_cells(row, sizes) for row, sizes in ordered[:ROWS])], right=[0])
     if rest := ordered[ROWS:]:
         left = sum(len(sizes) for _, sizes in rest), sum(sum(sizes) for _, sizes in rest)
-        lines.append(f"and {left[0]:,} smaller ones of {shown(left[1], 'bytes')} together")
+        lines.append(f"and {left[0]:,} smaller ones of {size(left[1])} together")
     return "\n".join(lines)
 
 
 def _cells(row: _Row, sizes: list[int]) -> tuple[str, ...]:
     what = f"{len(sizes)} × {row.dtype}[{'×'.join(map(str, row.shape))}]"
-    return shown(sum(sizes), "bytes"), what, row.kind, row.line or "?", row.module
-
-
-def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(
-            [row[0].rjust(widths[0]), *(cell.ljust(w) for cell, w in zip(row[1:], widths[1:], strict=True))]
-        ).rstrip()
-        for row in rows
-    ]
+    return size(sum(sizes)), what, row.kind, row.line or "?", row.module

@@ -9,6 +9,7 @@ from lorafa_prof.results.record import Value
 from lorafa_prof.verification.judge import UNRECORDED, VerifyRecord
 from lorafa_prof.verification.residuals import EXACT_COUNTERS, METRICS, RESERVED
 from lorafa_prof.verification.verify_csv import AGREES
+from lorafa_prof.words.numbers import percent_change, signed
 
 HEADER = (
     "cell",
@@ -46,7 +47,7 @@ def table_rows(records: Sequence[VerifyRecord], labels: Mapping[str, str]) -> li
         (
             labels[record.cell.cell_id],
             str(record.row["status"]),
-            *(signed(record.row.get(f"residual_{metric}")) for metric in METRICS if metric != RESERVED),
+            *(_residual(record.row.get(f"residual_{metric}")) for metric in METRICS if metric != RESERVED),
             _percent(record.row, RESERVED),
             _count(record.row["differing_allocations"]),
         )
@@ -68,11 +69,13 @@ def summary(records: Sequence[VerifyRecord], labels: Mapping[str, str]) -> str:
     worst, reserved = worst_exact(records), worst_reserved(records)
     if worst is not None and worst.residual:
         what = f"{worst.what} of {labels[worst.cell_id]}"
-        parts.append(f"worst residual {signed(worst.residual)} bytes ({worst.share:+.2%}), {what}")
+        parts.append(
+            f"worst residual {signed(worst.residual)} bytes ({percent_change(worst.share, 2)}), {what}"
+        )
     elif worst is not None:
         parts.append("worst residual 0 bytes")
     if reserved is not None:
-        parts.append(f"reserved: worst {reserved.share:+.2%}, {labels[reserved.cell_id]}")
+        parts.append(f"reserved: worst {percent_change(reserved.share, 2)}, {labels[reserved.cell_id]}")
     return "; ".join(parts)
 
 
@@ -131,13 +134,6 @@ def exit_code(records: Sequence[VerifyRecord]) -> int:
     return 3 if statuses - set(AGREES) else 0
 
 
-def signed(value: Value) -> str:
-    """Bytes with their sign, 0 without one, "-" where unknown."""
-    if not isinstance(value, int):
-        return "-"
-    return f"{value:+,}" if value else "0"
-
-
 def _first_differences(record: VerifyRecord, most: int = 2) -> list[str]:
     groups = (record.operations or {}).get(UNRECORDED, [])
     told = [describe(group) for group in groups[:most]]
@@ -155,11 +151,15 @@ def describe(group: Mapping[str, Any]) -> str:
     return f"{group['count']} × {group['phase']} {group['operation']}: {sizes}"
 
 
+def _residual(value: Value) -> str:
+    return signed(value) if isinstance(value, int) else "-"
+
+
 def _percent(row: Mapping[str, Value], metric: str) -> str:
     residual, measured = row.get(f"residual_{metric}"), row.get(f"measured_{metric}")
     if not isinstance(residual, int) or not isinstance(measured, int):
         return "-"
-    return f"{_share({'residual': residual, 'measured': measured}):+.2%}" if residual else "0"
+    return percent_change(_share({"residual": residual, "measured": measured}), 2) if residual else "0"
 
 
 def _share(row: Mapping[str, Any]) -> float:

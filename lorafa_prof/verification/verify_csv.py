@@ -10,6 +10,7 @@ from typing import Literal
 from lorafa_prof.results.columns import COLUMNS
 from lorafa_prof.results.record import Value
 from lorafa_prof.verification.residuals import METRICS
+from lorafa_prof.words.phrases import one_line
 
 TABLE_NAME = "verify.csv"
 
@@ -51,5 +52,5 @@ def table_text(rows: Iterable[Mapping[str, Value]]) -> str:
     writer.writeheader()
     for row in rows:
         told = {name: "" if value is None else value for name, value in row.items()}
-        writer.writerow(told | {"message": " ".join(str(told.get("message", "")).split())})
+        writer.writerow(told | {"message": one_line(str(told.get("message", "")))})
     return file.getvalue()

@@ -1,1 +1,1 @@
-"""How anything is said, everywhere: amounts, tables, Markdown, phrases."""
+"""How anything is said, everywhere, terminal, Markdown, LaTeX and page: numbers, tables, phrases."""

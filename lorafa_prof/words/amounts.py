@@ -91,39 +91,3 @@ def _example(unit: str) -> str:
     return {"bytes": "an amount such as '24 MiB'", "ms": "such as '120 ms'", "": "such as '85 %'"}.get(
         unit, f"a number of {unit}"
     )
-
-
-def shown(amount: Number, unit: str) -> str:
-    """`amount` for people, in the largest unit that leaves a digit before the point."""
-    if unit == "bytes":
-        return _scaled(amount, (("TiB", 2**40), ("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)), "B")
-    if unit == "FLOP":
-        return _scaled(amount, (("PFLOP", 10**15), ("TFLOP", 10**12), ("GFLOP", 10**9)), "FLOP")
-    text = (
-        f"{amount:,}"
-        if isinstance(amount, int)
-        else f"{amount:,.4g}"
-        if abs(amount) < 1e4
-        else f"{amount:,.0f}"
-    )
-    return f"{text} {unit}".rstrip()
-
-
-def _scaled(amount: Number, units: tuple[tuple[str, int], ...], smallest: str) -> str:
-    for name, size in units:
-        if abs(amount) >= size:
-            return f"{amount / size:,.3f} {name}"
-    if float(amount).is_integer():
-        return f"{amount:,.0f} {smallest}"
-    return f"{amount:,.2f} {smallest}" if abs(amount) >= 1 else f"{amount:.3g} {smallest}"
-
-
-def shown_change(amount: Number, unit: str) -> str:
-    """A difference for people: with its sign, and exact where it is in bytes."""
-    if unit == "bytes" and abs(amount) >= 2**10 and float(amount).is_integer():
-        return f"{_signed(shown(amount, unit))} ({_signed(f'{int(amount):,}')} B)"
-    return _signed(shown(amount, unit))
-
-
-def _signed(text: str) -> str:
-    return text if text.startswith("-") else f"+{text}"

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from lorafa_prof.cli import doctor
 from lorafa_prof.cli.doctor import Capability, doctor_command
 from lorafa_prof.cli.list import list_command
-from lorafa_prof.cli.tables import plain_table, print_table
+from lorafa_prof.cli.tables import print_table
 from lorafa_prof.instruments import nvml
 from lorafa_prof.instruments.nvml import Unavailable
 
@@ -94,7 +94,7 @@ def test_missing_extra_is_named(
 
 def test_present_gpu(gpu: SimpleNamespace) -> None:
     assert doctor.cuda_device() == Capability(
-        "CUDA device", True, "NVIDIA H100 80GB HBM3, 79.00 GiB (1 visible)"
+        "CUDA device", True, "NVIDIA H100 80GB HBM3, 79.000 GiB (1 visible)"
     )
     assert doctor.known_gpu().ok
     assert doctor.allocator_counters().ok
@@ -133,9 +133,10 @@ def test_full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not doctor.disk().ok
 
 
-def test_plain_table_lines_up_and_is_never_cut() -> None:
-    text = plain_table("t", ("name", "what"), [("a", "x" * 300), ("bbbbbb", "[gpu]")])
-    assert text.splitlines() == ["# t", "name    what", "a       " + "x" * 300, "bbbbbb  [gpu]"]
+def test_table_off_a_terminal_has_a_line_for_each_row(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table("t", ("name", "what"), [("a", "x" * 300), ("bbbbbb", "[gpu]")])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == ["# t", "name    what", "a       " + "x" * 300, "bbbbbb  [gpu]"]
 
 
 def test_terminal_table_keeps_square_brackets(

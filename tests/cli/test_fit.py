@@ -65,7 +65,7 @@ def test_the_table_has_a_row_for_each_method_and_says_what_is_assumed(fit: FitCo
     for row in rows(out):
         assert int(row[11]) == 256 * int(row[10])
     assert err.count("the memory of rtx-4090 is not known to the byte") == 1
-    assert err.count("the CUDA context of rtx-4090 is not measured; h100-80gb's 0.75 GiB is assumed") == 1
+    assert err.count("the CUDA context of rtx-4090 is not measured; h100-80gb's 766.812 MiB is assumed") == 1
     assert "[1] rtx-4090 tiny-llama full-ft b1 s256: peak" in err
     assert " predictions in " in err
 

@@ -200,4 +200,4 @@ def test_a_disk_that_is_full_ends_the_run_in_one_line(run, monkeypatch):
 def test_cells_that_share_a_label_are_told_apart(run):
     assert run("--no-figures", "--set", "attention=[sdpa, eager]", "-k", "r2.*attention=eager") == 0
     assert [cell.attention for cell in run.measured] == ["eager"]
-    assert run.err.startswith("[1/1] tiny-llama lora r2 b1 s8 attention=eager: peak 2.00 MiB")
+    assert run.err.startswith("[1/1] tiny-llama lora r2 b1 s8 attention=eager: peak 2.000 MiB")

@@ -159,7 +159,7 @@ def test_several_scenarios_go_into_one_table(verify):
     assert "note: " not in verify.err
     verify.say["lora", "predicted"] = {"peak": GIB + 2048}
     assert verify("--no-gpu-trace", "--set", "batch=2", "-k", "full") == 0
-    assert "has 1 cells of other scenarios or settings too" in verify.err
+    assert "has 1 cell of other scenarios or settings too" in verify.err
     assert [row["batch"] for row in table()] == ["2", "1"]
     assert "1 of 1 cells exact" in verify.out, "what is told is of this scenario"
     assert len(json.loads((OUT / "provenance.json").read_text())["cells"]) == 2

@@ -70,7 +70,7 @@ def test_fields_of_the_map_are_the_bytes_of_the_record(results):
     (mesh,) = drawing.axes[0].findobj(QuadMesh)
     assert np.array_equal(mesh.get_array().filled(-1), [[10, 4], [5, -1]])
     assert [label.get_text() for label in drawing.axes[0].get_yticklabels()] == ["attn", "mlp"]
-    assert "lora 19 MiB (3 MiB)" in notes(drawing)
+    assert "lora 19.000 MiB (3.000 MiB)" in notes(drawing)
     assert "saved in one layer (MiB)" in texts(drawing)
 
 

@@ -58,7 +58,7 @@ def test_a_measured_cell_is_drawn_by_its_twin_and_another_peak_is_told() -> None
     result = changed(measured("lora"), {"device": "cuda"}, peak_allocated_bytes=3 * 2**20)
     drawing = FIGURE.draw(results_of([result]))
     assert highest(drawing.axes[0]) == pytest.approx(measured("lora").row["peak_allocated_bytes"] / 2**20)
-    assert "lora: the peak in the table is 3 MiB" in notes(drawing)
+    assert "lora: the peak in the table is 3.000 MiB" in notes(drawing)
 
 
 def test_the_allocator_is_set_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:

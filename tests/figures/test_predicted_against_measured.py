@@ -52,7 +52,7 @@ def test_differences_are_shares_of_what_was_measured(table):
     assert found == {"lora": [(2, 0), (100, pytest.approx(-1))], "full-ft": [(50, pytest.approx(2))]}
     told = notes(drawing)
     assert "To the byte: 1 of 3 cells." in told
-    assert "Largest difference: +2 % (1 GiB), c." in told
+    assert "Largest difference: +2 % (1.000 GiB), c." in told
     assert "1 cell agree" in told
     assert "Not drawn: 1 cell out of memory only where predicted." in told
 

@@ -61,7 +61,7 @@ def test_the_peak_is_marked_where_it_is(axes: Axes) -> None:
     (mark,) = (line for line in axes.lines if line.get_gid() == "peak")
     assert mark.get_xdata()[0] == 4
     assert mark.get_ydata()[0] == pytest.approx(200, abs=0.01)
-    assert "peak 200.00 MiB" in [text.get_text() for text in axes.texts]
+    assert "peak 200.000 MiB" in [text.get_text() for text in axes.texts]
 
 
 def test_phases_begin_at_their_lines(axes: Axes) -> None:
@@ -75,10 +75,10 @@ def test_phases_begin_at_their_lines(axes: Axes) -> None:
 def test_notes_tell_what_the_peak_is_made_of_and_what_cannot_be_seen() -> None:
     text = texts(drawn(STEP)[0]).replace("\n", " ")
     assert (
-        "At the peak (backward module operation): weights 100 MiB, activations 60 MiB, temporaries 40 MiB."
-        in text
+        "At the peak (backward module operation): weights 100.000 MiB, activations 60.000 MiB, "
+        "temporaries 40.000 MiB." in text
     )
-    assert "Too little to see: inputs 512 bytes, gradients 512 bytes." in text
+    assert "Too little to see: inputs 512 B, gradients 512 B." in text
     assert "counts events, not time" in text
     assert "allocations and frees" in drawn(STEP)[1].get_xlabel()
 

@@ -15,6 +15,7 @@ from reported_runs import MIB, cell, content, details, record, storage, write_ru
 from lorafa_prof.report.charts import PARTS
 from lorafa_prof.report.html import html_report
 from lorafa_prof.results.table import write_table
+from lorafa_prof.words.numbers import size
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="needs Chromium (Debian: apt-get install chromium)")
 
@@ -164,6 +165,11 @@ def test_a_click_on_a_header_sorts_numbers_as_numbers_and_unknown_ones_last(tab:
     assert tab.value("document.querySelector('[aria-sort=ascending]').textContent") == "peak MiB ▲"
     tab.click("[data-column=peak_allocated_bytes]")
     assert column(tab, "peak_allocated_bytes") == [*reversed(rising[:-1]), ""]
+
+
+@pytest.mark.parametrize("nbytes", [0, 512, 1000, 1010 * MIB, 1000 * MIB - 1, -3 * 2**29, 5 * 2**40])
+def test_the_page_says_sizes_as_everything_else_does(tab: Tab, nbytes: int) -> None:
+    assert tab.value(f"sizeText({nbytes})") == size(nbytes)
 
 
 def test_filters_hold_for_table_and_charts(tab: Tab) -> None:

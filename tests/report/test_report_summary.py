@@ -29,7 +29,7 @@ def test_what_ran_and_what_did_not(tmp_path: Path) -> None:
 def test_many_without_a_result_are_counted(tmp_path: Path) -> None:
     told = sentences(tmp_path, *(record(cell(batch=batch), "oom") for batch in range(1, 10)))
     assert "9 cells: 9 ran out of memory." in told
-    assert "lora batch 6 and 3 more." in told
+    assert "lora batch 6; and 3 more." in told
 
 
 def test_measured_and_predicted_are_told_apart(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from net_cell import net_cell
 from rich.console import Console
 
 from lorafa_prof.results.record import CellResult
-from lorafa_prof.running.progress import SweepProgress, in_gib, outcome
+from lorafa_prof.running.progress import SweepProgress, outcome
 
 GIB = 2**30
 
@@ -57,9 +57,9 @@ def plain(
 
 def test_off_a_terminal_each_cell_is_one_line_with_its_peak_and_the_time_to_go():
     assert plain([OK, OK, OK]) == [
-        "[1/3] net lora r4 b1 s16: peak 3.000 GiB, held 1.00 MiB, 12.3 ms/step (0:20 to go)",
-        "[2/3] net lora r4 b1 s16: peak 3.000 GiB, held 1.00 MiB, 12.3 ms/step (0:10 to go)",
-        "[3/3] net lora r4 b1 s16: peak 3.000 GiB, held 1.00 MiB, 12.3 ms/step",
+        "[1/3] net lora r4 b1 s16: peak 3.000 GiB, held 1.000 MiB, 12.3 ms/step (0:20 to go)",
+        "[2/3] net lora r4 b1 s16: peak 3.000 GiB, held 1.000 MiB, 12.3 ms/step (0:10 to go)",
+        "[3/3] net lora r4 b1 s16: peak 3.000 GiB, held 1.000 MiB, 12.3 ms/step",
     ]
 
 
@@ -80,15 +80,6 @@ def test_what_went_wrong_is_told():
 def test_cells_are_called_by_their_labels():
     labels = {OK.cell.cell_id: "net lora [bold] targets=q"}
     assert plain([OK], labels=labels)[0].startswith("[1/1] net lora [bold] targets=q: peak")
-
-
-def test_bytes_for_people():
-    assert [in_gib(value) for value in (GIB, GIB - 1, 0, None)] == [
-        "1.000 GiB",
-        "1024.00 MiB",
-        "0.00 MiB",
-        "-",
-    ]
 
 
 def screen(text: str, width: int) -> list[str]:
@@ -122,8 +113,8 @@ def test_on_a_terminal_a_bar_that_leaves_nothing_behind():
     assert "0:10 to go" in written
     shown = [line for line in screen(written, 120) if line]
     assert shown == [
-        "[1/2] net [r4]: peak 3.000 GiB, held 1.00 MiB, 12.3 ms/step",
-        "[2/2] net [r4]: peak 3.000 GiB, held 1.00 MiB, 12.3 ms/step",
+        "[1/2] net [r4]: peak 3.000 GiB, held 1.000 MiB, 12.3 ms/step",
+        "[2/2] net [r4]: peak 3.000 GiB, held 1.000 MiB, 12.3 ms/step",
     ]
     assert written.count("\x1b[?25l") == written.count("\x1b[?25h"), "the cursor is not shown again"
 

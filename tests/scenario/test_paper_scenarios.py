@@ -1,14 +1,6 @@
-"""scenarios/paper claims what was published, and reports/paper/README.md says what its tables say."""
+"""scenarios/paper claims what was published; tests/report/published has the page that is made of them."""
 
 from __future__ import annotations
-
-import csv
-import importlib
-import shutil
-import sys
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from types import ModuleType
 
 import pytest
 
@@ -17,8 +9,6 @@ from lorafa_prof.claims.gate import Gate, gate_of
 from lorafa_prof.scenario.load import load_scenario
 from lorafa_prof.scenario.shipped import shipped_scenarios
 
-ROOT = Path(__file__).parents[2]
-FOLDER = ROOT / "reports" / "paper"
 NAMES = sorted(name.removeprefix("paper/") for name in shipped_scenarios() if name.startswith("paper/"))
 GB = 10**9
 
@@ -93,83 +83,3 @@ def test_amounts_of_a_layer_are_the_formulas() -> None:
             linears = 7 if targets == "all-linear" else 1
             assert check.expected.low == check.expected.high == 2 * tokens * blocks * linears
     assert seen == set(widths)
-
-
-@pytest.fixture
-def page(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
-    monkeypatch.syspath_prepend(FOLDER)
-    yield importlib.import_module("page")
-    for name in ("page", "experiments"):
-        del sys.modules[name]
-
-
-def test_the_page_has_every_scenario_and_is_as_its_tables_make_it(page: ModuleType) -> None:
-    text = (FOLDER / "README.md").read_text(encoding="utf-8")
-    for name in NAMES:
-        assert f"<!-- settings: {name} -->" in text
-    assert page.filled(text, FOLDER) == text, "run python reports/paper/page.py"
-
-
-@pytest.fixture
-def copied(tmp_path: Path) -> Path:
-    """The predictions alone, as before anything was measured."""
-    shutil.copytree(FOLDER / "twin", tmp_path / "twin", ignore=shutil.ignore_patterns("figures"))
-    return tmp_path
-
-
-TEXT = (
-    "<!-- summary -->\n<!-- end summary -->\n<!-- settings: llama-65b -->\n<!-- end settings: llama-65b -->\n"
-)
-
-
-def edit(file: Path, change: Callable[[dict[str, str]], None]) -> None:
-    with file.open(newline="") as lines:
-        rows = list(csv.DictReader(lines))
-    for row in rows:
-        change(row)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("w", newline="") as lines:
-        writer = csv.DictWriter(lines, rows[0].keys())
-        writer.writeheader()
-        writer.writerows(rows)
-
-
-def test_a_number_of_the_table_is_the_one_in_the_csv(page: ModuleType, copied: Path) -> None:
-    file = copied / "twin" / "llama-65b" / "results.csv"
-
-    def hold(row: dict[str, str]) -> None:
-        held = {"all-linear": 9_870_000_000, "attention": 1_110_000_000}.get(row["targets"], 2_220_000_000)
-        row["saved_bytes"] = str(held + 10**10 if row["method"] == "lora" else 10**10)
-
-    edit(file, hold)
-    filled = page.filled(TEXT, copied)
-    rows = [line for line in filled.splitlines() if line.startswith("| on ")]
-    assert rows == [
-        "| on all-linear | – | (1) 9.87 GB ✓ | reproduced |",
-        "| on attention | – | (1) 1.11 GB ✗ | not reproduced |",
-        "| on q_proj,v_proj | – | (1) 2.22 GB ✗ | not reproduced |",
-    ]
-    assert "| – | 9.87 GB ✓ | llama-65b, on all-linear | reproduced only under stated conditions |" in filled
-
-
-def test_what_was_measured_decides(page: ModuleType, copied: Path) -> None:
-    twin = copied / "twin" / "llama-65b" / "results.csv"
-    measured = copied / "h100" / "some-run" / "results.csv"
-    measured.parent.mkdir(parents=True)
-    shutil.copy(twin, measured)
-
-    def less(row: dict[str, str]) -> None:
-        row["device"] = "cuda"
-        row["cell_id"] += "-measured"
-        if row["method"] == "lora":
-            row["saved_bytes"] = str(int(row["saved_bytes"]) // 2 + 6 * GB)
-
-    edit(measured, less)
-    filled = page.filled(TEXT, copied)
-    decided = [line.split("|")[2:5] for line in filled.splitlines() if line.startswith("| on all-linear")]
-    assert decided == [[" (1) 2.14 GB ✗ ", " (1) 3.15 GB ✓ ", " not reproduced "]]
-
-
-def test_a_missing_mark_is_told(page: ModuleType, copied: Path) -> None:
-    with pytest.raises(SystemExit, match="end summary"):
-        page.filled("<!-- summary -->\n", copied)

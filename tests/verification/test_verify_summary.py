@@ -27,7 +27,7 @@ LABELS = {one.cell.cell_id: f"cell {one.cell.batch}" for one in (EXACT, WRONG, O
 def test_the_table_has_a_line_per_cell():
     rows = table_rows([EXACT, WRONG, OOM], LABELS)
     assert all(len(row) == len(HEADER) for row in rows)
-    share = f"{2**21 / memory()['peak_reserved_bytes']:+.2%}"
+    share = f"{100 * 2**21 / memory()['peak_reserved_bytes']:+.2f} %"
     assert rows[0] == ("cell 1", "exact", "0", "0", "0", "0", "0", "0", share, "-")
     assert rows[1][:6] == ("cell 2", "differs", "0", "-1,536", "0", "-1,536")
     assert rows[2] == ("cell 3", "oom", *["-"] * 8)
@@ -37,8 +37,11 @@ def test_the_summary_counts_and_names_the_worst():
     measured = memory()["phases"]["backward"]["peak"]["allocated"]
     line = summary([EXACT, WRONG, OOM], LABELS)
     assert line.startswith("1 of 3 cells exact in allocated and requested; 1 out of memory on both sides; ")
-    assert f"worst residual -1,536 bytes ({-1536 / measured:+.2%}), backward peak allocated of cell 2" in line
-    assert f"reserved: worst {2**21 / memory()['peak_reserved_bytes']:+.2%}, cell 1" in line
+    assert (
+        f"worst residual -1,536 bytes ({-100 * 1536 / measured:+.2f} %), backward peak allocated of cell 2"
+        in line
+    )
+    assert f"reserved: worst {100 * 2**21 / memory()['peak_reserved_bytes']:+.2f} %, cell 1" in line
     assert "worst residual 0 bytes" in summary([EXACT], LABELS)
     assert summary([ERROR], LABELS) == "0 of 1 cells exact in allocated and requested"
 

@@ -1,14 +1,12 @@
 from __future__ import annotations
 
-import re
 from fractions import Fraction
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lorafa_prof.results.columns import METRICS
-from lorafa_prof.words.amounts import exact, parse_amount, plain, shown, shown_change
+from lorafa_prof.words.amounts import exact, parse_amount, plain
 
 #: By the standard: SI prefixes are powers of ten, IEC ones powers of two.
 SIZES = {
@@ -22,9 +20,6 @@ SIZES = {
 }
 written_units = st.sampled_from([(unit, name) for unit, names in SIZES.items() for name in names])
 decimals = st.decimals(-(10**6), 10**6, allow_nan=False, places=3)
-units = st.sampled_from(sorted({column.unit for column in METRICS}))
-#: From a millionth of a byte to what no machine has.
-amounts = st.one_of(st.integers(-(10**19), 10**19), st.floats(1e-6, 1e19), st.floats(-1e19, -1e-6))
 
 
 def refusal(written: str | float, unit: str) -> str:
@@ -118,49 +113,6 @@ def test_more_than_a_float_can_be_is_refused(written):
 @pytest.mark.parametrize("written", ["1e999999999", "1e-999999999", "1e999999999 GiB"])
 def test_an_exponent_without_end_is_refused_and_not_computed(written):
     assert "unknown unit 'e" in refusal(written, "bytes")
-
-
-@given(amounts.filter(bool), units)
-def test_what_is_not_nothing_is_never_shown_as_nothing(amount, unit):
-    told = shown_change(amount, unit)
-    assert re.search("[1-9]", told), told
-    assert told.startswith("+" if amount > 0 else "-")
-
-
-def test_a_byte_is_shown():
-    assert shown_change(1, "bytes") == "+1 B"
-    assert shown_change(-0.25, "bytes") == "-0.25 B"
-    assert shown_change(0.001, "bytes") == "+0.001 B"
-
-
-@given(amounts, units)
-def test_what_is_shown_reads_as_about_the_same(amount, unit):
-    assert parse_amount(shown(amount, unit), unit) == pytest.approx(amount, rel=0.01)
-
-
-@given(st.integers(2**10, 2**60), st.sampled_from([1, -1]))
-def test_a_change_of_many_bytes_has_every_digit(size, sign):
-    told = shown_change(sign * size, "bytes")
-    digits = re.search(r"\((.*)\)", told)
-    assert digits is not None
-    assert parse_amount(digits[1], "bytes") == sign * size
-
-
-@pytest.mark.parametrize(
-    ("amount", "unit", "text"),
-    [
-        (0, "bytes", "0 B"),
-        (1023, "bytes", "1,023 B"),
-        (3 * 2**30 // 2, "bytes", "1.500 GiB"),
-        (5 * 10**12, "FLOP", "5.000 TFLOP"),
-        (1234567, "parameters", "1,234,567 parameters"),
-        (0.85, "", "0.85"),
-        (120.25, "ms", "120.2 ms"),
-        (12394.4, "tokens/s", "12,394 tokens/s"),
-    ],
-)
-def test_amounts_as_people_read_them(amount, unit, text):
-    assert shown(amount, unit) == text
 
 
 @given(decimals)

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from lorafa_prof.claims.finding import Finding, Judgement
-from lorafa_prof.claims.reporters.wording import culprit_line, culprits_title, one_line, summary
+from lorafa_prof.claims.reporters.wording import culprit_line, culprits_title, summary
+from lorafa_prof.words.phrases import one_line
 
 
 def workflow_commands(judgements: Sequence[Judgement], root: Path) -> str:

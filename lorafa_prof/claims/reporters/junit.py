@@ -8,7 +8,8 @@ from xml.etree import ElementTree as ET
 
 from lorafa_prof.claims.finding import Finding, Judgement
 from lorafa_prof.claims.reporters.terminal import finding_text
-from lorafa_prof.claims.reporters.wording import one_line, summary
+from lorafa_prof.claims.reporters.wording import summary
+from lorafa_prof.words.phrases import one_line
 
 #: What XML 1.0 cannot hold, escaped or not.
 _NO_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")

@@ -5,10 +5,9 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from io import StringIO
 
-from rich.cells import cell_len, set_cell_size
-from rich.console import Console, RenderableType
+from rich.cells import cell_len
+from rich.console import RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -20,18 +19,17 @@ from lorafa_prof.claims.reporters.wording import (
     culprits_left_out,
     culprits_title,
     items_amiss,
-    one_line,
     outcome,
     overall,
     summary,
 )
+from lorafa_prof.words.phrases import and_more, one_line
+from lorafa_prof.words.tables import GAP, padded
+from lorafa_prof.words.terminal import ENDLESS, rendered
 
 _MARK: dict[State, str] = {"pass": "✓", "fail": "✗", "unknown": "?"}
 _STYLE: dict[State, str] = {"pass": "green", "fail": "bold red", "unknown": "bold yellow"}
-#: Wider than any line: nothing is wrapped.
-_ENDLESS = 100_000
 _INDENT = 4
-_GAP = 2
 _BLANK = Text(" ")
 
 
@@ -43,7 +41,7 @@ def terminal(judgements: Sequence[Judgement], width: int | None = None) -> str:
         width: of the terminal, in columns, for which text is wrapped and coloured; None: there is no
             terminal, and every row is one line of plain text.
     """
-    room = width or _ENDLESS
+    room = width or ENDLESS
     parts = [part for judgement in judgements for part in (*_judgement(judgement, room), Text())]
     style = _STYLE[overall(judgements)]
     return _rendered([*parts, Text(outcome(judgements), style=style)], width)
@@ -51,22 +49,12 @@ def terminal(judgements: Sequence[Judgement], width: int | None = None) -> str:
 
 def finding_text(finding: Finding) -> str:
     """One finding as plain text."""
-    return _rendered(_finding(finding, word_width=0, room=_ENDLESS), None)
+    return _rendered(_finding(finding, word_width=0, room=ENDLESS), None)
 
 
 def _rendered(parts: Iterable[RenderableType], width: int | None) -> str:
-    console = Console(
-        file=StringIO(),
-        width=width or _ENDLESS,
-        force_terminal=width is not None,
-        color_system=None if width is None else "standard",
-        highlight=False,
-        legacy_windows=False,
-    )
-    with console.capture() as captured:
-        console.print(*parts, sep="\n")
-    lines = "\n".join(line.rstrip() for line in captured.get().splitlines())
-    return re.sub(r"\n{3,}", "\n\n", f"{lines}\n")
+    text = rendered(parts, width or ENDLESS, coloured=width is not None)
+    return re.sub(r"\n{3,}", "\n\n", text)
 
 
 def _judgement(judgement: Judgement, room: int) -> Iterator[RenderableType]:
@@ -116,7 +104,7 @@ def _items(items: Sequence[Item], room: int) -> Iterator[RenderableType]:
     yield _BLANK
     yield from _table(header, rows, room)
     if len(items) > MOST_ITEMS:
-        yield Text(f"and {len(items) - MOST_ITEMS:,} more", style="dim")
+        yield Text(and_more(len(items) - MOST_ITEMS), style="dim")
     yield _BLANK
 
 
@@ -141,19 +129,18 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]], room: int) -> I
     """
     filled = [i for i in range(len(header)) if any(row[i] for row in rows)]
     lines = [[one_line(cells[i]) for i in filled] for cells in (header, *rows)]
-    widths = [max(map(cell_len, column)) for column in zip(*lines, strict=True)]
-    ends = list(itertools.accumulate(widths, lambda end, width: end + _GAP + width))
+    columns = padded(lines)
+    ends = itertools.accumulate(map(cell_len, columns[0]), lambda end, width: end + len(GAP) + width)
     beside = max(1, sum(end <= room for end in ends))
-    for number, line in enumerate(lines):
-        row = [set_cell_size(cell, width) for cell, width in zip(line[:beside], widths, strict=False)]
-        yield Text(_joined(row), style="" if number else "dim", overflow="fold")
+    for number, (line, row) in enumerate(zip(lines, columns, strict=True)):
+        yield Text(_joined(row[:beside]), style="" if number else "dim", overflow="fold")
         below = _joined(line[beside:])
         if number and below:
-            yield _indented(Text(below, overflow="fold"), 2 * _GAP)
+            yield _indented(Text(below, overflow="fold"), 2 * len(GAP))
 
 
 def _joined(cells: Sequence[str]) -> str:
-    return (" " * _GAP).join(cell for cell in cells if cell)
+    return GAP.join(cell for cell in cells if cell)
 
 
 def _indented(part: RenderableType, columns: int) -> Padding:

@@ -1,15 +1,15 @@
-"""Words that all reporters share: lines of a finding, rows of a table, what it all comes to."""
+"""What all reporters say of judgements: lines of a finding, rows of a table, what it all comes to."""
 
 from __future__ import annotations
 
-import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from lorafa_prof.claims.finding import Finding, Item, Judgement, State, worst
 from lorafa_prof.results.tensors import Held, TensorChange
-from lorafa_prof.words.amounts import shown
+from lorafa_prof.words.numbers import size_change
+from lorafa_prof.words.phrases import and_more, count, one_line
 
 #: So many are shown of what may be hundreds; how many more there are is said.
 MOST_ITEMS = 8
@@ -17,17 +17,6 @@ MOST_CULPRITS = 10
 
 _ORDER: tuple[State, ...] = ("pass", "fail", "unknown")
 _PLURAL = {"holds": "hold", "fails": "fail"}
-
-
-def one_line(text: str) -> str:
-    """`text` without line breaks and characters that would steer a terminal or that no file can hold."""
-    kept = "".join(" " if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") else c for c in text)
-    return " ".join(kept.split())
-
-
-def count(number: int, noun: str) -> str:
-    """A number of things: "1 claim", "2 claims"."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def outcome(judgements: Sequence[Judgement]) -> str:
@@ -67,7 +56,7 @@ def summary(finding: Finding) -> str:
     if finding.state == "pass" and not item.note:
         return _what_holds(finding)
     alike = [i for i in finding.items if i.state == item.state and (i.state != "pass" or i.word == item.word)]
-    more = f" (and {len(alike) - 1:,} more)" if len(alike) > 1 else ""
+    more = f" ({and_more(len(alike) - 1)})" if len(alike) > 1 else ""
     return f"{item.what}: {_joined(item.measured, item.expected, item.note)}{more}"
 
 
@@ -108,7 +97,7 @@ def culprit_rows(culprits: Sequence[TensorChange]) -> list[Culprit]:
     """A row for each of the largest."""
     return [
         Culprit(
-            _signed(change.delta_bytes),
+            size_change(change.delta_bytes),
             _tensors(change),
             change.key.kind,
             change.key.module,
@@ -131,7 +120,7 @@ def culprits_left_out(culprits: Sequence[TensorChange]) -> str:
     rest = culprits[MOST_CULPRITS:]
     if not rest:
         return ""
-    return f"and {len(rest):,} more, together {_signed(sum(change.delta_bytes for change in rest))}"
+    return f"{and_more(len(rest))}, together {size_change(sum(change.delta_bytes for change in rest))}"
 
 
 def culprit_line(change: TensorChange) -> str:
@@ -154,8 +143,3 @@ def _counts(before: Held, after: Held) -> str:
     if before.count in (0, after.count):
         return f"{after.count:,}"
     return f"{before.count:,} → {after.count:,}"
-
-
-def _signed(nbytes: int) -> str:
-    text = shown(nbytes, "bytes")
-    return text if nbytes <= 0 else f"+{text}"

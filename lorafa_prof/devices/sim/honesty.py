@@ -11,6 +11,8 @@ from lorafa_prof.cell import Cell
 from lorafa_prof.devices.gpus.gpu import GPUS, Gpu
 from lorafa_prof.devices.sim.machine import CHECKED_TORCH, NEWEST_TORCH
 from lorafa_prof.devices.sim.twin import CONTEXT_OF, Twin
+from lorafa_prof.words.numbers import size
+from lorafa_prof.words.phrases import first_of
 
 
 def notes_of(twin: Twin, cell: Cell) -> list[str]:
@@ -19,8 +21,7 @@ def notes_of(twin: Twin, cell: Cell) -> list[str]:
     if version := note_of_version():
         notes.append(version)
     if unchecked := unchecked_operations(twin):
-        named = ", ".join(unchecked[:3]) + (", …" if len(unchecked) > 3 else "")
-        notes.append(f"not checked against a GPU: what {named} allocate inside")
+        notes.append(f"not checked against a GPU: what {first_of(unchecked, 3)} allocate inside")
     return notes
 
 
@@ -52,8 +53,6 @@ def notes_of_gpu(gpu: Gpu) -> list[str]:
     if not gpu.memory_exact:
         notes.append(f"the memory of {gpu.name} is not known to the byte")
     if gpu.context_bytes is None:
-        assumed = (GPUS[CONTEXT_OF].context_bytes or 0) / 2**30
-        notes.append(
-            f"the CUDA context of {gpu.name} is not measured; {CONTEXT_OF}'s {assumed:.2f} GiB is assumed"
-        )
+        assumed = size(GPUS[CONTEXT_OF].context_bytes or 0)
+        notes.append(f"the CUDA context of {gpu.name} is not measured; {CONTEXT_OF}'s {assumed} is assumed")
     return notes

@@ -52,6 +52,7 @@ def out_of_memory_text(
 
 def format_size(size: int) -> str:
     """Bytes in the largest unit that leaves more than one of it (CUDACachingAllocator.cpp, format_size)."""
+    # Not as sizes are said elsewhere: the sentence is to be PyTorch's own, to the letter.
     for unit, name in _UNITS:
         if size > unit:
             return f"{size / unit:.2f} {name}"

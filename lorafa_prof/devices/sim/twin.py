@@ -22,6 +22,23 @@ CONTEXT_OF = "h100-80gb"
 class Twin:
     """A context in which `meta` stands for a GPU. Everything from the first weight on belongs inside.
 
+    Usage::
+
+        with Twin(GPUS["h100-80gb"]) as twin:
+            linear = nn.Linear(1024, 1024, device="meta")
+            linear(torch.empty(8, 1024, device="meta")).sum().backward()
+            print(twin.allocator.allocated.current, twin.allocator.reserved.peak)
+
+    Known limits:
+
+    - Shapes run, not numbers: integers and booleans have values, floats have none, so code that branches on
+      a float's value ends with a `LorafaProfError`.
+    - What a kernel allocates inside itself is known for the operations in `kernels/`; others that ran are in
+      `honesty.unchecked_operations`.
+    - It replaces functions of PyTorch for the whole process (`paths.py`): one twin at a time, and no GPU
+      beside it.
+    - There is no clock, and one GPU.
+
     Args:
         gpu: stood for.
         settings: of the caching allocator; None: as the environment has it for PyTorch.

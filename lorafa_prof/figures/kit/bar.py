@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from matplotlib.axes import Axes
 
 from lorafa_prof.figures.kit.points import Point
-from lorafa_prof.figures.kit.scale import Scale, number
 from lorafa_prof.figures.kit.style import BLACK, VERMILION, pt
+from lorafa_prof.words.numbers import three_digits
+from lorafa_prof.words.scales import Scale
 
 VALUE_GAP = 0.05
 """Inches between a bar and its number."""
@@ -62,7 +63,7 @@ def value_text(point: Point, bar: Bar | None, scale: Scale) -> str:
     """The number at the bar's end, or in words why there is none."""
     if bar is None:
         return f"× {point.failure()}"
-    return " ".join(filter(None, (number(bar.total / scale.divisor), bar.remark)))
+    return " ".join(filter(None, (three_digits(bar.total / scale.divisor), bar.remark)))
 
 
 def draw_bar(axes: Axes, middle: float, point: Point, bar: Bar | None, scale: Scale) -> None:

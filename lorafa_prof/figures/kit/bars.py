@@ -35,8 +35,8 @@ from lorafa_prof.figures.kit.points import (
     named,
     phrases,
 )
-from lorafa_prof.figures.kit.scale import Scale
 from lorafa_prof.figures.kit.style import BLACK, pt
+from lorafa_prof.words.scales import Scale
 
 _LABEL_WIDTH = 1.5
 _TICKS_BELOW = 0.38

@@ -15,9 +15,9 @@ from matplotlib.ticker import MaxNLocator, NullLocator
 from lorafa_prof.figures.kit.capacities import Capacity, capacities_near
 from lorafa_prof.figures.kit.page import text_width
 from lorafa_prof.figures.kit.points import Point
-from lorafa_prof.figures.kit.scale import Scale, bytes_scale
 from lorafa_prof.figures.kit.series import Series, SeriesStyle
 from lorafa_prof.figures.kit.style import GREY, VERMILION, pt
+from lorafa_prof.words.scales import Scale, bytes_scale
 
 LINE, MARKER = 1.1, 3.8
 """Points of a line's width and a marker's size, before its style's weight."""

@@ -18,7 +18,6 @@ from lorafa_prof.figures.kit.panels import MOST_ROWS, panel_row, plot_height
 from lorafa_prof.figures.kit.points import (
     CONTEXT_SETTINGS,
     Point,
-    cells,
     differing,
     fixed,
     left_out,
@@ -28,6 +27,7 @@ from lorafa_prof.figures.kit.points import (
 )
 from lorafa_prof.figures.kit.series import Series, series_of
 from lorafa_prof.figures.kit.style import pt, style
+from lorafa_prof.words.phrases import count
 
 _MOST_LINES = 12
 # What a legend has room for.
@@ -180,11 +180,11 @@ def _notes(
     failed = [point for point in points if point.status not in ("ok", "oom")]
     if failed:
         kinds = ", ".join(sorted({point.status or "no status" for point in failed}))
-        notes.append(f"Not drawn: {cells(len(failed))} without a result ({kinds}).")
+        notes.append(f"Not drawn: {count(len(failed), 'cell')} without a result ({kinds}).")
     for metric in metrics:
         lacking = sum(point.ok and point.value(metric.column) is None for point in points)
         if lacking:
-            notes.append(f"Not drawn: {cells(lacking)} without {metric.label}.")
+            notes.append(f"Not drawn: {count(lacking, 'cell')} without {metric.label}.")
     if any(
         not line.reference and not joined(line.of(members, axis), axis)
         for line in series

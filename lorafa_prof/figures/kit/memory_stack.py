@@ -12,9 +12,9 @@ from matplotlib.patches import Patch
 from lorafa_prof.figures.kit.bar import Bar, Stretch
 from lorafa_prof.figures.kit.bars import BarChart
 from lorafa_prof.figures.kit.points import Point
-from lorafa_prof.figures.kit.scale import bytes_scale
 from lorafa_prof.figures.kit.style import BLACK, pt
 from lorafa_prof.parts import PEAK_PARTS
+from lorafa_prof.words.scales import bytes_scale
 
 PEAK = "peak_allocated_bytes"
 

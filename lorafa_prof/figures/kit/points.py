@@ -185,11 +185,6 @@ def swept(points: Sequence[Point], axis: str) -> list[list[Point]]:
     return [members for members in alike.values() if len({point.settings[axis] for point in members}) > 1]
 
 
-def cells(count: int) -> str:
-    """A number of cells in words."""
-    return "1 cell" if count == 1 else f"{count:,} cells"
-
-
 def left_out(count: int, total: int, what: str = "cells") -> list[str]:
     """A note on the cells for which a figure has no room; none if it has room for all."""
     return [f"Not drawn, for want of room: {count:,} of {total:,} {what}."] if count else []

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from lorafa_prof.figures.kit.points import CONTEXT_SETTINGS, Point, cells
+from lorafa_prof.figures.kit.points import CONTEXT_SETTINGS, Point
+from lorafa_prof.words.phrases import count
 
 T = TypeVar("T")
 
@@ -45,4 +46,4 @@ def not_drawn(drawn: int, total: int) -> list[str]:
     """A note on the cells that are not among the first; none where all are drawn."""
     if total <= drawn:
         return []
-    return [f"Not drawn: {total - drawn:,} of {cells(total)}; drawn is the first of each method."]
+    return [f"Not drawn: {total - drawn:,} of {count(total, 'cell')}; drawn is the first of each method."]

@@ -16,10 +16,11 @@ from matplotlib.ticker import MaxNLocator
 from pandas import DataFrame
 
 from lorafa_prof.figures.kit.page import MARGIN, Panel, PanelRow, draw_name, text_width
-from lorafa_prof.figures.kit.scale import Scale, size_text
 from lorafa_prof.figures.kit.style import BLACK, pt
 from lorafa_prof.instruments.allocations.live_bytes import column_of
 from lorafa_prof.parts import BLOCK_KINDS, PARTS, BlockKind
+from lorafa_prof.words.numbers import size
+from lorafa_prof.words.scales import Scale
 
 NOTE = "Predicted. Bytes of allocated blocks, rounding included. The horizontal axis counts events, not time."
 
@@ -170,11 +171,12 @@ def _draw_peak(axes: Axes, table: DataFrame, scale: Scale) -> None:
     """A mark on the peak, and its bytes beside it, on the side where there is more room."""
     peak = _peak_row(table)
     event = float(table["event"].iloc[peak])
-    height = float(table["allocated_bytes"].iloc[peak]) / scale.divisor
+    peak_bytes = float(table["allocated_bytes"].iloc[peak])
+    height = peak_bytes / scale.divisor
     on_the_left = event > cast(float, table["event"].iloc[-1]) / 2
     axes.plot([event], [height], marker=CARETDOWN, markersize=pt(4), color=BLACK, clip_on=False, gid="peak")
     axes.annotate(
-        f"peak {height:,.2f} {scale.unit}",
+        f"peak {size(peak_bytes)}",
         (event, height),
         xytext=(pt(-5 if on_the_left else 5), pt(3)),
         textcoords="offset points",
@@ -192,7 +194,7 @@ def at_peak(step: StepMemory, kinds: Sequence[BlockKind]) -> str:
     """What makes up the peak, as far as it is of these kinds."""
     row = step.table.iloc[_peak_row(step.table)]
     live = {kind: float(row[column_of(kind)]) for kind in kinds}
-    parts = [f"{PARTS[kind].name} {size_text(most)}" for kind, most in live.items() if most]
+    parts = [f"{PARTS[kind].name} {size(most)}" for kind, most in live.items() if most]
     where = " ".join(part for part in (row["phase"], row["module"], row["operation"]) if part)
     whose = f" of {step.name}" if step.name else ""
     return f"At the peak{whose} ({where}): {', '.join(parts)}."
@@ -204,5 +206,5 @@ def too_small(steps: Sequence[StepMemory], seen: Sequence[BlockKind]) -> list[st
     for kind in (kind for kind in BLOCK_KINDS if kind not in seen):
         most = max(float(step.table[column_of(kind)].max()) for step in steps)
         if most > 0:
-            parts.append(f"{PARTS[kind].name} {size_text(most)}")
+            parts.append(f"{PARTS[kind].name} {size(most)}")
     return [f"Too little to see: {', '.join(parts)}."] if parts else []

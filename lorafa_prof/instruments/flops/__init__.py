@@ -1,1 +1,1 @@
-"""Counting FLOPs, and two other opinions on them."""
+"""FLOPs of a step, counted from the operations executed; `opinions` has two other ways to tell them."""

@@ -163,6 +163,20 @@ class SavedTensorsRecorder:
     is let go within forward is not counted, and none is held longer for being looked at. Inside a
     checkpointed region autograd holds nothing but the region's inputs, and just those are seen here.
 
+    Usage::
+
+        with SavedTensorsRecorder(model, device_type="cpu", before=[batch]) as recorder:
+            loss = model(batch).sum()
+            saved = recorder.result()
+        print(saved.total_bytes, saved.by_kind)
+
+    Known limits:
+
+    - A storage that several operations saved has the module, operation and kind of the first.
+    - What a custom `autograd.Function` keeps on its context without `save_for_backward` is not seen by the
+      hook; with `otherwise` it is found as held.
+    - Autograd's hooks are of one thread: what another thread's forward saves is not seen.
+
     Args:
         model: for paths, and for its parameters and buffers, which are not counted; None: paths are counted
             from whichever module is called.

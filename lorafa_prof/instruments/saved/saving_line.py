@@ -10,11 +10,12 @@ from types import FrameType
 
 import torch
 
-_PACKAGE = Path(__file__).parents[2]
+from lorafa_prof import package
+
 #: Code in these is never the line: PyTorch's own, and what watches a step or runs it on a twin.
 _PASSED_OVER = (
     Path(torch.__file__).parent,
-    *(_PACKAGE / folder for folder in ("instruments", "devices", "testing")),
+    *(package.FOLDER / folder for folder in ("instruments", "devices", "testing")),
 )
 _STANDARD_LIBRARY = Path(sysconfig.get_path("stdlib"))
 
@@ -47,7 +48,7 @@ def shown_file(filename: str) -> str | None:
     for installed in ("site-packages", "dist-packages"):
         if installed in path.parts:
             return path.as_posix().rpartition(f"/{installed}/")[2]
-    for folder in (_PACKAGE.parent, Path.cwd(), _STANDARD_LIBRARY):
+    for folder in (package.FOLDER.parent, Path.cwd(), _STANDARD_LIBRARY):
         if path.is_relative_to(folder):
             return path.relative_to(folder).as_posix()
     return path.name

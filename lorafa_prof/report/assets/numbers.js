@@ -5,7 +5,7 @@ const SCALES = {
   FLOP: [[1e15, "PFLOP"], [1e12, "TFLOP"], [1e9, "GFLOP"], [1e6, "MFLOP"], [1, "FLOP"]],
 };
 
-/** The largest unit in which `largest` is 1 or more: what to divide by, and its name. */
+/** The unit of many values: the largest in which `largest` is 1 or more; what to divide by, and its name. */
 function scaleFor(unit, largest) {
   const scales = SCALES[unit];
   if (!scales) return { divisor: 1, name: unit };
@@ -14,8 +14,17 @@ function scaleFor(unit, largest) {
 }
 
 function sizeText(bytes) {
-  const scale = scaleFor("bytes", Math.abs(bytes));
+  const scale = sizeScale(bytes);
   return `${scaledText(bytes, scale)} ${scale.name}`;
+}
+
+/** The unit of one size: the one that leaves less than a thousand of it, as in words/numbers.py. */
+function sizeScale(bytes) {
+  const units = [[2 ** 40, "TiB"], ...SCALES.bytes];
+  const smaller = units.slice(1);
+  const index = smaller.findIndex(([size]) => Math.abs(bytes) >= 999.9995 * size);
+  const [divisor, name] = units[index < 0 ? smaller.length : index];
+  return { divisor, name };
 }
 
 function scaledText(value, scale) {
@@ -29,7 +38,7 @@ function valueText(column, value, scale) {
   if (value === null) return "";
   if (column.text) return String(value);
   if (SCALES[column.unit]) {
-    const chosen = scale ?? scaleFor(column.unit, Math.abs(value));
+    const chosen = scale ?? (column.unit === "bytes" ? sizeScale(value) : scaleFor(column.unit, Math.abs(value)));
     return scaledText(value, chosen) + (scale ? "" : ` ${chosen.name}`);
   }
   const options = column.group === "setting" ? { useGrouping: false, maximumSignificantDigits: 12 }

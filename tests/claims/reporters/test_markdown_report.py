@@ -24,8 +24,8 @@ from markdown_it.token import Token
 
 from lorafa_prof.claims.finding import Finding, Item, Judgement
 from lorafa_prof.claims.reporters.markdown import markdown
-from lorafa_prof.claims.reporters.wording import one_line
 from lorafa_prof.results.tensors import TensorKey
+from lorafa_prof.words.phrases import one_line
 
 #: Of a comment on GitHub.
 MOST_CHARACTERS = 65_536

@@ -11,7 +11,7 @@ from lorafa_prof.devices.sim.honesty import notes_of, notes_of_gpu
 from lorafa_prof.devices.sim.twin import Twin
 
 NOT_EXACT = "the memory of rtx-4090 is not known to the byte"
-CONTEXT = "the CUDA context of {} is not measured; h100-80gb's 0.75 GiB is assumed"
+CONTEXT = "the CUDA context of {} is not measured; h100-80gb's 766.812 MiB is assumed"
 
 
 @pytest.mark.parametrize(

@@ -10,15 +10,15 @@ from tiny_cells import BATCH, SEQ, TOKENS, step_of
 from torch import nn
 
 from lorafa_prof.errors import UsageError
-from lorafa_prof.instruments.flops.by_fvcore import fvcore_forward_flops
-from lorafa_prof.instruments.flops.closed_form import (
+from lorafa_prof.instruments.flops.counter import FlopCount, FlopCounter
+from lorafa_prof.instruments.flops.opinions.by_fvcore import fvcore_forward_flops
+from lorafa_prof.instruments.flops.opinions.closed_form import (
     EAGER_BACKWARD,
     FUSED_BACKWARD,
     ClosedForm,
     Weights,
     closed_form,
 )
-from lorafa_prof.instruments.flops.counter import FlopCount, FlopCounter
 from lorafa_prof.methods.base import Prepared
 from lorafa_prof.step import TrainingStep
 

@@ -1,14 +1,14 @@
 #!/bin/sh
-# Measure on one H100 what this folder's page compares, the most telling first, in at most 8 minutes; on one
+# Measure on one H100 what the page of reports/paper compares, the most telling first, in at most 8 minutes; on one
 # H200 what is larger than an H100, the last three.
 #
-#     sh reports/paper/measure.sh OUT [RUN...]
+#     sh benchmarks/paper.sh OUT [RUN...]
 #
 # RUN: the names below that are wanted; all, if none is given, of which 8 minutes are enough for the first five.
 # OUT/paper.tgz holds for each run a folder with results.csv, provenance.json, figures and cells, OUT/log.txt what was printed.
 # Measured are the settings that verdicts hang on; the twin has the others.
 set -u
-out=${1:?usage: measure.sh OUT [RUN...]}
+out=${1:?usage: paper.sh OUT [RUN...]}
 shift
 wanted=" $* "
 ends=$(($(date +%s) + 480))

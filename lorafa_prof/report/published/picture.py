@@ -1,16 +1,11 @@
-"""Draw published.png and .pdf: every published number, and what ours are of it under each assumed setting.
-
-python reports/paper/published.py
-"""
+"""The picture: every published number, and what ours are of it under each assumed setting."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from experiments import FOLDERS, By, Experiment, experiment
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 from matplotlib.lines import Line2D
@@ -20,9 +15,11 @@ from lorafa_prof.claims.checks import Check
 from lorafa_prof.figures.kit.page import MARGIN, Panel, PanelRow, assemble, new_drawing
 from lorafa_prof.figures.kit.style import BLACK, BLUE, GREEN, GREY, current_page, paler, pt, style
 from lorafa_prof.figures.save import write_drawing
-from lorafa_prof.scenario.shipped import shipped_scenarios
+from lorafa_prof.report.published.experiment import Experiment, Judged, experiment
+from lorafa_prof.report.published.folder import BOTH, By, PublishedFolder
+from lorafa_prof.report.published.marks import picture_note
 
-HERE = Path(__file__).resolve().parent
+PICTURE_NAME = "published"
 
 #: What a scenario reads into a text without a number, or adds to it, says so in its source.
 _NOT_PUBLISHED = "our "
@@ -40,30 +37,47 @@ class Published:
     ours: dict[By, list[float]]
 
 
-def main() -> None:
-    """Draw it."""
-    names = [name.removeprefix("paper/") for name in shipped_scenarios() if name.startswith("paper/")]
-    found = [each for name in names for each in published_in(experiment(name, HERE))]
+def draw_picture(folder: PublishedFolder) -> Iterator[str]:
+    """Write ``published.png`` and ``.pdf`` beside the page: its scenarios in the order of their names."""
+    names = sorted(folder.scenarios())
+    numbers = [number for name in names for number in published_in(experiment(name, folder))]
+    if not numbers:
+        yield f"{PICTURE_NAME}: not drawn, no claim of the page's scenarios is a number that was published"
+        return
     with style():
-        for path in write_drawing(draw(found), HERE, "published", ("png", "pdf")):
-            print(path)
+        drawing = draw(numbers, picture_note(folder.page_text()))
+        yield from map(str, write_drawing(drawing, folder.path, PICTURE_NAME, ("png", "pdf")))
 
 
-def published_in(found: Experiment) -> Iterator[Published]:
+def published_in(judged: Experiment) -> Iterator[Published]:
     """The claims of a scenario that are a number somebody published."""
-    for index, claim in enumerate(found.claims):
-        judged = [each for row in found.rows for each in row.claims.get(index, [])]
-        number = number_of(judged[0].check)
-        if number is None or _NOT_PUBLISHED in (claim.source or ""):
+    for index, claim in enumerate(judged.claims):
+        if _NOT_PUBLISHED in (claim.source or ""):
             continue
-        ours: dict[By, list[float]] = {by: [] for by in FOLDERS}
-        for each in judged:
-            for by, values in ours.items():
-                item = each.by(by)
-                if item is not None and item.value is not None:
-                    values.append(float(item.value) / number)
-        least, most = (float(limit) / number for limit in judged[0].check.expected.limits)
-        yield Published(f"{judged[0].check.cell.model.name}: {claim.name}", least, most, ours)
+        for metric in claim.metric:
+            of_metric = [
+                number
+                for row in judged.rows
+                for number in row.claims.get(index, [])
+                if number.check.metric.name == metric
+            ]
+            name = f"{claim.name}: {metric}" if len(claim.metric) > 1 else claim.name
+            yield from _published(name, of_metric)
+
+
+def _published(name: str, judged: Sequence[Judged]) -> Iterator[Published]:
+    """The line of one claim; none where it is about something else than a number."""
+    check = judged[0].check
+    number = number_of(check)
+    if number is None:
+        return
+    items = {by: [judgement.by(by) for judgement in judged] for by in BOTH}
+    ours = {
+        by: [float(item.value) / number for item in there if item is not None and item.value is not None]
+        for by, there in items.items()
+    }
+    least, most = (float(limit) / number for limit in check.expected.limits)
+    yield Published(f"{check.cell.model.name}: {name}", least, most, ours)
 
 
 def number_of(check: Check) -> float | None:
@@ -75,20 +89,20 @@ def number_of(check: Check) -> float | None:
     return float(low)
 
 
-def draw(found: list[Published]) -> Drawing:
-    """A line for each published number."""
+def draw(numbers: Sequence[Published], note: str) -> Drawing:
+    """A line for each published number, with `note` below if it says something."""
     drawing = new_drawing()
     axes = drawing.add_axes((0, 0, 1, 1))
-    for place, each in enumerate(found):
-        _draw_line(axes, len(found) - 1 - place, each)
+    for line, number in enumerate(numbers):
+        _draw_line(axes, len(numbers) - 1 - line, number)
     axes.set_xlim(-0.02, _MOST)
     axes.set_xticks([0, 0.5, 1, 1.5, 2], ["0", "0.5", "1", "1.5", "2"])
-    axes.set_ylim(-0.4, len(found) - 0.2)
+    axes.set_ylim(-0.4, len(numbers) - 0.2)
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
     axes.set_xlabel("ours, as a multiple of the published number")
     width = current_page().width - 2 * MARGIN - 0.1
-    row = PanelRow((Panel(axes, MARGIN + 0.05, width),), _LINE * len(found), 0.05, 0.36)
+    row = PanelRow((Panel(axes, MARGIN + 0.05, width),), _LINE * len(numbers), 0.05, 0.36)
     assemble(
         drawing,
         title="Published numbers, and ours",
@@ -99,20 +113,18 @@ def draw(found: list[Published]) -> Drawing:
             Line2D([], [], color=GREY, marker="|", linestyle="", markersize=pt(6), label="predicted"),
             Patch(color=paler(GREEN, 0.65), label="as published, within the tolerance"),
         ],
-        notes=[
-            "Measured on an H100, what is larger on an H200; predicted on the twin of the GPU asked about."
-        ],
+        notes=[note] if note else [],
     )
     return drawing
 
 
-def _draw_line(axes: Axes, height: int, each: Published) -> None:
-    most = _MOST if math.isinf(each.most) else each.most
-    axes.barh(height, most - each.least, 0.42, each.least, color=paler(GREEN, 0.65), zorder=0)
+def _draw_line(axes: Axes, height: int, number: Published) -> None:
+    most = _MOST if math.isinf(number.most) else number.most
+    axes.barh(height, most - number.least, 0.42, number.least, color=paler(GREEN, 0.65), zorder=0)
     axes.plot([1, 1], [height - 0.21, height + 0.21], color=BLACK, linewidth=pt(0.8), zorder=1)
-    axes.text(0.01, height + 0.28, each.label, va="bottom", zorder=3)
+    axes.text(0.01, height + 0.28, number.label, va="bottom", zorder=3)
     looks = {"predicted": (GREY, "|", 6.0, 1), "measured": (BLUE, "o", 3.6, 2)}
-    for by, values in each.ours.items():
+    for by, values in number.ours.items():
         color, marker, size, order = looks[by]
         xs = [min(value, _MOST) for value in values]
         axes.plot(
@@ -127,7 +139,3 @@ def _draw_line(axes: Axes, height: int, each: Published) -> None:
             zorder=order,
             clip_on=False,
         )
-
-
-if __name__ == "__main__":
-    main()

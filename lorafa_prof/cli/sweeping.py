@@ -1,0 +1,56 @@
+"""Running cells with their progress on stderr; what was measured is kept, whatever ends the run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from lorafa_prof.cell import Cell
+    from lorafa_prof.results.store import CellResults, Store
+    from lorafa_prof.scenario.schema import Scenario
+
+
+def sweep(
+    cells: Sequence[Cell],
+    store: Store,
+    results: CellResults,
+    *,
+    table_of: Sequence[str],
+    labels: Mapping[str, str],
+    scenario: Scenario,
+    command: Sequence[str],
+    timeout_s: float | None,
+    console: Console,
+) -> None:
+    """Run `cells`; table and provenance are written also where the run is interrupted.
+
+    Args:
+        cells: what to run.
+        store: keeps the results; prepared already.
+        results: those of earlier runs; takes the new ones.
+        table_of: ids of all the cells that belong into the table, in its order.
+        labels: what cells are called, by id.
+        scenario: that they are of.
+        command: that runs them, for provenance.
+        timeout_s: limit for one cell.
+        console: takes the progress.
+    """
+    from lorafa_prof.results.provenance_file import write_provenance
+    from lorafa_prof.running.progress import SweepProgress
+    from lorafa_prof.running.sweep import run_sweep
+
+    try:
+        with SweepProgress(len(cells), console, labels) as progress:
+            run_sweep(cells, store, progress, results, table_of=table_of, timeout_s=timeout_s)
+    except KeyboardInterrupt:
+        click.echo("what was measured is kept; the same command goes on from there", err=True)
+        raise
+    finally:
+        store.write_table(table_of, results)
+        in_table = [results[cell_id] for cell_id in table_of if cell_id in results]
+        write_provenance(store, scenario, in_table, command)
