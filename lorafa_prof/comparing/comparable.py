@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lorafa_prof.comparing.machine import UNKNOWN, Machine
-from lorafa_prof.comparing.pairs import Pair
+from lorafa_prof.comparing.origin import UNKNOWN, Origin
+from lorafa_prof.comparing.pairs import OutcomePair
 from lorafa_prof.comparing.sides import Outcome
 from lorafa_prof.errors import UsageError
 from lorafa_prof.registry import nearest
@@ -34,7 +34,7 @@ def parse_across(values: Sequence[str]) -> frozenset[str]:
 
 def differences(base: Outcome, new: Outcome) -> Differences:
     """Return what the two cells differ in, of the names in `ACROSS`."""
-    values = {**_places(base, new), **_machines(base, new)}
+    values = {**_places(base, new), **_origins(base, new)}
     return {name: f"{before} → {after}" for name, (before, after) in values.items() if before != after}
 
 
@@ -57,8 +57,8 @@ def _device(outcome: Outcome) -> str:
     return _DEVICES.get(outcome.kind, outcome.kind)
 
 
-def _machines(base: Outcome, new: Outcome) -> dict[str, tuple[str, str]]:
-    before, after = base.machine, new.machine
+def _origins(base: Outcome, new: Outcome) -> dict[str, tuple[str, str]]:
+    before, after = base.origin, new.origin
     # A cell whose process died does not say where that was: that it died is told all the same.
     if before is None or after is None:
         return {}
@@ -76,18 +76,18 @@ def _machines(base: Outcome, new: Outcome) -> dict[str, tuple[str, str]]:
     return values
 
 
-def _torch(machine: Machine, kinds: set[str]) -> str:
+def _torch(origin: Origin, kinds: set[str]) -> str:
     # Only on a GPU does it matter what CUDA it was built with; the twin's PyTorch mostly has none.
-    built_with = f" with CUDA {machine.cuda}" if kinds == {"cuda"} else ""
-    return f"{machine.version('torch')}{built_with}"
+    built_with = f" with CUDA {origin.cuda}" if kinds == {"cuda"} else ""
+    return f"{origin.version('torch')}{built_with}"
 
 
-def told_versions(pairs: Sequence[Pair]) -> list[str]:
+def told_versions(pairs: Sequence[OutcomePair]) -> list[str]:
     """Return the packages, drivers and commits that both sides know and that differ, each once, sorted."""
     changes = set()
     for base, new in pairs:
-        if base.machine is not None and new.machine is not None:
-            before, after = _versions(base.machine), _versions(new.machine)
+        if base.origin is not None and new.origin is not None:
+            before, after = _versions(base.origin), _versions(new.origin)
             shared = before.keys() & after.keys()
             changes |= {
                 f"{name} {before[name]} → {after[name]}" for name in shared if before[name] != after[name]
@@ -95,6 +95,6 @@ def told_versions(pairs: Sequence[Pair]) -> list[str]:
     return sorted(changes)
 
 
-def _versions(machine: Machine) -> dict[str, str]:
-    versions = {**machine.packages, "driver": machine.driver, "commit of lorafa-prof": machine.commit}
+def _versions(origin: Origin) -> dict[str, str]:
+    versions = {**origin.packages, "driver": origin.driver, "commit of lorafa-prof": origin.commit}
     return {name: version for name, version in versions.items() if version != UNKNOWN}

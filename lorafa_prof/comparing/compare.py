@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from lorafa_prof.claims.finding import Finding, Item, Judgement
 from lorafa_prof.comparing.comparable import ACROSS, Differences, bars, differences, told_versions
 from lorafa_prof.comparing.growth import explained
-from lorafa_prof.comparing.metrics import STATES, Asked, Word, compare_metrics
-from lorafa_prof.comparing.pairs import Pair, Pairing, pair_cells
+from lorafa_prof.comparing.metrics import STATES, Comparison, Word, compare_metrics
+from lorafa_prof.comparing.pairs import OutcomePair, Pairing, pair_cells
 from lorafa_prof.comparing.sides import Outcome, Side
 from lorafa_prof.scenario.labels import distinct_labels
 from lorafa_prof.words.phrases import and_more, count, first_of
@@ -17,7 +17,7 @@ from lorafa_prof.words.phrases import and_more, count, first_of
 _MOST_NAMED = 10
 
 
-def compare(base: Side, new: Side, asked: Asked) -> Judgement:
+def compare(base: Side, new: Side, asked: Comparison) -> Judgement:
     """Return the judgement of comparing the cells of `new` with those of `base`.
 
     The exit code is 3 where something got worse, else 1 where a cell that was ok failed, 4 where nothing
@@ -44,7 +44,7 @@ def _labels(pairing: Pairing) -> dict[str, str]:
     return distinct_labels([outcome.cell for outcome in outcomes])
 
 
-def _finding(pair: Pair, label: str, asked: Asked) -> Finding:
+def _finding(pair: OutcomePair, label: str, asked: Comparison) -> Finding:
     base, new = pair
     differing = differences(base, new)
     items = _items(base, new, differing, asked)
@@ -55,7 +55,7 @@ def _finding(pair: Pair, label: str, asked: Asked) -> Finding:
     return Finding(label, tuple(items), word, about=about, culprits_of=culprits_of, culprits=culprits)
 
 
-def _items(base: Outcome, new: Outcome, differing: Differences, asked: Asked) -> list[Item]:
+def _items(base: Outcome, new: Outcome, differing: Differences, asked: Comparison) -> list[Item]:
     if barring := bars(differing, asked.across):
         return [_not_compared(f"{_listed(barring)}; {_remedy(barring)}")]
     if (base.status, new.status) != ("ok", "ok"):
@@ -108,7 +108,7 @@ def _exit_code(items: Sequence[Item]) -> int:
     return 0 if any(item.state == "pass" for item in items) else 4
 
 
-def _why_nothing(pairing: Pairing, items: Sequence[Item], asked: Asked) -> str:
+def _why_nothing(pairing: Pairing, items: Sequence[Item], asked: Comparison) -> str:
     """Return why nothing could be compared, in one line."""
     if not pairing.pairs:
         return "nothing was compared: the two have no cell in common"
@@ -146,8 +146,8 @@ def _named(outcomes: Sequence[Outcome], labels: Mapping[str, str]) -> str:
 
 def _machine(outcomes: Sequence[Outcome]) -> str:
     """Return where the results of NEW come from: devices, PyTorch, transformers."""
-    machines = [outcome.machine for outcome in outcomes if outcome.machine is not None]
-    versions = [f"{name} {m.version(name)}" for m in machines for name in ("torch", "transformers")]
+    origins = [outcome.origin for outcome in outcomes if outcome.origin is not None]
+    versions = [f"{name} {m.version(name)}" for m in origins for name in ("torch", "transformers")]
     return ", ".join(dict.fromkeys([*map(_device, outcomes), *versions]))
 
 

@@ -48,7 +48,7 @@ DEFAULT_METRICS: tuple[Column, ...] = tuple(
 
 
 @dataclass(frozen=True)
-class Asked:
+class Comparison:
     """What the user asked to compare, and how.
 
     Attributes:
@@ -62,7 +62,7 @@ class Asked:
     across: frozenset[str] = frozenset()
 
 
-def compare_metrics(base: Outcome, new: Outcome, differing: Differences, asked: Asked) -> list[Item]:
+def compare_metrics(base: Outcome, new: Outcome, differing: Differences, asked: Comparison) -> list[Item]:
     """Return an item for each metric asked for, or for the default ones that have values.
 
     Both cells are ok.
@@ -86,7 +86,7 @@ def number_of(outcome: Outcome, metric: Column) -> Number | None:
     return value if isinstance(value, (int, float)) and math.isfinite(value) else None
 
 
-def _compare(metric: Column, base: Outcome, new: Outcome, differing: Differences, asked: Asked) -> Item:
+def _compare(metric: Column, base: Outcome, new: Outcome, differing: Differences, asked: Comparison) -> Item:
     before, after = number_of(base, metric), number_of(new, metric)
     if before is None or after is None:
         return _item(metric, before, after, "not comparable", _why_unknown(metric, base, new))

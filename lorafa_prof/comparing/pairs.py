@@ -8,14 +8,14 @@ from dataclasses import dataclass
 
 from lorafa_prof.comparing.sides import Outcome
 
-Pair = tuple[Outcome, Outcome]
+OutcomePair = tuple[Outcome, Outcome]
 
 
 @dataclass(frozen=True)
 class Pairing:
     """Pairs of one cell of BASE and one of NEW, and the cells that have no partner."""
 
-    pairs: tuple[Pair, ...]
+    pairs: tuple[OutcomePair, ...]
     only_base: tuple[Outcome, ...]
     only_new: tuple[Outcome, ...]
 

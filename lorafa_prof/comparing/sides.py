@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lorafa_prof.cell import Cell
-from lorafa_prof.comparing.machine import Machine, machine_of
+from lorafa_prof.comparing.origin import Origin, origin_of
 from lorafa_prof.errors import UsageError
 from lorafa_prof.results.record import CellResult, Value
 from lorafa_prof.results.store import DamagedRecordError, Store
@@ -27,7 +27,7 @@ class Outcome:
     Attributes:
         cell: the cell with its settings.
         row: its row of the table.
-        machine: versions and settings it was measured with; None if the cell's process died.
+        origin: versions and settings it was measured with; None if the cell's process died.
         samples: its times; empty if there was no clock.
         num_alloc_retries: how often the allocator gave its cache back; above 0 the row compares to no other.
         saved: the tensors that autograd saved; None if they were not recorded.
@@ -36,7 +36,7 @@ class Outcome:
 
     cell: Cell
     row: Mapping[str, Value]
-    machine: Machine | None
+    origin: Origin | None
     samples: Samples
     num_alloc_retries: int
     saved: Tensors | None
@@ -105,7 +105,7 @@ def outcome_of(result: CellResult) -> Outcome:
     return Outcome(
         cell=result.cell,
         row=result.row,
-        machine=machine_of(result.environment),
+        origin=origin_of(result.environment),
         samples=_samples(details.get("times")),
         num_alloc_retries=int((details.get("memory") or {}).get("num_alloc_retries") or 0),
         saved=saved_tensors(details),

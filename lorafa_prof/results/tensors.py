@@ -27,7 +27,7 @@ def layer_of(path: str) -> str:
 class TensorKey:
     """What equal saved tensors have in common: module and operation that saved them, kind, type and shape.
 
-    `kind` is one of `saved.kinds.KINDS`. For bytes that no saved tensor has it is ``weights``, ``gradients``,
+    `kind` is one of `parts.SAVED_KINDS`. For bytes that no saved tensor has it is ``weights``, ``gradients``,
     ``optimizer`` or ``held_otherwise``; those have neither operation nor shape.
     """
 

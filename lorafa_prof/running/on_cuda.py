@@ -15,7 +15,7 @@ from lorafa_prof.instruments.nvml import Unavailable, open_device, torch_device_
 from lorafa_prof.instruments.timing import CudaClock, time_steps
 from lorafa_prof.methods.base import Prepared
 from lorafa_prof.results.measured import Measured
-from lorafa_prof.running.passes import build_and_warm_up, explain, timed
+from lorafa_prof.running.passes import build_and_warm_up, run_explaining_passes, timed
 from lorafa_prof.step import PhaseTracker, TrainingStep
 
 T = TypeVar("T")
@@ -42,7 +42,7 @@ def measure_on_cuda(cell: Cell, measured: Measured, tracker: PhaseTracker) -> No
         process_bytes = nvml.process_used_bytes(os.getpid())
         measured.process_used_bytes = _known("process_used_bytes", process_bytes, measured)
         nvml.close()
-    explain(cell, prepared, step, measured)
+    run_explaining_passes(cell, prepared, step, measured)
 
 
 def measure_memory_on_cuda(cell: Cell, measured: Measured, tracker: PhaseTracker) -> None:

@@ -16,7 +16,7 @@ from lorafa_prof.cell import Cell, twin_gpu
 from lorafa_prof.devices.gpus.gpu import GPUS
 from lorafa_prof.devices.sim.allocator import AllocatorSettings, SimOutOfMemoryError
 from lorafa_prof.devices.sim.honesty import notes_of
-from lorafa_prof.devices.sim.mode import Memory, TwinMode
+from lorafa_prof.devices.sim.mode import BlockSource, TwinMode
 from lorafa_prof.devices.sim.twin import Twin
 from lorafa_prof.instruments.module_path import ModulePaths
 from lorafa_prof.methods.base import Prepared
@@ -139,7 +139,7 @@ class _Placing:
     """The twin's memory, which adds module and operation to the error if memory runs out."""
 
     mode: TwinMode
-    memory: Memory
+    memory: BlockSource
     paths: ModulePaths
 
     def malloc(self, requested_bytes: int) -> Any:

@@ -53,13 +53,13 @@ def note_optimizer(prepared: Prepared, device: torch.device, measured: Measured)
     )
 
 
-def explain(cell: Cell, prepared: Prepared, step: TrainingStep, measured: Measured) -> None:
+def run_explaining_passes(cell: Cell, prepared: Prepared, step: TrainingStep, measured: Measured) -> None:
     """Count FLOPs and record saved tensors.
 
     Memory and times are measured already; what only explains them may fail without losing them.
     """
     measured.host_rss_bytes = peak_rss_bytes()
-    for name, pass_ in (("flops", count_flops), ("saved", record_saved)):
+    for name, pass_ in (("flops", count_flops), ("saved", record_saved_tensors)):
         _if_memory_lasts(name, partial(pass_, cell, prepared, step, measured), measured)
 
 
@@ -80,7 +80,7 @@ def count_flops(cell: Cell, prepared: Prepared, step: TrainingStep, measured: Me
     measured.flops = counter.count()
 
 
-def record_saved(cell: Cell, prepared: Prepared, step: TrainingStep, measured: Measured) -> None:
+def record_saved_tensors(cell: Cell, prepared: Prepared, step: TrainingStep, measured: Measured) -> None:
     """Run a step and record what autograd saves in it into `measured`."""
     observer = saved_observer(cell, prepared, step, explained=True)
     step.run((observer,))

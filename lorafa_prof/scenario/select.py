@@ -43,7 +43,7 @@ def _is(cell: Cell, key: str, wanted: Any) -> bool:
     return key in Cell.model_fields and bool(getattr(cell, key) == wanted)
 
 
-def settings_of(cell: Cell) -> dict[str, Any]:
+def cell_settings(cell: Cell) -> dict[str, Any]:
     """Return a cell's settings by the keys of rules, without those that mean nothing to its method."""
     settings: dict[str, Any] = {
         "model": cell.model.name,

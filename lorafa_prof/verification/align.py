@@ -14,14 +14,14 @@ class Key(NamedTuple):
 
 
 #: Indices on both sides; None: it is not on that side.
-Pair = tuple[int | None, int | None]
+AlignedPair = tuple[int | None, int | None]
 
 #: So many differences are searched for the best way through; past them the search starts anew from the
 #: furthest place reached. The work grows with the square of it, and real differences come in small groups.
 SEARCH = 300
 
 
-def align(gpu: Sequence[Key], twin: Sequence[Key], search: int = SEARCH) -> list[Pair]:
+def align(gpu: Sequence[Key], twin: Sequence[Key], search: int = SEARCH) -> list[AlignedPair]:
     """Pair the keys of both sides in order, with the fewest differences.
 
     A key that only one side has is one difference, and so is a pair of the same name with other sizes; keys
@@ -32,7 +32,7 @@ def align(gpu: Sequence[Key], twin: Sequence[Key], search: int = SEARCH) -> list
         twin: keys of the twin's operations.
         search: the most differences that are searched for; see `SEARCH`.
     """
-    pairs: list[Pair] = []
+    pairs: list[AlignedPair] = []
     i = j = 0
     while i < len(gpu) or j < len(twin):
         part = _best_way(gpu[i:], twin[j:], search)
@@ -42,7 +42,7 @@ def align(gpu: Sequence[Key], twin: Sequence[Key], search: int = SEARCH) -> list
     return pairs
 
 
-def _best_way(gpu: Sequence[Key], twin: Sequence[Key], search: int) -> list[Pair]:
+def _best_way(gpu: Sequence[Key], twin: Sequence[Key], search: int) -> list[AlignedPair]:
     """Return pairs from both starts to the ends, or to the furthest place within `search` differences.
 
     Ukkonen's algorithm: after each number of differences, how far one gets on each diagonal (index on the
@@ -98,8 +98,8 @@ def _slide(gpu: Sequence[Key], twin: Sequence[Key], i: int, diagonal: int) -> in
 
 def _way_back(
     gpu: Sequence[Key], twin: Sequence[Key], reached: list[dict[int, int]], diagonal: int
-) -> list[Pair]:
-    pairs: list[Pair] = []
+) -> list[AlignedPair]:
+    pairs: list[AlignedPair] = []
     i = reached[-1][diagonal]
     for before in reached[-2::-1]:
         landed, origin = max(_moves(gpu, twin, before, diagonal), key=lambda move: move[0])

@@ -8,16 +8,16 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from lorafa_prof.instruments.allocations.stream import Stream, StreamOperation
-from lorafa_prof.verification.align import Key, Pair, align
+from lorafa_prof.verification.align import AlignedPair, Key, align
 
-Kind = Literal["gpu only", "twin only", "sizes", "freed"]
+DifferenceKind = Literal["gpu only", "twin only", "sizes", "freed"]
 #: Of a group, so many modules are named.
 MODULES_NAMED = 2
 STILL_THERE = "(not in what was compared)"
 
 
 @dataclass(frozen=True)
-class Difference:
+class OperationDifference:
     """One operation, or the place of one, at which the two sides differ.
 
     Attributes:
@@ -33,7 +33,7 @@ class Difference:
             known.
     """
 
-    kind: Kind
+    kind: DifferenceKind
     phase: str
     operation: str
     module: str
@@ -54,7 +54,7 @@ class Group:
         modules: paths of the first two modules.
     """
 
-    difference: Difference
+    difference: OperationDifference
     count: int
     modules: tuple[str, ...]
 
@@ -63,14 +63,14 @@ class Group:
 class Located:
     """A difference, and the numbers of the twin's allocations that it is about or stands before."""
 
-    difference: Difference
+    difference: OperationDifference
     begin: int
     end: int
 
 
-def grouped(differences: Iterable[Difference]) -> list[Group]:
+def grouped(differences: Iterable[OperationDifference]) -> list[Group]:
     """Return equal differences as groups, in the order of the first of each."""
-    groups: dict[Difference, list[Difference]] = defaultdict(list)
+    groups: dict[OperationDifference, list[OperationDifference]] = defaultdict(list)
     for difference in differences:
         groups[replace(difference, module="")].append(difference)
     return [
@@ -96,7 +96,7 @@ def _key(operation: StreamOperation) -> Key:
 
 
 def _of_pairs(
-    gpu: Sequence[StreamOperation], twin: Sequence[StreamOperation], pairs: Sequence[Pair]
+    gpu: Sequence[StreamOperation], twin: Sequence[StreamOperation], pairs: Sequence[AlignedPair]
 ) -> Iterator[Located]:
     behind = twin[0].first if twin else 0
     for a, b in pairs:
@@ -106,7 +106,7 @@ def _of_pairs(
         if a is not None and b is not None:
             if gpu[a].requested_bytes == twin[b].requested_bytes:
                 continue
-            kind: Kind = "sizes"
+            kind: DifferenceKind = "sizes"
         else:
             kind = "twin only" if a is None else "gpu only"
         yield Located(_difference(kind, _at(gpu, a), _at(twin, b)), begin, behind)
@@ -116,10 +116,12 @@ def _at(side: Sequence[StreamOperation], index: int | None) -> StreamOperation |
     return None if index is None else side[index]
 
 
-def _difference(kind: Kind, gpu: StreamOperation | None, twin: StreamOperation | None) -> Difference:
+def _difference(
+    kind: DifferenceKind, gpu: StreamOperation | None, twin: StreamOperation | None
+) -> OperationDifference:
     operation = twin or gpu
     assert operation is not None
-    return Difference(
+    return OperationDifference(
         kind,
         operation.phase,
         operation.name,

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from lorafa_prof.cell import Cell
 from lorafa_prof.instruments.allocations.stream import PlainAllocation, Stream, steps_of
 from lorafa_prof.results.record import CellResult, Value
-from lorafa_prof.verification.differences import Difference, Group, grouped, step_differences
+from lorafa_prof.verification.differences import Group, OperationDifference, grouped, step_differences
 from lorafa_prof.verification.residuals import (
     EXACT_COUNTERS,
     PhaseResidual,
@@ -19,8 +19,8 @@ from lorafa_prof.verification.residuals import (
     metric_residuals,
     phase_residuals,
 )
-from lorafa_prof.verification.table import AGREES, PLACED_METRICS, SETTINGS, Status
-from lorafa_prof.verification.unrecorded import explain, unrecorded_differences
+from lorafa_prof.verification.unrecorded import mark_explained, unrecorded_differences
+from lorafa_prof.verification.verify_csv import AGREES, PLACED_METRICS, SETTINGS, Status
 
 SCHEMA_VERSION = 1
 
@@ -72,7 +72,7 @@ class Trace:
     plain: Sequence[PlainAllocation]
 
 
-def judge(
+def judge_verification(
     predicted: CellResult,
     measured: CellResult,
     recorded: CellResult | None = None,
@@ -216,9 +216,9 @@ def _operations(gpu: Trace, twin: Stream) -> dict[str, list[dict[str, Any]]]:
     ours = steps_of(twin, [twin[-1].step])
     unrecorded = unrecorded_differences(gpu.plain, ours)
     recorded = step_differences(steps_of(gpu.stream, [gpu.stream[-1].step]), ours)
-    parts: dict[str, Sequence[Difference]] = {
+    parts: dict[str, Sequence[OperationDifference]] = {
         UNRECORDED: [located.difference for located in unrecorded],
-        "step": explain(recorded, unrecorded),
+        "step": mark_explained(recorded, unrecorded),
     }
     for name, step in (("build", 0), ("first step", 1)):
         differences = step_differences(steps_of(gpu.stream, [step]), steps_of(twin, [step]))

@@ -16,7 +16,7 @@ from lorafa_prof.instruments.allocations.stream import PlainAllocation, from_jso
 from lorafa_prof.results.files import write_atomically, writing
 from lorafa_prof.results.store import Store
 from lorafa_prof.verification.judge import SCHEMA_VERSION, Trace, VerifyRecord
-from lorafa_prof.verification.table import TABLE_NAME, table_text
+from lorafa_prof.verification.verify_csv import TABLE_NAME, table_text
 
 Records = dict[str, VerifyRecord]
 

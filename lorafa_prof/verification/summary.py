@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from lorafa_prof.results.record import Value
 from lorafa_prof.verification.judge import UNRECORDED, VerifyRecord
 from lorafa_prof.verification.residuals import EXACT_COUNTERS, METRICS, RESERVED
-from lorafa_prof.verification.table import AGREES
+from lorafa_prof.verification.verify_csv import AGREES
 from lorafa_prof.words.numbers import percent_change, signed
 
 HEADER = (

@@ -11,7 +11,7 @@ from lorafa_prof.instruments.allocations.stream import from_json
 from lorafa_prof.results.record import CellResult
 from lorafa_prof.running.worker import Work, run_cell
 from lorafa_prof.verification import processes
-from lorafa_prof.verification.judge import Trace, VerifyRecord, agrees, judge
+from lorafa_prof.verification.judge import Trace, VerifyRecord, agrees, judge_verification
 from lorafa_prof.verification.store import Records, VerifyStore, trace_of
 
 Rerun = Literal["missing", "failed", "all", "twin"]
@@ -102,7 +102,7 @@ def _judged(
     placed = None
     if addresses and not agrees(predicted, measured):
         placed = run(cell.on_twin(), "placed", partial(processes.predict_placed, addresses))
-    return judge(predicted, measured, recorded, placed=placed, twin=twin, gpu=gpu)
+    return judge_verification(predicted, measured, recorded, placed=placed, twin=twin, gpu=gpu)
 
 
 def _taken(result: CellResult) -> tuple[CellResult, dict[str, Any]]:

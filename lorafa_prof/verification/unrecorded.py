@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from lorafa_prof.instruments.allocations.stream import PlainAllocation, Stream, StreamOperation
-from lorafa_prof.verification.align import Key, Pair, align
-from lorafa_prof.verification.differences import STILL_THERE, Difference, Kind, Located
+from lorafa_prof.verification.align import AlignedPair, Key, align
+from lorafa_prof.verification.differences import STILL_THERE, DifferenceKind, Located, OperationDifference
 
 #: What the allocator alone cannot tell.
 UNNAMED = "(unnamed)"
@@ -50,7 +50,7 @@ def unrecorded_differences(plain: Sequence[PlainAllocation], twin: Stream) -> li
     return [*_other_sizes(plain, ours, pairs), *_other_lifetimes(plain, ours, pairs)]
 
 
-def explain(recorded: Sequence[Located], unrecorded: Sequence[Located]) -> list[Difference]:
+def mark_explained(recorded: Sequence[Located], unrecorded: Sequence[Located]) -> list[OperationDifference]:
     """Return the recorded differences, each with whether the unrecorded step has none there."""
     wrong = sorted((located.begin, located.end) for located in unrecorded)
     begins = [begin for begin, _ in wrong]
@@ -78,14 +78,14 @@ def _allocations(twin: Stream) -> list[_TwinAllocation]:
 
 
 def _other_sizes(
-    plain: Sequence[PlainAllocation], ours: Sequence[_TwinAllocation], pairs: Sequence[Pair]
+    plain: Sequence[PlainAllocation], ours: Sequence[_TwinAllocation], pairs: Sequence[AlignedPair]
 ) -> Iterator[Located]:
     number = ours[0].number if ours else 0
     for a, b in pairs:
         gpu_bytes = () if a is None else (plain[a].requested_bytes,)
         if b is None:
             assert a is not None
-            gpu_only = Difference("gpu only", plain[a].phase, UNNAMED, "", gpu_bytes)
+            gpu_only = OperationDifference("gpu only", plain[a].phase, UNNAMED, "", gpu_bytes)
             yield Located(gpu_only, number, number)
             continue
         number = ours[b].number + 1
@@ -94,7 +94,7 @@ def _other_sizes(
 
 
 def _other_lifetimes(
-    plain: Sequence[PlainAllocation], ours: Sequence[_TwinAllocation], pairs: Sequence[Pair]
+    plain: Sequence[PlainAllocation], ours: Sequence[_TwinAllocation], pairs: Sequence[AlignedPair]
 ) -> Iterator[Located]:
     """Yield allocations that both sides make, but do not free between the same two matched ones."""
     matched = [(a, b) for a, b in pairs if a is not None and b is not None]
@@ -118,7 +118,9 @@ def _operation_at(ours: Sequence[_TwinAllocation], matched: Sequence[tuple[int, 
     return ours[matched[passed - 1][1]].operation.name
 
 
-def _located(allocation: _TwinAllocation, kind: Kind, gpu_bytes: tuple[int, ...]) -> Located:
+def _located(allocation: _TwinAllocation, kind: DifferenceKind, gpu_bytes: tuple[int, ...]) -> Located:
     place = allocation.operation
-    difference = Difference(kind, place.phase, place.name, place.module, gpu_bytes, (allocation.size,))
+    difference = OperationDifference(
+        kind, place.phase, place.name, place.module, gpu_bytes, (allocation.size,)
+    )
     return Located(difference, allocation.number, allocation.number + 1)

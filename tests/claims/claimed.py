@@ -13,7 +13,7 @@ from lorafa_prof.cell import Cell, MethodChoice
 from lorafa_prof.claims.baseline import Baseline
 from lorafa_prof.claims.checks import Check, checks_of
 from lorafa_prof.claims.finding import Finding, Item
-from lorafa_prof.claims.judge import judge
+from lorafa_prof.claims.judge import judge_claims
 from lorafa_prof.results.record import CellResult
 from lorafa_prof.results.row import setting_columns
 from lorafa_prof.scenario.labels import distinct_labels
@@ -99,7 +99,7 @@ def judged(
     loaded = scenario(*claims)
     cells = [*(each.cell for each in of), *missing]
     records = {each.cell.cell_id: each for each in of}
-    return judge(
+    return judge_claims(
         loaded,
         checks_of(loaded, cells),
         records,

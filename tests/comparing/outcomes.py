@@ -11,7 +11,7 @@ from net_cell import net_cell
 from lorafa_prof.cell import Cell
 from lorafa_prof.claims.finding import Finding, Item, Judgement
 from lorafa_prof.comparing.compare import compare
-from lorafa_prof.comparing.metrics import Asked
+from lorafa_prof.comparing.metrics import Comparison
 from lorafa_prof.comparing.sides import Outcome, Side, outcome_of
 from lorafa_prof.results.record import CellResult
 from lorafa_prof.results.row import setting_columns
@@ -96,8 +96,8 @@ def side(*results: CellResult, name: str = "out") -> Side:
     return Side(Path(name), tuple(outcome_of(each) for each in results))
 
 
-def compared(base: CellResult, new: CellResult, asked: Asked | None = None) -> Judgement:
-    return compare(side(base, name="BASE"), side(new, name="NEW"), asked or Asked())
+def compared(base: CellResult, new: CellResult, asked: Comparison | None = None) -> Judgement:
+    return compare(side(base, name="BASE"), side(new, name="NEW"), asked or Comparison())
 
 
 def only(judgement: Judgement) -> Finding:

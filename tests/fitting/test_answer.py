@@ -8,7 +8,7 @@ import pytest
 from tiny_cells import tiny_cell
 
 from lorafa_prof.cell import Cell, Steps
-from lorafa_prof.fitting.answer import Asked, Fit, Largest, fit_as_asked, largest_batch, longest_seq
+from lorafa_prof.fitting.answer import Fit, FitQuestion, Largest, fit_as_asked, largest_batch, longest_seq
 from lorafa_prof.fitting.answering import answer_all
 from lorafa_prof.fitting.predictors import Predictor
 from lorafa_prof.instruments.memory.profile import Counters, MemoryProfile, PhaseMemory
@@ -30,7 +30,7 @@ def predictor() -> Predictor:
 
 def asked(cell: Cell, capacity: int = ROOM, seq_limit: int = 4096) -> tuple[Fit, Predictor]:
     predict = predictor()
-    return fit_as_asked(Asked(cell, capacity, seq_limit), predict), predict
+    return fit_as_asked(FitQuestion(cell, capacity, seq_limit), predict), predict
 
 
 @pytest.mark.parametrize("method", ["full-ft", "lora", "lora-fa"])
@@ -109,7 +109,7 @@ def test_a_batch_that_fits_only_by_giving_the_cache_back_is_told_of(capacity: in
         room = need + 5 <= capacity_bytes
         return Prediction(made_up(need + 5 if room else capacity_bytes, retries=0 if room else 3))
 
-    fit = fit_as_asked(Asked(sim_cell(batch=1), capacity, 64), predict)
+    fit = fit_as_asked(FitQuestion(sim_cell(batch=1), capacity, 64), predict)
     assert largest_batch(fit, predict) == largest
 
 
@@ -117,7 +117,7 @@ def test_answers_keep_the_order_and_predict_nothing_twice() -> None:
     cells = [sim_cell("lora"), sim_cell("lora-fa"), sim_cell("lora", batch=3)]
     told: list[tuple[str, int]] = []
     predict = Predictor(predict_memory, lambda n, cell, capacity, _: told.append((cell.cell_id, capacity)))
-    answers = answer_all([Asked(cell, ROOM, 256) for cell in cells], predict, threads=1)
+    answers = answer_all([FitQuestion(cell, ROOM, 256) for cell in cells], predict, threads=1)
     assert [answer.fit.asked.cell for answer in answers] == cells
     assert answers[0].batch == answers[2].batch
     assert len(set(told)) == len(told) == predict.count
@@ -128,7 +128,7 @@ def test_an_error_of_one_prediction_is_raised() -> None:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        answer_all([Asked(sim_cell(), ROOM, 256)] * 3, Predictor(fails, lambda *told: None), threads=2)
+        answer_all([FitQuestion(sim_cell(), ROOM, 256)] * 3, Predictor(fails, lambda *told: None), threads=2)
 
 
 def made_up(reserved: int, *, retries: int) -> MemoryProfile:

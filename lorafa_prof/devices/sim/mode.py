@@ -21,7 +21,7 @@ from lorafa_prof.errors import LorafaProfError
 _HOST = torch.device("cpu")
 
 
-class Memory(Protocol):
+class BlockSource(Protocol):
     """The functions of an allocator that the mode calls."""
 
     def malloc(self, requested_bytes: int) -> Any:
@@ -55,7 +55,7 @@ class TwinMode(TorchDispatchMode):
         newborn: the tensor for whose storage memory is being asked for; None at other times.
     """
 
-    def __init__(self, machine: Machine, memory: Memory, models: Mapping[Any, Model]) -> None:
+    def __init__(self, machine: Machine, memory: BlockSource, models: Mapping[Any, Model]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.machine = machine
         self.memory = memory

@@ -12,7 +12,7 @@ from torch.utils._pytree import tree_iter
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from lorafa_prof.devices.sim.twin import Twin
-from lorafa_prof.instruments.allocations.log import Held
+from lorafa_prof.instruments.allocations.log import LoggedBlock
 from lorafa_prof.instruments.allocations.timeline_recorder import TimelineRecorder
 from lorafa_prof.instruments.module_path import ModulePaths
 from lorafa_prof.instruments.saved.needs import Need
@@ -91,7 +91,7 @@ class NotingRecorder(TimelineRecorder):
             if isinstance(module, GradientCheckpointingLayer):
                 module.register_forward_pre_hook(self._note_layer_inputs, with_kwargs=True)
 
-    def malloc(self, requested_bytes: int) -> Held:
+    def malloc(self, requested_bytes: int) -> LoggedBlock:
         """Return a block from the allocator, and note the tensor that it is for.
 
         Raises:
@@ -164,7 +164,7 @@ class NotingRecorder(TimelineRecorder):
         if held is not None:
             self._add(held, shape=tuple(tensor.shape), dtype=_dtype(tensor), **fields)
 
-    def _add(self, held: Held, **fields: Any) -> None:
+    def _add(self, held: LoggedBlock, **fields: Any) -> None:
         self.notes[held.number] = replace(self.notes.get(held.number, BlockNote()), **fields)
 
 

@@ -6,7 +6,8 @@ import numpy as np
 from pandas import DataFrame
 
 from lorafa_prof.instruments.allocations.log import AllocationEvent
-from lorafa_prof.instruments.allocations.timeline import KINDS, Timeline
+from lorafa_prof.instruments.allocations.timeline import Timeline
+from lorafa_prof.parts import BLOCK_KINDS
 
 ABOUT_MOST_ROWS = 5000
 """Rows of a thinned table, where there are fewer local peaks than that."""
@@ -17,7 +18,7 @@ def column_of(kind: str) -> str:
     return f"{kind}_bytes"
 
 
-BYTES_COLUMNS = tuple(column_of(kind) for kind in KINDS)
+BYTES_COLUMNS = tuple(column_of(kind) for kind in BLOCK_KINDS)
 
 
 def live_bytes(timeline: Timeline) -> DataFrame:
@@ -33,11 +34,11 @@ def live_bytes(timeline: Timeline) -> DataFrame:
     if timeline.steady is None:
         raise ValueError("memory ran out before the steady step")
     start, end = timeline.steady
-    by_kind = np.zeros((end + 1, len(KINDS)), dtype=np.int64)
+    by_kind = np.zeros((end + 1, len(BLOCK_KINDS)), dtype=np.int64)
     requested = np.zeros(end + 1, dtype=np.int64)
     for row, event in enumerate(timeline.events[:end], start=1):
         sign = 1 if event.kind == "alloc" else -1
-        by_kind[row, KINDS.index(timeline.kinds[event.allocation])] = sign * event.block_bytes
+        by_kind[row, BLOCK_KINDS.index(timeline.kinds[event.allocation])] = sign * event.block_bytes
         requested[row] = sign * event.requested_bytes
     live = by_kind.cumsum(axis=0)[start:]
     return DataFrame(

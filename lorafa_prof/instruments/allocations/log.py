@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from lorafa_prof.devices.sim.allocator import Block
-from lorafa_prof.devices.sim.mode import Memory
+from lorafa_prof.devices.sim.mode import BlockSource
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Place:
 
 
 @dataclass
-class Held:
+class LoggedBlock:
     """A block that was handed out, with the number and place in memory that the log knows it by.
 
     Attributes:
@@ -70,27 +70,27 @@ class Held:
 class AllocationLog:
     """Stands between a `TwinMode` and its allocator, and logs every request."""
 
-    def __init__(self, allocator: Memory, place: Callable[[], Place]) -> None:
+    def __init__(self, allocator: BlockSource, place: Callable[[], Place]) -> None:
         self.events: list[AllocationEvent] = []
         self._allocator = allocator
         self._place = place
         self._count = 0
 
-    def malloc(self, requested_bytes: int) -> Held:
+    def malloc(self, requested_bytes: int) -> LoggedBlock:
         """Return a block of at least `requested_bytes` from the allocator, and log it."""
         block = self._allocator.malloc(requested_bytes)
         # The block may be another one's after it is freed, so its size and address are kept here.
-        held = Held(block, self._count, block.size, block.address)
+        held = LoggedBlock(block, self._count, block.size, block.address)
         self._count += 1
         self._note("alloc", held, requested_bytes)
         return held
 
-    def free(self, held: Held) -> None:
+    def free(self, held: LoggedBlock) -> None:
         """Give a block back to the allocator, and log it."""
         requested_bytes = held.block.requested_bytes
         self._allocator.free(held.block)
         self._note("free", held, requested_bytes)
 
-    def _note(self, kind: Literal["alloc", "free"], held: Held, requested_bytes: int) -> None:
+    def _note(self, kind: Literal["alloc", "free"], held: LoggedBlock, requested_bytes: int) -> None:
         event = AllocationEvent(kind, held.number, requested_bytes, held.size, held.address, self._place())
         self.events.append(event)

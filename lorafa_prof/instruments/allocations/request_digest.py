@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from lorafa_prof.devices.sim.mode import Memory
+from lorafa_prof.devices.sim.mode import BlockSource
 from lorafa_prof.step import Observer, Phase
 
 
@@ -15,7 +15,7 @@ class RequestDigest:
     The hash starts anew at each forward, so that building and warm-up are not in it.
     """
 
-    def __init__(self, memory: Memory, observer: Observer) -> None:
+    def __init__(self, memory: BlockSource, observer: Observer) -> None:
         self._memory = memory
         self._observer = observer
         self._hash = hashlib.sha256()

@@ -4,28 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from lorafa_prof.devices.sim.allocator import AllocatorSettings, CachingAllocator, SimOutOfMemoryError
 from lorafa_prof.instruments.allocations.log import AllocationEvent, Place
 from lorafa_prof.instruments.allocations.segment_log import SegmentEvent
+from lorafa_prof.parts import BlockKind
 from lorafa_prof.step import Phase
-
-Kind = Literal[
-    "weights", "optimizer", "inputs", "workspaces", "gradients", "activations", "temporaries", "other"
-]
-
-#: In the order in which they are stacked: what stays at the bottom, what comes and goes on top.
-KINDS: tuple[Kind, ...] = (
-    "weights",
-    "optimizer",
-    "inputs",
-    "workspaces",
-    "gradients",
-    "activations",
-    "temporaries",
-    "other",
-)
 
 
 @dataclass(frozen=True)
@@ -95,7 +80,7 @@ class Timeline:
     events: tuple[AllocationEvent, ...]
     segment_events: tuple[SegmentEvent, ...]
     spans: tuple[PhaseSpan, ...]
-    kinds: Mapping[int, Kind]
+    kinds: Mapping[int, BlockKind]
     segments: tuple[SegmentState, ...]
     settings: AllocatorSettings
     steady: tuple[int, int] | None = None

@@ -8,12 +8,13 @@ from torch import Tensor
 
 from lorafa_prof.devices.sim.allocator import SimOutOfMemoryError
 from lorafa_prof.devices.sim.twin import Twin
-from lorafa_prof.instruments.allocations.log import AllocationEvent, AllocationLog, Held, Place
+from lorafa_prof.instruments.allocations.log import AllocationEvent, AllocationLog, LoggedBlock, Place
 from lorafa_prof.instruments.allocations.segment_log import SegmentLog
-from lorafa_prof.instruments.allocations.timeline import Kind, OutOfMemory, PhaseSpan, Timeline, states_of
+from lorafa_prof.instruments.allocations.timeline import OutOfMemory, PhaseSpan, Timeline, states_of
 from lorafa_prof.instruments.memory.storages import model_tensors, optimizer_tensors
 from lorafa_prof.instruments.module_path import ModulePaths
 from lorafa_prof.methods.base import Prepared
+from lorafa_prof.parts import BlockKind
 from lorafa_prof.step import Phase, PhaseTracker
 
 
@@ -30,7 +31,7 @@ class TimelineRecorder(PhaseTracker):
         self._twin = twin
         self._log = AllocationLog(twin.allocator, self._place)
         self._segments = SegmentLog(twin.allocator)
-        self._kinds: dict[int, Kind] = {}
+        self._kinds: dict[int, BlockKind] = {}
         self._spans: list[PhaseSpan] = []
         self._phase_start = 0
         self._prepared: Prepared | None = None
@@ -51,7 +52,7 @@ class TimelineRecorder(PhaseTracker):
         self._note("inputs", inputs)
         self._note("optimizer", prepared.optimizer_tensors)
 
-    def malloc(self, requested_bytes: int) -> Held:
+    def malloc(self, requested_bytes: int) -> LoggedBlock:
         """Return a block of at least `requested_bytes` from the allocator, and record it.
 
         Raises:
@@ -73,7 +74,7 @@ class TimelineRecorder(PhaseTracker):
             self._kinds[held.number] = "workspaces"
         return held
 
-    def free(self, held: Held) -> None:
+    def free(self, held: LoggedBlock) -> None:
         """Give a block back to the allocator, and record it."""
         self._log.free(held)
 
@@ -116,7 +117,7 @@ class TimelineRecorder(PhaseTracker):
         path = self._paths.path if self._paths is not None else ""
         return Place(self.step, self.phase, path, str(self._twin.mode.operation or ""))
 
-    def _note(self, kind: Kind, tensors: Iterable[Tensor]) -> None:
+    def _note(self, kind: BlockKind, tensors: Iterable[Tensor]) -> None:
         """Note the kind of the tensors' blocks, except where one is noted already.
 
         So a tied weight stays a weight, whoever else holds it.
@@ -130,10 +131,10 @@ class TimelineRecorder(PhaseTracker):
 def all_kinds(
     events: tuple[AllocationEvent, ...],
     spans: Iterable[PhaseSpan],
-    known: dict[int, Kind],
+    known: dict[int, BlockKind],
     *,
     born_from: int,
-) -> dict[int, Kind]:
+) -> dict[int, BlockKind]:
     """Return the kind of every allocation; for those not in `known` it follows from when they live.
 
     What is born in a forward and alive at its end is an activation; what else is born in a step is temporary.

@@ -3,35 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import nn
 
 from lorafa_prof.layers.low_rank_linear import LowRankLinear, is_linear
-
-Kind = Literal[
-    "linear_input",
-    "adapter",
-    "norm",
-    "attention",
-    "mlp_activation",
-    "dropout_mask",
-    "logits_loss",
-    "other",
-]
-
-#: In the order in which tables show them.
-KINDS: tuple[Kind, ...] = (
-    "linear_input",
-    "adapter",
-    "norm",
-    "attention",
-    "mlp_activation",
-    "dropout_mask",
-    "logits_loss",
-    "other",
-)
+from lorafa_prof.parts import SavedKind
 
 LOSS_OPS = frozenset(
     {"cross_entropy", "log_softmax", "nll_loss", "mse_loss", "binary_cross_entropy_with_logits"}
@@ -64,7 +41,7 @@ def _class_names(modules: tuple[nn.Module, ...]) -> list[str]:
     return [type(module).__name__ for module in modules]
 
 
-def kind_of(point: SavePoint, shape: tuple[int, ...], dtype: torch.dtype, ranks: frozenset[int]) -> Kind:
+def kind_of(point: SavePoint, shape: tuple[int, ...], dtype: torch.dtype, ranks: frozenset[int]) -> SavedKind:
     """Return the kind of a tensor of this shape and type saved at `point`.
 
     `ranks` are the ranks of the model's adapters: a linear's input that is rank wide is the low-rank

@@ -17,11 +17,12 @@ from torch.overrides import TorchFunctionMode, resolve_name
 
 from lorafa_prof.instruments.memory.storages import StorageFollower, model_tensors, storage_key
 from lorafa_prof.instruments.module_stack import ModuleStack
-from lorafa_prof.instruments.saved.kinds import KINDS, Kind, SavePoint, kind_of
+from lorafa_prof.instruments.saved.kinds import SavePoint, kind_of
 from lorafa_prof.instruments.saved.needs import Need
 from lorafa_prof.instruments.saved.saving_line import saving_line
+from lorafa_prof.parts import SAVED_KINDS, SavedKind
 
-KindRule = Callable[[SavePoint, tuple[int, ...], torch.dtype, frozenset[int]], Kind]
+KindRule = Callable[[SavePoint, tuple[int, ...], torch.dtype, frozenset[int]], SavedKind]
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class SavedStorage:
 
     module: str
     op: str
-    kind: Kind
+    kind: SavedKind
     shape: tuple[int, ...]
     dtype: str
     nbytes: int
@@ -86,9 +87,9 @@ class SavedTensors:
         return sum(storage.nbytes for storage in self.held_otherwise)
 
     @property
-    def by_kind(self) -> dict[Kind, int]:
+    def by_kind(self) -> dict[SavedKind, int]:
         """Bytes by kind, every kind named; their sum is `total_bytes`."""
-        return {kind: sum(s.nbytes for s in self.storages if s.kind == kind) for kind in KINDS}
+        return {kind: sum(s.nbytes for s in self.storages if s.kind == kind) for kind in SAVED_KINDS}
 
     @property
     def by_module(self) -> dict[str, int]:

@@ -12,7 +12,7 @@ UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True)
-class Machine:
+class Origin:
     """Versions and settings as text; an unknown one is `UNKNOWN`, and so equal to none that is known.
 
     Attributes:
@@ -36,7 +36,7 @@ class Machine:
         return self.packages.get(package, UNKNOWN).split("+")[0]
 
 
-def machine_of(environment: Mapping[str, Any]) -> Machine | None:
+def origin_of(environment: Mapping[str, Any]) -> Origin | None:
     """Return the machine in the `environment` of a cell's record; None if it is empty, as the process died.
 
     Raises:
@@ -47,7 +47,7 @@ def machine_of(environment: Mapping[str, Any]) -> Machine | None:
     settings, host = _part(environment, "allocator"), _part(environment, "host")
     variables = [f"{name}={settings[name]}" for name in ALLOCATOR_VARIABLES if settings.get(name)]
     packages = _part(environment, "packages")
-    return Machine(
+    return Origin(
         packages={name: str(version) for name, version in packages.items() if version},
         cuda=str(_part(environment, "torch").get("cuda") or UNKNOWN),
         allocator=" ".join(variables) or "the defaults",
