@@ -11,6 +11,7 @@ import csv
 import io
 from collections.abc import Iterator
 
+from lorafa_prof.explaining.explain_cells import explain_cells
 from lorafa_prof.explaining.explanation import Explanation
 from lorafa_prof.explaining.folder import subjects_in
 from lorafa_prof.report.published.folder import PublishedFolder, by_of
