@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
+from cells import TWIN
 from tiny_cells import tiny_cell
 
 from lorafa_prof.cell import Cell, Steps
@@ -16,13 +17,9 @@ from lorafa_prof.parts import BlockKind
 from lorafa_prof.running.recorded_step import predict_timeline
 from lorafa_prof.step import Phase
 
-TWIN = "sim:h100-80gb"
-
 
 def twin_cell(method: str = "lora-fa", model: str = "tiny-llama", **settings: Any) -> Cell:
-    return tiny_cell(
-        model, method, device=TWIN, gpu="h100-80gb", dtype="bf16", steps=Steps(warmup=3, timed=1), **settings
-    )
+    return tiny_cell(model, method, device=TWIN, dtype="bf16", steps=Steps(warmup=3, timed=1), **settings)
 
 
 @cache

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 from lorafa_prof.results.record import SCHEMA_VERSION, CellResult
@@ -38,7 +38,7 @@ def provenance_of(
     known = [environment for environment in environments if environment]
     return {
         "schema_version": SCHEMA_VERSION,
-        "written": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "written": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": ["lorafa-prof", *command],
         "scenario": scenario.model_dump(mode="json", by_alias=True),
         "cells": list(cell_ids),

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from claimed import cell, checks, judged, only, result, scenario, storage
+from claimed import cell, checks, judged, only, result, scenario
+from stored import storage
 
 from lorafa_prof.cell import Cell
 from lorafa_prof.claims.baseline import Baseline, made_baseline

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 import torch
-from claimed import GPU, PACKAGES, result, scenario, written
+from cells import GPU
+from claimed import result, scenario, written
 from gates import CLOCK, HEAD, KEPT, OF, PAYS, SMALL, WELL, gate, judgement, records, replaced, saved
+from stored import PACKAGES
 
 from lorafa_prof.cell import ResolvedDevice
 from lorafa_prof.claims.gate import gate_of, judged, machines_text, still_valid

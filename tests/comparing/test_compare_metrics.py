@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import pytest
-from outcomes import GPU, HOST, compared, environment, item, on, only, result, words
+from cells import GPU
+from outcomes import HOST, compared, environment, item, on, only, result, words
 
 from lorafa_prof.comparing.metrics import DEFAULT_METRICS, Comparison
 from lorafa_prof.comparing.tolerance import COMPARED, parse_tolerance

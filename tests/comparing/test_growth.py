@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from outcomes import compared, on, only, result, storage
+from outcomes import compared, on, only, result
+from stored import storage
 
 from lorafa_prof.comparing.metrics import Comparison
 from lorafa_prof.comparing.tolerance import COMPARED

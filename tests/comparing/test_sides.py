@@ -4,7 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
-from outcomes import on, result, storage, write
+from outcomes import on, result, write
+from stored import storage
 
 from lorafa_prof.comparing.sides import read_side
 from lorafa_prof.errors import NothingToJudgeError, UsageError

@@ -7,7 +7,8 @@ from xml.etree import ElementTree
 import pandas as pd
 import pytest
 from drawings import assert_legible, notes
-from made_up_records import saved, storage
+from made_up_records import saved
+from stored import storage
 
 from lorafa_prof.figures import FIGURES
 from lorafa_prof.figures.figure import Figure

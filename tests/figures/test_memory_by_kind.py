@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import pytest
+from cells import TWIN
 from drawings import by_gid, notes, stack, texts
-from made_up_records import saved, storage
+from made_up_records import saved
+from stored import storage
 from tiny_cells import tiny_cell
 
 from lorafa_prof.cell import Steps
@@ -39,7 +41,7 @@ def test_activations_are_split_by_kind_and_the_rest_of_them_is_held_not_saved(re
 
 
 def test_the_stack_of_a_cell_predicted_for_real_is_its_peak_to_the_byte(table):
-    cell = tiny_cell(device="sim:h100-80gb", gpu="h100-80gb", dtype="bf16", steps=Steps(warmup=3, timed=1))
+    cell = tiny_cell(device=TWIN, dtype="bf16", steps=Steps(warmup=3, timed=1))
     record = measure_cell(cell)
     drawing = FIGURES["memory-by-kind"].draw(Results(table(record.row), lambda cell_id: record))
     parts = stack(drawing, cell.cell_id)

@@ -3,12 +3,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from cells import TWIN
 from tiny_cells import METHOD_NAMES, tiny_cell
 
 from lorafa_prof.cell import MethodChoice, ModelChoice
 from lorafa_prof.scenario.select import cell_settings, selectable_keys, selects
 
-LORA = tiny_cell(method="lora", device="sim:h100-80gb", gpu="h100-80gb", max_grad_norm=1.0)
+LORA = tiny_cell(method="lora", device=TWIN, max_grad_norm=1.0)
 DORA: dict[str, Any] = {"config": {"peft_type": "LORA", "r": 4, "use_dora": True}, "tag": "dora"}
 CELLS = [
     *(tiny_cell(method=name) for name in METHOD_NAMES),
