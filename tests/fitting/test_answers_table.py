@@ -7,7 +7,7 @@ from dataclasses import replace
 from predictions import made_up, sim_cell
 
 from lorafa_prof.fitting.answer import Answer, Fit, FitQuestion, Largest
-from lorafa_prof.fitting.answers_table import HEADER, records, remarks, table_rows
+from lorafa_prof.fitting.answers_table import HEADER, answers_json, answers_rows, remarks
 
 GIB = 2**30
 LORA = sim_cell("lora", batch=2, seq=64)
@@ -25,7 +25,7 @@ TOO_LARGE = Answer(
 
 
 def row(answer: Answer) -> dict[str, str]:
-    (cells,) = table_rows([answer])
+    (cells,) = answers_rows([answer])
     return dict(zip(HEADER, cells, strict=True))
 
 
@@ -49,7 +49,7 @@ def test_where_no_batch_fits_a_step_has_no_tokens() -> None:
 
 
 def test_a_record_has_bytes_and_none_where_there_is_no_value() -> None:
-    fits, too_large = records([FITS, TOO_LARGE])
+    fits, too_large = answers_json([FITS, TOO_LARGE])
     assert (
         fits.items()
         >= {
@@ -78,7 +78,7 @@ def test_a_record_has_bytes_and_none_where_there_is_no_value() -> None:
 
 
 def test_records_have_no_settings_that_nothing_was_asked_about() -> None:
-    assert not {"device", "steps", "seed"} & records([FITS])[0].keys()
+    assert not {"device", "steps", "seed"} & answers_json([FITS])[0].keys()
 
 
 def test_remarks_are_there_only_where_there_is_something_to_remark() -> None:
