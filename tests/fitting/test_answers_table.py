@@ -32,14 +32,14 @@ def row(answer: Answer) -> dict[str, str]:
 def test_a_row_of_what_fits() -> None:
     assert list(row(FITS).values()) == [
         *("tiny-llama", "h100-80gb", "lora", "4", "2", "64", "yes", "-"),
-        *("6.00", "3.00", "5", "320", "256+"),
+        *("6.000", "3.000", "5", "320", "256+"),
     ]
 
 
 def test_a_row_of_what_does_not_fit() -> None:
     assert list(row(TOO_LARGE).values()) == [
         *("tiny-llama", "h100-80gb", "full-ft", "-", "2", "64", "no", "backward"),
-        *("11.00", "-2.00", "1", "192", "-"),
+        *("11.000", "-2.000", "1", "192", "-"),
     ]
 
 
