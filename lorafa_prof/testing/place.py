@@ -97,7 +97,7 @@ def cuda_allocations() -> int:
 
 
 class _Follower(StorageFollower):
-    def _meet(self, tensor: torch.Tensor, told: bool = False) -> None:
+    def _meet(self, tensor: torch.Tensor, adopted: bool = False) -> None:
         # A sparse tensor has no storage of its own.
         if torch._C._has_storage(tensor):
-            super()._meet(tensor, told)
+            super()._meet(tensor, adopted)
