@@ -1,4 +1,4 @@
-"""A file of tests runs alone: its helpers stand in its folder, or in one above that pytest puts on the path."""
+"""A file of tests runs alone: its helpers stand in its folder, or in one above that pytest finds."""
 
 from __future__ import annotations
 
