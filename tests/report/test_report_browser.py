@@ -13,6 +13,7 @@ from PIL import Image
 from reported_runs import MIB, cell, content, details, record, storage, write_run
 
 from lorafa_prof.parts import PEAK_PARTS
+from lorafa_prof.report.colors import shades
 from lorafa_prof.report.html import html_report
 from lorafa_prof.results.table import write_table
 from lorafa_prof.words.numbers import size
@@ -222,7 +223,7 @@ def test_charts_are_drawn_anew_for_a_reader_who_comes_to_prefer_the_dark(tab: Ta
     before = tab.value(ink)
     tab.prefer("dark")
     until(tab, f"{ink} !== {before!r}")
-    assert pixels(tab, 0, PEAK_PARTS["weights_bytes"].color) > 500
+    assert pixels(tab, 0, shades(PEAK_PARTS["weights_bytes"].color).dark) > 500
     assert tab.complaints == []
 
 
