@@ -119,6 +119,7 @@ def _run_missing(gate: Gate, store: Store, asked: _Asked) -> CellResults:
     from rich.console import Console
 
     from lorafa_prof.claims.gate import still_valid
+    from lorafa_prof.results.lock import locked
     from lorafa_prof.results.provenance import environment
     from lorafa_prof.running.plan import check_cells
     from lorafa_prof.running.sweep import FAILED
@@ -130,24 +131,24 @@ def _run_missing(gate: Gate, store: Store, asked: _Asked) -> CellResults:
     console = Console(stderr=True)
     with console.status(f"checking {count(len(cells), 'cell')}"):
         check_cells(gate.loaded, needed)
-    kept = store.load_all(cell_ids, discard=set(cell_ids))
-    now = environment("cpu")
-    results = {
-        cell_id: result
-        for cell_id, result in kept.items()
-        if still_valid(result, now) and result.row["status"] not in FAILED
-    }
     store.prepare()
-    todo = [cell for cell in cells if cell.cell_id not in results]
-    sweep(
-        todo,
-        store,
-        results,
-        table_of=cell_ids,
-        labels=distinct_labels(cells),
-        scenario=gate.loaded.scenario,
-        command=asked.arguments,
-        timeout_s=asked.timeout_s,
-        console=console,
-    )
+    with locked(store.out, asked.arguments):
+        kept = store.load_all(cell_ids, discard=set(cell_ids))
+        now = environment("cpu")
+        results = {
+            cell_id: result
+            for cell_id, result in kept.items()
+            if still_valid(result, now) and result.row["status"] not in FAILED
+        }
+        sweep(
+            [cell for cell in cells if cell.cell_id not in results],
+            store,
+            results,
+            table_of=cell_ids,
+            labels=distinct_labels(cells),
+            scenario=gate.loaded.scenario,
+            command=asked.arguments,
+            timeout_s=asked.timeout_s,
+            console=console,
+        )
     return results

@@ -59,6 +59,7 @@ def run_command(
     from rich.console import Console
 
     from lorafa_prof.devices.device import resolve_device
+    from lorafa_prof.results.lock import locked
     from lorafa_prof.results.store import Store
     from lorafa_prof.running.plan import check_cells
     from lorafa_prof.running.sweep import cells_to_run
@@ -70,24 +71,26 @@ def run_command(
         check_cells(loaded, found.planned)
     store = Store(out or Path("out") / loaded.scenario.name)
     discard = {cell.cell_id for cell in chosen} if rerun != "missing" else set()
-    results = store.load_all(cell_ids, discard=discard)
     if dry_run:
-        _print_plan(chosen, labels, results)
+        _print_plan(chosen, labels, store.load_all(cell_ids, discard=discard))
         return 0
+    command = arguments or sys.argv[1:]
     store.prepare()
-    todo = cells_to_run(chosen, results, rerun)
-    _tell_what_is_there(store, cell_ids, chosen, todo, results)
-    sweep(
-        todo,
-        store,
-        results,
-        table_of=cell_ids,
-        labels=labels,
-        scenario=loaded.scenario,
-        command=arguments or sys.argv[1:],
-        timeout_s=timeout_s,
-        console=console,
-    )
+    with locked(store.out, command):
+        results = store.load_all(cell_ids, discard=discard)
+        todo = cells_to_run(chosen, results, rerun)
+        _tell_what_is_there(store, cell_ids, chosen, todo, results)
+        sweep(
+            todo,
+            store,
+            results,
+            table_of=cell_ids,
+            labels=labels,
+            scenario=loaded.scenario,
+            command=command,
+            timeout_s=timeout_s,
+            console=console,
+        )
     measured = [results[cell.cell_id] for cell in chosen]
     _print_results(measured)
     _print_notes(measured)
