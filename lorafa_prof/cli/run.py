@@ -39,6 +39,12 @@ if TYPE_CHECKING:
     help="Which cells to measure: those without a result, also failed ones, or all.",
 )
 @timeout_option
+@click.option(
+    "--max-failures",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Start no other cell once N have failed (status error, timeout or skipped).",
+)
 @click.option("--figures/--no-figures", default=True, show_default=True, help="Draw figures at the end.")
 def run_command(
     arguments: Sequence[str] | None,
@@ -50,6 +56,7 @@ def run_command(
     dry_run: bool,
     rerun: Rerun,
     timeout_s: float | None,
+    max_failures: int | None,
     figures: bool,
 ) -> int:
     """Measure every cell of SCENARIO, a file or the name of a shipped one.
@@ -90,8 +97,11 @@ def run_command(
             command=command,
             timeout_s=timeout_s,
             console=console,
+            max_failures=max_failures,
         )
-    measured = [results[cell.cell_id] for cell in chosen]
+    measured = [results[cell.cell_id] for cell in chosen if cell.cell_id in results]
+    if left := len(chosen) - len(measured):
+        click.echo(f"{count(left, 'cell')} not run, because of --max-failures {max_failures}", err=True)
     _print_results(measured)
     _print_notes(measured)
     if figures:

@@ -11,6 +11,7 @@ import click
 
 from lorafa_prof.cli.options import cells_option, output_option, set_option, timeout_option
 from lorafa_prof.cli.scenario_cells import loaded_scenario, scenario_cells
+from lorafa_prof.cli.sweeping import clear_what_the_dead_left
 from lorafa_prof.cli.tables import print_table
 from lorafa_prof.errors import NothingToJudgeError
 from lorafa_prof.words.phrases import count
@@ -66,6 +67,7 @@ def verify_command(
     from lorafa_prof.results.lock import locked
     from lorafa_prof.running.plan import check_cells
     from lorafa_prof.running.progress import SweepProgress
+    from lorafa_prof.running.stopping import finishing_at_interrupt
     from lorafa_prof.verification.store import VerifyStore
     from lorafa_prof.verification.summary import HEADER, exit_code, summary, table_rows
     from lorafa_prof.verification.sweep import cells_to_verify, verify_sweep
@@ -87,8 +89,12 @@ def verify_command(
         if rerun == "twin" and not todo:
             raise NothingToJudgeError(f"{store.out}: no cell has a record that could be predicted again")
         _tell_what_is_there(store, len(chosen) - len(todo) if rerun != "twin" else 0, chosen, others)
+        clear_what_the_dead_left()
         try:
-            with SweepProgress(len(todo), console, labels) as progress:
+            with (
+                SweepProgress(len(todo), console, labels) as progress,
+                finishing_at_interrupt(lambda line: click.echo(line, err=True)) as interrupted,
+            ):
                 verify_sweep(
                     todo,
                     store,
@@ -99,7 +105,10 @@ def verify_command(
                     predict_only=rerun == "twin",
                     started=progress.cell_started,
                     ended=lambda record: _tell(progress, record),
+                    stop=interrupted,
                 )
+            if interrupted():
+                raise KeyboardInterrupt
         finally:
             # Also of a run that was interrupted.
             store.write_table(cell_ids, records)

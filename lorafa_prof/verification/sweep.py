@@ -45,6 +45,7 @@ def verify_sweep(
     predict_only: bool = False,
     started: Callable[[Cell], None],
     ended: Callable[[VerifyRecord], None],
+    stop: Callable[[], bool] = lambda: False,
 ) -> None:
     """Verify `cells`; record and table are up to date after each.
 
@@ -58,8 +59,11 @@ def verify_sweep(
         predict_only: compare with what `records` and traces of the cells have of the GPU.
         started: called before each cell.
         ended: called after each.
+        stop: whether no other cell shall start.
     """
     for cell in cells:
+        if stop():
+            return
         started(cell)
 
         def run(one: Cell, part: str, work: Work, log_of: str = cell.cell_id) -> CellResult:
