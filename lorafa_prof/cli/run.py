@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lorafa_prof.cli.options import cells_option, device_option, output_option, set_option, timeout_option
+from lorafa_prof.cli.options import (
+    cells_option,
+    device_option,
+    gpu_use_options,
+    output_option,
+    set_option,
+    timeout_option,
+)
 from lorafa_prof.cli.scenario_cells import loaded_scenario, scenario_cells
 from lorafa_prof.cli.sweeping import sweep
 from lorafa_prof.cli.tables import print_table
@@ -39,6 +46,7 @@ if TYPE_CHECKING:
     help="Which cells to measure: those without a result, also failed ones, or all.",
 )
 @timeout_option
+@gpu_use_options
 @click.option(
     "--max-failures",
     type=click.IntRange(min=1),
@@ -56,6 +64,8 @@ def run_command(
     dry_run: bool,
     rerun: Rerun,
     timeout_s: float | None,
+    wait_s: float | None,
+    share_gpu: bool,
     max_failures: int | None,
     figures: bool,
 ) -> int:
@@ -68,6 +78,7 @@ def run_command(
     from lorafa_prof.devices.device import resolve_device
     from lorafa_prof.results.lock import locked
     from lorafa_prof.results.store import Store
+    from lorafa_prof.running.gpu_use import await_free_gpu
     from lorafa_prof.running.plan import check_cells
     from lorafa_prof.running.sweep import cells_to_run
 
@@ -87,6 +98,8 @@ def run_command(
         results = store.load_all(cell_ids, discard=discard)
         todo = cells_to_run(chosen, results, rerun)
         _tell_what_is_there(store, cell_ids, chosen, todo, results)
+        if not share_gpu:
+            await_free_gpu(todo, wait_s, lambda line: click.echo(line, err=True))
         sweep(
             todo,
             store,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lorafa_prof.cli.options import cells_option, output_option, set_option, timeout_option
+from lorafa_prof.cli.options import cells_option, gpu_use_options, output_option, set_option, timeout_option
 from lorafa_prof.cli.scenario_cells import loaded_scenario, scenario_cells
 from lorafa_prof.cli.sweeping import clear_what_the_dead_left
 from lorafa_prof.cli.tables import print_table
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     help="Record what the GPU's allocator is asked for, to tell the operations that differ.",
 )
 @timeout_option
+@gpu_use_options
 @click.option(
     "--rerun",
     type=click.Choice(["missing", "failed", "all", "twin"]),
@@ -55,6 +56,8 @@ def verify_command(
     pattern: str | None,
     gpu_trace: bool,
     timeout_s: float | None,
+    wait_s: float | None,
+    share_gpu: bool,
     rerun: Rerun,
 ) -> int:
     """Predict and measure every cell of SCENARIO, and tell where the twin is wrong, byte by byte.
@@ -65,6 +68,7 @@ def verify_command(
     from rich.console import Console
 
     from lorafa_prof.results.lock import locked
+    from lorafa_prof.running.gpu_use import await_free_gpu
     from lorafa_prof.running.plan import check_cells
     from lorafa_prof.running.progress import SweepProgress
     from lorafa_prof.running.stopping import finishing_at_interrupt
@@ -89,6 +93,8 @@ def verify_command(
         if rerun == "twin" and not todo:
             raise NothingToJudgeError(f"{store.out}: no cell has a record that could be predicted again")
         _tell_what_is_there(store, len(chosen) - len(todo) if rerun != "twin" else 0, chosen, others)
+        if not share_gpu and rerun != "twin":
+            await_free_gpu(todo, wait_s, lambda line: click.echo(line, err=True))
         clear_what_the_dead_left()
         try:
             with (

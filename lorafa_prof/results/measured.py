@@ -18,6 +18,7 @@ class Measured:
     Attributes:
         seconds: what each part of measuring the cell took.
         notes: what a reader of the row must know; they become its message.
+        marks: what makes it worth less than other rows, by the names of `marks.py`.
         unavailable: what this machine cannot tell, and why.
     """
 
@@ -36,4 +37,5 @@ class Measured:
     host_rss_bytes: int | None = None
     seconds: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    marks: dict[str, str] = field(default_factory=dict)
     unavailable: dict[str, str] = field(default_factory=dict)
