@@ -198,7 +198,8 @@ def test_every_cell_has_a_process_of_its_own_whose_output_is_in_its_log(done):
 
 
 def test_stderr_has_a_line_for_each_cell_and_no_noise(done):
-    lines = done.err.splitlines()
+    first, *lines = done.err.splitlines()
+    assert first == "loading PyTorch"
     assert [line[:5] for line in lines[:6]] == [f"[{index}/6]" for index in range(1, 7)]
     assert "Traceback" not in done.err
     assert "Warning" not in done.err
@@ -228,8 +229,9 @@ def test_an_interrupt_keeps_what_was_measured_and_leaves_no_process(runs):
     assert running.process.returncode == 130
     assert out.strip() == ""
     lines = [line for line in err.splitlines() if line]
-    assert lines[0].startswith("[1/3] tiny-llama fragile")
-    assert lines[1:] == [
+    assert lines[0] == "loading PyTorch"
+    assert lines[1].startswith("[1/3] tiny-llama fragile")
+    assert lines[2:] == [
         ASKED_TO_STOP,
         "what was measured is kept; the same command goes on from there",
         "lorafa-prof: interrupted",
@@ -249,9 +251,9 @@ def test_ctrl_c_once_finishes_the_cell_under_way_and_stops(runs):
     _, err = running.process.communicate(timeout=60)
     assert running.process.returncode == 130
     lines = [line for line in err.splitlines() if line]
-    assert lines[1] == ASKED_TO_STOP
-    assert lines[2].startswith("[2/3] tiny-llama fragile")
-    assert lines[3:] == [
+    assert lines[2] == ASKED_TO_STOP
+    assert lines[3].startswith("[2/3] tiny-llama fragile")
+    assert lines[4:] == [
         "what was measured is kept; the same command goes on from there",
         "lorafa-prof: interrupted",
     ]
@@ -276,5 +278,6 @@ def test_an_invalid_scenario_is_one_line_without_a_traceback(runs):
     assert runs["invalid"].process.returncode == 2
     assert out == ""
     assert err == (
+        "loading PyTorch\n"
         "lorafa-prof: s.yaml:5: method[0].hwo: fragile has no option 'hwo' (did you mean 'how'?)\n"
     )
