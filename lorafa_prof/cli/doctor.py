@@ -193,7 +193,7 @@ def _first_spoiler() -> str | None:
     """What initialises CUDA when it is imported, in a process that has done nothing else."""
     code = (
         "from lorafa_prof.running.preload import *\n"
-        "parts = [iter(['PyTorch, or what Python imports at its start']), imported(SUSPECTS), preload()]\n"
+        "parts = [iter(['PyTorch, or what comes with it']), imported(SUSPECTS), preload()]\n"
         "from itertools import chain\n"
         "print('spoiler:', first_spoiler(chain(*parts)) or '')"
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from importlib import import_module
 
 from lorafa_prof.methods.base import METHODS
@@ -23,7 +23,7 @@ SUSPECTS = ("torchao", "bitsandbytes", "unsloth", "deepspeed", "flash_attn", "xf
 def preload() -> Iterator[str]:
     """Import everything; yields what was imported, in words, after each part of it."""
     import_module("lorafa_prof.running.measure")
-    yield "PyTorch, or what Python imports at its start"
+    yield _with_suspects("PyTorch, or what comes with it", set(sys.modules))
     yield from imported(OPTIONAL)
     tuple(METHODS)
     yield "a third party's method"
@@ -37,8 +37,12 @@ def imported(names: Sequence[str]) -> Iterator[str]:
             import_module(name)
         except Exception:  # noqa: BLE001 - whoever needs it is told then, with the reason
             continue
-        with_it = [suspect for suspect in SUSPECTS if suspect in sys.modules.keys() - before - {name}]
-        yield f"{name} (and with it {', '.join(with_it)})" if with_it else name
+        yield _with_suspects(name, sys.modules.keys() - before - {name})
+
+
+def _with_suspects(name: str, loaded: Collection[str]) -> str:
+    with_it = [suspect for suspect in SUSPECTS if suspect in loaded]
+    return f"{name} (and with it {', '.join(with_it)})" if with_it else name
 
 
 def first_spoiler(parts: Iterator[str]) -> str | None:

@@ -78,9 +78,9 @@ def test_the_plain_step_adds_up_to_what_the_gpu_counts(recorded: CellResult, tmp
 
 
 def test_recording_out_of_memory_is_a_result(tmp_path: Path) -> None:
-    result = run_cell(cuda_cell("tiny-llama", batch=2**15, seq=512), tmp_path / "log", 300, record)
-    # Where others hold the GPU's memory it may run out before forward does.
-    assert result.row["status"] == "oom", result.row["message"]
+    result = run_cell(cuda_cell("tiny-llama", batch=2**18, seq=512), tmp_path / "log", 300, record)
+    # A batch that no GPU holds. Where others hold its memory, that may run out before forward does.
+    assert result.row["status"] == "oom", result.row.get("message")
     assert result.row["failed_phase"] in ("build", "forward")
     assert "stream" not in result.details
 
@@ -92,7 +92,7 @@ def test_memory_that_others_hold_is_a_result(tmp_path: Path) -> None:
     try:
         for work in (record, measure, measure_cell):
             result = run_cell(cuda_cell("tiny-llama"), tmp_path / "log", 300, work)
-            assert result.row["status"] == "oom", result.row["message"]
+            assert result.row["status"] == "oom", result.row.get("message")
             assert result.row["failed_phase"] in ("build", "forward")
     finally:
         del held
