@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 from typing import ClassVar
 
@@ -61,7 +62,28 @@ class ScenarioError(UsageError):
         super().__init__(": ".join(part for part in (place, key, message) if part))
 
 
+#: Of another's text so much is told: an exception may hold megabytes, which no row and no terminal is for.
+MOST_CHARACTERS = 500
+
+
 def first_line(error: BaseException) -> str:
-    """The first line of an error's text, or its type where it has none."""
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+    """The first line of an error's text, bounded, or its type where it has none."""
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001 - its own fault; that it happened is told all the same
+        text = ""
+    lines = text[: 100 * MOST_CHARACTERS].strip().splitlines()
+    return bounded(lines[0]) if lines else type(error).__name__
+
+
+def bounded(text: str, most: int = MOST_CHARACTERS) -> str:
+    """`text` in at most about `most` characters, none of which steers a terminal or can be in no file."""
+    kept = "".join(map(_harmless, text[:most])).rstrip()
+    return kept if len(text) <= most else f"{kept}… ({len(text) - most:,} characters more)"
+
+
+def _harmless(character: str) -> str:
+    category = unicodedata.category(character)
+    if category in ("Cc", "Zl", "Zp"):
+        return " "
+    return "" if category in ("Cf", "Cs") else character

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
 import torch
+
+# Several test processes share a GPU, which a run refuses otherwise.
+os.environ.setdefault("LORAFA_PROF_SHARE_GPU", "1")
 
 
 @pytest.fixture(autouse=True)

@@ -4,7 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from lorafa_prof.errors import LorafaProfError, NothingToJudgeError, ScenarioError, UsageError
+from lorafa_prof.errors import (
+    MOST_CHARACTERS,
+    LorafaProfError,
+    NothingToJudgeError,
+    ScenarioError,
+    UsageError,
+    first_line,
+)
 
 
 def test_exit_codes_are_those_of_the_contract():
@@ -30,3 +37,20 @@ def test_a_scenario_error_names_what_is_known_of_its_place(place, line):
 def test_an_error_knows_the_setting_it_is_about():
     assert UsageError("too large", about="rank").about == "rank"
     assert LorafaProfError("too large").about is None
+
+
+def test_of_an_errors_text_a_line_is_told_that_is_bounded_and_steers_nothing():
+    assert first_line(ValueError("\n a \x1b[31mb\tc\u202ed\ud800\nsecond")) == "a  [31mb cd"
+    assert first_line(ValueError("é ✓ 日本")) == "é ✓ 日本"
+    long = first_line(ValueError("x" * 20_000_000))
+    assert long.startswith("x" * MOST_CHARACTERS + "… (")
+    assert len(long) < MOST_CHARACTERS + 40
+
+
+def test_an_error_without_a_text_is_told_by_its_type():
+    class Mute(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError("not even that")
+
+    assert first_line(Mute()) == "Mute"
+    assert first_line(ValueError("  \n ")) == "ValueError"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lorafa_prof.cli.judgement_output import Outputs, judgement_options, tell
-from lorafa_prof.cli.options import device_option, output_option, set_option, timeout_option
+from lorafa_prof.cli.options import device_option, gpu_use_options, output_option, set_option, timeout_option
 from lorafa_prof.cli.scenario_cells import loaded_scenario
 from lorafa_prof.cli.sweeping import sweep
 from lorafa_prof.errors import UsageError
@@ -37,6 +37,8 @@ class _Asked:
     device: str | None
     pattern: str | None
     timeout_s: float | None
+    wait_s: float | None
+    share_gpu: bool
     arguments: Sequence[str]
 
 
@@ -55,6 +57,7 @@ class _Asked:
 @device_option("auto (the twin), cuda, cpu or sim:<gpu>")
 @click.option("--claim", "pattern", metavar="REGEX", help="Only claims whose name matches.")
 @timeout_option
+@gpu_use_options
 @judgement_options
 def check_command(
     arguments: Sequence[str] | None,
@@ -66,6 +69,8 @@ def check_command(
     device: str | None,
     pattern: str | None,
     timeout_s: float | None,
+    wait_s: float | None,
+    share_gpu: bool,
     outputs: Outputs,
 ) -> int:
     """Judge the claims of each SCENARIO (a file, or the name of a shipped one), or of the results in OUT.
@@ -75,7 +80,8 @@ def check_command(
     """
     if len(what) > 1 and (out or baseline):
         raise UsageError("-o and --baseline are of one scenario: check several without them, or one by one")
-    asked = _Asked(out, baseline, update, overrides, device, pattern, timeout_s, arguments or sys.argv[1:])
+    given = arguments or sys.argv[1:]
+    asked = _Asked(out, baseline, update, overrides, device, pattern, timeout_s, wait_s, share_gpu, given)
     judgements = [_judgement(each, asked) for each in what]
     tell(judgements, outputs)
     codes = {judgement.exit_code for judgement in judgements}
@@ -119,7 +125,9 @@ def _run_missing(gate: Gate, store: Store, asked: _Asked) -> CellResults:
     from rich.console import Console
 
     from lorafa_prof.claims.gate import still_valid
+    from lorafa_prof.results.lock import locked
     from lorafa_prof.results.provenance import environment
+    from lorafa_prof.running.gpu_use import await_free_gpu
     from lorafa_prof.running.plan import check_cells
     from lorafa_prof.running.sweep import FAILED
     from lorafa_prof.scenario.labels import distinct_labels
@@ -130,24 +138,27 @@ def _run_missing(gate: Gate, store: Store, asked: _Asked) -> CellResults:
     console = Console(stderr=True)
     with console.status(f"checking {count(len(cells), 'cell')}"):
         check_cells(gate.loaded, needed)
-    kept = store.load_all(cell_ids, discard=set(cell_ids))
-    now = environment("cpu")
-    results = {
-        cell_id: result
-        for cell_id, result in kept.items()
-        if still_valid(result, now) and result.row["status"] not in FAILED
-    }
     store.prepare()
-    todo = [cell for cell in cells if cell.cell_id not in results]
-    sweep(
-        todo,
-        store,
-        results,
-        table_of=cell_ids,
-        labels=distinct_labels(cells),
-        scenario=gate.loaded.scenario,
-        command=asked.arguments,
-        timeout_s=asked.timeout_s,
-        console=console,
-    )
+    with locked(store.out, asked.arguments):
+        kept = store.load_all(cell_ids, discard=set(cell_ids))
+        now = environment("cpu")
+        results = {
+            cell_id: result
+            for cell_id, result in kept.items()
+            if still_valid(result, now) and result.row["status"] not in FAILED
+        }
+        todo = [cell for cell in cells if cell.cell_id not in results]
+        if not asked.share_gpu:
+            await_free_gpu(todo, asked.wait_s, lambda line: click.echo(line, err=True))
+        sweep(
+            todo,
+            store,
+            results,
+            table_of=cell_ids,
+            labels=distinct_labels(cells),
+            scenario=gate.loaded.scenario,
+            command=asked.arguments,
+            timeout_s=asked.timeout_s,
+            console=console,
+        )
     return results

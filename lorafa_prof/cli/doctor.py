@@ -6,6 +6,8 @@ import importlib.util
 import json
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -169,6 +171,37 @@ def twin() -> Capability:
     return Capability(name, True, f"no GPU needed; checked against torch {CHECKED_TORCH} on an H100")
 
 
+def forked_cells() -> Capability:
+    """Whether cells can be forked from a server, or an import initialises CUDA in it."""
+    import torch
+
+    name = "cells forked from a server"
+    if not torch.cuda.is_available():
+        return Capability(name, True, "no CUDA device that an import could initialise")
+    spoiler = _first_spoiler()
+    if spoiler is None:
+        return Capability(name, True, "no import initialises CUDA")
+    return Capability(
+        name,
+        False,
+        f"importing {spoiler} initialises CUDA, so cells on the GPU start afresh",
+        "nothing has to be done: it costs some seconds a cell; without that package it does not",
+    )
+
+
+def _first_spoiler() -> str | None:
+    """What initialises CUDA when it is imported, in a process that has done nothing else."""
+    code = (
+        "from lorafa_prof.running.preload import *\n"
+        "parts = [iter(['PyTorch, or what comes with it']), imported(SUSPECTS), preload()]\n"
+        "from itertools import chain\n"
+        "print('spoiler:', first_spoiler(chain(*parts)) or '')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    told = [line for line in done.stdout.splitlines() if line.startswith("spoiler:")]
+    return told[-1].removeprefix("spoiler:").strip() or None if told else None
+
+
 def peft_peers() -> Capability:
     """Whether the peer methods of PEFT can be measured."""
     return _by_import("PEFT peers", ("peft", "accelerate"), "pip install 'lorafa-prof[peft]'")
@@ -218,6 +251,7 @@ PROBES: tuple[Callable[[], Capability], ...] = (
     known_gpu,
     twin,
     storage_following,
+    forked_cells,
     peft_peers,
     fvcore_flops,
     liger_kernels,

@@ -7,6 +7,7 @@ import sys
 
 import click
 
+from lorafa_prof.cli.first_word import say_what_takes_long
 from lorafa_prof.errors import LorafaProfError, UsageError
 
 #: Each command's module and object; they are imported when the command is used.
@@ -48,6 +49,7 @@ def cli() -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; errors become one line on stderr and the exit code of the contract."""
+    say_what_takes_long()
     try:
         given = sys.argv[1:] if arguments is None else arguments
         code = cli.main(args=given, prog_name="lorafa-prof", standalone_mode=False, obj=given)

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lorafa_prof.cli.options import cells_option, device_option, output_option, set_option, timeout_option
+from lorafa_prof.cli.options import (
+    cells_option,
+    device_option,
+    gpu_use_options,
+    output_option,
+    set_option,
+    timeout_option,
+)
 from lorafa_prof.cli.scenario_cells import loaded_scenario, scenario_cells
 from lorafa_prof.cli.sweeping import sweep
 from lorafa_prof.cli.tables import print_table
@@ -39,6 +46,13 @@ if TYPE_CHECKING:
     help="Which cells to measure: those without a result, also failed ones, or all.",
 )
 @timeout_option
+@gpu_use_options
+@click.option(
+    "--max-failures",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Start no other cell once N have failed (status error, timeout or skipped).",
+)
 @click.option("--figures/--no-figures", default=True, show_default=True, help="Draw figures at the end.")
 def run_command(
     arguments: Sequence[str] | None,
@@ -50,6 +64,9 @@ def run_command(
     dry_run: bool,
     rerun: Rerun,
     timeout_s: float | None,
+    wait_s: float | None,
+    share_gpu: bool,
+    max_failures: int | None,
     figures: bool,
 ) -> int:
     """Measure every cell of SCENARIO, a file or the name of a shipped one.
@@ -59,7 +76,9 @@ def run_command(
     from rich.console import Console
 
     from lorafa_prof.devices.device import resolve_device
+    from lorafa_prof.results.lock import locked
     from lorafa_prof.results.store import Store
+    from lorafa_prof.running.gpu_use import await_free_gpu
     from lorafa_prof.running.plan import check_cells
     from lorafa_prof.running.sweep import cells_to_run
 
@@ -70,25 +89,32 @@ def run_command(
         check_cells(loaded, found.planned)
     store = Store(out or Path("out") / loaded.scenario.name)
     discard = {cell.cell_id for cell in chosen} if rerun != "missing" else set()
-    results = store.load_all(cell_ids, discard=discard)
     if dry_run:
-        _print_plan(chosen, labels, results)
+        _print_plan(chosen, labels, store.load_all(cell_ids, discard=discard))
         return 0
+    command = arguments or sys.argv[1:]
     store.prepare()
-    todo = cells_to_run(chosen, results, rerun)
-    _tell_what_is_there(store, cell_ids, chosen, todo, results)
-    sweep(
-        todo,
-        store,
-        results,
-        table_of=cell_ids,
-        labels=labels,
-        scenario=loaded.scenario,
-        command=arguments or sys.argv[1:],
-        timeout_s=timeout_s,
-        console=console,
-    )
-    measured = [results[cell.cell_id] for cell in chosen]
+    with locked(store.out, command):
+        results = store.load_all(cell_ids, discard=discard)
+        todo = cells_to_run(chosen, results, rerun)
+        _tell_what_is_there(store, cell_ids, chosen, todo, results)
+        if not share_gpu:
+            await_free_gpu(todo, wait_s, lambda line: click.echo(line, err=True))
+        sweep(
+            todo,
+            store,
+            results,
+            table_of=cell_ids,
+            labels=labels,
+            scenario=loaded.scenario,
+            command=command,
+            timeout_s=timeout_s,
+            console=console,
+            max_failures=max_failures,
+        )
+    measured = [results[cell.cell_id] for cell in chosen if cell.cell_id in results]
+    if left := len(chosen) - len(measured):
+        click.echo(f"{count(left, 'cell')} not run, because of --max-failures {max_failures}", err=True)
     _print_results(measured)
     _print_notes(measured)
     if figures:

@@ -26,6 +26,7 @@ def sweep(
     command: Sequence[str],
     timeout_s: float | None,
     console: Console,
+    max_failures: int | None = None,
 ) -> None:
     """Run `cells`; table and provenance are written also where the run is interrupted.
 
@@ -39,14 +40,34 @@ def sweep(
         command: that runs them, for provenance.
         timeout_s: limit for one cell.
         console: takes the progress.
+        max_failures: after so many that failed no other starts; None: whatever becomes of them.
+
+    Raises:
+        KeyboardInterrupt: it was interrupted; what ran was finished, or, at the second time, ended.
     """
     from lorafa_prof.results.provenance_file import write_provenance
     from lorafa_prof.running.progress import SweepProgress
+    from lorafa_prof.running.stopping import finishing_at_interrupt
     from lorafa_prof.running.sweep import run_sweep
 
+    clear_what_the_dead_left()
     try:
-        with SweepProgress(len(cells), console, labels) as progress:
-            run_sweep(cells, store, progress, results, table_of=table_of, timeout_s=timeout_s)
+        with (
+            SweepProgress(len(cells), console, labels) as progress,
+            finishing_at_interrupt(lambda line: click.echo(line, err=True)) as interrupted,
+        ):
+            run_sweep(
+                cells,
+                store,
+                progress,
+                results,
+                table_of=table_of,
+                timeout_s=timeout_s,
+                max_failures=max_failures,
+                stop=interrupted,
+            )
+        if interrupted():
+            raise KeyboardInterrupt
     except KeyboardInterrupt:
         click.echo("what was measured is kept; the same command goes on from there", err=True)
         raise
@@ -54,3 +75,12 @@ def sweep(
         store.write_table(table_of, results)
         in_table = [results[cell_id] for cell_id in table_of if cell_id in results]
         write_provenance(store, scenario, in_table, command)
+
+
+def clear_what_the_dead_left() -> None:
+    """End processes and remove temporary folders of sweeps that were killed."""
+    from lorafa_prof.running.family import end_families_of_the_dead
+    from lorafa_prof.running.scratch import remove_scratch_of_the_dead
+
+    end_families_of_the_dead()
+    remove_scratch_of_the_dead()

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lorafa_prof.cli.options import cells_option, output_option, set_option, timeout_option
+from lorafa_prof.cli.options import cells_option, gpu_use_options, output_option, set_option, timeout_option
 from lorafa_prof.cli.scenario_cells import loaded_scenario, scenario_cells
+from lorafa_prof.cli.sweeping import clear_what_the_dead_left
 from lorafa_prof.cli.tables import print_table
 from lorafa_prof.errors import NothingToJudgeError
 from lorafa_prof.words.phrases import count
 
 if TYPE_CHECKING:
+    from lorafa_prof.cell import Cell
     from lorafa_prof.running.progress import SweepProgress
     from lorafa_prof.scenario.expand import ResolveDevice
     from lorafa_prof.scenario.schema import Scenario
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     help="Record what the GPU's allocator is asked for, to tell the operations that differ.",
 )
 @timeout_option
+@gpu_use_options
 @click.option(
     "--rerun",
     type=click.Choice(["missing", "failed", "all", "twin"]),
@@ -53,6 +56,8 @@ def verify_command(
     pattern: str | None,
     gpu_trace: bool,
     timeout_s: float | None,
+    wait_s: float | None,
+    share_gpu: bool,
     rerun: Rerun,
 ) -> int:
     """Predict and measure every cell of SCENARIO, and tell where the twin is wrong, byte by byte.
@@ -62,8 +67,11 @@ def verify_command(
     """
     from rich.console import Console
 
+    from lorafa_prof.results.lock import locked
+    from lorafa_prof.running.gpu_use import await_free_gpu
     from lorafa_prof.running.plan import check_cells
     from lorafa_prof.running.progress import SweepProgress
+    from lorafa_prof.running.stopping import finishing_at_interrupt
     from lorafa_prof.verification.store import VerifyStore
     from lorafa_prof.verification.summary import HEADER, exit_code, summary, table_rows
     from lorafa_prof.verification.sweep import cells_to_verify, verify_sweep
@@ -75,45 +83,59 @@ def verify_command(
     with console.status(f"checking {count(len(own_ids), 'cell')}"):
         check_cells(loaded, found.planned)
     store = VerifyStore(out or Path("out") / f"verify-{loaded.scenario.name}")
-    # Several scenarios may be verified into one folder, whose table then has them all.
-    others = store.others(own_ids)
-    cell_ids = [*own_ids, *others]
-    records = store.load_all(cell_ids, discard=[c.cell_id for c in chosen] if rerun == "all" else ())
-    todo = cells_to_verify(chosen, records, rerun)
-    if rerun == "twin" and not todo:
-        raise NothingToJudgeError(f"{store.out}: no cell has a record that could be predicted again")
     store.prepare()
-    if len(todo) < len(chosen) and rerun != "twin":
-        kept = len(chosen) - len(todo)
+    with locked(store.out, arguments or sys.argv[1:]):
+        # Several scenarios may be verified into one folder, whose table then has them all.
+        others = store.others(own_ids)
+        cell_ids = [*own_ids, *others]
+        records = store.load_all(cell_ids, discard=[c.cell_id for c in chosen] if rerun == "all" else ())
+        todo = cells_to_verify(chosen, records, rerun)
+        if rerun == "twin" and not todo:
+            raise NothingToJudgeError(f"{store.out}: no cell has a record that could be predicted again")
+        _tell_what_is_there(store, len(chosen) - len(todo) if rerun != "twin" else 0, chosen, others)
+        if not share_gpu and rerun != "twin":
+            await_free_gpu(todo, wait_s, lambda line: click.echo(line, err=True))
+        clear_what_the_dead_left()
+        try:
+            with (
+                SweepProgress(len(todo), console, labels) as progress,
+                finishing_at_interrupt(lambda line: click.echo(line, err=True)) as interrupted,
+            ):
+                verify_sweep(
+                    todo,
+                    store,
+                    records,
+                    table_of=cell_ids,
+                    timeout_s=timeout_s,
+                    gpu_trace=gpu_trace,
+                    predict_only=rerun == "twin",
+                    started=progress.cell_started,
+                    ended=lambda record: _tell(progress, record),
+                    stop=interrupted,
+                )
+            if interrupted():
+                raise KeyboardInterrupt
+        finally:
+            # Also of a run that was interrupted.
+            store.write_table(cell_ids, records)
+            there = [records[cell_id] for cell_id in cell_ids if cell_id in records]
+            _write_provenance(store, loaded.scenario, there, arguments or sys.argv[1:])
+    verified = [records[cell.cell_id] for cell in chosen if cell.cell_id in records]
+    print_table("predicted less measured, bytes", HEADER, table_rows(verified, labels))
+    click.echo(summary(verified, labels))
+    click.echo(f"results: {store.table}", err=True)
+    return exit_code(verified)
+
+
+def _tell_what_is_there(store: VerifyStore, kept: int, chosen: Sequence[Cell], others: Sequence[str]) -> None:
+    """Say on stderr what of OUT is kept, and what of it is of something else."""
+    if kept:
         click.echo(f"{kept} of {len(chosen)} cells are verified already; --rerun all starts anew", err=True)
     if others:
         click.echo(
             f"note: {store.table} has {count(len(others), 'cell')} of other scenarios or settings too",
             err=True,
         )
-    try:
-        with SweepProgress(len(todo), console, labels) as progress:
-            verify_sweep(
-                todo,
-                store,
-                records,
-                table_of=cell_ids,
-                timeout_s=timeout_s,
-                gpu_trace=gpu_trace,
-                predict_only=rerun == "twin",
-                started=progress.cell_started,
-                ended=lambda record: _tell(progress, record),
-            )
-    finally:
-        # Also of a run that was interrupted.
-        store.write_table(cell_ids, records)
-        there = [records[cell_id] for cell_id in cell_ids if cell_id in records]
-        _write_provenance(store, loaded.scenario, there, arguments or sys.argv[1:])
-    verified = [records[cell.cell_id] for cell in chosen if cell.cell_id in records]
-    print_table("predicted less measured, bytes", HEADER, table_rows(verified, labels))
-    click.echo(summary(verified, labels))
-    click.echo(f"results: {store.table}", err=True)
-    return exit_code(verified)
 
 
 def _on_the_gpu(*, predict_only: bool) -> ResolveDevice:

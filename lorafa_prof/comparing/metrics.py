@@ -93,6 +93,10 @@ def _compare(metric: Column, base: Outcome, new: Outcome, differing: Differences
     if metric.name in SAMPLED and "cpu" in differing and "cpu" not in asked.across:
         why = f"times on another CPU: {differing['cpu']}; --across cpu compares them"
         return _item(metric, before, after, "not comparable", why)
+    if metric.name in SAMPLED:
+        for name, side in (("BASE", base), ("NEW", new)):
+            if side.disturbance is not None:
+                return _item(metric, before, after, "inconclusive", f"{name}: {side.disturbance}")
     on_cuda = "cuda" in (base.kind, new.kind)
     tolerance = tolerance_of(metric, on_cuda=on_cuda, given=asked.tolerances)
     notes = [_change(before, after, metric.unit)]

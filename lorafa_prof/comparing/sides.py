@@ -11,6 +11,7 @@ from typing import Any
 from lorafa_prof.cell import Cell
 from lorafa_prof.comparing.origin import Origin, origin_of
 from lorafa_prof.errors import UsageError
+from lorafa_prof.results.marks import disturbance
 from lorafa_prof.results.record import CellResult, Value
 from lorafa_prof.results.store import DamagedRecordError, Store
 from lorafa_prof.results.table import read_table
@@ -30,8 +31,9 @@ class Outcome:
         origin: versions and settings it was measured with; None if the cell's process died.
         samples: its times; empty if there was no clock.
         num_alloc_retries: how often the allocator gave its cache back; above 0 the row compares to no other.
-        saved: the tensors that autograd saved; None if they were not recorded.
-        unavailable: why a value is missing, by its name.
+        saved: what autograd held; None where that was not recorded.
+        disturbance: why its times are not its own; None where nothing is known against them.
+        unavailable: why a value is not there, by its name.
     """
 
     cell: Cell
@@ -41,6 +43,7 @@ class Outcome:
     num_alloc_retries: int
     saved: Tensors | None
     unavailable: Mapping[str, str]
+    disturbance: str | None = None
 
     @property
     def status(self) -> str:
@@ -110,6 +113,7 @@ def outcome_of(result: CellResult) -> Outcome:
         num_alloc_retries=int((details.get("memory") or {}).get("num_alloc_retries") or 0),
         saved=saved_tensors(details),
         unavailable=dict(details.get("unavailable") or {}),
+        disturbance=disturbance(details),
     )
 
 

@@ -12,6 +12,14 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
+#: Bits of NVML's reasons for lower clocks that no program causes by computing as fast as it can.
+_SLOWED = {
+    0x08: "hardware slowdown",
+    0x20: "heat",
+    0x40: "heat (hardware)",
+    0x80: "power brake",
+}
+
 INSTALL_HINT = "pip install 'lorafa-prof[gpu]'"
 
 
@@ -70,6 +78,28 @@ class NvmlDevice:
         return Unavailable(
             f"NVML lists no process {pid} on {self.uuid} (in a container it uses the host's process ids)"
         )
+
+    def processes(self) -> dict[int, int | None] | Unavailable:
+        """Processes that compute on the device, with their bytes; None where those are not told."""
+        return self._read(
+            "the processes",
+            lambda: {
+                int(process.pid): None if process.usedGpuMemory is None else int(process.usedGpuMemory)
+                for process in self._nvml.nvmlDeviceGetComputeRunningProcesses(self._handle)
+            },
+        )
+
+    def slowed_by(self) -> tuple[str, ...] | Unavailable:
+        """Why the clocks are lower than they could be, now; a power cap at full load is no reason."""
+
+        def read() -> tuple[str, ...]:
+            nvml = self._nvml
+            name = "nvmlDeviceGetCurrentClocksEventReasons"  # of drivers since 535; before it was another
+            ask = getattr(nvml, name, None) or nvml.nvmlDeviceGetCurrentClocksThrottleReasons
+            reasons = int(ask(self._handle))
+            return tuple(what for bit, what in _SLOWED.items() if reasons & bit)
+
+        return self._read("the clocks", read)
 
     def energy_mj(self) -> int | Unavailable:
         """Return the board's energy since the driver was loaded, in mJ; it changes about every 100 ms."""

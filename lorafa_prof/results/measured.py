@@ -16,9 +16,10 @@ class Measured:
     """Everything that was measured of one cell; None means not measured.
 
     Attributes:
-        seconds: seconds that each part of measuring the cell took.
-        notes: sentences that a reader of the row must know; they become its message.
-        unavailable: why a value could not be measured on this machine, by its name.
+        seconds: what each part of measuring the cell took.
+        notes: what a reader of the row must know; they become its message.
+        marks: what makes it worth less than other rows, by the names of `marks.py`.
+        unavailable: what this machine cannot tell, and why.
     """
 
     params_total: int | None = None
@@ -36,4 +37,5 @@ class Measured:
     host_rss_bytes: int | None = None
     seconds: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    marks: dict[str, str] = field(default_factory=dict)
     unavailable: dict[str, str] = field(default_factory=dict)

@@ -118,6 +118,7 @@ def details_of(cell: Cell, measured: Measured) -> dict[str, Any]:
     details: dict[str, Any] = {
         "seconds": measured.seconds,
         "notes": measured.notes,
+        "marks": measured.marks,
         "unavailable": measured.unavailable,
     }
     if measured.memory:

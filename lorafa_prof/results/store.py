@@ -43,7 +43,7 @@ class Store:
 
     Known limits:
 
-    - A file is written whole or not at all, but two runs that write into one folder do not see each other.
+    - A file is written whole or not at all; that no two runs write into one folder is `lock.locked`'s.
     - A record is found by its cell's id, so a setting that is not in the id does not tell records apart: the
       content of a local config.json is none.
     - The table is written anew each time, from the records of the cells named; others stay in ``cells/``.

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-
-import torch
+from typing import Any
 
 from lorafa_prof.cell import Cell, DeviceKind
 from lorafa_prof.results.measured import Measured
@@ -42,7 +41,7 @@ def run_here(cell: Cell, run: Runner) -> CellResult:
     notes = []
     try:
         run(cell, measured, tracker)
-    except (torch.OutOfMemoryError, RuntimeError) as error:
+    except Exception as error:
         if not is_out_of_memory(error):
             raise
         status = {"status": "oom", "failed_phase": tracker.phase}
@@ -53,5 +52,16 @@ def run_here(cell: Cell, run: Runner) -> CellResult:
         cell=cell,
         row={**setting_columns(cell), **status, **metric_columns(cell, measured)},
         details=details_of(cell, measured),
-        environment=environment(cell.device),
+        environment=_environment(cell.device),
     )
+
+
+def _environment(device: str) -> dict[str, Any]:
+    """The machine; where others hold all of a GPU's memory, without what only a context on it would tell."""
+    try:
+        return environment(device)
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        unknown = {"name": None, "reason": out_of_memory_line(error)}
+        return {**environment("cpu"), "device": device, "gpu": unknown}

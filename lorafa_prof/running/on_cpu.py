@@ -12,6 +12,7 @@ from lorafa_prof.instruments.memory.cpu import FollowedMemoryMeter
 from lorafa_prof.instruments.memory.storages import StorageFollower, model_tensors, optimizer_tensors
 from lorafa_prof.instruments.timing import HostClock, time_steps
 from lorafa_prof.methods.base import Prepared
+from lorafa_prof.results.marks import sampled
 from lorafa_prof.results.measured import Measured
 from lorafa_prof.running.passes import build_and_warm_up, run_explaining_passes, timed
 from lorafa_prof.step import PhaseTracker
@@ -28,6 +29,8 @@ def measure_on_cpu(cell: Cell, measured: Measured, tracker: PhaseTracker) -> Non
     measured.memory = meter.profile()
     with timed(measured, "timing"):
         measured.times = time_steps(step, cell.steps.timed, HostClock())
+    # In the record alone: a CPU's times are seldom steady, and a note on every row would say nothing.
+    measured.marks |= sampled(measured.times.step_ms)
     run_explaining_passes(cell, prepared, step, measured)
 
 

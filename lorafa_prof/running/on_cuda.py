@@ -14,24 +14,26 @@ from lorafa_prof.instruments.memory.cuda import CudaMemoryMeter
 from lorafa_prof.instruments.nvml import Unavailable, open_device, torch_device_uuid
 from lorafa_prof.instruments.timing import CudaClock, time_steps
 from lorafa_prof.methods.base import Prepared
+from lorafa_prof.results.marks import retried, sampled
 from lorafa_prof.results.measured import Measured
+from lorafa_prof.running.gpu_use import disturbances
 from lorafa_prof.running.passes import build_and_warm_up, run_explaining_passes, timed
 from lorafa_prof.step import PhaseTracker, TrainingStep
 
 T = TypeVar("T")
-
-_RETRIED = "the allocator had to retry {} times: compare to no other row"
 
 
 def measure_on_cuda(cell: Cell, measured: Measured, tracker: PhaseTracker) -> None:
     """Build the cell, warm up, and make a pass for each instrument, whose results go into `measured`."""
     prepared, step, meter = _until_memory(cell, measured, tracker)
     nvml = open_device(torch_device_uuid())
+    before = disturbances(nvml)
     with timed(measured, "timing"), EnergyWindow(nvml) as window:
         measured.times = time_steps(step, cell.steps.timed, CudaClock())
     measured.memory = meter.profile()
-    if measured.memory.num_alloc_retries:
-        measured.notes.append(_RETRIED.format(measured.memory.num_alloc_retries))
+    retries = retried(measured.memory.num_alloc_retries)
+    measured.marks |= before | disturbances(nvml) | retries | sampled(measured.times.step_ms)
+    measured.notes.extend(measured.marks.values())
     if cell.gpu not in GPUS:
         measured.unavailable["mfu"] = f"no peak FLOPs known for '{cell.gpu}'"
     measured.energy = _known("energy", window.reading, measured)
@@ -49,8 +51,8 @@ def measure_memory_on_cuda(cell: Cell, measured: Measured, tracker: PhaseTracker
     """Measure only the memory of a step, by the pass that `measure_on_cuda` makes for it."""
     _, _, meter = _until_memory(cell, measured, tracker)
     measured.memory = meter.profile()
-    if measured.memory.num_alloc_retries:
-        measured.notes.append(_RETRIED.format(measured.memory.num_alloc_retries))
+    measured.marks |= retried(measured.memory.num_alloc_retries)
+    measured.notes.extend(measured.marks.values())
 
 
 def _until_memory(

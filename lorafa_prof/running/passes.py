@@ -67,7 +67,7 @@ def _if_memory_lasts(name: str, pass_: Callable[[], None], measured: Measured) -
     try:
         with timed(measured, name):
             pass_()
-    except (torch.OutOfMemoryError, RuntimeError) as error:
+    except Exception as error:
         if not is_out_of_memory(error):
             raise
         measured.notes.append(f"no memory left for the {name} pass")

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 
-from lorafa_prof.running.worker import die_with_parent, process_context
+from lorafa_prof.running.family import die_with_parent
+from lorafa_prof.running.starting import process_context
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor, as_completed, wait
 from itertools import groupby
 from typing import Literal
 
@@ -12,7 +12,7 @@ from lorafa_prof.results.record import CellResult
 from lorafa_prof.results.store import CellResults, Store, without_details
 from lorafa_prof.running.pool import available_cores
 from lorafa_prof.running.progress import SweepProgress
-from lorafa_prof.running.worker import run_cell
+from lorafa_prof.running.worker import end_cells_under_way, run_cell
 
 Rerun = Literal["missing", "failed", "all"]
 FAILED = ("error", "timeout", "skipped")
@@ -39,6 +39,8 @@ def run_sweep(
     *,
     table_of: Sequence[str],
     timeout_s: float | None,
+    max_failures: int | None = None,
+    stop: Callable[[], bool] = lambda: False,
 ) -> None:
     """Run `cells`; record and table are up to date after each.
 
@@ -51,31 +53,49 @@ def run_sweep(
         results: results of earlier runs; the new ones are added to it.
         table_of: ids of all the cells that belong into the table, in its order.
         timeout_s: limit for one cell.
+        max_failures: after so many that failed no other starts; None: whatever becomes of them.
+        stop: whether no other cell shall start.
     """
+    failures = 0
 
-    def run(cell: Cell) -> CellResult:
+    def run(cell: Cell) -> CellResult | None:
+        if stop() or (max_failures is not None and failures >= max_failures):
+            return None
         progress.cell_started(cell)
         return run_cell(cell, store.log_file(cell.cell_id), timeout_s)
 
     for result in _as_they_come(cells, run):
+        failures += result.row["status"] in FAILED
         store.save(result)
         results[result.cell.cell_id] = without_details(result)
         store.write_table(table_of, results)
         progress.cell_ended(result)
 
 
-def _as_they_come(cells: Sequence[Cell], run: Callable[[Cell], CellResult]) -> Iterator[CellResult]:
+def _as_they_come(cells: Sequence[Cell], run: Callable[[Cell], CellResult | None]) -> Iterator[CellResult]:
+    """The results of those of `cells` that ran; `run` gives None for one that is not to run."""
     for predicted, group in groupby(cells, key=_is_predicted):
-        if not predicted:
-            yield from map(run, group)
-            continue
-        pool = ThreadPoolExecutor(min(MOST_AT_ONCE, available_cores()))
-        try:
-            for future in as_completed([pool.submit(run, cell) for cell in group]):
-                yield future.result()
-        finally:
-            # After an interruption those that run are waited for, and no other starts.
-            pool.shutdown(cancel_futures=True)
+        these = list(group)
+        results = _side_by_side(these, run) if predicted else map(run, these)
+        yield from (result for result in results if result is not None)
+
+
+def _side_by_side(
+    cells: Sequence[Cell], run: Callable[[Cell], CellResult | None]
+) -> Iterator[CellResult | None]:
+    pool = ThreadPoolExecutor(min(MOST_AT_ONCE, available_cores()))
+    futures = [pool.submit(run, cell) for cell in cells]
+    try:
+        for future in as_completed(futures):
+            yield future.result()
+    except BaseException:
+        # An interrupt, or a disk that is full: no other starts, and those that run end now.
+        pool.shutdown(wait=False, cancel_futures=True)
+        while wait(futures, timeout=0.1).not_done:
+            end_cells_under_way()
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _is_predicted(cell: Cell) -> bool:

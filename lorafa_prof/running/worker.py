@@ -1,90 +1,185 @@
 """Running a cell in a process of its own, so that no cell sees another's allocator, autotuning or crash.
 
 Processes are forked from a server that has imported everything and touched no device, so a cell pays for
-its own CUDA context, but not again for importing PyTorch and transformers.
+its own CUDA context, but not again for importing PyTorch and transformers. Where an import touches the device
+(`starting.py`), they start afresh.
 """
 
 from __future__ import annotations
 
-import faulthandler
-import multiprocessing
-import os
 import signal
-import sys
-import tempfile
-import threading
 import time
-import traceback
 from collections.abc import Callable
-from multiprocessing.connection import wait
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any
+from typing import Literal
+
+from pydantic import ValidationError
 
 from lorafa_prof.cell import Cell
-from lorafa_prof.errors import LorafaProfError, first_line
-from lorafa_prof.results.files import write_atomically
+from lorafa_prof.results.owner import Owner, this_process
 from lorafa_prof.results.record import CellResult
-from lorafa_prof.results.row import setting_columns
+from lorafa_prof.running.cell_process import Report, failed_result, work_on_cell
+from lorafa_prof.running.family import end_family
+from lorafa_prof.running.logs import MIB, MOST_BYTES, is_too_long, shorten
 from lorafa_prof.running.measure import measure_cell
+from lorafa_prof.running.scratch import NO_ROOM, cannot_write_result, no_room, scratch_folder
+from lorafa_prof.running.starting import (
+    interrupts_withheld,
+    process_context,
+    start_afresh_from_now_on,
+    starts_afresh,
+)
 
 Work = Callable[[Cell], CellResult]
+
+#: How often a cell's process is looked at while it runs.
+_LOOK_S = 0.5
+#: What multiprocessing gives where the server went before its process.
+_SERVER_DIED = 255
+#: Processes of cells that run now.
+_UNDER_WAY: set[int] = set()
+
+
+@dataclass(frozen=True)
+class _End:
+    """How a cell's process ended.
+
+    Attributes:
+        how: by itself, or ended by us since it took too long or printed too much, or it never began.
+        code: its exit code, negative for a signal.
+        result: what it yielded.
+        report: what it told beside that.
+        reason: why it never began.
+    """
+
+    how: Literal["ended", "timeout", "log", "not begun"]
+    code: int = 0
+    result: CellResult | None = None
+    report: Report = field(default_factory=dict)
+    reason: str = ""
+
+    @property
+    def is_the_servers(self) -> bool:
+        """Whether the process went, or did not come, for want of the server it is forked from."""
+        lost = self.how == "ended" and self.code == _SERVER_DIED and self.result is None
+        return lost or self.how == "not begun"
 
 
 def run_cell(cell: Cell, log_file: Path, timeout_s: float | None, work: Work = measure_cell) -> CellResult:
     """Measure `cell` in a process of its own and return its result, whatever becomes of the process.
+
+    Where the server that processes are forked from is killed, the cell is tried once more.
 
     Args:
         cell: what to measure.
         log_file: takes the process's stdout and stderr.
         timeout_s: after so many seconds the process is ended; None: never.
         work: what that process does with the cell: a function that can be imported there.
+
+    Raises:
+        UsageError: there is no room for temporary files.
     """
-    with tempfile.TemporaryDirectory(prefix="lorafa-prof-") as folder:
-        result_file = Path(folder) / "result.json"
-        arguments = (work, cell.model_dump_json(), str(result_file), str(log_file), time.time())
-        process = process_context().Process(target=_work, args=arguments)
-        process.start()
+    end = _attempt(cell, log_file, timeout_s, work, afresh=starts_afresh(cell))
+    if "spoiler" in end.report:
+        start_afresh_from_now_on(end.report["spoiler"], end.report["seconds"])
+        end = _attempt(cell, log_file, timeout_s, work, afresh=True)
+    elif end.is_the_servers:
+        end = _attempt(cell, log_file, timeout_s, work, afresh=starts_afresh(cell))
+    return end.result or _without_result(cell, end, log_file, timeout_s)
+
+
+def end_cells_under_way() -> None:
+    """End all processes of cells at once; whoever waits for them gets a failed result."""
+    owner = this_process()
+    for pid in tuple(_UNDER_WAY):
+        end_family(owner, pid)
+
+
+def _attempt(cell: Cell, log_file: Path, timeout_s: float | None, work: Work, *, afresh: bool) -> _End:
+    owner = this_process()
+    context = process_context(afresh=afresh)
+    reader, writer = context.Pipe(duplex=False)
+    with scratch_folder(owner) as folder, reader, writer:
+        result_file = folder / "result.json"
+        task = (work, cell.model_dump_json(), str(result_file), str(log_file), time.time())
+        process = context.Process(target=work_on_cell, args=(*task, owner, writer, afresh))
         try:
-            process.join(timeout_s)
-            timed_out = process.is_alive()
-        finally:
-            _end(process)
-        if result_file.exists():
-            return CellResult.model_validate_json(result_file.read_text(encoding="utf-8"))
-    if timed_out:
+            with interrupts_withheld():
+                process.start()
+        except (OSError, EOFError) as error:
+            if isinstance(error, OSError) and error.errno in NO_ROOM:
+                raise no_room(error) from error
+            return _End("not begun", reason=f"{type(error).__name__}: {error}")
+        how = _watched(process, log_file, timeout_s, owner)
+        shorten(log_file)
+        return _End(how, process.exitcode or 0, _result_in(result_file), _told(reader))
+
+
+def _watched(
+    process: BaseProcess, log_file: Path, timeout_s: float | None, owner: Owner
+) -> Literal["ended", "timeout", "log"]:
+    """Wait for the end of `process`, or bring it about."""
+    assert process.pid is not None
+    deadline = None if timeout_s is None else time.monotonic() + timeout_s
+    _UNDER_WAY.add(process.pid)
+    try:
+        while True:
+            left = _LOOK_S if deadline is None else deadline - time.monotonic()
+            process.join(max(0.0, min(_LOOK_S, left)))
+            if not process.is_alive():
+                return "ended"
+            if left <= 0:
+                return "timeout"
+            if is_too_long(log_file):
+                return "log"
+    finally:
+        end_family(owner, process.pid)
+        if process.is_alive():
+            process.kill()
+        process.join()
+        _UNDER_WAY.discard(process.pid)
+
+
+def _result_in(file: Path) -> CellResult | None:
+    try:
+        return CellResult.model_validate_json(file.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValidationError, UnicodeDecodeError):  # none, or written by another than us
+        return None
+
+
+def _told(reader: Connection) -> Report:
+    try:
+        report: Report = reader.recv() if reader.poll() else {}
+    except (EOFError, OSError):
+        return {}
+    return report
+
+
+def _without_result(cell: Cell, end: _End, log_file: Path, timeout_s: float | None) -> CellResult:
+    if end.how == "timeout":
         return failed_result(cell, "timeout", f"no result within {timeout_s:g} s")
-    return failed_result(cell, "error", _death(process, log_file))
+    if end.how == "log":
+        what = (
+            f"it printed more than {MOST_BYTES // MIB} MiB and was ended; beginning and end are in {log_file}"
+        )
+        return failed_result(cell, "error", what)
+    if end.how == "not begun":
+        return failed_result(cell, "error", f"its process could not be started, twice: {end.reason}")
+    if "unwritten" in end.report:
+        return failed_result(cell, "error", cannot_write_result(end.report["unwritten"]))
+    return failed_result(cell, "error", _death(end, log_file))
 
 
-def failed_result(cell: Cell, status: str, message: str) -> CellResult:
-    """Return the result of a cell that yielded nothing but a status and a message."""
-    return CellResult(cell=cell, row={**setting_columns(cell), "status": status, "message": message})
-
-
-def process_context() -> Any:
-    """Return the context that processes are started from: a server that has imported everything.
-
-    Where the system has no fork it is one that starts a new interpreter.
-    """
-    methods = multiprocessing.get_all_start_methods()
-    context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
-    context.set_forkserver_preload([__name__, "lorafa_prof.running.preload"])
-    return context
-
-
-def _end(process: BaseProcess) -> None:
-    if process.is_alive():
-        process.kill()
-    process.join()
-
-
-def _death(process: BaseProcess, log_file: Path) -> str:
-    code = process.exitcode or 0
-    ending = f"killed by {_signal_name(-code)}" if code < 0 else f"exit code {code}"
-    if code == -signal.SIGKILL:
-        ending += " (the host ran out of memory?)"
-    return f"the cell's process died: {ending}; its log is {log_file}"
+def _death(end: _End, log_file: Path) -> str:
+    how = f"killed by {_signal_name(-end.code)}" if end.code < 0 else f"exit code {end.code}"
+    if end.code == -signal.SIGKILL:
+        how += " (the host ran out of memory?)"
+    if end.is_the_servers:
+        how += ", twice (was the server that cells are forked from killed?)"
+    return f"the cell's process died: {how}; its log is {log_file}"
 
 
 def _signal_name(number: int) -> str:
@@ -92,46 +187,3 @@ def _signal_name(number: int) -> str:
         return signal.Signals(number).name
     except ValueError:  # a real-time one
         return f"signal {number}"
-
-
-def _work(work: Work, cell_json: str, result_file: str, log_file: str, started: float) -> None:
-    """Do the work on a cell, in the cell's process, and write its result."""
-    die_with_parent()
-    _redirect_output(Path(log_file))
-    faulthandler.enable()  # a segmentation fault leaves its stack in the log
-    ready = time.time()
-    cell = Cell.model_validate_json(cell_json)
-    try:
-        result = work(cell)
-    except LorafaProfError as error:
-        result = failed_result(cell, "error", str(error))
-    except Exception as error:  # noqa: BLE001 - whatever it was, it becomes the cell's row and its log
-        traceback.print_exc()
-        result = failed_result(cell, "error", f"{type(error).__name__}: {first_line(error)} (see {log_file})")
-    result.details.setdefault("seconds", {})["process"] = ready - started
-    result.details["seconds"]["total"] = time.time() - started
-    write_atomically(Path(result_file), result.model_dump_json(indent=1))
-
-
-def die_with_parent() -> None:
-    """End this process when the sweep's process ends, however it ends.
-
-    So no cell keeps a GPU for nobody.
-    """
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        threading.Thread(target=_exit_after, args=(parent.sentinel,), daemon=True).start()
-
-
-def _exit_after(sentinel: int) -> None:
-    wait([sentinel])
-    os._exit(1)
-
-
-def _redirect_output(log_file: Path) -> None:
-    log = os.open(log_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os.dup2(log, 1)
-    os.dup2(log, 2)
-    os.close(log)

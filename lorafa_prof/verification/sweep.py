@@ -45,6 +45,7 @@ def verify_sweep(
     predict_only: bool = False,
     started: Callable[[Cell], None],
     ended: Callable[[VerifyRecord], None],
+    stop: Callable[[], bool] = lambda: False,
 ) -> None:
     """Verify `cells`; record and table are up to date after each.
 
@@ -57,9 +58,12 @@ def verify_sweep(
         gpu_trace: whether the GPU's allocation stream is recorded.
         predict_only: whether only to predict, and to compare with the GPU's results in `records` and traces.
         started: called before each cell.
-        ended: called after each cell.
+        ended: called after each.
+        stop: whether no other cell shall start.
     """
     for cell in cells:
+        if stop():
+            return
         started(cell)
 
         def run(run_as: Cell, part: str, work: Work, log_of: str = cell.cell_id) -> CellResult:

@@ -15,7 +15,7 @@ def padded(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> list[l
         rows: of equal length, the header among them.
         right: numbers of the columns that are aligned to the right, as numbers are.
     """
-    from rich.cells import cell_len  # `--help` of a command that prints tables is to load no rich
+    from rich.cells import cell_len
 
     widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
     return [

@@ -125,3 +125,25 @@ def test_every_command_is_where_main_looks_for_it():
         command = cli.get_command(click.Context(cli), name)
         assert command is not None
         assert command.name == name
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["run", "quickstart", "--dry-run"], ["check", "none.yaml"], ["report", "none"], ["list", "methods"]],
+)
+def test_the_first_word_comes_before_what_takes_long(arguments, tmp_path):
+    code = (
+        "import sys, time; begun = time.monotonic(); from lorafa_prof.cli.main import main\n"
+        "from lorafa_prof.cli import first_word\n"
+        "say = first_word.print if hasattr(first_word, 'print') else print\n"
+        "def spy(*words, **options):\n"
+        "    if 'file' in options: say(time.monotonic() - begun, *words, **options); sys.exit(99)\n"
+        "first_word.print = spy\n"
+        f"main({arguments!r})"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path
+    )
+    seconds, *words = done.stderr.split()
+    assert words[0] == "loading", done.stderr
+    assert float(seconds) < 1

@@ -201,3 +201,26 @@ def test_cells_that_share_a_label_are_told_apart(run):
     assert run("--no-figures", "--set", "attention=[sdpa, eager]", "-k", "r2.*attention=eager") == 0
     assert [cell.attention for cell in run.measured] == ["eager"]
     assert run.err.startswith("[1/1] tiny-llama lora r2 b1 s8 attention=eager: peak 2.000 MiB")
+
+
+def test_after_so_many_failures_no_other_cell_starts(run):
+    run.status = {LABELS[0]: "error"}
+    assert run("--no-figures", "--max-failures", "1") == 1
+    assert run.labels == LABELS[:1]
+    assert "2 cells not run, because of --max-failures 1\n" in run.err
+    assert [row["status"] for row in table()] == ["error"]
+    run.status = {}
+    assert run("--no-figures", "--max-failures", "1") == 1, "the one that failed before is kept"
+    assert run.labels == LABELS[1:]
+
+
+def test_a_second_run_in_one_folder_is_one_line(run):
+    from lorafa_prof.results.lock import locked
+
+    Path("out/mine").mkdir(parents=True)
+    with locked(Path("out/mine"), ["run", "theirs.yaml"]):
+        assert run() == 2
+    assert run.measured == []
+    assert len(run.err.splitlines()) == 1
+    assert "out/mine: another run writes here: process" in run.err
+    assert run("--no-figures") == 0

@@ -15,9 +15,12 @@ from pathlib import Path
 import psutil
 import pytest
 
+from lorafa_prof.running.stopping import ASKED_TO_STOP
+
 PLUGIN = """
 import os
 import signal
+import subprocess
 import sys
 import time
 from typing import Literal
@@ -29,7 +32,7 @@ from lorafa_prof.methods.full_ft import prepare as train_all
 
 
 class Options(MethodOptions):
-    how: Literal["well", "exit", "kill", "raise", "oom", "hang"] = "well"
+    how: Literal["well", "exit", "kill", "raise", "oom", "hang", "slow"] = "well"
 
 
 def prepare(model, options, setting):
@@ -46,7 +49,12 @@ def prepare(model, options, setting):
     if options.how == "oom":
         raise torch.OutOfMemoryError("no room")
     if options.how == "hang":
+        subprocess.Popen(["sleep", "600"])
         time.sleep(600)
+    if options.how == "slow":
+        print("how=hang", flush=True)
+        while not os.path.exists("go"):
+            time.sleep(0.05)
     return train_all(model, options, setting)
 
 
@@ -85,6 +93,7 @@ FAILING = "how: [well, exit, kill, raise, oom]"
 SCENARIOS = {
     "done": SCENARIO,
     "interrupted": SCENARIO.replace(FAILING, "how: [well, hang]"),
+    "stopped": SCENARIO.replace(FAILING, "how: [well, slow]"),
     "killed": SCENARIO.replace(FAILING, "how: [well, hang]"),
     "invalid": SCENARIO.replace("how:", "hwo:"),
 }
@@ -189,7 +198,8 @@ def test_every_cell_has_a_process_of_its_own_whose_output_is_in_its_log(done):
 
 
 def test_stderr_has_a_line_for_each_cell_and_no_noise(done):
-    lines = done.err.splitlines()
+    first, *lines = done.err.splitlines()
+    assert first == "loading PyTorch"
     assert [line[:5] for line in lines[:6]] == [f"[{index}/6]" for index in range(1, 7)]
     assert "Traceback" not in done.err
     assert "Warning" not in done.err
@@ -212,17 +222,43 @@ def test_an_interrupt_keeps_what_was_measured_and_leaves_no_process(runs):
     below = wait_for_second_cell(running)
     assert below
     os.killpg(running.process.pid, signal.SIGINT)  # what Ctrl-C on a terminal does
+    time.sleep(1)
+    assert running.process.poll() is None, "once: it finishes what runs"
+    os.killpg(running.process.pid, signal.SIGINT)
     out, err = running.process.communicate(timeout=60)
     assert running.process.returncode == 130
     assert out.strip() == ""
     lines = [line for line in err.splitlines() if line]
-    assert lines[0].startswith("[1/3] tiny-llama fragile")
-    assert lines[1:] == [
+    assert lines[0] == "loading PyTorch"
+    assert lines[1].startswith("[1/3] tiny-llama fragile")
+    assert lines[2:] == [
+        ASKED_TO_STOP,
         "what was measured is kept; the same command goes on from there",
         "lorafa-prof: interrupted",
     ]
     assert [row["status"] for row in table(running.folder)] == ["ok"]
     assert (running.folder / "out/real/provenance.json").exists()
+    _, alive = psutil.wait_procs(below, timeout=20)
+    assert alive == []
+
+
+def test_ctrl_c_once_finishes_the_cell_under_way_and_stops(runs):
+    running = runs["stopped"]
+    below = wait_for_second_cell(running)
+    os.killpg(running.process.pid, signal.SIGINT)
+    time.sleep(1)
+    (running.folder / "go").touch()
+    _, err = running.process.communicate(timeout=60)
+    assert running.process.returncode == 130
+    lines = [line for line in err.splitlines() if line]
+    assert lines[2] == ASKED_TO_STOP
+    assert lines[3].startswith("[2/3] tiny-llama fragile")
+    assert lines[4:] == [
+        "what was measured is kept; the same command goes on from there",
+        "lorafa-prof: interrupted",
+    ]
+    assert [row["status"] for row in table(running.folder)] == ["ok", "ok"]
+    assert not (running.folder / "out/real/.lock").exists()
     _, alive = psutil.wait_procs(below, timeout=20)
     assert alive == []
 
@@ -242,5 +278,6 @@ def test_an_invalid_scenario_is_one_line_without_a_traceback(runs):
     assert runs["invalid"].process.returncode == 2
     assert out == ""
     assert err == (
+        "loading PyTorch\n"
         "lorafa-prof: s.yaml:5: method[0].hwo: fragile has no option 'hwo' (did you mean 'how'?)\n"
     )

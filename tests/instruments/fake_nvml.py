@@ -19,6 +19,7 @@ class FakeNvml:
     energy_mj: list[int] = field(default_factory=lambda: [1000])
     processes: list[tuple[int, int | None]] = field(default_factory=list)
     users: int = 0
+    clock_reasons: int = 0
 
     # In PCI order, which is not the order of CUDA_VISIBLE_DEVICES.
     used: dict[str, int] = field(default_factory=lambda: {"GPU-aaa": 111, "GPU-bbb": 222})
@@ -35,6 +36,7 @@ class FakeNvml:
             "nvmlDeviceGetComputeRunningProcesses",
             "nvmlDeviceGetTotalEnergyConsumption",
             "nvmlSystemGetDriverVersion",
+            "nvmlDeviceGetCurrentClocksEventReasons",
         ):
             setattr(module, name, self._guarded(name))
         return module
@@ -67,6 +69,9 @@ class FakeNvml:
 
     def _nvmlDeviceGetTotalEnergyConsumption(self, handle: str) -> int:
         return self.energy_mj.pop(0) if len(self.energy_mj) > 1 else self.energy_mj[0]
+
+    def _nvmlDeviceGetCurrentClocksEventReasons(self, handle: str) -> int:
+        return self.clock_reasons
 
     def _nvmlSystemGetDriverVersion(self) -> str:
         return "580.159.04"

@@ -61,6 +61,8 @@ def test_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> Non
         ("nvmlDeviceGetMemoryInfo", lambda device: device.device_used_bytes()),
         ("nvmlDeviceGetComputeRunningProcesses", lambda device: device.process_used_bytes(1)),
         ("nvmlDeviceGetTotalEnergyConsumption", lambda device: device.energy_mj()),
+        ("nvmlDeviceGetComputeRunningProcesses", lambda device: device.processes()),
+        ("nvmlDeviceGetCurrentClocksEventReasons", lambda device: device.slowed_by()),
         ("nvmlSystemGetDriverVersion", lambda device: device.driver_version()),
     ],
 )
@@ -124,3 +126,10 @@ def test_real_device_sees_an_allocation() -> None:
     process = device.process_used_bytes(os.getpid())
     assert isinstance(process, Unavailable) or process >= block.numel()
     device.close()
+
+
+def test_processes_and_reasons_of_low_clocks_are_told(nvml: Any) -> None:
+    nvml.processes = [(7, 70), (8, None)]
+    assert opened().processes() == {7: 70, 8: None}
+    nvml.clock_reasons = 0x04 | 0x20 | 0x80  # a power cap is what full load brings
+    assert opened().slowed_by() == ("heat", "power brake")

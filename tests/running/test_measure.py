@@ -15,7 +15,7 @@ from lorafa_prof.cell import ModelChoice, Steps
 from lorafa_prof.errors import UsageError
 from lorafa_prof.results.columns import COLUMN_NAMES, METRICS
 from lorafa_prof.results.record import CellResult
-from lorafa_prof.running import on_cpu, passes, prepare
+from lorafa_prof.running import measure, on_cpu, passes, prepare
 from lorafa_prof.running.measure import measure_cell
 from lorafa_prof.running.prepare import prepare_step
 
@@ -198,6 +198,72 @@ def test_running_out_of_memory_is_a_result(
     assert measured_columns(result) == known
     assert result.row["model"] == "tiny-llama"
     assert "build" in result.details["seconds"]
+
+
+#: Of PyTorch 2.8 and later.
+ACCELERATOR_ERROR = getattr(torch, "AcceleratorError", RuntimeError)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ACCELERATOR_ERROR("CUDA error: out of memory\nCUDA kernel errors might be reported later"),
+        RuntimeError("CUDA driver error: out of memory"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_NOT_INITIALIZED when calling `cudnnCreate(&handle)`"),
+        RuntimeError("Triton Error [CUDA]: out of memory"),
+        MemoryError("Unable to allocate 8 GiB"),
+    ],
+    ids=["context", "driver", "cublas", "cublas's handle", "cudnn's handle", "triton", "Python"],
+)
+def test_memory_that_others_hold_is_out_of_memory_too(
+    error: BaseException, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fail_in("build", error, monkeypatch)
+    result = measure_cell(tiny_cell("tiny-llama", "lora"))
+    assert (result.row["status"], result.row["failed_phase"]) == ("oom", "build")
+    assert result.row["message"] == str(error).splitlines()[0] + (
+        "." if "out of memory" in str(error) else ""
+    )
+
+
+def test_out_of_memory_that_was_raised_from_is_out_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    wrapped = ValueError("a method that wraps")
+    wrapped.__cause__ = OOM
+    fail_in("forward", wrapped, monkeypatch)
+    result = measure_cell(tiny_cell("tiny-llama", "lora"))
+    assert (result.row["status"], result.row["failed_phase"]) == ("oom", "forward")
+    assert result.row["message"] == "CUDA out of memory. Tried to allocate 20.00 MiB."
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["CUDA error: an illegal memory access", "CUDA error: CUBLAS_STATUS_NOT_SUPPORTED", "out of range"],
+)
+def test_other_errors_are_none(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    fail_in("forward", RuntimeError(text), monkeypatch)
+    with pytest.raises(RuntimeError, match=text):
+        measure_cell(tiny_cell("tiny-llama", "lora"))
+
+
+def test_a_machine_that_cannot_be_asked_for_want_of_memory_keeps_the_result(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    whole = measure.environment
+
+    def no_context(device: str) -> dict[str, Any]:
+        if device == "cuda":
+            raise RuntimeError("CUDA error: out of memory")
+        return whole(device)
+
+    def fail(*args: Any) -> None:
+        raise OOM
+
+    monkeypatch.setattr(measure, "environment", no_context)
+    result = measure.run_here(tiny_cell("tiny-llama", "lora", device="cuda", gpu="h100-80gb"), fail)
+    assert result.row["status"] == "oom"
+    assert result.environment["gpu"] == {"name": None, "reason": "CUDA error: out of memory."}
 
 
 def test_out_of_memory_after_warm_up_keeps_what_was_known(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from cells import make_cell
 
 from lorafa_prof.cell import Cell, Steps
 from lorafa_prof.results.record import CellResult
-from lorafa_prof.running import worker
+from lorafa_prof.running import scratch as module
 from lorafa_prof.running.worker import run_cell
 
 FOREVER = Steps(warmup=1, timed=10**7)
@@ -37,7 +37,8 @@ def nothing_left_behind(tmp_path, monkeypatch):
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     there = partial(tempfile.TemporaryDirectory, dir=scratch)
-    monkeypatch.setattr(worker, "tempfile", SimpleNamespace(TemporaryDirectory=there))
+    named = SimpleNamespace(TemporaryDirectory=there, gettempdir=lambda: str(scratch))
+    monkeypatch.setattr(module, "tempfile", named)
     yield
     assert multiprocessing.active_children() == []
     assert list(scratch.iterdir()) == []
