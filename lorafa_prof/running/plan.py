@@ -16,7 +16,7 @@ from lorafa_prof.running.prepare import prepare_model
 from lorafa_prof.scenario.expand import PlannedCell
 from lorafa_prof.scenario.load import LoadedScenario
 from lorafa_prof.scenario.options import same_option
-from lorafa_prof.scenario.yaml_lines import KeyPath
+from lorafa_prof.scenario.yaml_data import KeyPath
 
 
 def check_cells(loaded: LoadedScenario, planned: Sequence[PlannedCell]) -> None:

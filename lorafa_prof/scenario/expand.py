@@ -18,7 +18,7 @@ from lorafa_prof.scenario.invalid import scenario_error
 from lorafa_prof.scenario.load import LoadedScenario
 from lorafa_prof.scenario.options import validated_options
 from lorafa_prof.scenario.schema import AXES, WHOLE_SCENARIO, Axes, MethodEntry, Scenario, as_list
-from lorafa_prof.scenario.yaml_lines import KeyPath
+from lorafa_prof.scenario.yaml_data import KeyPath
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from lorafa_prof.errors import ScenarioError
 from lorafa_prof.scenario.invalid import scenario_error
 from lorafa_prof.scenario.overrides import Override, apply_override, parse_override
 from lorafa_prof.scenario.schema import Scenario
-from lorafa_prof.scenario.yaml_lines import Document, KeyPath, read_document
+from lorafa_prof.scenario.yaml_data import KeyPath
+from lorafa_prof.scenario.yaml_lines import Document, read_document
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ from lorafa_prof.results.record import CellResult
 from lorafa_prof.results.row import setting_columns
 from lorafa_prof.scenario.labels import distinct_labels
 from lorafa_prof.scenario.load import LoadedScenario, validated_scenario
-from lorafa_prof.scenario.yaml_lines import Document, parse_yaml
+from lorafa_prof.scenario.yaml_data import parse_yaml
+from lorafa_prof.scenario.yaml_lines import Document
 
 GPU = "h100-80gb"
 PACKAGES = {"lorafa-prof": "0.1.0", "torch": "2.13.0", "transformers": "5.17.0", "peft": "0.21.0"}

@@ -57,6 +57,12 @@ def complaint(tmp_path, monkeypatch, capsys):
     return run
 
 
+# Each mapping or list names the one before it nine times.
+BOMB = "a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 9))
+MERGE_BOMB = "a0: &a0 {x: 1}\n" + "".join(
+    f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 9)}]}}\n" for n in range(1, 9)
+)
+
 # Text, line, key, words. A changed key of the base stands in line 8, an added one in line 9.
 LATER = [
     # keys
@@ -117,7 +123,10 @@ LATER = [
     (text(padding=".nan"), 9, "padding", "a finite number"),
     (text(padding=""), 9, "padding", "a number, not empty"),
     (text(padding="[]"), 9, "padding", "nothing to sweep"),
-    (text(padding="5e-1"), 9, "padding", "YAML takes this for text: write 0.5"),
+    (text(padding="0_0.5"), 9, "padding", "a number, not '0_0.5'; YAML takes this for text: write 0.5"),
+    (text(batch="1_000"), 8, "batch", "a whole number, not '1_000'; YAML takes this for text: write 1000"),
+    (text(batch="1:30"), 8, "batch", "a whole number, not '1:30'"),
+    (text(seq="0b11"), 8, "seq", "a whole number, not '0b11'"),
     (text(accumulation="0"), 9, "accumulation", "at least 1, not 0"),
     (text(accumulation="2.0"), 9, "accumulation", "a whole number, not 2.0"),
     (text(acumulation="2"), 9, "acumulation", "did you mean 'accumulation'"),
@@ -133,8 +142,12 @@ LATER = [
     (text(method="\n - lora\n - {name: lora, rank: [4,\n  four]}"), 11, "method[1].rank[1]", "not 'four'"),
     (text(method="{name: lora, dropout: 1.5}"), 8, "method.dropout", "less than 1, not 1.5"),
     (text(method="{name: lora, alpha: .inf}"), 8, "method.alpha", "a finite number"),
-    (text(method="{name: lora, alpha: 1e1}"), 8, "method.alpha", "YAML takes this for text: write 10.0"),
-    (text(method="{name: lora, rslora: 'no'}"), 8, "method.rslora", "true or false, not 'no'"),
+    (
+        text(method="{name: lora, rslora: no}"),
+        8,
+        "method.rslora",
+        "true or false, not 'no'; YAML takes this for text: write false",
+    ),
     (text(method="\n  - lora\n  - name: lora-fa\n    seq: 0"), 11, "method[1].seq", "at least 1"),
     # values that do not exist or do not fit
     (text(model="\n  - tiny-llama\n  - tiny-lama"), 10, "model[1]", "did you mean 'tiny-llama'"),
@@ -178,9 +191,33 @@ LATER = [
     (text() + "a: b: c\n", 9, None, "this is no YAML"),
     (text() + "\tseq: 1\n", 9, None, "this is no YAML"),
     (text() + "---\n" + text(), 9, None, "a single document"),
-    (text(description="!!python/object:os.system x"), 9, None, "could not determine a constructor"),
+    (text(description="!!python/object:os.system x"), 9, "description", "the tag !!python/object:os.system"),
+    (text(description="!!bool x"), 9, "description", "'x' is no bool: write it without the tag !!bool"),
+    (text(description="!!timestamp x"), 9, "description", "the tag !!timestamp is not read"),
+    (text(description="!mine {a: 1}"), 9, "description", "the tag !mine is not read"),
+    (text(batch="9" * 5000), 8, "batch", "a number of 5,000 characters: 100 are the most"),
+    (text(batch="0x" + "f" * 5000), 8, "batch", "a number of 5,002 characters"),
+    (text(description="[" * 3000), 9, None, "inside each other more than 64 deep"),
+    (
+        text(description="\n" + "".join(f"{' ' * depth}a:\n" for depth in range(1, 300))),
+        72,
+        None,
+        "more than 64 deep",
+    ),
+    (text() + BOMB, 10, None, "aliases (*) make more than 100,000 values of this: make several scenarios"),
+    (text() + MERGE_BOMB, 9, "a0", "unknown key"),
+    (text(description="&a {<<: *a}"), 9, "description", "merged (<<) into itself"),
+    (
+        text() + "".join(f"k{i}: 1\n" for i in range(6000)),
+        4998,
+        None,
+        "more than 10,000 values: make several scenarios of it, or set LORAFA_PROF_YAML_VALUES",
+    ),
+    (text() + "# x\n" * 100_000, None, None, "this has more than 250,000 characters"),
+    (text(description=r'"a\0b"'), 9, "description", "a NUL character in text"),
+    (text(model=r'"a\0b"'), 8, "model", "a NUL character in text"),
+    (text(description=r'"\ud800"'), 9, "description", "half of a surrogate pair"),
     (text(description='"a\0b"'), 9, None, "special characters are not allowed"),
-    (text(description="2020-13-45"), 9, "description", "month must be in 1..12; quote it if it is text"),
     (text(method="&a [*a]"), 8, "method[0]", "an alias (*) stands inside what it names"),
 ]
 
@@ -188,7 +225,8 @@ LATER = [
 @pytest.mark.parametrize(("written", "line", "key", "words"), LATER)
 def test_one_line_names_file_line_and_key(complaint, written, line, key, words):
     said = complaint(written)
-    place = f"s.yaml:{line}: {key}: " if key else f"s.yaml:{line}: "
+    at = "s.yaml: " if line is None else f"s.yaml:{line}: "
+    place = f"{at}{key}: " if key else at
     assert said.startswith(place), f"{said!r} does not begin with {place!r}"
     assert words in said.removeprefix(place)
 
