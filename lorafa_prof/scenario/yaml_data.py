@@ -104,14 +104,14 @@ class _Loader(yaml.SafeLoader):
         self._depth = 0
 
     def compose_node(self, parent: Any, index: Any) -> Any:
-        line = self.peek_event().start_mark.line + 1
+        line = self.peek_event().start_mark.line + 1  # type: ignore[no-untyped-call]
         self._nodes += 1
         if self._nodes > self._most:
             raise YamlProblemError(f"this has more than {self._most:,} values: {_remedy()}", line)
         self._depth += 1
         if self._depth > DEEPEST:
             raise _too_deep(line)
-        node = super().compose_node(parent, index)  # type: ignore[no-untyped-call]
+        node = super().compose_node(parent, index)
         self._depth -= 1
         return node
 
