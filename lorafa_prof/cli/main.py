@@ -78,6 +78,13 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(130)
     except ReaderGoneError:
         sys.exit(READER_GONE_EXIT_CODE)
+    except OSError as error:
+        if error.filename is None:
+            _tell_fault(error)
+            sys.exit(LorafaProfError.exit_code)
+        # Of a file or folder that whoever meets it had no words for.
+        click.echo(f"lorafa-prof: {bounded_line(f'{error.filename}: {error.strerror}')}", err=True)
+        sys.exit(UsageError.exit_code)
     except Exception as error:  # noqa: BLE001 - the last resort: a traceback is for who mends the program
         _tell_fault(error)
         sys.exit(LorafaProfError.exit_code)

@@ -11,9 +11,21 @@ import click
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
+class _NamedPath(click.Path):
+    """A path of at least one character: the empty one would be the folder one stands in."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "":
+            self.fail("the path is empty; write . for the folder you are in", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+PATH = _NamedPath(path_type=Path)
+
+
 def output_option(text: str) -> Decorator:
     """``-o``, the folder of the results, as `out`; `text` says what is in it and where it is by default."""
-    return click.option("-o", "--output", "out", type=click.Path(path_type=Path), help=text)
+    return click.option("-o", "--output", "out", type=PATH, help=text)
 
 
 def device_option(choices: str) -> Decorator:

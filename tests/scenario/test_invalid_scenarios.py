@@ -30,6 +30,11 @@ def text(**changes: str | None) -> str:
     return "".join(f"{key}: {value}\n" for key, value in lines.items())
 
 
+def config(**changes: object) -> str:
+    """A config.json with `changes`."""
+    return json.dumps({"model_type": "llama", "hidden_size": 64, "num_hidden_layers": 1, **changes})
+
+
 @pytest.fixture
 def complaint(tmp_path, monkeypatch, capsys):
     """Run a scenario that is wrong; returns the one line that is said about it."""
@@ -152,6 +157,12 @@ LATER = [
     # values that do not exist or do not fit
     (text(model="\n  - tiny-llama\n  - tiny-lama"), 10, "model[1]", "did you mean 'tiny-llama'"),
     (text(model="./nowhere"), 8, "model", "no such file or directory"),
+    (text(model="~nouser/x"), 8, "model", "model '~nouser/x': no such file or directory"),
+    (text(model="./" + "a" * 300), 8, "model", "no such file or directory"),
+    (text(model="a" * 300), 8, "model", "unknown model 'aaa"),
+    (text(model="x/" + "a" * 300), 8, "model", "no such preset or path"),
+    (text(model=r'"a\nb"'), 8, "model", "unknown model 'a b'"),
+    (text(method=r'"lo\nra"'), 8, "method", "unknown method 'lo ra' (did you mean 'lora'?)"),
     (text(model="{name: tiny-llama, weights: pretrained}"), 8, "model", "has a shape and no weights"),
     (text(model="{name: tiny-llama, weights: rand}"), 8, "model.weights", "'random' or 'pretrained'"),
     (text(method="loraa"), 8, "method", "unknown method 'loraa' (did you mean 'lora'?)"),
@@ -245,6 +256,30 @@ def test_a_config_that_transformers_cannot_build(complaint, tmp_path, monkeypatc
     assert "intermediate_size" in said or "TypeError" in said
 
 
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (config(num_hidden_layers=10**30), "num_hidden_layers is a number of 31 digits: from 0 to 1,000"),
+        (config(num_hidden_layers=-1), "num_hidden_layers is -1: from 0 to 1,000 can be built here"),
+        (config(num_labels=10**12), "num_labels is 1000000000000: from 0 to 1,000,000"),
+        (config(text_config={"num_layers": 10**9}), "num_layers is 1000000000"),
+        (config(max_position_embeddings=""), "max_position_embeddings"),
+        (config(hidden_size=10**30), ""),
+        (config(architectures=3), ""),
+        ("[]", "it is no mapping of names to values"),
+        ("[" * 100_000, "RecursionError"),
+        ('{"num_hidden_layers": ' + "9" * 5000 + "}", "Exceeds the limit"),
+        ("", "JSONDecodeError"),
+    ],
+)
+def test_an_odd_config_is_one_line_at_its_model(complaint, content, words):
+    Path("net").mkdir()
+    Path("net/config.json").write_text(content)
+    said = complaint(text(model="./net"))
+    assert said.startswith("s.yaml:8: model: ")
+    assert words in said
+
+
 def test_what_is_found_only_on_building_is_one_line_too(complaint, monkeypatch):
     from lorafa_prof.running import plan
 
@@ -254,6 +289,13 @@ def test_what_is_found_only_on_building_is_one_line_too(complaint, monkeypatch):
     monkeypatch.setattr(plan, "prepare_model", explode)
     said = complaint(text())
     assert said == "s.yaml:3: model: tiny-llama lora r4 b2 s16 cannot be built: ZeroDivisionError: by zero"
+
+
+def test_a_name_that_is_too_long_for_a_file_is_no_scenario(complaint, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["run", "a" * 300])
+    assert ended.value.code == 2
+    assert "no such file, and no shipped scenario of that name" in capsys.readouterr().err
 
 
 def test_files_that_are_not_there_or_cannot_be_read(complaint):
@@ -279,6 +321,11 @@ def test_files_that_are_not_there_or_cannot_be_read(complaint):
         (["--device", ""], "--device : device: ", "unknown device ''"),
         (["-k", "("], "-k (: ", "no regular expression"),
         (["-k", "zzz"], "-k zzz: ", "no cell matches; lorafa-prof run --dry-run lists them"),
+        (["--set", "model=a\n\nb"], "--set model=a b: model: ", "unknown model 'a b'"),
+        (["--set", "batch=" + "9" * 5000], "--set batch=999", "a number of 5,000 characters"),
+        (["--device", "c\npu"], "--device c pu: device: ", "unknown device"),
+        (["-o", ""], "Invalid value for '-o' / '--output': ", "the path is empty; write . for the folder"),
+        (["-o", "a" * 300], "", "File name too long"),
         (["-o", "s.yaml"], "cannot write to 's.yaml': ", "choose another with -o"),
         (["-o", "/proc/no"], "cannot write to '/proc/no': ", "choose another with -o"),
     ],
