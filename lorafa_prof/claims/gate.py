@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -209,6 +209,8 @@ def stored_gate(out: Path, pattern: str | None) -> tuple[Gate, Store, CellResult
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(f"{file}: this cannot be read as a record of lorafa-prof") from error
     loaded = validated_scenario(Document(file, scenario), [])
+    # Of a sweep that was allowed more cells; those that are excluded count too.
+    loaded = replace(loaded, most_cells=max(loaded.most_cells, 10 * len(cell_ids)))
     store = Store(out)
     results = store.load_all(cell_ids)
     if not results:

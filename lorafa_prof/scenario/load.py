@@ -15,13 +15,21 @@ from lorafa_prof.scenario.schema import Scenario
 from lorafa_prof.scenario.yaml_data import KeyPath
 from lorafa_prof.scenario.yaml_lines import Document, read_document
 
+#: Of a sweep, unless more are asked for: each takes seconds at least, so that this many take a night.
+MOST_CELLS = 10_000
+
 
 @dataclass(frozen=True)
 class LoadedScenario:
-    """A scenario and where each of its keys stands, for errors found later."""
+    """A scenario and where each of its keys stands, for errors found later.
+
+    Attributes:
+        most_cells: so many its axes may make, before those that are excluded are left out.
+    """
 
     scenario: Scenario
     document: Document
+    most_cells: int = MOST_CELLS
 
     @property
     def file(self) -> Path:

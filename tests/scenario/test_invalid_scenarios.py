@@ -190,6 +190,13 @@ LATER = [
     (text(method="[]"), 8, "method", "the list is empty: nothing to sweep"),
     (text(model="[]"), 8, "model", "the list is empty: nothing to sweep"),
     (text(method="\n  - lora\n  - name: lora\n    rank: []"), 11, "method[1].rank", "nothing to sweep"),
+    (
+        text(batch=f"{list(range(1, 201))}", seq=f"{list(range(1, 101))}"),
+        1,
+        None,
+        "its axes make 20,000 cells, 10,000 are the most: make several scenarios of it, or allow them by "
+        "--max-cells 20000",
+    ),
     (text(exclude="\n  - model: tiny-llama"), 9, "exclude", "every cell is excluded"),
     (text(exclude="[{}]"), 9, "exclude[0]", "an empty rule would exclude every cell"),
     (text(exclude="\n  - {rank: 4, batch: 3}"), 10, "exclude[0]", "no cell matches this"),
@@ -324,6 +331,11 @@ def test_files_that_are_not_there_or_cannot_be_read(complaint):
         (["--set", "model=a\n\nb"], "--set model=a b: model: ", "unknown model 'a b'"),
         (["--set", "batch=" + "9" * 5000], "--set batch=999", "a number of 5,000 characters"),
         (["--device", "c\npu"], "--device c pu: device: ", "unknown device"),
+        (
+            ["--set", "batch=[1, 2, 3]", "--max-cells", "2"],
+            "s.yaml:1: its axes make 3 cells",
+            "--max-cells 3",
+        ),
         (["-o", ""], "Invalid value for '-o' / '--output': ", "the path is empty; write . for the folder"),
         (["-o", "a" * 300], "", "File name too long"),
         (["-o", "s.yaml"], "cannot write to 's.yaml': ", "choose another with -o"),
