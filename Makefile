@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 PYTHON ?= python3
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-gpu coverage lint format types claims check ci bench-overhead bench-twin bench-check bench-report quickstart clean
+.PHONY: help setup test test-gpu coverage fuzz lint format types claims check ci bench-overhead bench-twin bench-check bench-report quickstart clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ coverage: ## Run the tests and measure the branches they take, in all processes;
 	$(BIN)/coverage run -m pytest -n 2 --dist loadfile
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report
+
+fuzz: ## Try LORAFA_FUZZ_EXAMPLES generated inputs of each kind (2,000; the tests try some dozens, always the same)
+	LORAFA_FUZZ_EXAMPLES=$${LORAFA_FUZZ_EXAMPLES:-2000} $(BIN)/pytest tests/fuzzing
 
 lint: ## Check style, formatting and the order of the rooms, change nothing
 	$(BIN)/ruff check .

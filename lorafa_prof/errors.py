@@ -6,19 +6,21 @@ import unicodedata
 from pathlib import Path
 from typing import ClassVar
 
+from lorafa_prof.one_line import bounded_line
+
 
 class LorafaProfError(Exception):
     """Something the user can put right. `str(error)` is one line: what, where, what to do.
 
     Args:
-        message: that line.
+        message: that line; what it quotes of others may have line breaks and any length, the line has not.
         about: the setting at fault ("rank"), by which its place in a scenario is found.
     """
 
     exit_code: ClassVar[int] = 1
 
     def __init__(self, message: str, *, about: str | None = None) -> None:
-        super().__init__(message)
+        super().__init__(bounded_line(message))
         self.about = about
 
 

@@ -13,9 +13,13 @@ from lorafa_prof.errors import UsageError
 
 T = TypeVar("T")
 
+_LONGEST_NAME = 300
+
 
 def nearest(name: str, known: list[str]) -> str:
     """Return ``" (did you mean 'x'?)"`` for the known name closest to `name`, or an empty string."""
+    if len(name) > _LONGEST_NAME:  # takes a time that grows with its square, and is near to nothing
+        return ""
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     return f" (did you mean '{close[0]}'?)" if close else ""
 

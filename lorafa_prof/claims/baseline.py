@@ -6,9 +6,9 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
 from lorafa_prof.cell import Cell, Steps
 from lorafa_prof.claims.checks import Check
@@ -26,6 +26,10 @@ _PAIR = re.compile(r"\[\n\s*(\d+),\n\s*(\d+)\n\s*\]")
 _FIELD = " | "
 
 
+#: As a column of the results holds it.
+Whole = Annotated[int, Field(gt=-(2**63), lt=2**63)]
+
+
 class BaselineCell(BaseModel):
     """What a cell had.
 
@@ -38,8 +42,8 @@ class BaselineCell(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     label: str
-    metrics: dict[str, int | FiniteFloat]
-    tensors: dict[str, tuple[int, int]] = {}
+    metrics: dict[str, Whole | FiniteFloat]
+    tensors: dict[str, tuple[Whole, Whole]] = {}
 
     def held(self) -> Tensors:
         """What is held: saved tensors, weights, gradients, optimizer state."""

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from lorafa_prof.devices.device import resolve_twin_by_default
 from lorafa_prof.errors import NothingToJudgeError, UsageError
 from lorafa_prof.results.files import write_atomically
 from lorafa_prof.results.record import CellResult
+from lorafa_prof.results.soundness import read_json
 from lorafa_prof.results.store import CellResults, Store
 from lorafa_prof.running.sweep import FAILED
 from lorafa_prof.scenario.expand import PlannedCell, ResolveDevice, expand
@@ -202,13 +202,15 @@ def stored_gate(out: Path, pattern: str | None) -> tuple[Gate, Store, CellResult
     """
     file = out / "provenance.json"
     try:
-        provenance = json.loads(file.read_text(encoding="utf-8"))
+        provenance = read_json(file)
         cell_ids, scenario = [str(cell_id) for cell_id in provenance["cells"]], dict(provenance["scenario"])
     except FileNotFoundError as error:
         raise NothingToJudgeError(f"{out}: holds no results of `lorafa-prof run` or `check`") from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(f"{file}: this cannot be read as a record of lorafa-prof") from error
     loaded = validated_scenario(Document(file, scenario), [])
+    # Of a sweep that was allowed more cells; those that are excluded count too.
+    loaded = replace(loaded, most_cells=max(loaded.most_cells, 10 * len(cell_ids)))
     store = Store(out)
     results = store.load_all(cell_ids)
     if not results:

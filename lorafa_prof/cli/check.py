@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +12,14 @@ from typing import TYPE_CHECKING
 import click
 
 from lorafa_prof.cli.judgement_output import Outputs, judgement_options, tell
-from lorafa_prof.cli.options import device_option, gpu_use_options, output_option, set_option, timeout_option
+from lorafa_prof.cli.options import (
+    PATH,
+    device_option,
+    gpu_use_options,
+    output_option,
+    set_option,
+    timeout_option,
+)
 from lorafa_prof.cli.scenario_cells import loaded_scenario
 from lorafa_prof.cli.sweeping import sweep
 from lorafa_prof.errors import UsageError
@@ -48,7 +56,7 @@ class _Asked:
 @output_option("Folder of the results  [default: out/check-<scenario's name>]")
 @click.option(
     "--baseline",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="FILE",
     help="The baseline  [default: beside the scenario, <scenario>.baseline.json]",
 )
@@ -91,7 +99,7 @@ def check_command(
 def _judgement(what: str, asked: _Asked) -> Judgement:
     from lorafa_prof.claims.gate import gate_of, stored_gate
 
-    if Path(what).is_dir():
+    if os.path.isdir(what):  # noqa: PTH112 - of a name that is too long `Path.is_dir` raises
         if asked.overrides or asked.device is not None or asked.out:
             raise UsageError(f"{what}: results are judged as they are: without --set, --device and -o")
         gate, store, results = stored_gate(Path(what), asked.pattern)

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING
 import click
 
 from lorafa_prof.cli.judgement_output import judgement_options, tell
+from lorafa_prof.cli.options import PATH
 
 if TYPE_CHECKING:
     from lorafa_prof.cli.judgement_output import Outputs
 
 
 @click.command("compare")
-@click.argument("base", type=click.Path(path_type=Path))
-@click.argument("new", type=click.Path(path_type=Path))
+@click.argument("base", type=PATH)
+@click.argument("new", type=PATH)
 @click.option(
     "--metric",
     "metrics",

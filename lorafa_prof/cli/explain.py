@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 from collections.abc import Sequence
@@ -62,7 +63,7 @@ def explain_command(
     from lorafa_prof.running.pool import available_cores
 
     _check_before(what, device, json_file)
-    if not Path(what).is_dir():
+    if not os.path.isdir(what):  # noqa: PTH112 - of a name that is too long `Path.is_dir` raises
         subjects = _picked_of_scenario(what, pattern, against, overrides, device)
     elif overrides or device:
         raise UsageError(f"{what}: results are explained as they are: without --set and --device")
@@ -76,7 +77,7 @@ def explain_command(
 
 def _check_before(what: str, device: str | None, json_file: str | None) -> None:
     """What would come to nothing only after all predictions."""
-    if Path(what).is_file() and Path(what).suffix == ".csv":
+    if Path(what).suffix == ".csv" and os.path.isfile(what):  # noqa: PTH113
         raise UsageError(f"{what}: give the folder of the results, '{Path(what).parent}', or a scenario")
     if device in ("cpu", "cuda"):
         raise UsageError(f"--device {device}: a scenario is explained on a twin; give auto or sim:<gpu>")

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
+import traceback
 
 import click
 
 from lorafa_prof.cli.first_word import say_what_takes_long
-from lorafa_prof.errors import LorafaProfError, UsageError
+from lorafa_prof.cli.standard_streams import (
+    READER_GONE_EXIT_CODE,
+    ReaderGoneError,
+    flush_output,
+    guard_streams,
+)
+from lorafa_prof.errors import LorafaProfError, UsageError, first_line
+from lorafa_prof.one_line import bounded_line
+
+#: Environment variable: a fault of the program shows its traceback.
+DEBUG_VARIABLE = "LORAFA_PROF_DEBUG"
 
 #: Each command's module and object; they are imported when the command is used.
 COMMANDS = {
@@ -49,17 +61,50 @@ def cli() -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; errors become one line on stderr and the exit code of the contract."""
+    guard_streams()
     say_what_takes_long()
     try:
         given = sys.argv[1:] if arguments is None else arguments
+        if any("\0" in argument for argument in given):
+            raise UsageError("a NUL character in an argument: no name or path can have one")
         code = cli.main(args=given, prog_name="lorafa-prof", standalone_mode=False, obj=given)
+        flush_output()
     except LorafaProfError as error:
         click.echo(f"lorafa-prof: {error}", err=True)
         sys.exit(error.exit_code)
     except click.ClickException as error:
-        error.show()
+        click.echo(f"lorafa-prof: {_wrong_usage(error)}", err=True)
         sys.exit(UsageError.exit_code)
     except (click.Abort, KeyboardInterrupt):
         click.echo("lorafa-prof: interrupted", err=True)
         sys.exit(130)
+    except ReaderGoneError:
+        sys.exit(READER_GONE_EXIT_CODE)
+    except OSError as error:
+        if error.filename is None:
+            _tell_fault(error)
+            sys.exit(LorafaProfError.exit_code)
+        # Of a file or folder that whoever meets it had no words for.
+        click.echo(f"lorafa-prof: {bounded_line(f'{error.filename}: {error.strerror}')}", err=True)
+        sys.exit(UsageError.exit_code)
+    except Exception as error:  # noqa: BLE001 - the last resort: a traceback is for who mends the program
+        _tell_fault(error)
+        sys.exit(LorafaProfError.exit_code)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _wrong_usage(error: click.ClickException) -> str:
+    context = getattr(error, "ctx", None)
+    hint = f" (`{context.command_path} --help` shows what there is)" if context is not None else ""
+    return f"{bounded_line(error.format_message())}{hint}"
+
+
+def _tell_fault(error: Exception) -> None:
+    """Say in one line what nobody foresaw; where it was only to who asks."""
+    if os.environ.get(DEBUG_VARIABLE):
+        traceback.print_exc()
+    told = bounded_line(f"{type(error).__name__}: {first_line(error)}")
+    said = (
+        "too little memory for this" if isinstance(error, MemoryError) else "this is a fault of lorafa-prof"
+    )
+    click.echo(f"lorafa-prof: {said}: {told} ({DEBUG_VARIABLE}=1 shows where)", err=True)

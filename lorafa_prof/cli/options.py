@@ -11,9 +11,21 @@ import click
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
+class _NamedPath(click.Path):
+    """A path of at least one character: the empty one would be the folder one stands in."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "":
+            self.fail("the path is empty; write . for the folder you are in", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+PATH = _NamedPath(path_type=Path)
+
+
 def output_option(text: str) -> Decorator:
     """``-o``, the folder of the results, as `out`; `text` says what is in it and where it is by default."""
-    return click.option("-o", "--output", "out", type=click.Path(path_type=Path), help=text)
+    return click.option("-o", "--output", "out", type=PATH, help=text)
 
 
 def device_option(choices: str) -> Decorator:
@@ -21,13 +33,43 @@ def device_option(choices: str) -> Decorator:
     return click.option("--device", help=f"Override the scenario's device: {choices}.")
 
 
-set_option: Decorator = click.option(
+_MAX_CELLS = "lorafa_prof.max_cells"
+
+_set_option: Decorator = click.option(
     "--set",
     "overrides",
     multiple=True,
     metavar="KEY=VALUE",
     help="Override a key of the file, such as batch=4 or 'method[1].rank=[8, 64]'; may be repeated.",
 )
+
+
+def _keep_max_cells(context: click.Context, option: click.Parameter, value: int | None) -> None:
+    context.meta[_MAX_CELLS] = value
+
+
+_max_cells_option: Decorator = click.option(
+    "--max-cells",
+    type=click.IntRange(min=1),
+    expose_value=False,
+    callback=_keep_max_cells,
+    help="So many cells the file's axes may make  [default: 10,000]",
+)
+
+
+def max_cells() -> int | None:
+    """What ``--max-cells`` says; None where it was not given."""
+    context = click.get_current_context(silent=True)
+    given: int | None = context.meta.get(_MAX_CELLS) if context is not None else None
+    return given
+
+
+def set_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """``--set``, as `overrides`, and ``--max-cells``, which is `max_cells`: of all that take a scenario."""
+    decorated: Callable[..., Any] = _set_option(_max_cells_option(command))
+    return decorated
+
+
 cells_option: Decorator = click.option(
     "-k", "pattern", metavar="REGEX", help="Only cells whose id or label matches."
 )

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from lorafa_prof.cli.options import PATH
 from lorafa_prof.errors import UsageError
 
 _ALL_FORMATS = "html,md,tex,png,pdf"
@@ -13,7 +14,7 @@ _FIGURE_FORMATS = "png,pdf"
 
 
 @click.command("report")
-@click.argument("out", type=click.Path(path_type=Path))
+@click.argument("out", type=PATH)
 @click.option(
     "--figure",
     "names",
@@ -40,7 +41,7 @@ _FIGURE_FORMATS = "png,pdf"
     "-o",
     "--output",
     "folder",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="Where all files go  [default: the report to OUT, figures to OUT/figures]",
 )
 def report_command(

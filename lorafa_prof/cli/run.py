@@ -117,9 +117,9 @@ def run_command(
         click.echo(f"{count(left, 'cell')} not run, because of --max-failures {max_failures}", err=True)
     _print_results(measured)
     _print_notes(measured)
+    click.echo(f"results: {store.results_csv}", err=True)
     if figures:
         _draw(store)
-    click.echo(f"results: {store.results_csv}", err=True)
     if claims := loaded.scenario.claims:
         click.echo(f"{count(len(claims), 'claim')}: `lorafa-prof check {store.out}` judges them", err=True)
     return _exit_code(measured, labels)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from lorafa_prof.cli.options import max_cells
 from lorafa_prof.errors import UsageError
 
 if TYPE_CHECKING:
@@ -45,6 +46,8 @@ class ScenarioCells:
 def loaded_scenario(name: str, overrides: Sequence[str], device: str | None = None) -> LoadedScenario:
     """The scenario of this file or shipped name; ``--set`` and ``--device`` stand before what it says.
 
+    It may make as many cells as ``--max-cells`` says.
+
     Raises:
         UsageError: there is none, it is not valid, or an override is not.
     """
@@ -55,7 +58,8 @@ def loaded_scenario(name: str, overrides: Sequence[str], device: str | None = No
     settings = [parse_override(text) for text in overrides]
     if device is not None:
         settings.append(Override(("device",), device, f"--device {device}"))
-    return load_scenario(find_scenario(name), settings)
+    loaded = load_scenario(find_scenario(name), settings)
+    return replace(loaded, most_cells=max_cells() or loaded.most_cells)
 
 
 def scenario_cells(loaded: LoadedScenario, resolve: ResolveDevice, pattern: str | None) -> ScenarioCells:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +11,7 @@ from lorafa_prof.cell import Cell, ResolvedDevice
 from lorafa_prof.errors import LorafaProfError, NothingToJudgeError, UsageError
 from lorafa_prof.explaining.subject import Subject
 from lorafa_prof.results.record import CellResult
+from lorafa_prof.results.soundness import check_environment, read_json
 from lorafa_prof.results.store import Store, without_details
 from lorafa_prof.results.table import read_table
 from lorafa_prof.scenario.expand import ResolveDevice, expand
@@ -97,9 +97,11 @@ def _provenance(out: Path, rows: Mapping[str, Row]) -> tuple[dict[str, Cell], Ma
     """The cells of these rows, by id, of the scenario that ran, and the machine if it was one."""
     file = out / "provenance.json"
     try:
-        provenance = json.loads(file.read_text(encoding="utf-8"))
+        provenance = read_json(file)
         loaded = validated_scenario(Document(file, dict(provenance["scenario"])), [])
         environments = list(provenance["environments"])
+        for environment in environments:
+            check_environment(environment)
     except (OSError, ValueError, KeyError, TypeError, LorafaProfError):
         return {}, {}  # then the rows are all that is known, which whoever shows them says
     cells: dict[str, Cell] = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
 from matplotlib.figure import Figure as Drawing
@@ -15,6 +16,7 @@ from lorafa_prof.figures.figure import Figure, NoDataError, RecordFigure
 from lorafa_prof.figures.kit.page import PageFullError
 from lorafa_prof.figures.kit.style import PAGES, style
 from lorafa_prof.registry import nearest
+from lorafa_prof.results.files import write_atomically
 from lorafa_prof.results.records import Results
 
 FORMATS = ("png", "pdf", "svg")
@@ -137,7 +139,12 @@ def write_drawing(drawing: Drawing, folder: Path, name: str, formats: Sequence[s
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for path in paths:
-            drawing.savefig(path, metadata=_METADATA[path.suffix[1:]])
+            format_ = path.suffix[1:]
+            drawn = (
+                BytesIO()
+            )  # first in memory: a full disk leaves the figure of before, not half of this one
+            drawing.savefig(drawn, format=format_, metadata=_METADATA[format_])
+            write_atomically(path, drawn.getvalue())
     except OSError as error:
         raise UsageError(f"{folder}: cannot write figures there: {error.strerror or error}") from error
     return paths

@@ -85,14 +85,25 @@ def padding_tokens(padding: float, *, batch: int, seq: int) -> list[int]:
 
 
 def max_seq(resolved: ResolvedModel) -> int | None:
-    """Return the longest sequence, in tokens, that the position table allows; None where there is none."""
+    """Return the longest sequence, in tokens, that the position table allows; None where there is none.
+
+    Raises:
+        UsageError: the config has no number for it.
+    """
     config = resolved.config.get_text_config()
-    positions = getattr(config, "max_position_embeddings", None)
+    positions = _number(resolved, config, "max_position_embeddings")
     if positions is None or positions <= 0 or _has_no_position_table(config):
         return None
     if config.model_type in _POSITIONS_AFTER_PADDING:
-        return int(positions) - (config.pad_token_id or 0) - 1
-    return int(positions)
+        return positions - (_number(resolved, config, "pad_token_id") or 0) - 1
+    return positions
+
+
+def _number(resolved: ResolvedModel, config: PretrainedConfig, name: str) -> int | None:
+    value = getattr(config, name, None)
+    if value is None or (isinstance(value, (int, float)) and value == int(value)):
+        return None if value is None else int(value)
+    raise UsageError(f"model '{resolved.name}': {name} of its config is {value!r}, not a whole number")
 
 
 def check_seq(resolved: ResolvedModel, seq: int) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lorafa_prof.cell import ModelChoice, Weights
 from lorafa_prof.errors import UsageError
+from lorafa_prof.models.config_limits import check_config_file
 from lorafa_prof.models.preset import PRESETS, Task
 from lorafa_prof.models.task import task_of
 from lorafa_prof.registry import nearest
@@ -48,8 +50,9 @@ def resolve_model(choice: ModelChoice) -> ResolvedModel:
     """
     if choice.name in PRESETS:
         return _from_preset(choice)
-    path = Path(choice.name).expanduser()
-    if choice.name and path.exists():
+    # Of `os.path`, since those of `Path` raise where a name is too long, or the home of nobody.
+    path = Path(os.path.expanduser(choice.name))  # noqa: PTH111
+    if choice.name and os.path.exists(path):  # noqa: PTH110
         return _from_path(choice, path)
     if _looks_like_path(choice.name):
         raise UsageError(f"model '{choice.name}': no such file or directory")
@@ -87,11 +90,14 @@ def _from_path(choice: ModelChoice, path: Path) -> ResolvedModel:
         raise UsageError(f"model '{choice.name}': the directory has no config.json")
     # Code shipped beside a config.json is found from its directory only.
     location = file.parent if file.name == "config.json" else file
-    return _resolved(choice, location=str(location), source=str(file.parent))
+    return _resolved(choice, location=str(location), source=str(file.parent), file=file)
 
 
 def _from_hub(choice: ModelChoice) -> ResolvedModel:
-    return _resolved(choice, location=_hub_location(choice), source=choice.name)
+    location = _hub_location(choice)
+    cached = Path(location) / "config.json"
+    file = cached if location != choice.name and cached.is_file() else None
+    return _resolved(choice, location=location, source=choice.name, file=file)
 
 
 def _hub_location(choice: ModelChoice) -> str:
@@ -114,11 +120,11 @@ def _hub_location(choice: ModelChoice) -> str:
     return choice.name
 
 
-def _resolved(choice: ModelChoice, *, location: str, source: str) -> ResolvedModel:
-    config = _read_config(choice, location)
+def _resolved(choice: ModelChoice, *, location: str, source: str, file: Path | None) -> ResolvedModel:
+    config, task = _read_config(choice, location, file)
     return ResolvedModel(
         name=choice.name,
-        task=task_of(config, name=choice.name),
+        task=task,
         config=config,
         weights=choice.weights,
         source=source,
@@ -126,13 +132,19 @@ def _resolved(choice: ModelChoice, *, location: str, source: str) -> ResolvedMod
     )
 
 
-def _read_config(choice: ModelChoice, location: str) -> PretrainedConfig:
+def _read_config(choice: ModelChoice, location: str, file: Path | None) -> tuple[PretrainedConfig, Task]:
+    """The config and what it is for; `file` is the local one it is read from, if there is one."""
     from transformers import AutoConfig
 
     try:
+        if file is not None:
+            check_config_file(file)
         config: PretrainedConfig = AutoConfig.from_pretrained(
             location, trust_remote_code=choice.trust_remote_code
         )
+        return config, task_of(config, name=choice.name)
+    except UsageError:
+        raise
     # A config's own validation and code shipped with it may raise anything; the user needs one line of it.
     except Exception as error:
         hint = ""
@@ -141,7 +153,6 @@ def _read_config(choice: ModelChoice, location: str) -> PretrainedConfig:
         raise UsageError(
             f"model '{choice.name}': cannot read its config ({_first_line(error)}){hint}"
         ) from error
-    return config
 
 
 def _first_line(error: BaseException) -> str:

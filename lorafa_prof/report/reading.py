@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from lorafa_prof.claims.finding import Judgement
 from lorafa_prof.errors import LorafaProfError
 from lorafa_prof.results.record import SCHEMA_VERSION
 from lorafa_prof.results.records import KnownResults, Results
+from lorafa_prof.results.soundness import UnsoundError, check_environment, read_json
 
 
 @dataclass(frozen=True)
@@ -43,18 +43,39 @@ def read_source(out: Path, known: KnownResults) -> Source:
 def _read_provenance(out: Path) -> tuple[Mapping[str, Any], list[str]]:
     file = out / "provenance.json"
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
+        found = read_json(file)
     except FileNotFoundError:
         return {}, [f"there is no {file.name}: versions, machine and command are not known"]
     except (OSError, ValueError) as error:
         return {}, [f"{file}: this cannot be read ({error}): versions, machine and command are not known"]
     if not isinstance(found, dict):
         return {}, [f"{file}: this is no record of lorafa-prof: versions, machine and command are not known"]
+    sound = {key: value for key, value in found.items() if _is_sound(key, value)}
+    notes = [f"{file.name}: its {key} is not as this version writes it" for key in found if key not in sound]
     version = found.get("schema_version")
     if version != SCHEMA_VERSION:
         note = f"{file.name} has schema version {version}, this lorafa-prof writes {SCHEMA_VERSION}"
-        return found, [f"{note}: what it means may differ"]
-    return found, []
+        notes.append(f"{note}: what it means may differ")
+    return sound, notes
+
+
+def _is_sound(key: str, value: object) -> bool:
+    """Whether the value of this key of provenance.json is of the kind that readers expect."""
+    if key == "environments":
+        return isinstance(value, list) and all(map(_is_environment, value))
+    if key in ("command", "cells"):
+        return isinstance(value, list) and all(isinstance(each, str) for each in value)
+    if key == "scenario":
+        return isinstance(value, dict) and isinstance(value.get("device", []), list)
+    return key != "written" or isinstance(value, str)
+
+
+def _is_environment(value: object) -> bool:
+    try:
+        check_environment(value)
+    except UnsoundError:
+        return False
+    return True
 
 
 def _judge(out: Path, provenance: Mapping[str, Any]) -> tuple[Judgement | None, list[str]]:

@@ -12,6 +12,7 @@ from lorafa_prof.results.measured import Measured
 from lorafa_prof.results.needs import needs_records
 from lorafa_prof.results.reconcile import reconcile
 from lorafa_prof.results.record import Value
+from lorafa_prof.results.table import fits
 from lorafa_prof.step import PHASES
 
 
@@ -24,12 +25,13 @@ def method_label(cell: Cell) -> str:
 def setting_columns(cell: Cell) -> dict[str, Value]:
     """Return the columns that hold the cell's settings."""
     options = cell.method.options
-    config = options.get("config", {})
-    return {
+    config = options.get("config")
+    own_rank = config.get("r") if isinstance(config, dict) else None
+    columns: dict[str, Value] = {
         "cell_id": cell.cell_id,
         "model": cell.model.name,
         "method": method_label(cell),
-        "rank": options.get("rank", config.get("r")),
+        "rank": options.get("rank", own_rank),
         "targets": options.get("targets"),
         "dropout": options.get("dropout"),
         "batch": cell.batch,
@@ -46,6 +48,8 @@ def setting_columns(cell: Cell) -> dict[str, Value]:
         "accumulation": cell.accumulation,
         "max_grad_norm": cell.max_grad_norm,
     }
+    # An option of a third party's method may be called as a column and be of another kind.
+    return {name: value if fits(name, value) else None for name, value in columns.items()}
 
 
 def metric_columns(cell: Cell, measured: Measured) -> dict[str, Value]:
@@ -62,7 +66,7 @@ def metric_columns(cell: Cell, measured: Measured) -> dict[str, Value]:
         **_flops_columns(measured),
         **_time_columns(cell, measured),
     }
-    return {name: value for name, value in row.items() if value is not None}
+    return {name: value for name, value in row.items() if value is not None and fits(name, value)}
 
 
 def _memory_columns(measured: Measured) -> dict[str, Value]:

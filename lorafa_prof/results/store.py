@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from pydantic import ValidationError
-
 from lorafa_prof.errors import UsageError
 from lorafa_prof.results.columns import Status
 from lorafa_prof.results.files import write_atomically, writing
 from lorafa_prof.results.record import SCHEMA_VERSION, CellResult
+from lorafa_prof.results.soundness import check_result, read_text
 from lorafa_prof.results.table import write_table
 
 CellResults = dict[str, CellResult]
@@ -90,10 +89,11 @@ class Store:
         """
         file = self.cell_file(cell_id)
         try:
-            result = CellResult.model_validate_json(file.read_text(encoding="utf-8"))
+            result = CellResult.model_validate_json(read_text(file))
+            check_result(result)
         except (FileNotFoundError, NotADirectoryError):
             return None
-        except (ValidationError, UnicodeDecodeError, IsADirectoryError) as error:
+        except (ValueError, IsADirectoryError) as error:
             raise DamagedRecordError(file) from error
         except OSError as error:
             raise UsageError(f"{file}: this record cannot be read: {error.strerror}") from error

@@ -6,6 +6,8 @@ import csv
 import io
 import math
 import operator
+import os
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,7 +82,7 @@ def read_known_table(out: Path) -> KnownTable:
 
 
 def _table_in(out: Path) -> Path:
-    if not out.is_dir():
+    if not os.path.isdir(out):  # noqa: PTH112 - of a name that is too long `Path.is_dir` raises
         raise UsageError(f"{out}: no such folder; give the folder that `lorafa-prof run` wrote")
     path = out / TABLE_NAME
     if not path.is_file():
@@ -163,6 +165,20 @@ def _text_value(column: Column, value: Any) -> str:
         raise ValueError(f"column '{column.name}' cannot hold {value!r}") from error
 
 
+def fits(name: str, value: Any) -> bool:
+    """Whether `value` is of the kind of the column `name`; of a column that is not known nothing is said."""
+    kind = _KINDS.get(name)
+    if kind is None or _unknown(value):
+        return True
+    if kind == "string":
+        return isinstance(value, str)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    if kind == "Float64":
+        return abs(value) <= sys.float_info.max
+    return abs(value) < _INTEGER_LIMIT and value == int(value)
+
+
 def _unknown(value: Any) -> bool:
     if value is None or type(value).__name__ == "NAType":  # pandas is not imported for writing
         return True
@@ -189,6 +205,9 @@ _FORMATS: dict[str, Callable[[Any], str]] = {
     "Float64": _float_text,
     "string": _plain_text,
 }
+
+
+_KINDS = {column.name: pandas_dtype(column) for column in COLUMNS}
 
 
 class _Line(NamedTuple):

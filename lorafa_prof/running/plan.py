@@ -16,7 +16,7 @@ from lorafa_prof.running.prepare import prepare_model
 from lorafa_prof.scenario.expand import PlannedCell
 from lorafa_prof.scenario.load import LoadedScenario
 from lorafa_prof.scenario.options import same_option
-from lorafa_prof.scenario.yaml_lines import KeyPath
+from lorafa_prof.scenario.yaml_data import KeyPath
 
 
 def check_cells(loaded: LoadedScenario, planned: Sequence[PlannedCell]) -> None:
@@ -36,6 +36,9 @@ def check_cells(loaded: LoadedScenario, planned: Sequence[PlannedCell]) -> None:
             check_seq(resolved[cell.model], cell.seq)
         except LorafaProfError as error:
             raise _at(loaded, error, plan, plan.model_path) from error
+        except Exception as error:
+            message = f"the config cannot be used: {type(error).__name__}: {first_line(error)}"
+            raise loaded.error(message, plan.model_path) from error
         key = _shape_key(cell)
         if key not in checked:
             try:

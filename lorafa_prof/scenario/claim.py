@@ -19,12 +19,19 @@ def _as_list(value: Any) -> Any:
 
 
 def _as_amount(value: Any) -> Any:
-    if isinstance(value, (int, float, str)):
+    # True and false are ints to Python: as a bound each would be a number that nobody wrote.
+    if isinstance(value, (int, float, str)) and not isinstance(value, bool):
         return value
     raise ValueError("it should be a number, or an amount such as '24 MiB' or '85 %'")
 
 
+def _as_value(value: Any) -> Any:
+    return value if isinstance(value, bool) else _as_amount(value)
+
+
 Amount = Annotated[int | float | str, BeforeValidator(_as_amount)]
+#: What a metric may be as a whole, also true or false.
+ExactValue = Annotated[int | float | str, BeforeValidator(_as_value)]
 Names = Annotated[list[StrictStr], BeforeValidator(_as_list)]
 Selector = dict[StrictStr, Any]
 
@@ -48,7 +55,7 @@ class Claim(Frozen):
     at_most: Amount | None = None
     at_least: Amount | None = None
     between: list[Amount] | None = None
-    equals: Amount | None = None
+    equals: ExactValue | None = None
     tolerance: Amount | None = None
 
     @field_validator("name")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +19,7 @@ from lorafa_prof.scenario.invalid import scenario_error
 from lorafa_prof.scenario.load import LoadedScenario
 from lorafa_prof.scenario.options import validated_options
 from lorafa_prof.scenario.schema import AXES, WHOLE_SCENARIO, Axes, MethodEntry, Scenario, as_list
-from lorafa_prof.scenario.yaml_lines import KeyPath
+from lorafa_prof.scenario.yaml_data import KeyPath
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ def expand(loaded: LoadedScenario, resolve_device: ResolveDevice) -> list[Planne
             matches; or nothing is left to sweep.
     """
     check_exclusions(loaded)
+    _check_number(loaded)
     planned: dict[str, PlannedCell] = {}
     used: set[int] = set()
     for candidate in _candidates(loaded, resolve_device):
@@ -56,6 +58,26 @@ def expand(loaded: LoadedScenario, resolve_device: ResolveDevice) -> list[Planne
         raise loaded.error("every cell is excluded: nothing to sweep", ("exclude",))
     _check_all_used(loaded, used)
     return list(planned.values())
+
+
+def _check_number(loaded: LoadedScenario) -> None:
+    """Raise ScenarioError for more cells than there may be, found without making any."""
+    scenario = loaded.scenario
+    cells = sum(_number_of_points(scenario, entry) for entry in scenario.method)
+    cells *= len(scenario.model) * len(scenario.device) * len(scenario.gpu)
+    if cells > loaded.most_cells:
+        raise loaded.error(
+            f"its axes make {cells:,} cells, {loaded.most_cells:,} are the most: make several scenarios of "
+            f"it, or allow them by --max-cells {cells}",
+            (),
+        )
+
+
+def _number_of_points(scenario: Scenario, entry: MethodEntry) -> int:
+    """How many combinations of its options and of the axes that a method's entry makes at most."""
+    own = entry.model_extra or {}
+    shared = {name: getattr(scenario, name) or [None] for name in AXES}
+    return math.prod(len(as_list(values)) for values in {**shared, **own}.values())
 
 
 def _check_all_used(loaded: LoadedScenario, used: set[int]) -> None:

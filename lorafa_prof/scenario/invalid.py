@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -11,7 +12,8 @@ from lorafa_prof.cell import ModelChoice, Steps
 from lorafa_prof.errors import ScenarioError
 from lorafa_prof.registry import nearest
 from lorafa_prof.scenario.claim import Claim
-from lorafa_prof.scenario.yaml_lines import Document, KeyPath
+from lorafa_prof.scenario.yaml_data import KeyPath
+from lorafa_prof.scenario.yaml_lines import Document
 
 #: What a value should be, by the prefix of pydantic's name for the complaint.
 _SHOULD_BE = {
@@ -99,14 +101,16 @@ def _should_be(kind: str, message: str, context: dict[str, Any], path: KeyPath) 
 
 
 def _hint(kind: str, given: Any) -> str:
-    if not kind.startswith("float_") or not isinstance(given, str):
+    """What YAML 1.2 takes for text, though YAML 1.1 or Python would not: yes and no, 1_000."""
+    if not isinstance(given, str):
         return ""
-    try:
-        number = float(given)
-    except ValueError:
-        return ""
-    # YAML 1.1 wants a point and a sign: 1.0e-3.
-    return f"; YAML takes this for text: write {number}"
+    meant: bool | int | float | None = None
+    if kind.startswith("bool_"):
+        meant = {"yes": True, "on": True, "no": False, "off": False}.get(given.casefold())
+    elif kind.startswith(("int_", "float_")) and "_" in given:
+        with suppress(ValueError):
+            meant = int(given) if kind.startswith("int_") else float(given)
+    return "" if meant is None else f"; YAML takes this for text: write {shown(meant)}"
 
 
 def _unknown_key(path: KeyPath, schema: type[BaseModel]) -> str:

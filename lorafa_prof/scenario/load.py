@@ -12,15 +12,24 @@ from lorafa_prof.errors import ScenarioError
 from lorafa_prof.scenario.invalid import scenario_error
 from lorafa_prof.scenario.overrides import Override, apply_override, parse_override
 from lorafa_prof.scenario.schema import Scenario
-from lorafa_prof.scenario.yaml_lines import Document, KeyPath, read_document
+from lorafa_prof.scenario.yaml_data import KeyPath
+from lorafa_prof.scenario.yaml_lines import Document, read_document
+
+#: Of a sweep, unless more are asked for: each takes seconds at least, so that this many take a night.
+MOST_CELLS = 10_000
 
 
 @dataclass(frozen=True)
 class LoadedScenario:
-    """A scenario and the document it came from, to say where an error found later stands."""
+    """A scenario and where each of its keys stands, for errors found later.
+
+    Attributes:
+        most_cells: so many its axes may make, before those that are excluded are left out.
+    """
 
     scenario: Scenario
     document: Document
+    most_cells: int = MOST_CELLS
 
     @property
     def file(self) -> Path:

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from lorafa_prof.errors import UsageError
-from lorafa_prof.scenario.yaml_lines import Document, KeyPath, YamlProblemError, dotted, parse_yaml
+from lorafa_prof.scenario.yaml_data import DEEPEST, KeyPath, YamlProblemError, parse_yaml
+from lorafa_prof.scenario.yaml_lines import Document, dotted
 
-_KEY = re.compile(r"[\w-]+(\.[\w-]+|\[\d+\])*")
-_PART = re.compile(r"\[(\d+)\]|([\w-]+)")
+_KEY = re.compile(r"[\w-]+(\.[\w-]+|\[[0-9]{1,9}\])*")
+_PART = re.compile(r"\[([0-9]+)\]|([\w-]+)")
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,8 @@ def parse_override(text: str) -> Override:
     except YamlProblemError as error:
         raise UsageError(f"{option}: {error}") from error
     path: KeyPath = tuple(int(index) if index else name for index, name in _PART.findall(key))
+    if len(path) > DEEPEST:
+        raise UsageError(f"{option}: {len(path)} keys inside each other: {DEEPEST} are the most")
     return Override(path, value, option)
 
 

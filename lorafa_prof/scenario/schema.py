@@ -18,8 +18,8 @@ def as_list(value: Any) -> Any:
 
 
 def without_repeats(values: list[T]) -> list[T]:
-    """Return the values in order, each once."""
-    return [value for index, value in enumerate(values) if value not in values[:index]]
+    """The values in order, each once."""
+    return list(dict.fromkeys(values))
 
 
 def as_choice(value: Any) -> Any:

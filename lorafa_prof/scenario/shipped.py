@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from lorafa_prof import package
@@ -31,7 +32,9 @@ def find_scenario(name: str) -> Path:
     """
     file = Path(name)
     # A folder of the same name, such as results kept beside, hides no shipped scenario.
-    if file.exists() and not file.is_dir():
+    # Of `os.path`, since those of `Path` raise where a name is too long.
+    is_folder = os.path.isdir(name)  # noqa: PTH112
+    if os.path.exists(name) and not is_folder:  # noqa: PTH110
         return file
     shipped = shipped_scenarios()
     if name in shipped:
@@ -40,7 +43,7 @@ def find_scenario(name: str) -> Path:
     by_path = name.removesuffix(".yaml").removesuffix(".yml").removeprefix("scenarios/")
     if file.suffix == ".yaml" and by_path in shipped:
         return shipped[by_path]
-    if file.is_dir():
+    if is_folder:
         raise ScenarioError("this is a folder; name a scenario file in it", file=name)
     raise ScenarioError(
         f"no such file, and no shipped scenario of that name{nearest(by_path, list(shipped))}; "

@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from lorafa_prof.errors import ScenarioError
-from lorafa_prof.words.phrases import one_line
-
-KeyPath = tuple[str | int, ...]
-MERGE_TAG = "tag:yaml.org,2002:merge"
+from lorafa_prof.scenario.yaml_data import (
+    KeyPath,
+    YamlProblemError,
+    most_characters,
+    parse_yaml,
+)
 
 
 def dotted(path: KeyPath) -> str:
@@ -102,7 +102,8 @@ def read_document(file: Path) -> Document:
         ScenarioError: it cannot be read, is no YAML, or has a key twice.
     """
     try:
-        text = file.read_text(encoding="utf-8")
+        with file.open(encoding="utf-8") as stream:
+            text = stream.read(most_characters() + 1)  # a device or a mistaken file may have no end
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
         raise ScenarioError(f"cannot be read: {reason}", file=file) from error
@@ -110,89 +111,3 @@ def read_document(file: Path) -> Document:
         return Document(file, *parse_yaml(text))
     except YamlProblemError as problem:
         raise ScenarioError(str(problem), file=file, line=problem.line, key=dotted(problem.path)) from problem
-
-
-class YamlProblemError(Exception):
-    """Text that is no YAML, or YAML that is no plain data; its message is one line."""
-
-    def __init__(self, message: str, line: int | None = None, path: KeyPath = ()) -> None:
-        super().__init__(one_line(message))
-        self.line = line
-        self.path = path
-
-
-def parse_yaml(text: str) -> tuple[Any, dict[KeyPath, int]]:
-    """Return the data of one YAML document, and the 1-based line of each key and list item.
-
-    Raises:
-        YamlProblemError: the text is no YAML, or YAML that is no plain data.
-    """
-    try:
-        loader = yaml.SafeLoader(text)
-        try:
-            node = loader.get_single_node()
-            reader = _Reader(loader)
-            if node is None:
-                return None, {(): 1}
-            return reader.value(node, (), ()), reader.lines
-        finally:
-            loader.dispose()
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        # Such as "expected a single document in the stream", "but found another document".
-        problem = (
-            f"{error.context}, {error.problem}" if (error.problem or "").startswith("but") else error.problem
-        )
-        raise YamlProblemError(f"this is no YAML: {problem}", mark.line + 1 if mark else None) from error
-    except yaml.reader.ReaderError as error:
-        line = text.count("\n", 0, error.position) + 1
-        raise YamlProblemError(f"this is no YAML: {error.reason}", line) from error
-
-
-class _Reader:
-    """Turns YAML nodes into data and notes their lines."""
-
-    def __init__(self, loader: yaml.SafeLoader) -> None:
-        self._loader = loader
-        self.lines: dict[KeyPath, int] = {}
-
-    def value(self, node: yaml.Node, path: KeyPath, above: tuple[yaml.Node, ...]) -> Any:
-        """Return the data of `node`, which stands at `path` inside the nodes `above`."""
-        self.lines.setdefault(path, node.start_mark.line + 1)
-        if any(node is outer for outer in above):
-            raise YamlProblemError("an alias (*) stands inside what it names", self.lines[path], path)
-        above = (*above, node)
-        if isinstance(node, yaml.MappingNode):
-            return self._mapping(node, path, above)
-        if isinstance(node, yaml.SequenceNode):
-            return [self.value(item, (*path, index), above) for index, item in enumerate(node.value)]
-        return self._scalar(node, path)
-
-    def _mapping(self, node: yaml.MappingNode, path: KeyPath, above: tuple[yaml.Node, ...]) -> dict[str, Any]:
-        # Keys that come by a merge (<<) may be there again: the mapping's own one wins.
-        own = {id(key) for key, _ in node.value if key.tag != MERGE_TAG}
-        self._loader.flatten_mapping(node)
-        mapping: dict[str, Any] = {}
-        seen: set[str] = set()
-        for key_node, value_node in node.value:
-            line = key_node.start_mark.line + 1
-            key = self._scalar(key_node, path) if isinstance(key_node, yaml.ScalarNode) else None
-            if not isinstance(key, str):
-                raise YamlProblemError("a key is text; this one is not: put it in quotes", line, path)
-            if id(key_node) in own:
-                if key in seen:
-                    raise YamlProblemError("this key is there twice", line, (*path, key))
-                seen.add(key)
-            self.lines[(*path, key)] = line
-            mapping[key] = self.value(value_node, (*path, key), above)
-        return mapping
-
-    def _scalar(self, node: yaml.Node, path: KeyPath) -> Any:
-        try:
-            return self._loader.construct_object(node, deep=True)
-        except (ValueError, OverflowError) as error:
-            # Such as 2026-13-45, which has the form of a date.
-            line = node.start_mark.line + 1
-            raise YamlProblemError(
-                f"this value is not valid: {error}; quote it if it is text", line, path
-            ) from error

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from lorafa_prof.errors import UsageError
 from lorafa_prof.instruments.allocations.stream import PlainAllocation, from_json
 from lorafa_prof.results.files import write_atomically, writing
+from lorafa_prof.results.soundness import check_result, read_text
 from lorafa_prof.results.store import Store
 from lorafa_prof.verification.judge import SCHEMA_VERSION, Trace, VerifyRecord
 from lorafa_prof.verification.verify_csv import TABLE_NAME, table_text
@@ -83,8 +82,11 @@ class VerifyStore:
     def _load(self, cell_id: str) -> VerifyRecord:
         file = self.record_file(cell_id)
         try:
-            record = VerifyRecord.model_validate_json(file.read_text(encoding="utf-8"))
-        except (ValidationError, UnicodeDecodeError) as error:
+            record = VerifyRecord.model_validate_json(read_text(file))
+            for result in (record.predicted, record.measured, record.recorded, record.placed):
+                if result is not None:
+                    check_result(result)
+        except ValueError as error:
             raise _damaged(file) from error
         except OSError as error:
             raise UsageError(f"{file}: this record cannot be read: {error.strerror}") from error
@@ -113,7 +115,9 @@ class VerifyStore:
             return None
         try:
             return trace_of(json.loads(lzma.decompress(file.read_bytes())))
-        except (lzma.LZMAError, ValueError, KeyError, TypeError) as error:
+        except OSError as error:
+            raise UsageError(f"{file}: this cannot be read: {error.strerror}") from error
+        except (lzma.LZMAError, EOFError, ValueError, LookupError, TypeError, RecursionError) as error:
             raise _damaged(file) from error
 
     def write_table(self, cell_ids: Sequence[str], records: Records) -> None:

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable, Sequence
 
-
-def one_line(text: str) -> str:
-    """`text` without line breaks and characters that would steer a terminal or that no file can hold."""
-    kept = "".join(" " if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") else c for c in text)
-    return " ".join(kept.split())
+from lorafa_prof.one_line import one_line as one_line
 
 
 def count(number: int, noun: str) -> str:

@@ -20,7 +20,8 @@ from lorafa_prof.results.record import CellResult
 from lorafa_prof.results.row import setting_columns
 from lorafa_prof.scenario.labels import distinct_labels
 from lorafa_prof.scenario.load import LoadedScenario, validated_scenario
-from lorafa_prof.scenario.yaml_lines import Document, parse_yaml
+from lorafa_prof.scenario.yaml_data import parse_yaml
+from lorafa_prof.scenario.yaml_lines import Document
 
 #: The line of the first claim is the one below it.
 HEAD = "schema: 1\nname: mine\nmodel: tiny-llama\nmethod: lora\nclaims:\n"

@@ -53,7 +53,7 @@ def test_a_share_is_of_the_bound_and_exact(hundredth, percent):
     assert within.excess(bound - slack - 1) == -slack - 1
 
 
-@given(hundredths, hundredths)
+@given(hundredths, st.integers(1, 99))
 def test_decimals_are_taken_as_written(bound, slack):
     within = expected("", equals=bound / 100, tolerance=slack / 100)
     most, least = (bound + slack) / 100, (bound - slack) / 100
@@ -96,6 +96,10 @@ def test_bounds_are_in_the_unit_of_the_metric():
         ("bytes", {"at_most": 3, "tolerance": "1 ms"}, "tolerance", "unknown unit 'ms'"),
         ("bytes", {"at_most": 3, "tolerance": "baseline"}, "tolerance", "'baseline' is no amount"),
         ("bytes", {"at_most": 3, "tolerance": float("inf")}, "tolerance", "inf is no amount"),
+        ("bytes", {"at_least": "no"}, "at_least", "'no' is no amount"),
+        ("bytes", {"at_most": "1:30"}, "at_most", "unknown unit ':30'"),
+        ("", {"at_most": 1, "tolerance": 5}, "tolerance", "of a ratio this is 500 %: write '5 %', or"),
+        ("", {"at_most": 1, "tolerance": "1"}, "tolerance", "of a ratio this is 100 %: write '1 %'"),
     ],
 )
 def test_a_bound_that_means_nothing_is_told_with_its_key(unit, keys, key, words):

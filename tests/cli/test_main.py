@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -94,28 +93,65 @@ def test_wrong_usage_is_2(arguments, words, capsys):
     assert words in said.err
 
 
-def test_a_bug_is_not_dressed_up_as_the_users_mistake(monkeypatch):
+class _TwoLinesError(Exception):
+    def __str__(self) -> str:
+        return "first\nsecond"
+
+
+def _deep() -> None:
+    _deep()
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (
+            ZeroDivisionError("by\tzero\nand more"),
+            "this is a fault of lorafa-prof: ZeroDivisionError: by zero",
+        ),
+        (AssertionError(), "this is a fault of lorafa-prof: AssertionError: AssertionError"),
+        (_TwoLinesError(), "this is a fault of lorafa-prof: _TwoLinesError: first"),
+        (RecursionError("too deep"), "this is a fault of lorafa-prof: RecursionError: too deep"),
+        (MemoryError(), "too little memory for this: MemoryError: MemoryError"),
+        (OSError(28, "No space left"), "this is a fault of lorafa-prof: OSError: [Errno 28] No space left"),
+    ],
+)
+def test_a_bug_is_one_line_and_not_dressed_up_as_the_users_mistake(error, line, monkeypatch, capsys):
     def bug() -> None:
-        raise ZeroDivisionError
+        raise error
 
     monkeypatch.setattr(cli, "get_command", lambda context, name: click.Command("bug", callback=bug))
-    with pytest.raises(ZeroDivisionError):
+    monkeypatch.delenv("LORAFA_PROF_DEBUG", raising=False)
+    with pytest.raises(SystemExit) as ended:
         main(["bug"])
+    assert ended.value.code == 1
+    assert capsys.readouterr().err == f"lorafa-prof: {line} (LORAFA_PROF_DEBUG=1 shows where)\n"
 
 
-def test_a_reader_that_has_enough_is_no_error():
-    lister = subprocess.Popen(
-        [sys.executable, "-m", "lorafa_prof", "list", "metrics"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+def test_where_a_bug_is_can_be_asked(monkeypatch, capsys):
+    monkeypatch.setattr(cli, "get_command", lambda context, name: click.Command("deep", callback=_deep))
+    monkeypatch.setenv("LORAFA_PROF_DEBUG", "1")
+    with pytest.raises(SystemExit):
+        main(["deep"])
+    assert "in _deep" in capsys.readouterr().err
+
+
+def test_wrong_usage_is_one_line(capsys):
+    with pytest.raises(SystemExit):
+        main(["list", "a\nb\x1b[31m"])
+    (said,) = capsys.readouterr().err.splitlines()
+    assert said.startswith("lorafa-prof: Invalid value for ")
+    assert said.endswith(" (`lorafa-prof list --help` shows what there is)")
+    assert "\x1b" not in said
+
+
+def test_a_nul_in_an_argument_is_refused(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["run", "quickstart", "-o", "a\0b"])
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == (
+        "lorafa-prof: a NUL character in an argument: no name or path can have one\n"
     )
-    assert lister.stdout is not None
-    lister.stdout.close()  # as `| head` does
-    assert lister.stderr is not None
-    assert "Traceback" not in lister.stderr.read()
-    lister.wait()
 
 
 def test_every_command_is_where_main_looks_for_it():

@@ -165,3 +165,15 @@ def test_a_record_of_another_form_takes_no_other_figure_with_it(results, tmp_pat
     outcomes = save_all(made, tmp_path, ["activation-heatmap", "flops"], ["png"])
     assert outcomes[0].reason.startswith("cell0.json holds other than this version writes (KeyError")
     assert isinstance(outcomes[1], SavedFigure)
+
+
+def test_a_full_disk_is_one_line_and_leaves_the_figure_of_before(table, tmp_path, monkeypatch):
+    (tmp_path / "flops.png").write_bytes(b"before")
+
+    def full(path, text):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(save, "write_atomically", full)
+    with pytest.raises(UsageError, match=r"cannot write figures there: No space left on device$"):
+        save_all(table({}), tmp_path, ["flops"], ["png"])
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("flops.png", b"before")]

@@ -102,7 +102,7 @@ def test_a_record_of_another_schema_is_named(out: Path) -> None:
 
 def test_details_of_another_form_are_named_and_the_rest_is_shown(out: Path) -> None:
     file = out / "cells" / f"{content(out).cells[0].cell_id}.json"
-    rewrite(file, details={"saved": {"storages": [{"name": "x"}], "held_otherwise": []}})
+    rewrite(file, details={"memory": {"phases": {"forward": {}}}})
     assert f"{file.stem}: its record does not say what it should (KeyError: " in notes(out)
     assert content(out).cells[0].scenario is not None
 

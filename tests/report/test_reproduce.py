@@ -17,7 +17,8 @@ from lorafa_prof.methods.base import METHODS
 from lorafa_prof.report.reproduce import one_cell_scenario, reproducing_command
 from lorafa_prof.scenario.expand import expand
 from lorafa_prof.scenario.load import validated_scenario
-from lorafa_prof.scenario.yaml_lines import Document, parse_yaml
+from lorafa_prof.scenario.yaml_data import parse_yaml
+from lorafa_prof.scenario.yaml_lines import Document
 
 
 def command(words: str, device: str | None = TWIN, *, written: str = "auto") -> str | None:

@@ -173,9 +173,9 @@ def test_a_folder_that_cannot_be_written_is_told_before_anything_runs(tmp_path):
 def test_a_record_that_may_not_be_read_is_not_called_damaged(store, monkeypatch):
     store.save(result_of(1))
 
-    def denied(self: Path, **kwargs: object) -> str:
+    def denied(self: Path, *args: object, **kwargs: object) -> str:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(module.Path, "read_text", denied)
+    monkeypatch.setattr(module.Path, "open", denied)
     with pytest.raises(UsageError, match="cannot be read: Permission denied"):
         store.load(result_of(1).cell.cell_id)

@@ -8,7 +8,8 @@ import pytest
 
 from lorafa_prof.errors import ScenarioError
 from lorafa_prof.scenario.load import LoadedScenario, validated_scenario
-from lorafa_prof.scenario.yaml_lines import Document, parse_yaml
+from lorafa_prof.scenario.yaml_data import parse_yaml
+from lorafa_prof.scenario.yaml_lines import Document
 
 HEAD = "schema: 1\nname: x\nmodel: tiny-llama\nmethod: lora\nclaims:\n"
 #: Stands in lines 6 and 7; what follows it begins in line 8.
@@ -61,7 +62,10 @@ WRONG = [
     (claim("between:", "  - 1", "  -"), 10, "claims[0].between[1]", "it should be a number, or an amount"),
     (claim("at_most: [1, 2]"), 8, "claims[0].at_most", "a number, or an amount such as '24 MiB' or '85 %'"),
     (claim("at_most: {a: 1}"), 8, "claims[0].at_most", "it should be a number, or an amount"),
-    (claim("at_most: 2020-01-02"), 8, "claims[0].at_most", "it should be a number, or an amount"),
+    (claim("at_most: true"), 8, "claims[0].at_most", "it should be a number, or an amount"),
+    (claim("at_least: false"), 8, "claims[0].at_least", "it should be a number, or an amount"),
+    (claim("between: [0, true]"), 8, "claims[0].between[1]", "it should be a number, or an amount"),
+    (claim("at_most: 1", "tolerance: true"), 9, "claims[0].tolerance", "it should be a number, or an amount"),
     (claim("at_most: 1", "tolerance: [1]"), 9, "claims[0].tolerance", "it should be a number, or an amount"),
     # what is asked
     (

@@ -3,6 +3,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 import yaml
 
 from lorafa_prof.cell import Cell, ResolvedDevice
-from lorafa_prof.errors import UsageError
+from lorafa_prof.errors import ScenarioError, UsageError
 from lorafa_prof.scenario.expand import expand
 from lorafa_prof.scenario.load import load_scenario
 
@@ -257,3 +258,21 @@ def test_a_rule_without_a_cell_is_an_error_but_not_where_an_override_or_a_device
         cells_of(tmp_path, written)
     assert len(expand(load_scenario(tmp_path / "s.yaml", ["batch=4"]), here)) == 1
     assert len(cells_of(tmp_path, {**BASE, "exclude": [{"device": "cuda"}]})) == 1
+
+
+def test_the_number_of_cells_is_found_before_any_is_made(tmp_path, monkeypatch):
+    def never(*args: object) -> None:
+        raise AssertionError("a cell was made")
+
+    file = tmp_path / "s.yaml"
+    ranks = list(range(1, 1001))
+    file.write_text(
+        "schema: 1\nname: x\nmodel: [tiny-llama, tiny-gpt2]\nseq: [16, 32]\ndevice: cpu\n"
+        f"method: [full-ft, {{name: lora, rank: {ranks}, batch: [1, 2, 3]}}]\n"
+    )
+    loaded = load_scenario(file)
+    monkeypatch.setattr("lorafa_prof.scenario.expand.validated_options", never)
+    with pytest.raises(ScenarioError, match=r"its axes make 12,004 cells, 10,000 are the most"):
+        expand(loaded, lambda device, gpu: ResolvedDevice("cpu", None))
+    with pytest.raises(AssertionError, match="a cell was made"):
+        expand(replace(loaded, most_cells=12_004), lambda device, gpu: ResolvedDevice("cpu", None))

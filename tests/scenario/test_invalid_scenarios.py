@@ -30,6 +30,11 @@ def text(**changes: str | None) -> str:
     return "".join(f"{key}: {value}\n" for key, value in lines.items())
 
 
+def config(**changes: object) -> str:
+    """A config.json with `changes`."""
+    return json.dumps({"model_type": "llama", "hidden_size": 64, "num_hidden_layers": 1, **changes})
+
+
 @pytest.fixture
 def complaint(tmp_path, monkeypatch, capsys):
     """Run a scenario that is wrong; returns the one line that is said about it."""
@@ -56,6 +61,12 @@ def complaint(tmp_path, monkeypatch, capsys):
 
     return run
 
+
+# Each mapping or list names the one before it nine times.
+BOMB = "a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 9))
+MERGE_BOMB = "a0: &a0 {x: 1}\n" + "".join(
+    f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 9)}]}}\n" for n in range(1, 9)
+)
 
 # Text, line, key, words. A changed key of the base stands in line 8, an added one in line 9.
 LATER = [
@@ -117,7 +128,10 @@ LATER = [
     (text(padding=".nan"), 9, "padding", "a finite number"),
     (text(padding=""), 9, "padding", "a number, not empty"),
     (text(padding="[]"), 9, "padding", "nothing to sweep"),
-    (text(padding="5e-1"), 9, "padding", "YAML takes this for text: write 0.5"),
+    (text(padding="0_0.5"), 9, "padding", "a number, not '0_0.5'; YAML takes this for text: write 0.5"),
+    (text(batch="1_000"), 8, "batch", "a whole number, not '1_000'; YAML takes this for text: write 1000"),
+    (text(batch="1:30"), 8, "batch", "a whole number, not '1:30'"),
+    (text(seq="0b11"), 8, "seq", "a whole number, not '0b11'"),
     (text(accumulation="0"), 9, "accumulation", "at least 1, not 0"),
     (text(accumulation="2.0"), 9, "accumulation", "a whole number, not 2.0"),
     (text(acumulation="2"), 9, "acumulation", "did you mean 'accumulation'"),
@@ -133,12 +147,22 @@ LATER = [
     (text(method="\n - lora\n - {name: lora, rank: [4,\n  four]}"), 11, "method[1].rank[1]", "not 'four'"),
     (text(method="{name: lora, dropout: 1.5}"), 8, "method.dropout", "less than 1, not 1.5"),
     (text(method="{name: lora, alpha: .inf}"), 8, "method.alpha", "a finite number"),
-    (text(method="{name: lora, alpha: 1e1}"), 8, "method.alpha", "YAML takes this for text: write 10.0"),
-    (text(method="{name: lora, rslora: 'no'}"), 8, "method.rslora", "true or false, not 'no'"),
+    (
+        text(method="{name: lora, rslora: no}"),
+        8,
+        "method.rslora",
+        "true or false, not 'no'; YAML takes this for text: write false",
+    ),
     (text(method="\n  - lora\n  - name: lora-fa\n    seq: 0"), 11, "method[1].seq", "at least 1"),
     # values that do not exist or do not fit
     (text(model="\n  - tiny-llama\n  - tiny-lama"), 10, "model[1]", "did you mean 'tiny-llama'"),
     (text(model="./nowhere"), 8, "model", "no such file or directory"),
+    (text(model="~nouser/x"), 8, "model", "model '~nouser/x': no such file or directory"),
+    (text(model="./" + "a" * 300), 8, "model", "no such file or directory"),
+    (text(model="a" * 300), 8, "model", "unknown model 'aaa"),
+    (text(model="x/" + "a" * 300), 8, "model", "no such preset or path"),
+    (text(model=r'"a\nb"'), 8, "model", "unknown model 'a b'"),
+    (text(method=r'"lo\nra"'), 8, "method", "unknown method 'lo ra' (did you mean 'lora'?)"),
     (text(model="{name: tiny-llama, weights: pretrained}"), 8, "model", "has a shape and no weights"),
     (text(model="{name: tiny-llama, weights: rand}"), 8, "model.weights", "'random' or 'pretrained'"),
     (text(method="loraa"), 8, "method", "unknown method 'loraa' (did you mean 'lora'?)"),
@@ -166,6 +190,13 @@ LATER = [
     (text(method="[]"), 8, "method", "the list is empty: nothing to sweep"),
     (text(model="[]"), 8, "model", "the list is empty: nothing to sweep"),
     (text(method="\n  - lora\n  - name: lora\n    rank: []"), 11, "method[1].rank", "nothing to sweep"),
+    (
+        text(batch=f"{list(range(1, 201))}", seq=f"{list(range(1, 101))}"),
+        1,
+        None,
+        "its axes make 20,000 cells, 10,000 are the most: make several scenarios of it, or allow them by "
+        "--max-cells 20000",
+    ),
     (text(exclude="\n  - model: tiny-llama"), 9, "exclude", "every cell is excluded"),
     (text(exclude="[{}]"), 9, "exclude[0]", "an empty rule would exclude every cell"),
     (text(exclude="\n  - {rank: 4, batch: 3}"), 10, "exclude[0]", "no cell matches this"),
@@ -178,9 +209,33 @@ LATER = [
     (text() + "a: b: c\n", 9, None, "this is no YAML"),
     (text() + "\tseq: 1\n", 9, None, "this is no YAML"),
     (text() + "---\n" + text(), 9, None, "a single document"),
-    (text(description="!!python/object:os.system x"), 9, None, "could not determine a constructor"),
+    (text(description="!!python/object:os.system x"), 9, "description", "the tag !!python/object:os.system"),
+    (text(description="!!bool x"), 9, "description", "'x' is no bool: write it without the tag !!bool"),
+    (text(description="!!timestamp x"), 9, "description", "the tag !!timestamp is not read"),
+    (text(description="!mine {a: 1}"), 9, "description", "the tag !mine is not read"),
+    (text(batch="9" * 5000), 8, "batch", "a number of 5,000 characters: 100 are the most"),
+    (text(batch="0x" + "f" * 5000), 8, "batch", "a number of 5,002 characters"),
+    (text(description="[" * 3000), 9, None, "inside each other more than 64 deep"),
+    (
+        text(description="\n" + "".join(f"{' ' * depth}a:\n" for depth in range(1, 300))),
+        72,
+        None,
+        "more than 64 deep",
+    ),
+    (text() + BOMB, 10, None, "aliases (*) make more than 100,000 values of this: make several scenarios"),
+    (text() + MERGE_BOMB, 9, "a0", "unknown key"),
+    (text(description="&a {<<: *a}"), 9, "description", "merged (<<) into itself"),
+    (
+        text() + "".join(f"k{i}: 1\n" for i in range(6000)),
+        4998,
+        None,
+        "more than 10,000 values: make several scenarios of it, or set LORAFA_PROF_YAML_VALUES",
+    ),
+    (text() + "# x\n" * 100_000, None, None, "this has more than 250,000 characters"),
+    (text(description=r'"a\0b"'), 9, "description", "a NUL character in text"),
+    (text(model=r'"a\0b"'), 8, "model", "a NUL character in text"),
+    (text(description=r'"\ud800"'), 9, "description", "half of a surrogate pair"),
     (text(description='"a\0b"'), 9, None, "special characters are not allowed"),
-    (text(description="2020-13-45"), 9, "description", "month must be in 1..12; quote it if it is text"),
     (text(method="&a [*a]"), 8, "method[0]", "an alias (*) stands inside what it names"),
 ]
 
@@ -188,7 +243,8 @@ LATER = [
 @pytest.mark.parametrize(("written", "line", "key", "words"), LATER)
 def test_one_line_names_file_line_and_key(complaint, written, line, key, words):
     said = complaint(written)
-    place = f"s.yaml:{line}: {key}: " if key else f"s.yaml:{line}: "
+    at = "s.yaml: " if line is None else f"s.yaml:{line}: "
+    place = f"{at}{key}: " if key else at
     assert said.startswith(place), f"{said!r} does not begin with {place!r}"
     assert words in said.removeprefix(place)
 
@@ -207,6 +263,30 @@ def test_a_config_that_transformers_cannot_build(complaint, tmp_path, monkeypatc
     assert "intermediate_size" in said or "TypeError" in said
 
 
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (config(num_hidden_layers=10**30), "num_hidden_layers is a number of 31 digits: from 0 to 1,000"),
+        (config(num_hidden_layers=-1), "num_hidden_layers is -1: from 0 to 1,000 can be built here"),
+        (config(num_labels=10**12), "num_labels is 1000000000000: from 0 to 1,000,000"),
+        (config(text_config={"num_layers": 10**9}), "num_layers is 1000000000"),
+        (config(max_position_embeddings=""), "max_position_embeddings"),
+        (config(hidden_size=10**30), ""),
+        (config(architectures=3), ""),
+        ("[]", "it is no mapping of names to values"),
+        ("[" * 100_000, "RecursionError"),
+        ('{"num_hidden_layers": ' + "9" * 5000 + "}", "Exceeds the limit"),
+        ("", "JSONDecodeError"),
+    ],
+)
+def test_an_odd_config_is_one_line_at_its_model(complaint, content, words):
+    Path("net").mkdir()
+    Path("net/config.json").write_text(content)
+    said = complaint(text(model="./net"))
+    assert said.startswith("s.yaml:8: model: ")
+    assert words in said
+
+
 def test_what_is_found_only_on_building_is_one_line_too(complaint, monkeypatch):
     from lorafa_prof.running import plan
 
@@ -216,6 +296,13 @@ def test_what_is_found_only_on_building_is_one_line_too(complaint, monkeypatch):
     monkeypatch.setattr(plan, "prepare_model", explode)
     said = complaint(text())
     assert said == "s.yaml:3: model: tiny-llama lora r4 b2 s16 cannot be built: ZeroDivisionError: by zero"
+
+
+def test_a_name_that_is_too_long_for_a_file_is_no_scenario(complaint, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["run", "a" * 300])
+    assert ended.value.code == 2
+    assert "no such file, and no shipped scenario of that name" in capsys.readouterr().err
 
 
 def test_files_that_are_not_there_or_cannot_be_read(complaint):
@@ -241,6 +328,16 @@ def test_files_that_are_not_there_or_cannot_be_read(complaint):
         (["--device", ""], "--device : device: ", "unknown device ''"),
         (["-k", "("], "-k (: ", "no regular expression"),
         (["-k", "zzz"], "-k zzz: ", "no cell matches; lorafa-prof run --dry-run lists them"),
+        (["--set", "model=a\n\nb"], "--set model=a b: model: ", "unknown model 'a b'"),
+        (["--set", "batch=" + "9" * 5000], "--set batch=999", "a number of 5,000 characters"),
+        (["--device", "c\npu"], "--device c pu: device: ", "unknown device"),
+        (
+            ["--set", "batch=[1, 2, 3]", "--max-cells", "2"],
+            "s.yaml:1: its axes make 3 cells",
+            "--max-cells 3",
+        ),
+        (["-o", ""], "Invalid value for '-o' / '--output': ", "the path is empty; write . for the folder"),
+        (["-o", "a" * 300], "", "File name too long"),
         (["-o", "s.yaml"], "cannot write to 's.yaml': ", "choose another with -o"),
         (["-o", "/proc/no"], "cannot write to '/proc/no': ", "choose another with -o"),
     ],

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
+import yaml
 
-from lorafa_prof.errors import ScenarioError
-from lorafa_prof.scenario.yaml_lines import Document, dotted, parse_yaml, read_document
+from lorafa_prof.errors import ScenarioError, UsageError
+from lorafa_prof.scenario.shipped import scenarios_folder
+from lorafa_prof.scenario.yaml_data import YamlProblemError, parse_yaml
+from lorafa_prof.scenario.yaml_lines import Document, dotted, read_document
 
 TEXT = """\
 # a comment
@@ -79,3 +83,66 @@ def test_a_file_that_cannot_be_read_says_why(tmp_path):
         read_document(tmp_path / "latin1.yaml")
     with pytest.raises(ScenarioError, match="cannot be read: Is a directory"):
         read_document(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("written", "value"),
+    [
+        ("010", 10),
+        ("0o10", 8),
+        ("0x1F", 31),
+        ("-3", -3),
+        ("1:30", "1:30"),
+        ("1_000", "1_000"),
+        ("0b11", "0b11"),
+        ("2026-01-02", "2026-01-02"),
+        ("2026-13-45", "2026-13-45"),
+        ("=", "="),
+        *((word, word) for word in ("yes", "no", "on", "off", "Yes", "NO", "y", "n")),
+        ("true", True),
+        ("False", False),
+        ("null", None),
+        ("~", None),
+        ("", None),
+        ("5e-1", 0.5),
+        ("1e1", 10.0),
+        (".5", 0.5),
+        ("-.inf", -math.inf),
+        ("'010'", "010"),
+        ("!!str 010", "010"),
+        ("!!int 010", 10),
+    ],
+)
+def test_values_are_those_of_yaml_1_2(written, value):
+    (read,) = parse_yaml(f"a: {written}\n")[0].values()
+    assert (read, type(read)) == (value, type(value))
+
+
+@pytest.mark.parametrize("file", sorted(scenarios_folder().rglob("*.yaml")), ids=lambda file: file.stem)
+def test_shipped_scenarios_say_what_they_say_in_yaml_1_1(file):
+    assert parse_yaml(file.read_text())[0] == yaml.safe_load(file.read_text())
+
+
+def test_the_first_of_several_merged_mappings_wins_and_what_is_own_over_all():
+    text = "a: &a {x: 1, y: 1}\nb: &b {x: 2, z: 2}\nc: &c {<<: [*a, *b], y: 3}\nd: {<<: *c, z: 4}\n"
+    data, _ = parse_yaml(text)
+    assert data["c"] == {"x": 1, "y": 3, "z": 2}
+    assert data["d"] == {"x": 1, "y": 3, "z": 4}
+    assert data == yaml.safe_load(text)
+
+
+def test_the_number_of_values_can_be_set(monkeypatch):
+    text = "".join(f"k{index}: 1\n" for index in range(20))
+    monkeypatch.setenv("LORAFA_PROF_YAML_VALUES", "40")
+    with pytest.raises(YamlProblemError, match="this has more than 40 values"):
+        parse_yaml(text)
+    monkeypatch.setenv("LORAFA_PROF_YAML_VALUES", "41")
+    assert len(parse_yaml(text)[0]) == 20
+    monkeypatch.setenv("LORAFA_PROF_YAML_VALUES", "many")
+    with pytest.raises(UsageError, match="LORAFA_PROF_YAML_VALUES=many: write a number"):
+        parse_yaml(text)
+
+
+def test_a_file_without_an_end_is_no_scenario():
+    with pytest.raises(ScenarioError, match=r"^/dev/zero: this has more than 250,000 characters"):
+        read_document(Path("/dev/zero"))

@@ -1,0 +1,95 @@
+"""What a folder of results cannot mean is told with its file and the remedy, where it is read."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny_cells import tiny_cell
+
+from lorafa_prof.results.record import CellResult
+from lorafa_prof.results.row import setting_columns
+from lorafa_prof.results.soundness import UnsoundError, read_json
+from lorafa_prof.results.store import DamagedRecordError, Store
+
+
+def nested(depth: int) -> Any:
+    value: Any = 1
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    store = Store(tmp_path / "out")
+    store.prepare()
+    return store
+
+
+def stored(store: Store, **changes: Any) -> str:
+    """Keep a record with `changes` of its parts, written as it could never be; returns its id."""
+    cell = tiny_cell()
+    row = {**setting_columns(cell), "status": "ok"}
+    record = json.loads(CellResult(cell=cell, row=row).model_dump_json())
+    for part, values in changes.items():
+        record[part] = {**record[part], **values} if isinstance(values, dict) else values
+    store.cell_file(cell.cell_id).write_text(json.dumps(record))
+    return cell.cell_id
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"row": {"activation_bytes": "many"}},
+        {"row": {"peak_allocated_bytes": 2**63}},
+        {"row": {"peak_allocated_bytes": 1.5}},
+        {"row": {"step_ms_median": "3"}},
+        {"row": {"model": 3}},
+        {"environment": {"packages": 3}},
+        {"environment": {"packages": {"torch": 3}}},
+        {"environment": {"host": "mine"}},
+        {"details": {"memory": 3}},
+        {"details": {"memory": {"num_alloc_retries": "x"}}},
+        {"details": {"saved": {"storages": 3, "held_otherwise": []}}},
+        {"details": {"notes": 3}},
+        {"details": {"deep": nested(100)}},
+        {"details": {"deep": nested(900)}},
+    ],
+    ids=str,
+)
+def test_a_record_that_says_what_none_says_is_damaged(store, changes):
+    cell_id = stored(store, **changes)
+    with pytest.raises(DamagedRecordError, match=r"\.json: this record is damaged .*; --rerun failed"):
+        store.load(cell_id)
+    assert store.load_all([cell_id], discard=[cell_id]) == {}
+
+
+def test_a_sound_one_is_read(store):
+    cell_id = stored(store, row={"activation_bytes": 3, "mfu": 0.5, "peak_allocated_bytes": 4.0})
+    assert store.load(cell_id) is not None
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, json.dumps(nested(100)), "9" * 5000, "{", "\0"])
+def test_json_that_is_none_of_ours_is_a_value_error(tmp_path, text):
+    (tmp_path / "provenance.json").write_text(text)
+    with pytest.raises(ValueError, match=r".") as error:
+        read_json(tmp_path / "provenance.json")
+    assert len(str(error.value).splitlines()) == 1
+
+
+def test_a_file_without_an_end_is_not_read_to_it(monkeypatch):
+    monkeypatch.setattr("lorafa_prof.results.soundness.MOST_BYTES", 2**20)
+    with pytest.raises(UnsoundError, match="more than 1 MiB"):
+        read_json(Path("/dev/zero"))
+
+
+def test_options_of_others_that_are_called_as_a_column_leave_it_empty(monkeypatch):
+    cell = tiny_cell()
+    options = {"rank": "auto", "dropout": [0.1], "targets": {"a": 1}, "config": 3}
+    odd = cell.model_copy(update={"method": cell.method.model_copy(update={"options": options})})
+    monkeypatch.setattr("lorafa_prof.results.row.method_label", lambda cell: "others")
+    row = setting_columns(odd)
+    assert (row["rank"], row["dropout"], row["targets"]) == (None, None, None)
