@@ -63,5 +63,22 @@ class ScenarioError(UsageError):
 
 def first_line(error: BaseException) -> str:
     """The first line of an error's text, or its type where it has none."""
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+    return _first_line_of_text(error) or type(error).__name__
+
+
+def described(error: BaseException) -> str:
+    """An error's type and the first line of its text, if it has any: "ValueError: too large"."""
+    name, line = type(error).__name__.lstrip("_"), _first_line_of_text(error)
+    return f"{name}: {line}" if line else name
+
+
+def text_of(error: BaseException) -> str:
+    """An error's text; empty where code of others raised what cannot even be told."""
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001
+        return ""
+
+
+def _first_line_of_text(error: BaseException) -> str:
+    return next(iter(text_of(error).strip().splitlines()), "")

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import Generic, TypeVar
 
-from lorafa_prof.errors import UsageError
+from lorafa_prof.errors import UsageError, described
+from lorafa_prof.guard import guarded
 
 T = TypeVar("T")
 
@@ -50,18 +51,19 @@ class Registry(Mapping[str, T], Generic[T]):
             for found in self._built_in():
                 self._add(entries, found)
             for point in entry_points(group=self._group):
-                self._add(entries, self._load_point(point))
+                self._add_others(entries, self._load_point(point), point)
             self._entries = entries
         return self._entries
 
     def _load_point(self, point: EntryPoint) -> object:
         try:
-            return point.load()
+            with guarded(f"the {self.kind} '{point.name}'"):
+                return point.load()
         except Exception as error:
             package = point.dist.name if point.dist else "an installed package"
             raise UsageError(
                 f"the {self.kind} '{point.name}' of {package} cannot be loaded "
-                f"({type(error).__name__}: {' '.join(str(error).split())}); repair or uninstall that package"
+                f"({described(error)}); repair or uninstall that package"
             ) from error
 
     def _built_in(self) -> Iterator[object]:
@@ -71,6 +73,16 @@ class Registry(Mapping[str, T], Generic[T]):
             found = getattr(module, self._attribute, None)
             if found is not None:
                 yield found
+
+    def _add_others(self, entries: dict[str, T], found: object, point: EntryPoint) -> None:
+        try:
+            self._add(entries, found)
+        except UsageError:
+            raise
+        except Exception as error:
+            raise UsageError(
+                f"the entry point '{point.name}' ({point.value}) is no {self.kind}: {described(error)}"
+            ) from error
 
     def _add(self, entries: dict[str, T], found: object) -> None:
         for entry in found if isinstance(found, tuple) else (found,):

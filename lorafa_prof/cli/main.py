@@ -7,7 +7,8 @@ import sys
 
 import click
 
-from lorafa_prof.errors import LorafaProfError, UsageError
+from lorafa_prof.errors import LorafaProfError, UsageError, described
+from lorafa_prof.words.phrases import one_line
 
 #: Each command's module and object; they are imported when the command is used.
 COMMANDS = {
@@ -52,7 +53,7 @@ def main(arguments: list[str] | None = None) -> None:
         given = sys.argv[1:] if arguments is None else arguments
         code = cli.main(args=given, prog_name="lorafa-prof", standalone_mode=False, obj=given)
     except LorafaProfError as error:
-        click.echo(f"lorafa-prof: {error}", err=True)
+        click.echo(f"lorafa-prof: {one_line(str(error))}", err=True)
         sys.exit(error.exit_code)
     except click.ClickException as error:
         error.show()
@@ -60,4 +61,9 @@ def main(arguments: list[str] | None = None) -> None:
     except (click.Abort, KeyboardInterrupt):
         click.echo("lorafa-prof: interrupted", err=True)
         sys.exit(130)
+    except Exception:
+        raise
+    except BaseException as error:  # noqa: BLE001 - of code that ran here; as it is, SystemExit(0) would be a pass
+        click.echo(f"lorafa-prof: ended before it was done, by {one_line(described(error))}", err=True)
+        sys.exit(LorafaProfError.exit_code)
     sys.exit(code if isinstance(code, int) else 0)
