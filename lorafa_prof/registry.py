@@ -44,6 +44,7 @@ class Registry(Mapping[str, T], Generic[T]):
         self._group = group
         self._name_of = name_of
         self._entries: dict[str, T] | None = None
+        self._origins: dict[str, EntryPoint] = {}
 
     def _load(self) -> dict[str, T]:
         if self._entries is None:
@@ -54,6 +55,15 @@ class Registry(Mapping[str, T], Generic[T]):
                 self._add_others(entries, self._load_point(point), point)
             self._entries = entries
         return self._entries
+
+    def origin(self, name: str) -> EntryPoint | None:
+        """The entry point that the entry came by; None of one of this package.
+
+        Raises:
+            UsageError: there is no such entry.
+        """
+        self[name]
+        return self._origins.get(name)
 
     def _load_point(self, point: EntryPoint) -> object:
         try:
@@ -75,8 +85,10 @@ class Registry(Mapping[str, T], Generic[T]):
                 yield found
 
     def _add_others(self, entries: dict[str, T], found: object, point: EntryPoint) -> None:
+        before = set(entries)
         try:
             self._add(entries, found)
+            self._origins |= dict.fromkeys(set(entries) - before, point)
         except UsageError:
             raise
         except Exception as error:

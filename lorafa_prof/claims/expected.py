@@ -130,6 +130,12 @@ def _tolerance(written: Amount | None, unit: str) -> tuple[Number, float]:
     amount = _amount(written, "" if relative else unit, "tolerance")
     if amount < 0:
         raise BoundError("a tolerance is not negative", "tolerance")
+    if unit == "" and not relative and amount >= 1:
+        raise BoundError(
+            f"of a ratio, {written} is {shown(100 * amount, '%')}: write '{written} %' for that share of the "
+            "bound, or what the ratio may differ by, such as 0.05",
+            "tolerance",
+        )
     return (0, float(amount)) if relative else (amount, 0.0)
 
 

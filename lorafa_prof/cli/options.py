@@ -34,3 +34,11 @@ cells_option: Decorator = click.option(
 timeout_option: Decorator = click.option(
     "--timeout", "timeout_s", type=click.FloatRange(min=0, min_open=True), help="Seconds a cell may take."
 )
+
+stale_option: Decorator = click.option(
+    "--stale",
+    type=click.Choice(["again", "keep"]),
+    default="again",
+    show_default=True,
+    help="Results of another model config, method, package or version: measure again, or keep.",
+)

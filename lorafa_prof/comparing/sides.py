@@ -12,6 +12,7 @@ from lorafa_prof.cell import Cell
 from lorafa_prof.comparing.machine import Machine, machine_of
 from lorafa_prof.errors import UsageError
 from lorafa_prof.results.record import CellResult, Value
+from lorafa_prof.results.row import contradicted_columns
 from lorafa_prof.results.store import DamagedRecordError, Store
 from lorafa_prof.results.table import read_table
 from lorafa_prof.results.tensors import Tensors, saved_tensors
@@ -32,6 +33,7 @@ class Outcome:
         num_alloc_retries: how often the allocator gave its cache back; above 0 the row compares to no other.
         saved: what autograd held; None where that was not recorded.
         unavailable: why a value is not there, by its name.
+        contradicted: columns of the row that are not of the cell.
     """
 
     cell: Cell
@@ -41,6 +43,7 @@ class Outcome:
     num_alloc_retries: int
     saved: Tensors | None
     unavailable: Mapping[str, str]
+    contradicted: tuple[str, ...] = ()
 
     @property
     def status(self) -> str:
@@ -110,6 +113,7 @@ def outcome_of(result: CellResult) -> Outcome:
         num_alloc_retries=int((details.get("memory") or {}).get("num_alloc_retries") or 0),
         saved=saved_tensors(details),
         unavailable=dict(details.get("unavailable") or {}),
+        contradicted=tuple(contradicted_columns(result)),
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 
 from lorafa_prof.cell import Cell, DeviceKind
+from lorafa_prof.results.fingerprint import KEY, fingerprint_of
 from lorafa_prof.results.measured import Measured
 from lorafa_prof.results.provenance import environment
 from lorafa_prof.results.record import CellResult, Value
@@ -36,6 +37,8 @@ def run_here(cell: Cell, run: Runner) -> CellResult:
     Raises:
         UsageError: the cell cannot be built as it is written.
     """
+    # Before the cell runs: what it depends on may be edited meanwhile.
+    fingerprint = fingerprint_of(cell)
     measured = Measured()
     tracker = PhaseTracker()
     status: dict[str, Value] = {"status": "ok"}
@@ -53,5 +56,5 @@ def run_here(cell: Cell, run: Runner) -> CellResult:
         cell=cell,
         row={**setting_columns(cell), **status, **metric_columns(cell, measured)},
         details=details_of(cell, measured),
-        environment=environment(cell.device),
+        environment={**environment(cell.device), KEY: fingerprint},
     )

@@ -11,6 +11,7 @@ from importlib import import_module
 
 import lorafa_prof.running.measure
 from lorafa_prof.methods.base import METHODS
+from lorafa_prof.results.fingerprint import note_sources
 
 #: Those that are not installed are left out.
 OPTIONAL = ("transformers", "accelerate", "peft")
@@ -18,4 +19,5 @@ OPTIONAL = ("transformers", "accelerate", "peft")
 for name in OPTIONAL:
     with suppress(ImportError):
         import_module(name)
+note_sources()
 LOADED = (lorafa_prof.running.measure.__name__, *METHODS)

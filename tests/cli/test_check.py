@@ -81,9 +81,6 @@ def check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     monkeypatch.setattr(sweep, "MOST_AT_ONCE", 1)  # twins replace functions of the whole process
     runs = Check(capsys)
     monkeypatch.setattr(sweep, "run_cell", runs.cell)
-    # As in an installed package: a checkout under work is always "dirty", and predicts afresh.
-    source = {"commit": None, "dirty": None, "reason": "not a checkout"}
-    monkeypatch.setattr("lorafa_prof.results.provenance.source_state", lambda root: source)
     return runs
 
 
@@ -108,7 +105,7 @@ def test_a_second_check_predicts_nothing_again_until_versions_change(
     check(scenario(PAYS))
     assert check("s.yaml") == 0
     assert check.ran == []
-    monkeypatch.setattr("lorafa_prof.results.provenance.package_version", lambda name: "99")
+    monkeypatch.setattr("lorafa_prof.results.fingerprint.package_version", lambda name: "99")
     check("s.yaml")
     assert len(check.ran) == 4
 
