@@ -223,6 +223,12 @@ def _overridden(command: Any) -> dict[KeyPath, str]:
 
 def _where_they_ran(results: CellResults) -> ResolveDevice:
     """What `device` and `gpu` of the scenario were on the machine that gave `results`."""
+    gpus = {result.cell.gpu or "unknown" for result in results.values() if result.cell.device_kind == "cuda"}
+    if len(gpus) > 1:
+        raise NothingToJudgeError(
+            f"its cells ran on several GPUs ({', '.join(sorted(gpus))}), and `device: cuda` is one: "
+            "keep each GPU's results in a folder of its own"
+        )
     measured = next(
         (result.cell.gpu for result in results.values() if result.cell.device_kind == "cuda"), None
     )

@@ -8,9 +8,11 @@ import pytest
 from claimed import GPU, PACKAGES, cell, result
 from gates import OF, PAYS, SMALL, WELL, gate, judgement, saved
 
-from lorafa_prof.claims.gate import judged
+from lorafa_prof.claims.gate import judged, stored_gate
 from lorafa_prof.claims.trust import Stale, doubts_of, is_stale, stale_parts, stored_doubts
+from lorafa_prof.errors import NothingToJudgeError, ScenarioError
 from lorafa_prof.results.fingerprint import KEY, PARTS, Fingerprint
+from lorafa_prof.results.provenance_file import write_provenance
 from lorafa_prof.results.record import CellResult
 
 NOW: Fingerprint = dict.fromkeys(PARTS, "as it is")
@@ -102,13 +104,13 @@ def test_what_a_torch_was_built_for_is_no_other_version(store):
 
 @pytest.mark.parametrize("part", ["lorafa-prof", "extensions", "accelerate", "triton"])
 def test_results_of_other_code_are_not_judged_against_each_other(store, part):
-    kept = {**all_made(), list(WELL)[0]: made(next(iter(WELL.values())), **{part: "other"})}
+    kept = {**all_made(), next(iter(WELL)): made(next(iter(WELL.values())), **{part: "other"})}
     assert judgement(gate(PAYS), all_made(), store).exit_code == 0
     assert judgement(gate(PAYS), kept, store).exit_code == 4
 
 
 def test_nor_are_those_of_a_config_that_was_edited_between(store):
-    kept = {**all_made(), list(WELL)[0]: made(next(iter(WELL.values())), model="before")}
+    kept = {**all_made(), next(iter(WELL)): made(next(iter(WELL.values())), model="before")}
     assert judgement(gate(PAYS), kept, store).exit_code == 4
 
 
@@ -135,3 +137,27 @@ def test_a_cell_of_one_gpu_that_another_one_measured_is_not_judged():
         environment = {**on_gpu.environment, "gpu": {"catalogue_name": name}}
         found = doubts_of({"id": on_gpu.model_copy(update={"environment": environment})})
         assert bool(found.of_cells) == wrong
+
+
+def test_measured_on_several_gpus_is_nothing_to_judge(store):
+    measured = {}
+    for plan, gpu in zip(OF.planned, ("h200", "h200", GPU, GPU), strict=True):
+        of = plan.cell.model_copy(update={"device": "cuda", "gpu": gpu})
+        measured[of.cell_id] = result(of, activation_bytes=5)
+    scenario = gate(SMALL).loaded.scenario.model_copy(update={"device": ["cuda"]})
+    write_provenance(saved(store, measured), scenario, list(measured.values()), [])
+    with pytest.raises(NothingToJudgeError, match=r"on several GPUs \(h100-80gb, h200\)"):
+        stored_gate(store.out, None)
+
+
+@pytest.mark.parametrize(("command", "refused"), [(["run"], True), (["run", "--set", "rank=8"], False)])
+def test_values_that_no_stored_cell_has_are_refused_too_unless_they_were_overridden(store, command, refused):
+    of = gate({"of": {"rank": [4, 8]}, "at_most": 100})
+    claims = [claim.model_copy(update={"of": {"rank": [4, 8, 999]}}) for claim in of.loaded.scenario.claims]
+    scenario = of.loaded.scenario.model_copy(update={"claims": claims})
+    write_provenance(saved(store, WELL), scenario, list(WELL.values()), command)
+    if refused:
+        with pytest.raises(ScenarioError, match=r"of\.rank\[2\]: no cell has 999 \(the nearest is 8\)"):
+            stored_gate(store.out, None)
+    else:
+        assert stored_gate(store.out, None)
