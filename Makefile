@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 PYTHON ?= python3
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-gpu lint format types claims check ci bench-overhead bench-twin bench-check bench-report quickstart clean
+.PHONY: help setup test test-gpu coverage lint format types claims check ci bench-overhead bench-twin bench-check bench-report quickstart clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -18,6 +18,12 @@ test: ## Run the tests (those that need a GPU are skipped where there is none)
 
 test-gpu: ## Run only the tests that need a CUDA GPU
 	$(BIN)/pytest -m gpu
+
+coverage: ## Run the tests and measure the branches they take, in all processes; fails below the floor
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest -n 2 --dist loadfile
+	$(BIN)/coverage combine -q
+	$(BIN)/coverage report
 
 lint: ## Check style, formatting and the order of the rooms, change nothing
 	$(BIN)/ruff check .
@@ -55,5 +61,5 @@ quickstart: ## Predict Llama-2-7B on an 80 GB H100 into out/quickstart
 	$(BIN)/lorafa-prof run scenarios/quickstart.yaml -o out/quickstart
 
 clean: ## Remove caches and build outputs, never results
-	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.*
 	find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +

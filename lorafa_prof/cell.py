@@ -1,4 +1,4 @@
-"""A cell: one point of the sweep, with everything fixed."""
+"""A cell: one point of the sweep, with every setting fixed."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ _ADDED_LATER = ("padding", "accumulation", "max_grad_norm")
 
 
 def device_kind(device: str) -> DeviceKind:
-    """What a resolved device is: a CUDA GPU, the CPU, or the twin of a GPU, ``sim:<gpu>``."""
+    """Return the kind of a resolved device: "cuda", "cpu", or "sim" for the twin of a GPU, ``sim:<gpu>``."""
     return cast(DeviceKind, device.split(":")[0])
 
 
 def twin_device(gpu: str) -> str:
-    """The device that is the twin of `gpu`: ``sim:<gpu>``."""
+    """Return the name of the device that is the twin of `gpu`: ``sim:<gpu>``."""
     return f"{_TWIN}{gpu}"
 
 
 def twin_gpu(device: str) -> str | None:
-    """The GPU whose twin `device` is; None where it is no twin."""
+    """Return the GPU whose twin `device` is; None if `device` is no twin."""
     return device.removeprefix(_TWIN) if device.startswith(_TWIN) else None
 
 
 @dataclass(frozen=True)
 class ResolvedDevice:
-    """Where the cells of one `device` × `gpu` of a scenario run.
+    """Where cells run, for one pair of a scenario's `device` and `gpu`.
 
     Attributes:
         device: ``cuda``, ``cpu`` or ``sim:<gpu>``; no longer ``auto``.
-        gpu: the catalogue's name of the GPU measured or predicted; None on the CPU.
+        gpu: the catalogue's name of the GPU that is measured or predicted; None on the CPU.
     """
 
     device: str
@@ -50,7 +50,7 @@ class ResolvedDevice:
 
     @property
     def kind(self) -> DeviceKind:
-        """What it is."""
+        """The kind of device: "cuda", "cpu" or "sim"."""
         return device_kind(self.device)
 
 
@@ -61,7 +61,7 @@ class Frozen(BaseModel):
 
 
 class ModelChoice(Frozen):
-    """Which network. `name` is a preset, a local config.json or directory, or a hub id."""
+    """Which network a cell trains. `name` is a preset, a local config.json or directory, or a hub id."""
 
     name: str
     weights: Weights = "random"
@@ -83,7 +83,7 @@ class MethodChoice(Frozen):
 
 
 class Cell(Frozen):
-    """One point of the sweep. Its JSON form crosses the process border and is kept with its result."""
+    """One point of the sweep. Its JSON form is passed to the cell's process and kept with its result."""
 
     model: ModelChoice
     method: MethodChoice
@@ -105,7 +105,7 @@ class Cell(Frozen):
 
     @property
     def device_kind(self) -> DeviceKind:
-        """What the cell runs on: a CUDA GPU, the CPU, or the twin of a GPU."""
+        """The kind of device the cell runs on: "cuda", "cpu", or "sim" for the twin of a GPU."""
         return device_kind(self.device)
 
     @property
@@ -114,13 +114,16 @@ class Cell(Frozen):
         return self.device_kind == "sim"
 
     def on_twin(self) -> Cell:
-        """The same cell on the twin of its GPU, which there must be."""
+        """Return the same cell on the twin of its GPU; the cell must have one."""
         assert self.gpu is not None
         return self.model_copy(update={"device": twin_device(self.gpu)})
 
     @property
     def cell_id(self) -> str:
-        """A readable name ending in a digest of all settings; stable over runs and safe as a file name."""
+        """The cell's id: a readable name that ends in a digest of all settings.
+
+        It is the same in each run, and safe as a file name.
+        """
         at_default = {name for name in _ADDED_LATER if getattr(self, name) == _default_of(name)}
         canonical = json.dumps(self.model_dump(mode="json", exclude=at_default), sort_keys=True)
         digest = hashlib.sha256(canonical.encode()).hexdigest()[:10]
@@ -139,7 +142,7 @@ class Cell(Frozen):
 
     @property
     def label(self) -> str:
-        """One short line for progress and messages."""
+        """A short name for progress and messages: model, method, rank, batch, sequence length."""
         rank = self.method.options.get("rank")
         ranked = f" r{rank}" if rank is not None else ""
         tag = self.method.options.get("tag")

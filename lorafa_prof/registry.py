@@ -1,4 +1,4 @@
-"""Finding methods, models, GPUs, figures: one module each, plus third parties' entry points."""
+"""How methods, models, GPUs and figures are found: one module each, plus third parties' entry points."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ class Registry(Mapping[str, T], Generic[T]):
     def _load(self) -> dict[str, T]:
         if self._entries is None:
             entries: dict[str, T] = {}
-            for found in self._built_in():
-                self._add(entries, found)
+            for definition in self._built_in():
+                self._add(entries, definition)
             for point in entry_points(group=self._group):
                 self._add_others(entries, self._load_point(point), point)
             self._entries = entries
@@ -80,14 +80,14 @@ class Registry(Mapping[str, T], Generic[T]):
         package = importlib.import_module(self._package)
         for info in sorted(pkgutil.iter_modules(package.__path__), key=lambda info: info.name):
             module = importlib.import_module(f"{self._package}.{info.name}")
-            found = getattr(module, self._attribute, None)
-            if found is not None:
-                yield found
+            definition = getattr(module, self._attribute, None)
+            if definition is not None:
+                yield definition
 
-    def _add_others(self, entries: dict[str, T], found: object, point: EntryPoint) -> None:
+    def _add_others(self, entries: dict[str, T], definition: object, point: EntryPoint) -> None:
         before = set(entries)
         try:
-            self._add(entries, found)
+            self._add(entries, definition)
             self._origins |= dict.fromkeys(set(entries) - before, point)
         except UsageError:
             raise
@@ -96,8 +96,8 @@ class Registry(Mapping[str, T], Generic[T]):
                 f"the entry point '{point.name}' ({point.value}) is no {self.kind}: {described(error)}"
             ) from error
 
-    def _add(self, entries: dict[str, T], found: object) -> None:
-        for entry in found if isinstance(found, tuple) else (found,):
+    def _add(self, entries: dict[str, T], definition: object) -> None:
+        for entry in definition if isinstance(definition, tuple) else (definition,):
             name = self._name_of(entry)
             if name in entries:
                 raise UsageError(f"two definitions of the {self.kind} '{name}'")

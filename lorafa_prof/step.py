@@ -16,7 +16,7 @@ PHASES: tuple[Phase, ...] = ("forward", "backward", "optimizer")
 
 
 class Observer(Protocol):
-    """Told when a phase starts and ends. It looks, and changes nothing.
+    """What `TrainingStep.run` calls when a phase starts and ends. It looks at the step and changes nothing.
 
     Where gradients accumulate, forward and backward come once for each micro-batch, then optimizer once.
     """
@@ -30,16 +30,20 @@ class Observer(Protocol):
 
 @dataclass(frozen=True)
 class TrainingStep:
-    """A step that can be repeated: loss of one batch, its gradients, an update.
+    """A training step that can be repeated: the loss of one batch, its gradients, an update of the weights.
 
     The model's output is dropped when forward ends, but for the loss (transformers' Trainer does the same).
     Gradients are freed at the end of the optimizer phase, so that a step starts without any.
 
     Attributes:
-        accumulation: micro-batches of a step: forward and backward run so often, on the same inputs, before
-            the optimizer phase. Each loss is divided by it at the start of backward, so that what forward
-            holds does not depend on it.
-        max_grad_norm: to which gradients are clipped at the start of the optimizer phase; None: they are not.
+        model: what trains; its output has a ``loss``.
+        inputs: keyword arguments of the model's forward, the same in every step.
+        optimizer: updates the model's parameters.
+        accumulation: number of micro-batches in a step: forward and backward run this often, on the same
+            inputs, before the optimizer phase. Each loss is divided by it at the start of backward, so that
+            what forward holds does not depend on it.
+        max_grad_norm: gradients are clipped to this norm at the start of the optimizer phase; None: they are
+            not clipped.
     """
 
     model: nn.Module
@@ -49,42 +53,42 @@ class TrainingStep:
     max_grad_norm: float | None = None
 
     def run(self, observers: Sequence[Observer] = ()) -> None:
-        """Run the step once, telling `observers` of its phases."""
+        """Run the step once, and call each of `observers` when a phase starts and ends."""
         for _ in range(self.accumulation):
             # Lets go of the loss before: it would die within this forward, and its bytes hide the new one's.
             loss: Tensor | None = None
-            _tell_start(observers, "forward")
+            _notify_start(observers, "forward")
             loss = cast(Tensor, cast(Any, self.model(**self.inputs)).loss)
-            _tell_end(observers, "forward")
-            _tell_start(observers, "backward")
+            _notify_end(observers, "forward")
+            _notify_start(observers, "backward")
             if self.accumulation > 1:
                 loss = loss / self.accumulation
             loss.backward()
-            _tell_end(observers, "backward")
-        _tell_start(observers, "optimizer")
+            _notify_end(observers, "backward")
+        _notify_start(observers, "optimizer")
         if self.max_grad_norm is not None:
             clip_gradients(self.model.parameters(), self.max_grad_norm)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        _tell_end(observers, "optimizer")
+        _notify_end(observers, "optimizer")
 
 
-def _tell_start(observers: Sequence[Observer], phase: Phase) -> None:
+def _notify_start(observers: Sequence[Observer], phase: Phase) -> None:
     for observer in observers:
         observer.phase_started(phase)
 
 
-def _tell_end(observers: Sequence[Observer], phase: Phase) -> None:
+def _notify_end(observers: Sequence[Observer], phase: Phase) -> None:
     for observer in observers:
         observer.phase_ended(phase)
 
 
 @dataclass
 class PhaseTracker:
-    """Remembers where a run is, for telling where it failed and where an operation came.
+    """An observer that remembers the current step and phase, to say where an error or an operation came.
 
     Attributes:
-        phase: "build" before the first step, then the step's last.
+        phase: "build" before the first step, then the phase that started last.
         step: 0 while building, then counted from 1.
     """
 
@@ -92,10 +96,10 @@ class PhaseTracker:
     step: int = 0
 
     def phase_started(self, phase: Phase) -> None:
-        """Note the phase; a forward after anything but a micro-batch's backward begins a step."""
+        """Remember the phase; a forward begins a new step, unless it follows a micro-batch's backward."""
         if self.phase in ("build", "optimizer"):
             self.step += 1
         self.phase = phase
 
     def phase_ended(self, phase: Phase) -> None:
-        """Nothing to note: a failure between two phases belongs to the one before."""
+        """Change nothing: what happens before the next phase still belongs to this one."""

@@ -8,7 +8,7 @@ from typing import Any
 from timelines import twin_cell
 
 from lorafa_prof.cell import Cell
-from lorafa_prof.explaining.predicted import PredictedStep, predicted_step
+from lorafa_prof.explaining.predicted_step import PredictedStep, predicted_step
 from lorafa_prof.results.record import CellResult
 from lorafa_prof.running.measure import measure_cell
 from lorafa_prof.running.recorded_step import RecordedStep, record_step

@@ -56,7 +56,10 @@ DRILL = Tool("drill")
 
 
 def test_nothing_is_loaded_before_it_is_needed(tools):
-    tools({"a": "raise RuntimeError('loaded')"})
+    made = tools({"a": "TOOL = Tool('plane')"}, {"drill": "test_registry:DRILL"})
+    assert "toolbox.a" not in sys.modules
+    assert "drill" in made
+    assert "toolbox.a" in sys.modules
 
 
 def test_an_unknown_name_is_told_with_the_nearest_and_where_all_are(tools):

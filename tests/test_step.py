@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 import torch
+from cells import make_cell
 from torch import Tensor, nn
 
-from lorafa_prof.cell import Cell, MethodChoice, ModelChoice
 from lorafa_prof.methods.base import METHODS
 from lorafa_prof.running.prepare import prepare_step
 from lorafa_prof.step import PHASES, Phase, PhaseTracker, TrainingStep
@@ -21,19 +21,7 @@ methods = pytest.mark.parametrize("method", OWN_METHODS)
 
 def make_step(model: str, method: str, **settings: Any) -> TrainingStep:
     options = METHODS[method].options.model_validate(settings.pop("options", {})).model_dump()
-    fixed: dict[str, Any] = {
-        "batch": 2,
-        "seq": 16,
-        "dtype": "fp32",
-        "adapter_dtype": "fp32",
-        "attention": "sdpa",
-        "kernels": "eager",
-        "checkpointing": "none",
-        "optimizer": "adamw",
-        "device": "cpu",
-        **settings,
-    }
-    cell = Cell(model=ModelChoice(name=model), method=MethodChoice(name=method, options=options), **fixed)
+    cell = make_cell(method, model=model, options=options, batch=2, **settings)
     return prepare_step(cell, torch.device("cpu"))[1]
 
 

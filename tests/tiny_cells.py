@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from typing import Any
 
 import torch
+from cells import make_cell
 
-from lorafa_prof.cell import Cell, MethodChoice, ModelChoice, Steps
+from lorafa_prof.cell import Cell, ModelChoice, Steps
 from lorafa_prof.instruments.memory.cpu import FollowedMemoryMeter
 from lorafa_prof.instruments.memory.profile import MemoryProfile
 from lorafa_prof.instruments.memory.storages import StorageFollower, model_tensors, optimizer_tensors
@@ -27,27 +28,26 @@ TOKENS = BATCH * SEQ
 
 
 def tiny_cell(
-    model: str = "tiny-llama", method: str = "lora-fa", *, dropout: float = 0.0, **settings: Any
+    model: str = "tiny-llama",
+    method: str = "lora-fa",
+    *,
+    rank: int = RANK,
+    dropout: float = 0.0,
+    **settings: Any,
 ) -> Cell:
-    """A cell of this module's batch, sequence and rank; `settings` are fields of Cell."""
+    """A cell of this batch and sequence, with all options of its method; `settings` are fields of Cell."""
     chosen = METHODS[method]
-    given = {} if method == "full-ft" else {"rank": RANK, "targets": "all-linear", "dropout": dropout}
+    given = {} if method == "full-ft" else {"rank": rank, "targets": "all-linear", "dropout": dropout}
     dtype = settings.get("dtype", "fp32")
     fields: dict[str, Any] = {
         "batch": BATCH,
         "seq": SEQ,
-        "dtype": dtype,
         "adapter_dtype": chosen.default_adapter_dtype(dtype) if chosen.default_adapter_dtype else dtype,
-        "attention": "sdpa",
-        "kernels": "eager",
-        "checkpointing": "none",
-        "optimizer": "adamw",
-        "device": "cpu",
         "steps": Steps(warmup=1, timed=2),
         **settings,
     }
     options = chosen.options.model_validate(given).model_dump(mode="json")
-    return Cell(model=ModelChoice(name=model), method=MethodChoice(name=method, options=options), **fields)
+    return make_cell(method, model=model, options=options, **fields)
 
 
 class AtForwardsEnd:

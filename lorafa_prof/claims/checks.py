@@ -19,7 +19,7 @@ from lorafa_prof.scenario.claim import Claim
 from lorafa_prof.scenario.load import LoadedScenario
 from lorafa_prof.scenario.select import selectable_keys, selects
 
-Kind = Literal["value", "ratio", "difference", "growth"]
+CheckKind = Literal["value", "ratio", "difference", "growth"]
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Check:
     claim: Claim
     index: int
     metric: Column
-    kind: Kind
+    kind: CheckKind
     expected: Expected
     cell: Cell
     other: Cell | None = None

@@ -20,7 +20,7 @@ from lorafa_prof.claims.baseline import (
 )
 from lorafa_prof.claims.checks import Check, checks_of
 from lorafa_prof.claims.finding import Finding, Judgement
-from lorafa_prof.claims.judge import judge
+from lorafa_prof.claims.judge import judge_claims
 from lorafa_prof.claims.trust import Doubts, doubts_of, several_machines
 from lorafa_prof.devices.device import resolve_twin_by_default
 from lorafa_prof.errors import NothingToJudgeError, UsageError
@@ -96,7 +96,7 @@ def judged(
     doubts = doubts if doubts is not None else doubts_of(results)
     cells = [cell for check in gate.checks for cell in check.cells]
     labels = distinct_labels(list({cell.cell_id: cell for cell in cells}.values()))
-    found = judge(gate.loaded, gate.checks, results, labels, baseline, store.load, doubts)
+    found = judge_claims(gate.loaded, gate.checks, results, labels, baseline, store.load, doubts)
     failed = [
         f"{labels[cell_id]}: {result.row.get('message') or result.row['status']}"
         for cell_id, result in results.items()
@@ -108,7 +108,7 @@ def judged(
         findings=tuple(found),
         exit_code=_exit_code(found, failed),
         notes=(*doubts.notes, *several_machines(used), *_notes(used, baseline)),
-        machine=machine_of(used),
+        machine=machines_text(used),
         cells_failed=tuple(failed),
     )
 
@@ -137,7 +137,7 @@ def _notes(used: Sequence[CellResult], baseline: Baseline | None) -> list[str]:
     return told
 
 
-def machine_of(used: Sequence[CellResult]) -> str:
+def machines_text(used: Sequence[CellResult]) -> str:
     """Devices and versions behind results, in a few words."""
     devices = sorted({result.cell.device for result in used})
     versions = sorted(

@@ -15,7 +15,7 @@ from lorafa_prof.claims.metric import UnknownValueError, value_of
 from lorafa_prof.claims.trust import Doubts, apart, doubts_of
 from lorafa_prof.results.record import CellResult
 from lorafa_prof.scenario.load import LoadedScenario
-from lorafa_prof.scenario.select import settings_of
+from lorafa_prof.scenario.select import cell_settings
 from lorafa_prof.words.amounts import Number
 from lorafa_prof.words.numbers import shown, shown_change
 from lorafa_prof.words.phrases import count, first_of
@@ -24,7 +24,7 @@ _MOST_NAMED = 5
 _WORDS: dict[State, str] = {"pass": "holds", "fail": "fails", "unknown": "cannot be judged"}
 
 
-def judge(
+def judge_claims(
     loaded: LoadedScenario,
     checks: Sequence[Check],
     results: Mapping[str, CellResult],
@@ -167,7 +167,7 @@ def _number(check: Check, values: Sequence[Number]) -> Number:
 
 def _on_axis(check: Check) -> tuple[Number, Number]:
     assert check.axis is not None
-    more, less = (settings_of(cell)[check.axis] for cell in check.cells)
+    more, less = (cell_settings(cell)[check.axis] for cell in check.cells)
     return more, less
 
 

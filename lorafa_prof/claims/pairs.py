@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from lorafa_prof.cell import Cell
-from lorafa_prof.scenario.select import Rule, selects, settings_of
+from lorafa_prof.scenario.select import Rule, cell_settings, selects
 
-Pair = tuple[Cell, Cell]
+CellPair = tuple[Cell, Cell]
 
 _PLACE = {"device", "gpu"}
 
@@ -21,7 +21,7 @@ class PairingError(ValueError):
 
 def reference_pairs(
     chosen: Sequence[Cell], cells: Sequence[Cell], reference: Rule, for_each: Sequence[str] | None
-) -> list[Pair]:
+) -> list[CellPair]:
     """Each of `chosen` with the one cell that `reference` selects and that is like it in all else.
 
     "All else" are the settings that `reference` does not name, or with `for_each` just those. A setting that
@@ -56,19 +56,19 @@ def _partner(cell: Cell, candidates: Sequence[Cell], reference: Rule, for_each: 
         )
     closest = min(candidates, key=lambda other: len(differing[other.cell_id]))
     apart = differing[closest.cell_id]
-    mine, its = settings_of(cell), settings_of(closest)
+    mine, its = cell_settings(cell), cell_settings(closest)
     told = ", ".join(f"{key} ({mine[key]} and {its[key]})" for key in apart)
     raise PairingError(f"{cell.label} has no cell to be compared with: the closest one differs in {told}")
 
 
 def _differing(cell: Cell, other: Cell, reference: Rule, for_each: Sequence[str] | None) -> list[str]:
-    mine, its = settings_of(cell), settings_of(other)
+    mine, its = cell_settings(cell), cell_settings(other)
     named = {*reference, *_PLACE} if _PLACE & reference.keys() else set(reference)
     keys = for_each if for_each is not None else [key for key in mine if key not in named]
     return [key for key in keys if key in mine and key in its and mine[key] != its[key]]
 
 
-def grown_pairs(chosen: Sequence[Cell], axis: str) -> list[Pair]:
+def grown_pairs(chosen: Sequence[Cell], axis: str) -> list[CellPair]:
     """Neighbours along `axis` among cells that are alike in all else, the one with less of it first.
 
     Raises:
@@ -76,14 +76,14 @@ def grown_pairs(chosen: Sequence[Cell], axis: str) -> list[Pair]:
     """
     lines: dict[tuple[Any, ...], list[tuple[float, Cell]]] = defaultdict(list)
     for cell in chosen:
-        settings = settings_of(cell)
+        settings = cell_settings(cell)
         at = settings.pop(axis, None)
         if at is None:
             continue
         if isinstance(at, bool) or not isinstance(at, (int, float)):
             raise PairingError(f"'{axis}' is no number, so nothing grows over it")
         lines[tuple(sorted((key, repr(value)) for key, value in settings.items()))].append((at, cell))
-    pairs: list[Pair] = []
+    pairs: list[CellPair] = []
     for line in lines.values():
         ordered = [cell for _, cell in sorted(line, key=lambda point: point[0])]
         pairs += itertools.pairwise(ordered)

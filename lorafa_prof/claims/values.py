@@ -10,7 +10,7 @@ from lorafa_prof.cell import Cell, device_kind, twin_gpu
 from lorafa_prof.devices.gpus.gpu import GPUS
 from lorafa_prof.registry import nearest
 from lorafa_prof.scenario.schema import AXES, as_list
-from lorafa_prof.scenario.select import Rule, selects, settings_of
+from lorafa_prof.scenario.select import Rule, cell_settings, selects
 from lorafa_prof.scenario.yaml_lines import Document
 from lorafa_prof.words.phrases import first_of
 
@@ -63,7 +63,7 @@ def _may_be_elsewhere(key: str, value: Any, overridden: set[str | int]) -> bool:
 
 
 def _near(key: str, value: Any, cells: Sequence[Cell]) -> str:
-    known = list(dict.fromkeys(settings[key] for cell in cells if key in (settings := settings_of(cell))))
+    known = list(dict.fromkeys(settings[key] for cell in cells if key in (settings := cell_settings(cell))))
     if not known:
         return ", nor any other value: nothing here is set by this key"
     numbers = [each for each in known if _is_number(each)]

@@ -56,11 +56,11 @@ def compare_command(
     """
     from lorafa_prof.comparing.comparable import parse_across
     from lorafa_prof.comparing.compare import compare
-    from lorafa_prof.comparing.metrics import Asked
+    from lorafa_prof.comparing.metrics import Comparison
     from lorafa_prof.comparing.sides import read_side
     from lorafa_prof.comparing.tolerance import compared_metric, parse_tolerance
 
-    asked = Asked(
+    asked = Comparison(
         tuple(compared_metric(name, "--metric") for name in dict.fromkeys(metrics)),
         tuple(parse_tolerance(text) for text in tolerances),
         parse_across(across),

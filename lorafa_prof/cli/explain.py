@@ -58,7 +58,7 @@ def explain_command(
     A tree from the peak down to single tensors, why each of them is kept, and what would remove it, by the
     twin of the cell's GPU. Of a cell that was measured, what the twin cannot explain is told.
     """
-    from lorafa_prof.explaining.explain import explain
+    from lorafa_prof.explaining.explain_cells import explain_cells
     from lorafa_prof.running.pool import available_cores
 
     _check_before(what, device, json_file)
@@ -70,7 +70,7 @@ def explain_command(
         subjects = _picked_in_folder(Path(what), pattern, against)
     if what_if is None:
         what_if = against is None
-    explanations = explain(subjects, jobs or available_cores(), _tell, what_if=what_if)
+    explanations = explain_cells(subjects, jobs or available_cores(), _tell, what_if=what_if)
     _show(explanations, depth, json_file)
 
 
@@ -86,8 +86,8 @@ def _check_before(what: str, device: str | None, json_file: str | None) -> None:
 
 def _show(explanations: Sequence[Explanation], depth: int, json_file: str | None) -> None:
     from lorafa_prof.explaining.against_text import against_text
-    from lorafa_prof.explaining.records import records
-    from lorafa_prof.explaining.text import explanation_text
+    from lorafa_prof.explaining.explanation_text import explanation_text
+    from lorafa_prof.explaining.json_form import explanations_json
 
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     if json_file != "-":
@@ -98,7 +98,7 @@ def _show(explanations: Sequence[Explanation], depth: int, json_file: str | None
             text = explanation_text(explanations[0], depth, width)
         click.echo(text, nl=False)
     if json_file is not None:
-        _write(json.dumps(records(explanations), indent=1), json_file)
+        _write(json.dumps(explanations_json(explanations), indent=1), json_file)
 
 
 def _write(text: str, file: str) -> None:

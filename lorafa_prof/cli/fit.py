@@ -15,7 +15,7 @@ from lorafa_prof.words.numbers import size
 
 if TYPE_CHECKING:
     from lorafa_prof.cell import Cell
-    from lorafa_prof.fitting.answer import Answer, Asked
+    from lorafa_prof.fitting.answer import Answer, FitQuestion
     from lorafa_prof.running.predict_memory import Prediction
 
 _SETTINGS = (
@@ -54,8 +54,8 @@ def fit_command(scenario: str | None, as_json: bool, jobs: int | None, **options
     The step runs on shapes, through a model of PyTorch's allocator; no GPU is needed. Name --model and --gpu,
     or a SCENARIO (a file or the name of a shipped one), whose cells are then asked about.
     """
+    from lorafa_prof.fitting.answers_table import HEADER, answers_json, answers_rows, remarks
     from lorafa_prof.fitting.question import asked_by_options, asked_by_scenario
-    from lorafa_prof.fitting.table import HEADER, records, remarks, table_rows
     from lorafa_prof.scenario.shipped import find_scenario
 
     if scenario is not None:
@@ -67,14 +67,14 @@ def fit_command(scenario: str | None, as_json: bool, jobs: int | None, **options
         asked = asked_by_options(options)
     answers = _answers(asked, jobs)
     if as_json:
-        click.echo(json.dumps(records(answers), indent=1))
+        click.echo(json.dumps(answers_json(answers), indent=1))
     else:
-        print_table("fit", HEADER, table_rows(answers))
+        print_table("fit", HEADER, answers_rows(answers))
     for line in remarks(answers):
         click.echo(f"note: {line}", err=True)
 
 
-def _answers(asked: list[Asked], jobs: int | None) -> list[Answer]:
+def _answers(asked: list[FitQuestion], jobs: int | None) -> list[Answer]:
     from lorafa_prof.fitting.answering import answer_all
     from lorafa_prof.fitting.predictors import Predictor, in_processes
     from lorafa_prof.running.pool import available_cores

@@ -209,12 +209,12 @@ def _print_notes(results: Sequence[CellResult]) -> None:
 
 
 def _draw(store: Store) -> None:
-    from lorafa_prof.figures.save import Saved, save_all
+    from lorafa_prof.figures.save import SavedFigure, save_all
     from lorafa_prof.results.records import read_results
 
     results = read_results(store.out)
     outcomes = save_all(results, store.out / "figures", None, ["png", "pdf"])
-    drawn = [outcome.name for outcome in outcomes if isinstance(outcome, Saved)]
+    drawn = [outcome.name for outcome in outcomes if isinstance(outcome, SavedFigure)]
     click.echo(f"figures: {', '.join(drawn) or 'none'} in {store.out / 'figures'}", err=True)
 
 

@@ -1,11 +1,11 @@
-"""What must be the same for two rows to be compared, unless the user asks for it."""
+"""What must be the same for two rows to be compared, unless the user names it in ``--across``."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lorafa_prof.comparing.machine import UNKNOWN, Machine
-from lorafa_prof.comparing.pairs import Pair
+from lorafa_prof.comparing.origin import UNKNOWN, Origin
+from lorafa_prof.comparing.pairs import OutcomePair
 from lorafa_prof.comparing.sides import Outcome
 from lorafa_prof.errors import UsageError
 from lorafa_prof.registry import nearest
@@ -18,13 +18,13 @@ _DEVICES = {"cuda": "a GPU", "cpu": "the CPU", "sim": "the twin"}
 Differences = dict[str, str]
 
 
-def parse_across(given: Sequence[str]) -> frozenset[str]:
-    """The names in values of ``--across``, each of which may have several between commas.
+def parse_across(values: Sequence[str]) -> frozenset[str]:
+    """Return the names in the values of ``--across``, each of which may have several between commas.
 
     Raises:
-        UsageError: an unknown one.
+        UsageError: a name is unknown.
     """
-    names = [name.strip() for text in given for name in text.split(",")]
+    names = [name.strip() for text in values for name in text.split(",")]
     for name in names:
         if name not in ACROSS:
             near = nearest(name, list(ACROSS))
@@ -33,13 +33,16 @@ def parse_across(given: Sequence[str]) -> frozenset[str]:
 
 
 def differences(base: Outcome, new: Outcome) -> Differences:
-    """Everything of `ACROSS` in which the two cells differ."""
-    values = {**_places(base, new), **_machines(base, new)}
+    """Return what the two cells differ in, of the names in `ACROSS`."""
+    values = {**_places(base, new), **_origins(base, new)}
     return {name: f"{before} → {after}" for name, (before, after) in values.items() if before != after}
 
 
 def bars(differing: Differences, across: frozenset[str]) -> Differences:
-    """Those that keep two rows from being compared; another CPU keeps only times from it."""
+    """Return those differences that keep two rows from being compared.
+
+    Another CPU keeps only times from being compared, so it is not among them.
+    """
     return {name: text for name, text in differing.items() if name not in across and name != "cpu"}
 
 
@@ -54,42 +57,44 @@ def _device(outcome: Outcome) -> str:
     return _DEVICES.get(outcome.kind, outcome.kind)
 
 
-def _machines(base: Outcome, new: Outcome) -> dict[str, tuple[str, str]]:
-    before, after = base.machine, new.machine
+def _origins(base: Outcome, new: Outcome) -> dict[str, tuple[str, str]]:
+    before, after = base.origin, new.origin
     # A cell whose process died does not say where that was: that it died is told all the same.
     if before is None or after is None:
         return {}
     kinds = {base.kind, new.kind}
-    found = {
+    values = {
         "torch": (_torch(before, kinds), _torch(after, kinds)),
         "transformers": (before.version("transformers"), after.version("transformers")),
     }
     if new.cell.method.name.startswith("peft"):
-        found["peft"] = (before.version("peft"), after.version("peft"))
+        values["peft"] = (before.version("peft"), after.version("peft"))
     if "cpu" not in kinds:
-        found["allocator"] = (before.allocator, after.allocator)
+        values["allocator"] = (before.allocator, after.allocator)
     if kinds == {"cpu"}:
-        found["cpu"] = (before.cpu, after.cpu)
-    return found
+        values["cpu"] = (before.cpu, after.cpu)
+    return values
 
 
-def _torch(machine: Machine, kinds: set[str]) -> str:
+def _torch(origin: Origin, kinds: set[str]) -> str:
     # Only on a GPU does it matter what CUDA it was built with; the twin's PyTorch mostly has none.
-    built_with = f" with CUDA {machine.cuda}" if kinds == {"cuda"} else ""
-    return f"{machine.version('torch')}{built_with}"
+    built_with = f" with CUDA {origin.cuda}" if kinds == {"cuda"} else ""
+    return f"{origin.version('torch')}{built_with}"
 
 
-def told_versions(pairs: Sequence[Pair]) -> list[str]:
-    """Packages, drivers and commits that both sides know and that are not the same, each once."""
-    told = set()
+def told_versions(pairs: Sequence[OutcomePair]) -> list[str]:
+    """Return the packages, drivers and commits that both sides know and that differ, each once, sorted."""
+    changes = set()
     for base, new in pairs:
-        if base.machine is not None and new.machine is not None:
-            before, after = _versions(base.machine), _versions(new.machine)
-            both = before.keys() & after.keys()
-            told |= {f"{name} {before[name]} → {after[name]}" for name in both if before[name] != after[name]}
-    return sorted(told)
+        if base.origin is not None and new.origin is not None:
+            before, after = _versions(base.origin), _versions(new.origin)
+            shared = before.keys() & after.keys()
+            changes |= {
+                f"{name} {before[name]} → {after[name]}" for name in shared if before[name] != after[name]
+            }
+    return sorted(changes)
 
 
-def _versions(machine: Machine) -> dict[str, str]:
-    versions = {**machine.packages, "driver": machine.driver, "commit of lorafa-prof": machine.commit}
+def _versions(origin: Origin) -> dict[str, str]:
+    versions = {**origin.packages, "driver": origin.driver, "commit of lorafa-prof": origin.commit}
     return {name: version for name, version in versions.items() if version != UNKNOWN}

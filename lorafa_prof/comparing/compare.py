@@ -1,4 +1,4 @@
-"""Two runs against each other: a finding for each cell that both have, and what that comes to."""
+"""Comparing two runs: a finding for each cell that both have, and the exit code of all."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from lorafa_prof.claims.finding import Finding, Item, Judgement
 from lorafa_prof.comparing.comparable import ACROSS, Differences, bars, differences, told_versions
 from lorafa_prof.comparing.growth import explained
-from lorafa_prof.comparing.metrics import STATES, Asked, Word, compare_metrics
-from lorafa_prof.comparing.pairs import Pair, Pairing, pair_cells
+from lorafa_prof.comparing.metrics import STATES, Comparison, Word, compare_metrics
+from lorafa_prof.comparing.pairs import OutcomePair, Pairing, pair_cells
 from lorafa_prof.comparing.sides import Outcome, Side
 from lorafa_prof.scenario.labels import distinct_labels
 from lorafa_prof.words.phrases import and_more, count, first_of, listed
@@ -17,8 +17,8 @@ from lorafa_prof.words.phrases import and_more, count, first_of, listed
 _MOST_NAMED = 10
 
 
-def compare(base: Side, new: Side, asked: Asked) -> Judgement:
-    """Compare the cells of `new` with those of `base`.
+def compare(base: Side, new: Side, asked: Comparison) -> Judgement:
+    """Return the judgement of comparing the cells of `new` with those of `base`.
 
     The exit code is 3 where something got worse, else 1 where a cell that was ok failed, 4 where nothing
     could be compared or NEW lacks cells or metrics of BASE, and 0 where all that could be compared is as good
@@ -46,23 +46,23 @@ def _labels(pairing: Pairing) -> dict[str, str]:
     return distinct_labels([outcome.cell for outcome in outcomes])
 
 
-def _finding(pair: Pair, label: str, asked: Asked) -> Finding:
+def _finding(pair: OutcomePair, label: str, asked: Comparison) -> Finding:
     base, new = pair
     differing = differences(base, new)
     items = _items(base, new, differing, asked)
     word = next(word for word in STATES if any(item.word == word for item in items))
     asked_for = {name: text for name, text in differing.items() if name in asked.across}
-    about = f"compared across {_told(asked_for)}" if asked_for else ""
+    about = f"compared across {_listed(asked_for)}" if asked_for else ""
     culprits_of, culprits = explained(items, base, new)
     return Finding(label, tuple(items), word, about=about, culprits_of=culprits_of, culprits=culprits)
 
 
-def _items(base: Outcome, new: Outcome, differing: Differences, asked: Asked) -> list[Item]:
+def _items(base: Outcome, new: Outcome, differing: Differences, asked: Comparison) -> list[Item]:
     for name, side in (("BASE", base), ("NEW", new)):
         if doubt := _doubt(side):
             return [_not_compared(f"{name}: {doubt}")]
     if barring := bars(differing, asked.across):
-        return [_not_compared(f"{_told(barring)}; {_remedy(barring)}")]
+        return [_not_compared(f"{_listed(barring)}; {_remedy(barring)}")]
     if (base.status, new.status) != ("ok", "ok"):
         return [_by_status(base, new)]
     for name, side in (("BASE", base), ("NEW", new)):
@@ -78,7 +78,7 @@ def _doubt(side: Outcome) -> str:
     if side.contradicted:
         return f"its row is not of its cell: {listed(side.contradicted)} differ"
     # Of a cell whose process died it is told that it did, wherever that was.
-    if side.status == "ok" and (side.machine is None or not side.machine.packages):
+    if side.status == "ok" and (side.origin is None or not side.origin.packages):
         return "nobody knows what made it: its record names no versions"
     return ""
 
@@ -88,7 +88,7 @@ def _not_compared(why: str) -> Item:
 
 
 def _by_status(base: Outcome, new: Outcome) -> Item:
-    """Of two cells of which one did not finish: there is nothing to set in relation."""
+    """Return the item for two cells of which one did not finish, so that no metric can be compared."""
     message = str(new.row.get("message") or "")
     if base.status == "ok":
         return _row("worse" if new.status == "oom" else "failed", base, new, message)
@@ -107,7 +107,7 @@ def _status(outcome: Outcome) -> str:
     return f"{status} in {phase}" if phase else status
 
 
-def _told(differing: Mapping[str, str]) -> str:
+def _listed(differing: Mapping[str, str]) -> str:
     return ", ".join(f"{name} {text}" for name, text in differing.items())
 
 
@@ -138,19 +138,21 @@ def _any_pass(items: Sequence[Item]) -> bool:
     return any(item.state == "pass" for item in items)
 
 
-def _why_nothing(pairing: Pairing, items: Sequence[Item], asked: Asked) -> str:
-    """Why nothing could be compared, in one line."""
+def _why_nothing(pairing: Pairing, items: Sequence[Item], asked: Comparison) -> str:
+    """Return why nothing could be compared, in one line."""
     if not pairing.pairs:
         return "nothing was compared: the two have no cell in common"
     barring = [bars(differences(base, new), asked.across) for base, new in pairing.pairs]
     if all(barring):
-        texts = {name: [each[name] for each in barring if name in each] for name in ACROSS}
-        every = {
-            name: f"{found[0]}{', …' if len(set(found)) > 1 else ''}"
-            for name, found in texts.items()
-            if found
+        texts_by_name = {
+            name: [differing[name] for differing in barring if name in differing] for name in ACROSS
         }
-        return f"nothing was compared: every cell differs in {_told(every)}; {_remedy(every)}"
+        every = {
+            name: f"{texts[0]}{', …' if len(set(texts)) > 1 else ''}"
+            for name, texts in texts_by_name.items()
+            if texts
+        }
+        return f"nothing was compared: every cell differs in {_listed(every)}; {_remedy(every)}"
     first, *others = dict.fromkeys(f"{item.what} {item.word}: {item.note}" for item in items)
     more = f" ({and_more(len(others))})" if others else ""
     return f"nothing could be compared: {first}{more}"
@@ -173,9 +175,9 @@ def _named(outcomes: Sequence[Outcome], labels: Mapping[str, str]) -> str:
 
 
 def _machine(outcomes: Sequence[Outcome]) -> str:
-    """Where NEW's results come from: devices, PyTorch, transformers."""
-    machines = [outcome.machine for outcome in outcomes if outcome.machine is not None]
-    versions = [f"{name} {m.version(name)}" for m in machines for name in ("torch", "transformers")]
+    """Return where the results of NEW come from: devices, PyTorch, transformers."""
+    origins = [outcome.origin for outcome in outcomes if outcome.origin is not None]
+    versions = [f"{name} {m.version(name)}" for m in origins for name in ("torch", "transformers")]
     return ", ".join(dict.fromkeys([*map(_device, outcomes), *versions]))
 
 

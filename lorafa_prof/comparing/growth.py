@@ -1,4 +1,4 @@
-"""What grew where memory got worse: tensors, modules and kinds."""
+"""What grew where memory got worse: the tensors behind the metric that grew most."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ _NO_TENSORS = ("host_rss_bytes",)
 
 
 def explained(items: Sequence[Item], base: Outcome, new: Outcome) -> tuple[str, tuple[TensorChange, ...]]:
-    """The metric of memory that got worse by the most bytes, and the tensors behind it, largest growth first.
+    """Return the metric of memory that got worse by the most bytes, and the changes of tensors behind it.
 
-    An empty name where no memory got worse, or where tensors were not recorded.
+    The largest growth comes first. The name is empty if no memory got worse, or tensors were not recorded.
     """
     worse = [item.what for item in items if item.word == "worse" and item.what in COMPARED]
     memory = [name for name in worse if COMPARED[name].group == "memory" and name not in _NO_TENSORS]
     if not memory:
         return "", ()
     name = max(memory, key=lambda name: (name not in _FAR_FROM_TENSORS, _growth(name, base, new)))
-    found = changes(_tensors(name, base, new), _tensors(name, new, base))
-    return (name, tuple(found)) if found else ("", ())
+    grown = changes(_tensors(name, base, new), _tensors(name, new, base))
+    return (name, tuple(grown)) if grown else ("", ())
 
 
 def _growth(name: str, base: Outcome, new: Outcome) -> float:
@@ -37,6 +37,9 @@ def _growth(name: str, base: Outcome, new: Outcome) -> float:
 
 
 def _tensors(name: str, outcome: Outcome, other: Outcome) -> Tensors:
-    """What of `outcome` bears on the metric; what autograd saved only if it is known of both."""
+    """Return the tensors of `outcome` that the metric counts.
+
+    What autograd saved is among them only if it is known of both outcomes.
+    """
     saved = outcome.saved if outcome.saved is not None and other.saved is not None else {}
     return saved if name in _SAVED_ALONE else {**saved, **static_tensors(outcome.row)}

@@ -1,4 +1,4 @@
-"""One metric of one cell on both sides: the same, better, worse, or not to be told."""
+"""Comparing one metric of one cell on both sides: same, better, worse, or inconclusive."""
 
 from __future__ import annotations
 
@@ -51,12 +51,12 @@ DEFAULT_METRICS: tuple[Column, ...] = tuple(
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What to compare, and how.
+class Comparison:
+    """What the user asked to compare, and how.
 
     Attributes:
-        metrics: of `tolerance.COMPARED`; empty: those of `DEFAULT_METRICS` that there are.
-        tolerances: in the order given.
+        metrics: metrics of `tolerance.COMPARED`; empty: those of `DEFAULT_METRICS` that have values.
+        tolerances: tolerances in the order given.
         across: names of `comparable.ACROSS` in which rows may differ.
         allow_missing: whether NEW may lack cells and metrics that BASE has.
     """
@@ -67,13 +67,16 @@ class Asked:
     allow_missing: bool = False
 
 
-def compare_metrics(base: Outcome, new: Outcome, differing: Differences, asked: Asked) -> list[Item]:
-    """An item for each metric asked for, or for those that there are; both cells are ok."""
+def compare_metrics(base: Outcome, new: Outcome, differing: Differences, asked: Comparison) -> list[Item]:
+    """Return an item for each metric asked for, or for the default ones that have values.
+
+    Both cells are ok.
+    """
     return [_compare(metric, base, new, differing, asked) for metric in asked.metrics or _there(base, new)]
 
 
 def _there(base: Outcome, new: Outcome) -> Sequence[Column]:
-    """Of the default metrics those of both sides, and those that NEW lost."""
+    """Return the default metrics that both sides have, and those that NEW lost."""
     return [
         metric
         for metric in DEFAULT_METRICS
@@ -83,12 +86,12 @@ def _there(base: Outcome, new: Outcome) -> Sequence[Column]:
 
 
 def number_of(outcome: Outcome, metric: Column) -> Number | None:
-    """The value of `metric`; None where it is unknown."""
+    """Return the value of `metric`; None if it is unknown."""
     value = outcome.row.get(metric.name)
     return value if isinstance(value, (int, float)) and math.isfinite(value) else None
 
 
-def _compare(metric: Column, base: Outcome, new: Outcome, differing: Differences, asked: Asked) -> Item:
+def _compare(metric: Column, base: Outcome, new: Outcome, differing: Differences, asked: Comparison) -> Item:
     before, after = number_of(base, metric), number_of(new, metric)
     if before is None or after is None:
         lost = before is not None and base.kind == new.kind
@@ -130,7 +133,7 @@ def _reason(metric: Column, outcome: Outcome) -> str:
 
 
 def word_of_change(metric: Column, before: Number, after: Number, tolerance: Tolerance) -> Word:
-    """What is said of a value that repeats exactly, or of which there is one sample."""
+    """Return the word for the change of a value that repeats exactly, or that has one sample."""
     change = Fraction(after) - Fraction(before)
     if change == 0:
         return "same"
@@ -142,30 +145,33 @@ def word_of_change(metric: Column, before: Number, after: Number, tolerance: Tol
 def _by_samples(
     metric: Column, base: Outcome, new: Outcome, before: Number, after: Number, tolerance: Tolerance
 ) -> tuple[Word, str]:
-    """What is said of a value that follows from samples, and the interval, or why there is none."""
+    """Return the word for the change of a value that follows from samples, and a note.
+
+    The note is the interval, or why there is none.
+    """
     if before <= 0 or after <= 0:
         return "inconclusive", "0 has no ratio"
-    found = interval(SAMPLED[metric.name], base, new, after / before)
-    if isinstance(found, str):
-        return "inconclusive", found
+    ratio = interval(SAMPLED[metric.name], base, new, after / before)
+    if isinstance(ratio, str):
+        return "inconclusive", ratio
     if base.samples == new.samples and before == after:
         return "same", ""  # a record set against itself
-    return word_of_interval(metric, found, float(tolerance.limit(before) / Fraction(before))), str(found)
+    return word_of_interval(metric, ratio, float(tolerance.limit(before) / Fraction(before))), str(ratio)
 
 
-def word_of_interval(metric: Column, found: Interval, limit: float) -> Word:
-    """All of the interval has to lie within the tolerance, or all of it beyond.
+def word_of_interval(metric: Column, ratio: Interval, limit: float) -> Word:
+    """Return the word for an interval: all of it has to lie within the tolerance, or all of it beyond.
 
     Args:
-        metric: whose direction counts.
-        found: of NEW over BASE.
+        metric: the metric, whose better direction counts.
+        ratio: the interval of NEW over BASE.
         limit: the largest change that does not count, as a share of BASE.
     """
-    if found.low > 1 + limit:
+    if ratio.low > 1 + limit:
         return "worse" if metric.better == "lower" else "better"
-    if found.high < 1 - limit:
+    if ratio.high < 1 - limit:
         return "better" if metric.better == "lower" else "worse"
-    return "within tolerance" if 1 - limit <= found.low and found.high <= 1 + limit else "inconclusive"
+    return "within tolerance" if 1 - limit <= ratio.low and ratio.high <= 1 + limit else "inconclusive"
 
 
 def _change(before: Number, after: Number, unit: str) -> str:

@@ -1,4 +1,4 @@
-"""Which cell of one run is which cell of the other."""
+"""Pairing the cells of one run with those of another."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from dataclasses import dataclass
 
 from lorafa_prof.comparing.sides import Outcome
 
-Pair = tuple[Outcome, Outcome]
+OutcomePair = tuple[Outcome, Outcome]
 
 
 @dataclass(frozen=True)
 class Pairing:
-    """Pairs of one cell of BASE and one of NEW, and the cells that have no other."""
+    """Pairs of one cell of BASE and one of NEW, and the cells that have no partner."""
 
-    pairs: tuple[Pair, ...]
+    pairs: tuple[OutcomePair, ...]
     only_base: tuple[Outcome, ...]
     only_new: tuple[Outcome, ...]
 
@@ -25,7 +25,7 @@ def pair_cells(base: Sequence[Outcome], new: Sequence[Outcome]) -> Pairing:
 
     Whether two cells of another device or GPU are then compared is not decided here. Where several cells of
     one side are the same but for that, the one of the same GPU is taken, else of the same kind of device;
-    where that leaves a choice, none is.
+    where that leaves a choice, none is paired.
     """
     left_base = {outcome.cell.cell_id: outcome for outcome in base}
     left_new = {outcome.cell.cell_id: outcome for outcome in new}

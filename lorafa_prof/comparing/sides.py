@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lorafa_prof.cell import Cell
-from lorafa_prof.comparing.machine import Machine, machine_of
+from lorafa_prof.comparing.origin import Origin, origin_of
 from lorafa_prof.errors import UsageError
 from lorafa_prof.results.record import CellResult, Value
 from lorafa_prof.results.row import contradicted_columns
@@ -26,19 +26,19 @@ class Outcome:
     """What a comparison needs of a cell's record, which is many times larger.
 
     Attributes:
-        cell: the settings.
-        row: of the table.
-        machine: and versions; None of a cell whose process died.
-        samples: times; empty where there was no clock.
+        cell: the cell with its settings.
+        row: its row of the table.
+        origin: versions and settings it was measured with; None if the cell's process died.
+        samples: its times; empty if there was no clock.
         num_alloc_retries: how often the allocator gave its cache back; above 0 the row compares to no other.
-        saved: what autograd held; None where that was not recorded.
-        unavailable: why a value is not there, by its name.
+        saved: the tensors that autograd saved; None if they were not recorded.
+        unavailable: why a value is missing, by its name.
         contradicted: columns of the row that are not of the cell.
     """
 
     cell: Cell
     row: Mapping[str, Value]
-    machine: Machine | None
+    origin: Origin | None
     samples: Samples
     num_alloc_retries: int
     saved: Tensors | None
@@ -47,18 +47,18 @@ class Outcome:
 
     @property
     def status(self) -> str:
-        """ok, oom, error, timeout or skipped."""
+        """The cell's status: ok, oom, error, timeout or skipped."""
         return str(self.row["status"])
 
     @property
     def kind(self) -> str:
-        """cuda, cpu or sim."""
+        """The kind of the cell's device: cuda, cpu or sim."""
         return self.cell.device_kind
 
 
 @dataclass(frozen=True)
 class Side:
-    """A run: its folder, and its cells in the order of the table."""
+    """One run of the two: its folder, and its cells in the order of the table."""
 
     out: Path
     outcomes: tuple[Outcome, ...]
@@ -99,7 +99,7 @@ def _outcome_in(store: Store, cell_id: str) -> Outcome:
 
 
 def outcome_of(result: CellResult) -> Outcome:
-    """What a comparison needs of `result`.
+    """Return what a comparison needs of `result`.
 
     Raises:
         AttributeError, KeyError, TypeError, ValueError: its details or environment are not what a run writes.
@@ -108,7 +108,7 @@ def outcome_of(result: CellResult) -> Outcome:
     return Outcome(
         cell=result.cell,
         row=result.row,
-        machine=machine_of(result.environment),
+        origin=origin_of(result.environment),
         samples=_samples(details.get("times")),
         num_alloc_retries=int((details.get("memory") or {}).get("num_alloc_retries") or 0),
         saved=saved_tensors(details),
@@ -121,7 +121,7 @@ def _samples(times: Mapping[str, Any] | None) -> Samples:
     if not times:
         return {}
     written = {"step": times["step_ms"], **times["phase_ms"]}
-    samples = {name: tuple(float(ms) for ms in each) for name, each in written.items()}
-    if not all(math.isfinite(ms) and ms >= 0 for each in samples.values() for ms in each):
+    samples = {name: tuple(float(ms) for ms in times_ms) for name, times_ms in written.items()}
+    if not all(math.isfinite(ms) and ms >= 0 for times_ms in samples.values() for ms in times_ms):
         raise ValueError("a time that is none")
     return samples

@@ -1,4 +1,4 @@
-"""Whether steps became slower: a confidence interval of a ratio, from the samples of two runs."""
+"""Whether steps became slower: the confidence interval of a ratio, from the time samples of two runs."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class Sampled:
     """How a metric follows from time samples.
 
     Attributes:
-        samples: which: "step" or a phase.
-        percentile: of them.
+        samples: the samples it follows from: "step" or a phase.
+        percentile: the percentile of the samples that it is.
         inverse: whether the metric is something over the time, so that its ratio is the inverse.
     """
 
@@ -34,7 +34,7 @@ class Sampled:
 
     @property
     def minimum(self) -> int:
-        """The fewest samples of each side from which it is told."""
+        """The fewest samples of each side that allow an interval."""
         return MINIMUM_SAMPLES if self.percentile == 50 else MINIMUM_FOR_TAILS
 
 
@@ -53,7 +53,7 @@ SAMPLED: dict[str, Sampled] = {
 
 @dataclass(frozen=True)
 class Interval:
-    """Where NEW over BASE lies, by a confidence of `CONFIDENCE`."""
+    """The interval in which NEW over BASE lies, with a confidence of `CONFIDENCE`."""
 
     low: float
     high: float
@@ -67,13 +67,13 @@ def _change(ratio: float) -> str:
 
 
 def interval(sampled: Sampled, base: Outcome, new: Outcome, ratio: float) -> Interval | str:
-    """The interval of NEW over BASE, or why there is none.
+    """Return the interval of NEW over BASE, or why there is none.
 
     Args:
         sampled: how the metric follows from samples.
-        base, new: whose samples count.
-        ratio: of the metric itself. The interval lies about it as the one of times about theirs: for most
-            metrics that is the same, but MFU also has the model's FLOPs in it.
+        base, new: the two cells, whose samples count.
+        ratio: NEW over BASE for the metric itself. The interval lies about it as the one of times about
+            theirs: for most metrics that is the same, but MFU also has the model's FLOPs in it.
     """
     ours, theirs = (side.samples.get(sampled.samples, ()) for side in (base, new))
     fewest = min(len(ours), len(theirs))
@@ -91,7 +91,7 @@ def interval(sampled: Sampled, base: Outcome, new: Outcome, ratio: float) -> Int
 def ratio_of_percentiles(
     base: tuple[float, ...], new: tuple[float, ...], percentile: float
 ) -> tuple[float, float, float]:
-    """A percentile of `new` over that of `base`, and the bootstrap's interval of it, low and high.
+    """Return a percentile of `new` over that of `base`, and the low and high end of its bootstrap interval.
 
     Both sides are drawn from anew, with replacement. The draws are the same each time, so that a comparison
     run twice says the same; for that the samples have to be sorted.
@@ -109,5 +109,5 @@ def _resampled(
     samples: tuple[float, ...], percentile: float, random: np.random.Generator
 ) -> npt.NDArray[np.float64]:
     drawn = random.integers(len(samples), size=(_RESAMPLES, len(samples)))
-    found: npt.NDArray[np.float64] = np.percentile(np.asarray(samples)[drawn], percentile, axis=1)
-    return found
+    resampled: npt.NDArray[np.float64] = np.percentile(np.asarray(samples)[drawn], percentile, axis=1)
+    return resampled

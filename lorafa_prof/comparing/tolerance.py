@@ -33,20 +33,20 @@ class Tolerance:
     floor: Fraction = Fraction(0)
 
     def limit(self, base: Number) -> Fraction:
-        """The largest change that does not count, in the metric's unit."""
+        """Return the largest change that does not count, in the metric's unit."""
         return max(self.share * abs(Fraction(base)), self.floor)
 
     def text(self, unit: str) -> str:
-        """For people: "5 %", "4.000 MiB", "5 % and 64.000 MiB", or "none"."""
+        """Return it as text: "5 %", "4.000 MiB", "5 % and 64.000 MiB", or "none"."""
         share = f"{float(self.share):.4%}".rstrip("0%").rstrip(".") + " %"
         floor = shown(plain(self.floor), unit)
-        given = [text for text, amount in ((share, self.share), (floor, self.floor)) if amount]
-        return listed(given) or "none"
+        parts = [text for text, amount in ((share, self.share), (floor, self.floor)) if amount]
+        return listed(parts) or "none"
 
 
 @dataclass(frozen=True)
 class GivenTolerance:
-    """A value of ``--tolerance``: a share or a floor, of one metric, of those of one unit, or of all."""
+    """A value of ``--tolerance``: a share or a floor, for one metric, for those of one unit, or for all."""
 
     metric: str | None = None
     unit: str | None = None
@@ -54,28 +54,28 @@ class GivenTolerance:
     floor: Fraction | None = None
 
     def is_for(self, metric: Column) -> bool:
-        """Whether it is about `metric`."""
+        """Return whether it applies to `metric`."""
         return self.metric in (None, metric.name) and self.unit in (None, metric.unit)
 
     def applied(self, tolerance: Tolerance) -> Tolerance:
-        """`tolerance` with what is given in the place of its own."""
+        """Return `tolerance` with the given share or floor in the place of its own."""
         if self.share is not None:
             return replace(tolerance, share=self.share)
         return tolerance if self.floor is None else replace(tolerance, floor=self.floor)
 
 
 def tolerance_of(metric: Column, *, on_cuda: bool, given: Iterable[GivenTolerance] = ()) -> Tolerance:
-    """The tolerance of `metric`: the default, and in its place what is given, the last one first.
+    """Return the tolerance of `metric`: the default, replaced by what is given, of which the last one counts.
 
     Args:
-        metric: of `COMPARED`.
+        metric: a metric of `COMPARED`.
         on_cuda: whether one of the sides was measured on a GPU.
-        given: in the order of the command line.
+        given: the user's tolerances in the order of the command line.
     """
     tolerance = _default(metric, on_cuda=on_cuda)
-    for each in given:
-        if each.is_for(metric):
-            tolerance = each.applied(tolerance)
+    for replacement in given:
+        if replacement.is_for(metric):
+            tolerance = replacement.applied(tolerance)
     return tolerance
 
 
@@ -92,7 +92,9 @@ def _default(metric: Column, *, on_cuda: bool) -> Tolerance:
 
 
 def parse_tolerance(text: str) -> GivenTolerance:
-    """A value of ``--tolerance``: ``1%``, ``4MiB``, ``peak_reserved_bytes=2%`` or ``activation_bytes=1MiB``.
+    """Return the tolerance that a value of ``--tolerance`` gives.
+
+    Values are such as ``1%``, ``4MiB``, ``peak_reserved_bytes=2%`` or ``activation_bytes=1MiB``.
 
     Raises:
         UsageError: an unknown metric or unit, no amount, or a negative one.
@@ -106,7 +108,7 @@ def parse_tolerance(text: str) -> GivenTolerance:
 
 
 def compared_metric(name: str, option: str) -> Column:
-    """The metric of this name.
+    """Return the metric of this name.
 
     Raises:
         UsageError: there is none, or neither direction of it is better; the text names `option`.

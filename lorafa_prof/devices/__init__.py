@@ -1,1 +1,1 @@
-"""Where a step runs: CUDA, CPU, and the catalogue of GPUs."""
+"""Where a step runs: on CUDA, on the CPU or on a GPU's twin, and the catalogue of GPUs."""

@@ -1,4 +1,4 @@
-"""What a scenario's `device` and `gpu` are on this machine."""
+"""Resolving a scenario's `device` and `gpu`: the device on this machine that its cells run on."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ DEVICES = ("auto", "cuda", "cpu", "sim:<gpu>")
 
 
 def resolve_device(device: str, gpu: str) -> ResolvedDevice:
-    """Return where a cell runs: `auto` is CUDA where there is one, else the twin of `gpu`.
+    """Return where a cell runs; `auto` is CUDA where there is a GPU, else the twin of `gpu`.
 
-    On CUDA the GPU is the one that is there, whatever the scenario's `gpu` says: that one is for predictions.
+    On CUDA the cell runs on the GPU that is there, whatever `gpu` says: that names the GPU to predict.
 
     Raises:
         UsageError: there is no such device here, or no such GPU in the catalogue.
@@ -43,29 +43,42 @@ def resolve_device(device: str, gpu: str) -> ResolvedDevice:
 
 
 def resolve_twin_by_default(device: str, gpu: str) -> ResolvedDevice:
-    """As `resolve_device`, but `auto` is the twin also beside a GPU: a gate says the same everywhere."""
+    """Return where a cell runs; `auto` is the twin of `gpu` even where there is a GPU.
+
+    So a gate gives the same verdict on every machine.
+
+    Raises:
+        UsageError: there is no such device here, or no such GPU in the catalogue.
+    """
     return resolve_device(twin_device(gpu) if device == "auto" else device, gpu)
 
 
 def resolve_twin_of_gpu_here(device: str, gpu: str) -> ResolvedDevice:
-    """A twin, whatever the device: that of the GPU that is there, else of `gpu`, unless `device` names one.
+    """Return the twin that a cell runs on: the one that `device` names, else of the GPU here, else of `gpu`.
 
     A GPU that the catalogue does not have has no twin, and counts as none.
+
+    Raises:
+        UsageError: there is no such device, or no such GPU in the catalogue.
     """
     resolved = resolve_device("auto" if device in ("cpu", "cuda") else device, gpu)
     if resolved.kind == "cuda":
-        here = resolved.gpu if resolved.gpu in GPUS else None
-        return resolve_device(twin_device(here or gpu), gpu)
+        gpu_with_twin = resolved.gpu if resolved.gpu in GPUS else None
+        return resolve_device(twin_device(gpu_with_twin or gpu), gpu)
     return resolved
 
 
 def resolve_twin(device: str, gpu: str) -> ResolvedDevice:
-    """The twin of `gpu`, whatever the scenario's device."""
+    """Return the twin of `gpu`, whatever the scenario's `device`.
+
+    Raises:
+        UsageError: there is no such GPU in the catalogue.
+    """
     return resolve_device(twin_device(gpu), gpu)
 
 
 def cell_on_twin(cell: Cell) -> Cell | None:
-    """The cell on the twin of the GPU that it runs on; None where there is no such twin."""
+    """Return the cell on the twin of the GPU that it runs on; None if there is no such twin."""
     if cell.is_predicted:
         return cell
     return cell.on_twin() if cell.device_kind == "cuda" and cell.gpu in GPUS else None
@@ -79,6 +92,6 @@ def _check_gpu(gpu: str, *, about: str) -> None:
 
 
 def gpu_name(device_name: str) -> str:
-    """The catalogue's name of a GPU, or one made from CUDA's name for it."""
-    known = find_gpu(device_name)
-    return known.name if known else re.sub(r"[^a-z0-9]+", "-", device_name.lower()).strip("-")
+    """Return the catalogue's name of a GPU; for one that it does not have, a name made from CUDA's."""
+    entry = find_gpu(device_name)
+    return entry.name if entry else re.sub(r"[^a-z0-9]+", "-", device_name.lower()).strip("-")

@@ -1,4 +1,4 @@
-"""The GPU of this machine, as the catalogue has it."""
+"""The GPU of this machine, and its entry in the catalogue."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from lorafa_prof.errors import UsageError
 
 
 def gpu_here() -> Gpu:
-    """The catalogue's entry of the CUDA GPU that PyTorch sees.
+    """Return the catalogue's entry of the CUDA GPU that PyTorch sees.
 
     Raises:
         UsageError: there is no such GPU, or the catalogue does not have it.

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from lorafa_prof.explaining.composition import OF_FORWARD, PARTS, Composition, Part, Piece, as_one
+from lorafa_prof.explaining.composition import OF_FORWARD, Composition, Piece, as_one
 from lorafa_prof.explaining.names import short_module
+from lorafa_prof.parts import PART_KEYS, PartKey
 
 
 @dataclass(frozen=True)
-class Difference:
+class TensorDifference:
     """Tensors of one part and key in both cells.
 
     Attributes:
@@ -32,7 +33,9 @@ class Difference:
         return max((piece for piece in (self.one, self.other) if piece), key=lambda piece: piece.nbytes)
 
 
-def differences(one: Composition, other: Composition, parts: Sequence[Part] = PARTS) -> list[Difference]:
+def tensor_differences(
+    one: Composition, other: Composition, parts: Sequence[PartKey] = PART_KEYS
+) -> list[TensorDifference]:
     """Tensors of these parts whose bytes are not the same; what the one has least of first.
 
     Tensors of two methods are the same where module, type and shape are, by whatever operation they were
@@ -40,17 +43,17 @@ def differences(one: Composition, other: Composition, parts: Sequence[Part] = PA
     sum to the difference of the totals.
     """
     ones, others = (_by_place(each, parts) for each in (one, other))
-    found = [Difference(ones.get(place), others.get(place)) for place in {**ones, **others}]
+    found = [TensorDifference(ones.get(place), others.get(place)) for place in {**ones, **others}]
     return sorted(
         (each for each in found if each.delta_bytes),
         key=lambda each: (each.delta_bytes, each.piece.part, each.piece.key),
     )
 
 
-_Place = tuple[Part, str, str, str, tuple[int, ...]]
+_Place = tuple[PartKey, str, str, str, tuple[int, ...]]
 
 
-def _by_place(composition: Composition, parts: Sequence[Part]) -> dict[_Place, Piece]:
+def _by_place(composition: Composition, parts: Sequence[PartKey]) -> dict[_Place, Piece]:
     found: dict[_Place, list[Piece]] = {}
     for piece in composition.pieces:
         if piece.part in parts:
@@ -75,7 +78,7 @@ def _place(piece: Piece) -> _Place:
 class PartBytes:
     """A part of the memory of two cells."""
 
-    name: Part | Literal["rounding", "unexplained"]
+    name: PartKey | Literal["rounding", "unexplained"]
     one: int
     other: int
 
@@ -86,7 +89,8 @@ def part_bytes(one: Composition, other: Composition) -> list[PartBytes]:
     They sum to the totals of both.
     """
     rows = [
-        PartBytes(part, *(sum(p.nbytes for p in each.of(part)) for each in (one, other))) for part in PARTS
+        PartBytes(part, *(sum(p.nbytes for p in each.of(part)) for each in (one, other)))
+        for part in PART_KEYS
     ]
     rows = [row for row in rows if row.one or row.other]
     return [

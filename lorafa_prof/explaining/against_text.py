@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from lorafa_prof.explaining.against import Difference, differences, part_bytes
-from lorafa_prof.explaining.composition import OF_FORWARD, PARTS
+from lorafa_prof.explaining.against import TensorDifference, part_bytes, tensor_differences
+from lorafa_prof.explaining.composition import OF_FORWARD
 from lorafa_prof.explaining.explanation import Explanation
+from lorafa_prof.explaining.explanation_text import LEAST_SHARE
 from lorafa_prof.explaining.lines import EMPTY, Line, change, heading, share, table, text_of
-from lorafa_prof.explaining.names import PART_NAMES
 from lorafa_prof.explaining.reasons import reasons
-from lorafa_prof.explaining.text import LEAST_SHARE
 from lorafa_prof.explaining.tree import piece_name
+from lorafa_prof.parts import PART_KEYS, PARTS
 from lorafa_prof.words.numbers import percent_change, size, size_change
 
-_NAMES: dict[str, str] = {part: name for part, (name, _) in PART_NAMES.items()}
-_NOT_OF_FORWARD = tuple(part for part in PARTS if part not in OF_FORWARD)
+_NOT_OF_FORWARD = tuple(part for part in PART_KEYS if part not in OF_FORWARD)
 
 
 def against_text(one: Explanation, other: Explanation, depth: int, width: int | None) -> str:
@@ -54,10 +53,7 @@ def _named(name: str, explanation: Explanation) -> Iterator[Line]:
 def _parts(one: Explanation, other: Explanation) -> Iterator[Line]:
     rows = []
     if one.peak is not None and other.peak is not None:
-        rows += [
-            _row(_NAMES.get(row.name, row.name), row.one, row.other)
-            for row in part_bytes(one.peak, other.peak)
-        ]
+        rows += [_row(PARTS[row.name].name, row.one, row.other) for row in part_bytes(one.peak, other.peak)]
         rows.append(_row("allocated at the peak", one.peak.total_bytes, other.peak.total_bytes))
     for name, a, b in (
         ("reserved by PyTorch", one.reserved_bytes, other.reserved_bytes),
@@ -87,7 +83,9 @@ def _tensors(one: Explanation, other: Explanation, depth: int) -> Iterator[Line]
     if a is None or b is None or depth < 2:
         return
     yield heading(_who_keeps_more(a.total_bytes, b.total_bytes))
-    yield from _changes(differences(a, b), (one, other), 0 if depth >= 3 else LEAST_SHARE * b.total_bytes)
+    yield from _changes(
+        tensor_differences(a, b), (one, other), 0 if depth >= 3 else LEAST_SHARE * b.total_bytes
+    )
     for name, delta in (
         ("rounding to blocks", a.rounding_bytes - b.rounding_bytes),
         ("unexplained", a.unexplained_bytes - b.unexplained_bytes),
@@ -108,7 +106,7 @@ def _rest(one: Explanation, other: Explanation, depth: int) -> Iterator[Line]:
     a, b = one.peak, other.peak
     if a is None or b is None or depth < 2:
         return
-    found = differences(a, b, _NOT_OF_FORWARD)
+    found = tensor_differences(a, b, _NOT_OF_FORWARD)
     if found:
         yield heading("What else differs at the peak")
         yield from _changes(found, (one, other), 0 if depth >= 3 else LEAST_SHARE * b.total_bytes)
@@ -116,7 +114,7 @@ def _rest(one: Explanation, other: Explanation, depth: int) -> Iterator[Line]:
 
 
 def _changes(
-    found: Sequence[Difference], explanations: tuple[Explanation, Explanation], least_bytes: float
+    found: Sequence[TensorDifference], explanations: tuple[Explanation, Explanation], least_bytes: float
 ) -> Iterator[Line]:
     """Those of `least_bytes`, the largest first, then what the others come to."""
     listed = [each for each in found if abs(each.delta_bytes) >= least_bytes]
@@ -131,14 +129,14 @@ def _changes(
         yield Line(f"{change(left)}  ", f"{more} {'more' if listed else 'small differences'}")
 
 
-def _part_of(each: Difference) -> str:
+def _part_of(each: TensorDifference) -> str:
     if each.piece.part in OF_FORWARD:
         return ""
     kind = f" ({each.piece.key.kind})" if each.piece.key.kind else ""
-    return f"{_NAMES[each.piece.part]}{kind}, "
+    return f"{PARTS[each.piece.part].name}{kind}, "
 
 
-def _in_both(each: Difference) -> str:
+def _in_both(each: TensorDifference) -> str:
     if each.one is None or each.other is None:
         return f", only in {'A' if each.one else 'B'}"
     return f" (A {size(each.one.nbytes)}, B {size(each.other.nbytes)})"

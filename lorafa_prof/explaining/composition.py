@@ -5,43 +5,17 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
 
 from lorafa_prof.instruments.allocations.block_notes import BlockNote
 from lorafa_prof.instruments.allocations.log import AllocationEvent, Place
-from lorafa_prof.instruments.allocations.timeline import Kind, Timeline
+from lorafa_prof.instruments.allocations.timeline import Timeline
 from lorafa_prof.instruments.saved.needs import Need
+from lorafa_prof.parts import BlockKind, PartKey
 from lorafa_prof.results.needs import key_of, like_need
 from lorafa_prof.results.tensors import TensorKey, layer_of, like_modules
 
-Part = Literal[
-    "weights",
-    "gradients",
-    "optimizer",
-    "inputs",
-    "saved",
-    "held",
-    "recomputed",
-    "temporaries",
-    "workspaces",
-    "other",
-]
-
-#: In the order in which they are shown.
-PARTS: tuple[Part, ...] = (
-    "weights",
-    "gradients",
-    "optimizer",
-    "inputs",
-    "saved",
-    "held",
-    "recomputed",
-    "temporaries",
-    "workspaces",
-    "other",
-)
 #: What forward leaves for backward: the activation memory.
-OF_FORWARD: tuple[Part, ...] = ("saved", "held")
+OF_FORWARD: tuple[PartKey, ...] = ("saved", "held")
 
 _NOTHING_KNOWN = BlockNote()
 
@@ -52,7 +26,7 @@ class Piece:
 
     Attributes:
         part: of the memory.
-        key: where they are from. Its kind is, by part: of saved tensors one of `saved_kinds.KINDS`; of
+        key: where they are from. Its kind is, by part: of saved tensors one of `parts.SAVED_KINDS`; of
             weights "trained", "frozen" or "buffer"; of optimizer state its name. Its operation is the one
             that the tensors were saved or made by, or of a weight its name in its module.
         count: how many.
@@ -63,7 +37,7 @@ class Piece:
         layers: bytes by the path of the layer that they are in: ``model.layers.3``.
     """
 
-    part: Part
+    part: PartKey
     key: TensorKey
     count: int
     nbytes: int
@@ -96,7 +70,7 @@ class Composition:
         """The total less all that is known; below zero where more is known of than was measured."""
         return self.total_bytes - sum(piece.nbytes for piece in self.pieces) - self.rounding_bytes
 
-    def of(self, part: Part) -> tuple[Piece, ...]:
+    def of(self, part: PartKey) -> tuple[Piece, ...]:
         """The pieces of a part."""
         return tuple(piece for piece in self.pieces if piece.part == part)
 
@@ -170,7 +144,7 @@ def _place(timeline: Timeline, moment: int) -> Place:
     return timeline.events[moment - 1].place if moment else Place(0, "build", "", "")
 
 
-def _piece(event: AllocationEvent, kind: Kind, note: BlockNote, phase: str) -> Piece:
+def _piece(event: AllocationEvent, kind: BlockKind, note: BlockNote, phase: str) -> Piece:
     part = _part(kind, note, phase)
     saved, nbytes = note.saved, event.requested_bytes
     if part == "saved" and saved is not None:
@@ -196,7 +170,7 @@ def _in_layer(module: str, nbytes: int) -> dict[str, int]:
     return {layer: nbytes} if layer else {}
 
 
-def _part(kind: Kind, note: BlockNote, phase: str) -> Part:
+def _part(kind: BlockKind, note: BlockNote, phase: str) -> PartKey:
     saved = note.saved is not None and not note.saved.from_before
     # A loss that forms gradients in forward has autograd keep them, until they become those of weights.
     if saved and (kind == "activations" or (kind == "gradients" and phase == "forward")):
@@ -210,7 +184,7 @@ def _part(kind: Kind, note: BlockNote, phase: str) -> Part:
 
 def together(pieces: Iterable[Piece]) -> tuple[Piece, ...]:
     """Pieces of one part and key as one, the largest first."""
-    groups: dict[tuple[Part, TensorKey], list[Piece]] = defaultdict(list)
+    groups: dict[tuple[PartKey, TensorKey], list[Piece]] = defaultdict(list)
     for piece in pieces:
         groups[piece.part, piece.key].append(piece)
     merged = (as_one(alike) for alike in groups.values())

@@ -9,8 +9,8 @@ from typing import Any
 from lorafa_prof.cell import Cell, twin_gpu
 from lorafa_prof.devices.gpus.gpu import GPUS
 from lorafa_prof.explaining.composition import Composition
-from lorafa_prof.explaining.predicted import PredictedStep
-from lorafa_prof.explaining.recorded import recorded_activation, recorded_peak
+from lorafa_prof.explaining.from_record import recorded_activation, recorded_peak
+from lorafa_prof.explaining.predicted_step import PredictedStep
 from lorafa_prof.explaining.subject import Subject
 from lorafa_prof.explaining.trial import Trial
 from lorafa_prof.results.provenance import own_source_state, package_version

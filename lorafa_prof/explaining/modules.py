@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 
-from lorafa_prof.explaining.composition import Composition, Part
+from lorafa_prof.explaining.composition import Composition
 from lorafa_prof.explaining.names import short_module
+from lorafa_prof.parts import PartKey
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class ModuleBytes:
 
     module: str
     count: int
-    parts: dict[Part, int]
+    parts: dict[PartKey, int]
 
     @property
     def nbytes(self) -> int:
@@ -31,7 +32,7 @@ class ModuleBytes:
 
 def by_module(composition: Composition) -> list[ModuleBytes]:
     """Modules with all that is inside of them, the largest first; together they are all the pieces."""
-    parts: dict[str, Counter[Part]] = defaultdict(Counter)
+    parts: dict[str, Counter[PartKey]] = defaultdict(Counter)
     counts: Counter[str] = Counter()
     for piece in composition.pieces:
         module = _place(short_module(piece.key.module))

@@ -1,38 +1,10 @@
-"""What parts, kinds, modules and operations are called where people read of them."""
+"""What modules, operations and tensors are called in explanations; `lorafa_prof.parts` names parts."""
 
 from __future__ import annotations
 
-from lorafa_prof.explaining.composition import Part
 from lorafa_prof.instruments.allocations.log import Place
 from lorafa_prof.results.tensors import TensorKey
 
-#: The name of each part, and what it is for who does not know PyTorch.
-PART_NAMES: dict[Part, tuple[str, str]] = {
-    "weights": ("weights", "the model's parameters and buffers"),
-    "gradients": ("gradients", "of the weights that train, until the optimizer has used them"),
-    "optimizer": ("optimizer state", "kept from step to step"),
-    "inputs": ("inputs", "the batch"),
-    "saved": ("saved activations", "results of forward that backward needs"),
-    "held": ("held otherwise", "results of forward that autograd did not ask for, such as the loss"),
-    "recomputed": ("recomputed activations", "checkpointing runs a layer's forward again in backward"),
-    "temporaries": ("temporaries", "results in between, gone a moment later"),
-    "workspaces": ("workspaces", "scratch memory of kernels, such as those of matrix products"),
-    "other": ("other", "there before the step, and none of these"),
-}
-ROUNDING = ("rounding", "blocks of memory are a little larger than what was asked for")
-UNEXPLAINED = "unexplained"
-
-#: Of saved tensors, by `saved_kinds.KINDS`.
-KIND_NAMES = {
-    "linear_input": "inputs of linear layers",
-    "adapter": "low-rank products x·Aᵀ of the adapters",
-    "norm": "inside of norms",
-    "attention": "inside of attention",
-    "mlp_activation": "inside of the MLPs",
-    "dropout_mask": "dropout masks",
-    "logits_loss": "logits and loss",
-    "other": "other, such as what goes into checkpointed layers",
-}
 _OPTIMIZER_STATE = {
     "exp_avg": "means of the gradients (exp_avg)",
     "exp_avg_sq": "means of their squares (exp_avg_sq)",

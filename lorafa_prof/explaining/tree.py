@@ -6,13 +6,9 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from lorafa_prof.explaining.composition import PARTS, Composition, Part, Piece
+from lorafa_prof.explaining.composition import Composition, Piece
 from lorafa_prof.explaining.explanation import Explanation
 from lorafa_prof.explaining.names import (
-    KIND_NAMES,
-    PART_NAMES,
-    ROUNDING,
-    UNEXPLAINED,
     dtype_name,
     moment_name,
     operation_name,
@@ -20,6 +16,9 @@ from lorafa_prof.explaining.names import (
     state_name,
     tensor_name,
 )
+from lorafa_prof.parts import PART_KEYS, PARTS, SAVED_PARTS, PartKey
+
+_UNEXPLAINED = PARTS["unexplained"].name
 
 
 @dataclass(frozen=True)
@@ -83,7 +82,7 @@ def _cached(explanation: Explanation, peak: Composition) -> Iterator[Branch]:
         if later:
             yield Branch("reserved at another moment", later, "when less was allocated", "memory")
         if left - then - later:
-            yield Branch(f"{UNEXPLAINED}, reserved", left - then - later, "", "memory")
+            yield Branch(f"{_UNEXPLAINED}, reserved", left - then - later, "", "memory")
     else:
         yield Branch("free in the allocator", left, "its cache, and gaps between blocks", "memory")
 
@@ -91,30 +90,26 @@ def _cached(explanation: Explanation, peak: Composition) -> Iterator[Branch]:
 def composition_tree(composition: Composition, name: str) -> Branch:
     """The parts of an amount, their groups, and the pieces of these."""
     parts = [
-        Branch(*_part_named(part, pieces), "part", tuple(_groups(part, pieces)))
-        for part in PARTS
-        if (pieces := composition.of(part))
+        Branch(PARTS[key].name, _sum(pieces), PARTS[key].meaning, "part", tuple(_groups(key, pieces)))
+        for key in PART_KEYS
+        if (pieces := composition.of(key))
     ]
     if composition.rounding_bytes:
-        word, note = ROUNDING
-        parts.append(Branch(word, composition.rounding_bytes, note, "part"))
+        rounding = PARTS["rounding"]
+        parts.append(Branch(rounding.name, composition.rounding_bytes, rounding.meaning, "part"))
     # Also where it is nothing: that it is nothing is what a reader wants to know.
-    parts.append(Branch(UNEXPLAINED, composition.unexplained_bytes, "", "part"))
+    parts.append(Branch(_UNEXPLAINED, composition.unexplained_bytes, "", "part"))
     return Branch(name, composition.total_bytes, "", "total", tuple(parts))
 
 
-def _part_named(part: Part, pieces: Sequence[Piece]) -> tuple[str, int, str]:
-    word, note = PART_NAMES[part]
-    return word, _sum(pieces), note
-
-
-def _groups(part: Part, pieces: Sequence[Piece]) -> Iterator[Branch]:
+def _groups(part: PartKey, pieces: Sequence[Piece]) -> Iterator[Branch]:
     grouped: dict[str, list[Piece]] = defaultdict(list)
     for piece in pieces:
         grouped[_GROUP_NAMES.get(part, _by_operation)(piece)].append(piece)
     for name, alike in sorted(grouped.items(), key=lambda group: -_sum(group[1])):
         leaves = tuple(Branch(piece_name(piece), piece.nbytes, "", "piece") for piece in alike)
-        yield Branch(name, _sum(alike), "", "group", leaves)
+        kind = SAVED_PARTS.get(alike[0].key.kind) if part == "saved" else None
+        yield Branch(name, _sum(alike), kind.meaning if kind else "", "group", leaves)
 
 
 def piece_name(piece: Piece) -> str:
@@ -141,7 +136,8 @@ def _by_state(piece: Piece) -> str:
 
 
 def _by_kind(piece: Piece) -> str:
-    return KIND_NAMES.get(piece.key.kind, piece.key.kind)
+    kind = SAVED_PARTS.get(piece.key.kind)
+    return kind.name if kind else piece.key.kind
 
 
 def _by_operation(piece: Piece) -> str:
@@ -151,7 +147,7 @@ def _by_operation(piece: Piece) -> str:
     return f"{what}{dtype}{f' in {module}' if module else ''}" or "all"
 
 
-_GROUP_NAMES: dict[Part, Callable[[Piece], str]] = {
+_GROUP_NAMES: dict[PartKey, Callable[[Piece], str]] = {
     "weights": _by_role,
     "gradients": _by_dtype,
     "inputs": _by_dtype,

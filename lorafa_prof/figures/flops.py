@@ -7,7 +7,7 @@ from matplotlib.patches import Patch
 from pandas import DataFrame
 
 from lorafa_prof.figures.figure import Figure, NoDataError
-from lorafa_prof.figures.kit.bar import Bar, Part
+from lorafa_prof.figures.kit.bar import Bar, Stretch
 from lorafa_prof.figures.kit.bars import BarChart
 from lorafa_prof.figures.kit.points import Point, points_of
 from lorafa_prof.figures.kit.style import BLUE, GREEN, ORANGE, style
@@ -35,7 +35,7 @@ def _bar(point: Point) -> Bar | None:
     if not missing and step is not None and step > sum(lengths.values()):
         lengths["rest"] = step - sum(lengths.values())
     remark = f"({missing[0]} not counted)" if missing else ""
-    return Bar(tuple(Part(key, value, _PARTS[key][1]) for key, value in lengths.items()), remark=remark)
+    return Bar(tuple(Stretch(key, value, _PARTS[key][1]) for key, value in lengths.items()), remark=remark)
 
 
 @style()
@@ -49,7 +49,7 @@ def draw(table: DataFrame) -> Drawing:
     bars = {point.cell_id: bar for point in points if (bar := _bar(point)) is not None}
     if not bars:
         raise NoDataError("no finished cell has flops_forward or flops_backward")
-    drawn = {part.key for bar in bars.values() for part in bar.parts}
+    drawn = {stretch.key for bar in bars.values() for stretch in bar.stretches}
     handles = [Patch(color=color, label=label) for key, (label, color) in _PARTS.items() if key in drawn]
     return BarChart(_TITLE, "operations", flop_scale, handles).draw(points, bars)
 

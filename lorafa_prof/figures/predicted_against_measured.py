@@ -33,7 +33,7 @@ _UNCOMPARED = {
 
 
 @dataclass(frozen=True)
-class Pair:
+class PeakPair:
     """A cell on both sides, in bytes.
 
     `placed` says that the two agree once the twin's segments lie where the driver put the GPU's.
@@ -56,14 +56,14 @@ class Pair:
         return self.error_bytes / self.measured_bytes
 
 
-def _verified(table: pd.DataFrame) -> list[Pair]:
+def _verified(table: pd.DataFrame) -> list[PeakPair]:
     """The rows of verify.csv that have both numbers."""
     predicted, measured = (f"{side}_{_PEAK}" for side in ("predicted", "measured"))
     if not {"method", predicted, measured} <= set(table.columns):
         return []
     known = table[table[predicted].notna() & (table[measured] > 0)]
     return [
-        Pair(
+        PeakPair(
             str(row["cell_id"]),
             str(row["method"]),
             float(row[predicted]),
@@ -74,7 +74,7 @@ def _verified(table: pd.DataFrame) -> list[Pair]:
     ]
 
 
-def _paired(points: Iterable[Point]) -> list[Pair]:
+def _paired(points: Iterable[Point]) -> list[PeakPair]:
     """Cells of the results table that were measured, with those predicted for the same GPU and settings.
 
     Where the table does not tell two cells of one side apart, neither is compared.
@@ -89,7 +89,7 @@ def _paired(points: Iterable[Point]) -> list[Pair]:
             by_side[twin_gpu(where) is not None].append(point)
     alone = [(found[True][0], found[False][0]) for found in sides.values() if _one_each(found)]
     return [
-        Pair(measured.cell_id, measured.method, predicted.values[_PEAK], measured.values[_PEAK])
+        PeakPair(measured.cell_id, measured.method, predicted.values[_PEAK], measured.values[_PEAK])
         for predicted, measured in alone
     ]
 
@@ -142,7 +142,7 @@ def draw(results: Results) -> Drawing:
     return drawing
 
 
-def _agreement(pairs: Sequence[Pair]) -> list[str]:
+def _agreement(pairs: Sequence[PeakPair]) -> list[str]:
     apart = [pair for pair in pairs if pair.error_bytes]
     notes = [f"To the byte: {len(pairs) - len(apart):,} of {count(len(pairs), 'cell')}."]
     if apart:

@@ -28,7 +28,7 @@ _METADATA: dict[str, dict[str, str | None]] = {
 
 
 @dataclass(frozen=True)
-class Saved:
+class SavedFigure:
     """A figure that was drawn, and its files."""
 
     name: str
@@ -36,7 +36,7 @@ class Saved:
 
 
 @dataclass(frozen=True)
-class Skipped:
+class SkippedFigure:
     """A figure that was not drawn, and why."""
 
     name: str
@@ -49,7 +49,7 @@ def save_all(
     names: Iterable[str] | None = None,
     formats: Sequence[str] = ("png", "pdf"),
     style_name: str = "paper",
-) -> list[Saved | Skipped]:
+) -> list[SavedFigure | SkippedFigure]:
     """Draw figures of `results` into ``folder/<name>.<format>``; `folder` is made if need be.
 
     Args:
@@ -79,10 +79,12 @@ def names_of(names: Iterable[str] | None) -> list[str]:
     return [name for name in FIGURES if not _on_request(name)]
 
 
-def left_for_request(names: Iterable[str] | None) -> list[Skipped]:
+def left_for_request(names: Iterable[str] | None) -> list[SkippedFigure]:
     """The figures that wait to be asked for, where none was."""
     reason = "it runs steps again on the twin, so it is drawn only if asked for: --figure {}"
-    return [Skipped(name, reason.format(name)) for name in FIGURES if names is None and _on_request(name)]
+    return [
+        SkippedFigure(name, reason.format(name)) for name in FIGURES if names is None and _on_request(name)
+    ]
 
 
 def _on_request(name: str) -> bool:
@@ -97,7 +99,7 @@ def _check(kind: str, name: str, there: Sequence[str]) -> None:
 
 def _save(
     figure: Figure | RecordFigure, results: Results, folder: Path, formats: Sequence[str], style_name: str
-) -> Saved | Skipped:
+) -> SavedFigure | SkippedFigure:
     """Draw one figure on the first page of the style that has room for it."""
     for page in PAGES[style_name]:
         with style(page):
@@ -106,9 +108,9 @@ def _save(
             except PageFullError:
                 continue
             except NoDataError as error:
-                return Skipped(figure.name, str(error))
-            return Saved(figure.name, write_drawing(drawing, folder, figure.name, formats))
-    return Skipped(
+                return SkippedFigure(figure.name, str(error))
+            return SavedFigure(figure.name, write_drawing(drawing, folder, figure.name, formats))
+    return SkippedFigure(
         figure.name,
         f"there is more to show than a {style_name} has room for; use --style paper, or fewer cells",
     )

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure as Drawing
 from pandas import DataFrame
 
 from lorafa_prof.figures.figure import Figure, NoDataError
-from lorafa_prof.figures.kit.bar import Bar, Part
+from lorafa_prof.figures.kit.bar import Bar, Stretch
 from lorafa_prof.figures.kit.bars import BarChart
 from lorafa_prof.figures.kit.points import Point, points_of
 from lorafa_prof.figures.kit.style import looks, style
@@ -21,7 +21,7 @@ def _bar(point: Point, color: str) -> Bar | None:
     rate = point.value("tokens_per_s")
     if rate is None:
         return None
-    return Bar((Part("tokens_per_s", rate, color),), spread=_spread(point))
+    return Bar((Stretch("tokens_per_s", rate, color),), spread=_spread(point))
 
 
 def _spread(point: Point) -> tuple[float, float] | None:

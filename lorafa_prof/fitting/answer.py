@@ -35,7 +35,7 @@ class Largest:
 
 
 @dataclass(frozen=True)
-class Asked:
+class FitQuestion:
     """What was asked about.
 
     Attributes:
@@ -59,7 +59,7 @@ class Fit:
         notes: what a reader must know.
     """
 
-    asked: Asked
+    asked: FitQuestion
     failed_phase: str | None
     memory: MemoryProfile
     notes: tuple[str, ...] = ()
@@ -90,7 +90,7 @@ class Answer:
         return None if self.batch.value is None else self.batch.value * cell.seq * cell.accumulation
 
 
-def fit_as_asked(asked: Asked, predict: Predict) -> Fit:
+def fit_as_asked(asked: FitQuestion, predict: Predict) -> Fit:
     """Predict the cell as it is; where it does not fit, also what it would need."""
     prediction = predict(asked.cell, asked.capacity_bytes)
     memory = prediction.memory or predict(asked.cell, UNLIMITED).memory

@@ -7,8 +7,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from lorafa_prof.fitting.answer import (
     Answer,
-    Asked,
     Fit,
+    FitQuestion,
     Largest,
     Predict,
     fit_as_asked,
@@ -17,7 +17,7 @@ from lorafa_prof.fitting.answer import (
 )
 
 
-def answer_all(asked: Sequence[Asked], predict: Predict, *, threads: int) -> list[Answer]:
+def answer_all(asked: Sequence[FitQuestion], predict: Predict, *, threads: int) -> list[Answer]:
     """The answers, in the order of `asked`.
 
     Args:

@@ -11,7 +11,7 @@ from lorafa_prof.devices.device import resolve_twin
 from lorafa_prof.devices.gpus.gpu import GPUS
 from lorafa_prof.devices.sim.twin import allocator_capacity
 from lorafa_prof.errors import LorafaProfError, UsageError
-from lorafa_prof.fitting.answer import Asked
+from lorafa_prof.fitting.answer import FitQuestion
 from lorafa_prof.methods.base import METHODS
 from lorafa_prof.models.inputs import max_seq
 from lorafa_prof.models.resolve import ResolvedModel, resolve_model
@@ -32,7 +32,7 @@ OF_METHODS = ("rank", "targets", "dropout")
 Options = Mapping[str, Any]
 
 
-def asked_by_options(options: Options) -> list[Asked]:
+def asked_by_options(options: Options) -> list[FitQuestion]:
     """The cells of models × methods × GPUs, with a scenario's defaults but for batch and sequence.
 
     Args:
@@ -50,7 +50,7 @@ def asked_by_options(options: Options) -> list[Asked]:
     return asked
 
 
-def asked_by_scenario(file: Path, options: Options) -> list[Asked]:
+def asked_by_scenario(file: Path, options: Options) -> list[FitQuestion]:
     """The cells of a scenario on the twins of its GPUs; `options` stand before what it says.
 
     Raises:
@@ -116,13 +116,13 @@ def _default_seq(model: str) -> int:
         return DEFAULT_SEQ
 
 
-def _asked(loaded: LoadedScenario) -> list[Asked]:
+def _asked(loaded: LoadedScenario) -> list[FitQuestion]:
     planned = expand(loaded, resolve_twin)
     # What can be built does not depend on the GPU.
     check_cells(loaded, [plan for plan in planned if plan.cell.gpu == planned[0].cell.gpu])
     limits = {plan.cell.model: _seq_limit(resolve_model(plan.cell.model)) for plan in planned}
     return [
-        Asked(plan.cell, _capacity(loaded, plan), max(limits[plan.cell.model], plan.cell.seq))
+        FitQuestion(plan.cell, _capacity(loaded, plan), max(limits[plan.cell.model], plan.cell.seq))
         for plan in planned
     ]
 

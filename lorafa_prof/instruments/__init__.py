@@ -1,1 +1,1 @@
-"""What is observed of a step: memory, saved tensors, FLOPs, time, energy."""
+"""Instruments that observe a step: memory, saved tensors, FLOPs, time, energy."""

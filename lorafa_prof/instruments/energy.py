@@ -15,7 +15,10 @@ MINIMUM_SECONDS = 2.0
 
 @dataclass(frozen=True)
 class EnergyReading:
-    """Board energy over a window: joules (memory and fans included, the host not) and its seconds."""
+    """Energy of the board over a window, in joules, and the window's seconds.
+
+    Memory and fans are included, the host is not.
+    """
 
     joules: float
     seconds: float
@@ -29,7 +32,7 @@ class EnergyWindow:
 
     Args:
         device: an open device, or why there is none.
-        clock: gives the time in seconds.
+        clock: returns the time in seconds.
 
     Attributes:
         reading: the energy, or why there is none: no NVML, no counter, a window under 2 s, a failed pass.

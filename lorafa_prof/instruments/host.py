@@ -10,7 +10,7 @@ _LINUX_STATUS = Path("/proc/self/status")
 
 
 def peak_rss_bytes() -> int:
-    """Peak resident set of this process since it began, in bytes.
+    """Return the peak resident set of this process since it began, in bytes.
 
     On Linux it is `VmHWM` of /proc/self/status. Not `ru_maxrss`: that survives fork and exec, so a worker
     started by a large process would report its parent's peak as its own.
@@ -21,14 +21,14 @@ def peak_rss_bytes() -> int:
     if sys.platform == "win32":
         return _peak_by_psutil()
     if _LINUX_STATUS.exists():
-        found = _high_water_mark(_LINUX_STATUS.read_text())
-        if found is not None:
-            return found
+        high_water_mark = _high_water_mark(_LINUX_STATUS.read_text())
+        if high_water_mark is not None:
+            return high_water_mark
     return _peak_by_rusage()
 
 
 def _high_water_mark(status: str) -> int | None:
-    """`VmHWM` in bytes; None in sandboxes whose /proc leaves the line out."""
+    """Return `VmHWM` in bytes; None in sandboxes whose /proc leaves the line out."""
     match = re.search(r"^VmHWM:\s+(\d+) kB$", status, flags=re.MULTILINE)
     return int(match.group(1)) * 1024 if match else None
 
@@ -40,7 +40,7 @@ def _peak_by_rusage() -> int:
 
 
 def rusage_unit(platform: str) -> int:
-    """Bytes per unit of `ru_maxrss` on a `sys.platform`: macOS counts bytes, the other systems KiB."""
+    """Return the bytes per unit of `ru_maxrss` on a `sys.platform`: 1 on macOS, 1024 on other systems."""
     return 1 if platform == "darwin" else 1024
 
 

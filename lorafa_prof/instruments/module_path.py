@@ -1,4 +1,4 @@
-"""Which module an operation belongs to, in forward and in backward."""
+"""The module that an operation belongs to, in forward and in backward."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lorafa_prof.step import Phase
 
 
 class ModulePaths:
-    """A context and observer around steps of `model`; `path` tells the module of what runs now.
+    """A context and observer around steps of `model`; `path` is the module of the running operation.
 
     In backward, an operation belongs to the module whose forward made the autograd node being run: nodes
     are numbered in the order they are made, so a node's number tells its module.
@@ -33,36 +33,36 @@ class ModulePaths:
         self._modules.__exit__(*exc)
 
     def phase_started(self, phase: Phase) -> None:
-        """Operations belong to this phase from now on."""
+        """Attribute operations to this phase from now on."""
         self._phase = phase
         if phase == "forward":
             self._first_node.clear()
             self._path_from.clear()
 
     def phase_ended(self, phase: Phase) -> None:
-        """Operations belong to no phase."""
+        """Attribute operations to no phase until the next one starts."""
         self._phase = None
 
     @property
     def phase(self) -> Phase | None:
-        """The phase that the step is in."""
+        """The phase that the step is in; None between phases."""
         return self._phase
 
     @property
     def recomputing(self) -> bool:
-        """Whether backward is running a forward again."""
+        """Whether backward is running a part of forward again, as checkpointing does."""
         return self._phase == "backward" and bool(self._modules.modules)
 
     @property
     def path(self) -> str:
-        """Path of the module that the running operation belongs to; empty outside of all."""
+        """Path of the module that the running operation belongs to; empty outside of all modules."""
         if self._phase == "forward" or self._modules.modules:
             return self._modules.path
         node = torch._C._current_autograd_node()
         return "" if node is None else self.path_of(node)
 
     def path_of(self, node: Any) -> str:
-        """Path of the module whose last forward made this autograd node."""
+        """Return the path of the module whose last forward made this autograd node."""
         index = bisect.bisect_right(self._first_node, node._sequence_nr()) - 1
         return self._path_from[index] if index >= 0 else ""
 

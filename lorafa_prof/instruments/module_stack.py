@@ -1,4 +1,4 @@
-"""Which module is running: its path and class, from hooks on every module's forward."""
+"""The modules that are running, with their paths, from hooks on every module's forward."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from torch.nn.modules.module import register_module_forward_hook, register_modul
 
 
 class ModuleStack:
-    """A context in which the modules of `root` that are in forward are known, outermost first.
+    """A context that knows which modules of `root` are in forward, outermost first.
 
     Args:
-        root: paths are counted from here.
+        root: the module that paths start from.
         on_change: called with the path whenever another module becomes the innermost.
     """
 
@@ -25,7 +25,7 @@ class ModuleStack:
 
     @property
     def path(self) -> str:
-        """Path of the innermost module in forward; empty outside of all."""
+        """Path of the innermost module in forward; empty outside of all modules."""
         return self._names[id(self._stack[-1])] if self._stack else ""
 
     @property

@@ -41,7 +41,7 @@ class NvmlDevice:
             return Unavailable(f"NVML cannot read {what} of {self.uuid}: {error}")
 
     def device_used_bytes(self) -> int | Unavailable:
-        """Bytes in use on the whole device: every process and its CUDA context, as nvidia-smi prints it.
+        """Return the bytes in use on the whole device: every process and its CUDA context, as in nvidia-smi.
 
         The driver's own reserved share is not in it (NVML's memory info, version 2).
         """
@@ -53,13 +53,16 @@ class NvmlDevice:
         return self._read("the memory in use", read)
 
     def process_used_bytes(self, pid: int) -> int | Unavailable:
-        """Bytes that process `pid` uses on the device: allocator, CUDA context and kernels' code."""
-        found = self._read(
+        """Return the bytes that process `pid` uses on the device.
+
+        They are those of the allocator, the CUDA context and the kernels' code.
+        """
+        processes = self._read(
             "the processes", lambda: self._nvml.nvmlDeviceGetComputeRunningProcesses(self._handle)
         )
-        if isinstance(found, Unavailable):
-            return found
-        for process in found:
+        if isinstance(processes, Unavailable):
+            return processes
+        for process in processes:
             if process.pid == pid:
                 if process.usedGpuMemory is None:
                     return Unavailable(f"the driver does not tell the memory of process {pid}")
@@ -69,18 +72,18 @@ class NvmlDevice:
         )
 
     def energy_mj(self) -> int | Unavailable:
-        """Board energy since the driver was loaded, in millijoules; ticks about every 100 ms."""
+        """Return the board's energy since the driver was loaded, in mJ; it changes about every 100 ms."""
         return self._read(
             "the energy counter",
             lambda: int(self._nvml.nvmlDeviceGetTotalEnergyConsumption(self._handle)),
         )
 
     def driver_version(self) -> str | Unavailable:
-        """Version of the NVIDIA driver, such as ``580.159.04``."""
+        """Return the version of the NVIDIA driver, such as ``580.159.04``."""
         return self._read("the driver version", lambda: str(self._nvml.nvmlSystemGetDriverVersion()))
 
     def close(self) -> Unavailable | None:
-        """Give NVML back; returns why if it would not go. NVML counts its users: close once per open."""
+        """Close NVML; returns why if that failed. NVML counts its users, so close once for each open."""
         try:
             self._nvml.nvmlShutdown()
         except self._nvml.NVMLError as error:
@@ -89,7 +92,10 @@ class NvmlDevice:
 
 
 def open_device(uuid: str) -> NvmlDevice | Unavailable:
-    """Open the device with this UUID (``GPU-…``, see `torch_device_uuid`) for reading."""
+    """Return the device with this UUID, open for reading, or why it cannot be opened.
+
+    The UUID has the form ``GPU-…``; see `torch_device_uuid`.
+    """
     try:
         import pynvml
     except ImportError as error:
@@ -107,7 +113,7 @@ def open_device(uuid: str) -> NvmlDevice | Unavailable:
 
 
 def torch_device_uuid(index: int | None = None) -> str:
-    """UUID of a CUDA device of PyTorch as NVML writes it; `index` None means the current device.
+    """Return the UUID of a CUDA device of PyTorch as NVML writes it; `index` None is the current device.
 
     Initialises CUDA. PyTorch gives the bare UUID, NVML puts ``GPU-`` before it.
 

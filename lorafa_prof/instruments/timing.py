@@ -1,4 +1,4 @@
-"""Time of steps: a pass of its own, with nothing else looking."""
+"""Timing steps, in a pass of its own in which nothing else observes."""
 
 from __future__ import annotations
 
@@ -23,53 +23,53 @@ class StepTimes:
     phase_ms: dict[Phase, tuple[float, ...]]
 
     def step_percentile(self, percent: float) -> float:
-        """Percentile of the step's time, in ms."""
+        """Return a percentile of the step's time, in ms."""
         return float(np.percentile(self.step_ms, percent))
 
     def phase_median(self, phase: Phase) -> float:
-        """Median of a phase's time, in ms."""
+        """Return the median of a phase's time, in ms."""
         return float(np.median(self.phase_ms[phase]))
 
 
 class Clock(Protocol):
-    """Takes a mark now, and later tells the milliseconds between marks."""
+    """Takes marks in the course of a step, and later returns the milliseconds between them."""
 
     def mark(self) -> Any:
-        """A point in time, on the device's own time line."""
+        """Return a mark at this point, on the device's own time line."""
 
     def between_ms(self, start: Any, end: Any) -> float:
-        """Milliseconds from `start` to `end`; call after `settle`."""
+        """Return the milliseconds from `start` to `end`; call it after `settle`."""
 
     def settle(self) -> None:
         """Wait until all marks have been reached."""
 
 
 class HostClock:
-    """The host's monotonic clock: right where operations are done when they return."""
+    """The host's monotonic clock, for devices on which operations are done when they return."""
 
     def mark(self) -> float:
-        """Seconds now."""
+        """Return the time now, in seconds."""
         return time.perf_counter()
 
     def between_ms(self, start: float, end: float) -> float:
-        """Milliseconds from `start` to `end`."""
+        """Return the milliseconds from `start` to `end`."""
         return (end - start) * 1e3
 
     def settle(self) -> None:
-        """Nothing is pending on the host."""
+        """Do nothing: on the host all marks have been reached."""
 
 
 class CudaClock:
     """CUDA events: recorded into the stream, so the host may run ahead as it does in real training."""
 
     def mark(self) -> torch.cuda.Event:
-        """An event at this point of the current stream."""
+        """Return an event at this point of the current stream."""
         event = torch.cuda.Event(enable_timing=True)
         event.record()
         return event
 
     def between_ms(self, start: torch.cuda.Event, end: torch.cuda.Event) -> float:
-        """Milliseconds from `start` to `end`."""
+        """Return the milliseconds from `start` to `end`."""
         return float(start.elapsed_time(end))
 
     def settle(self) -> None:
@@ -79,7 +79,7 @@ class CudaClock:
 
 @dataclass
 class PhaseMarks:
-    """Observer that marks the borders of phases: of each step its start, and each phase with its end."""
+    """An observer that marks the start of each step and the end of each phase."""
 
     clock: Clock
     starts: list[Any] = field(default_factory=list)
@@ -87,7 +87,7 @@ class PhaseMarks:
     _within_step: bool = field(default=False, init=False)
 
     def phase_started(self, phase: Phase) -> None:
-        """Mark the start of the step; a later phase starts where the one before ended."""
+        """Mark the start of a step; a later phase starts where the one before it ended."""
         if not self._within_step:
             self._within_step = True
             self.ends.append([])

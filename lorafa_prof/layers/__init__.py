@@ -1,1 +1,1 @@
-"""The low-rank linear layer and where it goes."""
+"""Layers of our own: low-rank adapters, and fused norm and loss that hold less for backward."""

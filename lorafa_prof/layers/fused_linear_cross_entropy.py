@@ -26,14 +26,17 @@ IGNORED = -100
 
 @dataclass(frozen=True)
 class Gradients:
-    """Of the loss by x, weight and bias; None for those that nobody asks for."""
+    """Gradients of the loss by x, by weight and by bias; None for those that are not needed."""
 
     x: Tensor | None
     weight: Tensor | None
     bias: Tensor | None
 
     def add_chunk_(self, rows: slice, by_logits: Tensor, x: Tensor, weight: Tensor) -> None:
-        """Write x's gradient in `rows` and add to the others, from that by the rows' logits [rows, v]."""
+        """Write the gradient of x in `rows`, and add those rows' part to the gradients of weight and bias.
+
+        `by_logits` [rows, v] is the gradient of the loss by the logits of these rows.
+        """
         if self.x is not None:
             self.x[rows].addmm_(by_logits, weight, beta=0)
         if self.weight is not None:
@@ -43,16 +46,16 @@ class Gradients:
 
 
 def chunk_rows(rows: int, width: int, vocabulary: int) -> int:
-    """How many rows of x [rows, width] make a chunk: Liger's rule.
+    """Return how many rows of x [rows, width] make a chunk, by the rule of Liger's kernel.
 
-    So many that their logits are as large as all of x, and then up to the next power of two.
+    A chunk's logits are about as large as all of x; the number is rounded up to a power of two.
     """
     chunks = -(-vocabulary // width)
     return 1 << (-(-rows // chunks) - 1).bit_length()
 
 
 def wide_type(x: Tensor) -> torch.dtype:
-    """The type of softmax, loss and norms: float32, as in transformers, or x's own if that is wider."""
+    """Return the type in which softmax, loss and norms are computed: float32, or float64 where x has it."""
     return torch.float64 if x.dtype == torch.float64 else torch.float32
 
 
@@ -74,9 +77,9 @@ def logits_gradient_(log_probabilities: Tensor, targets: Tensor, scale: Tensor) 
 
 
 class FusedLinearCrossEntropyFunction(torch.autograd.Function):
-    """The loss of the module's formula; keeps the gradients that are asked for, and nothing else.
+    """The loss of the module's formula; holds the gradients that are needed for backward, and nothing else.
 
-    Backward multiplies them in place by what comes in, so it runs once.
+    Backward multiplies these gradients in place by the incoming one, so it runs once.
     """
 
     @staticmethod
@@ -89,7 +92,7 @@ class FusedLinearCrossEntropyFunction(torch.autograd.Function):
         count: Tensor | int,
         with_gradients: bool,
     ) -> Tensor:
-        """Return the loss, a scalar; without `with_gradients` that is all that is computed."""
+        """Return the loss, a scalar; without `with_gradients` no gradient is computed."""
         wanted = [with_gradients and needed for needed in ctx.needs_input_grad[:3]]
         gradients = Gradients(
             x=x.new_empty(x.shape) if wanted[0] else None,
@@ -118,12 +121,12 @@ class FusedLinearCrossEntropyFunction(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         """Return the gradients of x, weight and bias."""
-        x, weight, bias = (None if kept is None else kept.mul_(grad) for kept in ctx.saved_tensors)
+        x, weight, bias = (None if saved is None else saved.mul_(grad) for saved in ctx.saved_tensors)
         return x, weight, bias, None, None, None
 
 
 class FusedLinearCrossEntropyLoss(nn.Module):
-    """Loss of a causal language model from its last hidden states and its output layer's weights."""
+    """The loss of a causal language model, from its last hidden states and its output layer's weights."""
 
     def forward(
         self,
@@ -139,7 +142,7 @@ class FusedLinearCrossEntropyLoss(nn.Module):
             hidden: [batch, seq, h].
             weight, bias: [v, h] and [v] of the output layer.
             labels: [batch, seq], `IGNORED` where none counts; each token's target is the next one's label.
-            num_items_in_batch: of all micro-batches, where gradients accumulate.
+            num_items_in_batch: tokens that count in all micro-batches, where gradients accumulate.
         """
         targets = F.pad(labels, (0, 1), value=IGNORED)[:, 1:].reshape(-1)
         count = (targets != IGNORED).sum() if num_items_in_batch is None else num_items_in_batch

@@ -13,12 +13,12 @@ from lorafa_prof.layers.low_rank_functions import LoraFaFunction, LoraFunction
 
 
 def is_linear(module: nn.Module) -> bool:
-    """Whether `module` is a linear map an adapter can sit beside: nn.Linear or GPT-2's transposed Conv1D."""
+    """Return whether `module` can have an adapter: it is nn.Linear or GPT-2's transposed Conv1D."""
     return isinstance(module, (nn.Linear, Conv1D))
 
 
 def weight_in_by_out(base: nn.Module) -> Tensor:
-    """The weight of a linear layer as [in, out], a view where the layer stores [out, in]."""
+    """Return the weight of a linear layer as [in, out]; a view where the layer stores [out, in]."""
     weight = cast(Tensor, base.weight)
     return weight if isinstance(base, Conv1D) else weight.t()
 
@@ -58,12 +58,12 @@ class LowRankLinear(nn.Module):
 
     @property
     def weight(self) -> Tensor:
-        """The base's weight, as stored: some models ask their layers for its type."""
+        """The base's weight, as stored; some models read the type of their layers' weights."""
         return cast(Tensor, self.base.weight)
 
     @property
     def probability(self) -> float:
-        """The dropout probability now: 0 outside training."""
+        """The dropout probability that applies now: 0 outside of training."""
         return self.dropout if self.training else 0.0
 
     def forward(self, x: Tensor) -> Tensor:
@@ -80,7 +80,7 @@ class LowRankLinear(nn.Module):
         return y.view(*x.shape[:-1], -1)
 
     def extra_repr(self) -> str:
-        """Rank, scale and dropout."""
+        """Return rank, scale and dropout as text, for the module's printed form."""
         return f"rank={self.rank}, scale={self.scale:g}, dropout={self.dropout:g}"
 
 

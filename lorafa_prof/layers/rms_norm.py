@@ -24,7 +24,7 @@ from lorafa_prof.layers.fused_linear_cross_entropy import wide_type
 
 
 def rms_norm(x: Tensor, weight: Tensor, epsilon: float, rounded_to: torch.dtype) -> Tensor:
-    """Return the module's y.
+    """Return y [..., h] of the module's formula.
 
     Args:
         x: [..., h].
@@ -37,7 +37,7 @@ def rms_norm(x: Tensor, weight: Tensor, epsilon: float, rounded_to: torch.dtype)
 
 
 class RmsNormFunction(torch.autograd.Function):
-    """The module's y; keeps x, r [..., 1] and the weight."""
+    """RMS norm by the module's formula; keeps x, r [..., 1] and the weight for backward."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, epsilon: float, rounded_to: torch.dtype) -> Tensor:

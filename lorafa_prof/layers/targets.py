@@ -1,4 +1,4 @@
-"""Which linear layers get an adapter, and putting one there."""
+"""Choosing the linear layers that get an adapter, and replacing them by adapted ones."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CLASSIFICATION_HEADS = ("score", "classifier")
 
 
 def classification_head(model: nn.Module) -> tuple[str, nn.Module] | None:
-    """The name and module of the head of a sequence classifier, or None for models that have none."""
+    """Return name and module of a sequence classifier's head; None for models that have none."""
     for name in CLASSIFICATION_HEADS:
         head = getattr(model, name, None)
         if isinstance(head, nn.Module):
@@ -27,7 +27,7 @@ def classification_head(model: nn.Module) -> tuple[str, nn.Module] | None:
 
 
 def adaptable_linears(model: PreTrainedModel) -> dict[str, nn.Module]:
-    """All linear layers by name, less the output embedding and a classifier's head.
+    """Return all linear layers by name, except for the output embedding and a classifier's head.
 
     This is what PEFT calls ``all-linear`` (peft/tuners/tuners_utils.py, _maybe_include_all_linear_layers).
     """
@@ -44,14 +44,14 @@ def adaptable_linears(model: PreTrainedModel) -> dict[str, nn.Module]:
 
 
 def below_attention(model: nn.Module, name: str) -> bool:
-    """Whether some module that holds `name` calls itself attention by its class name."""
+    """Return whether a module around the layer `name` has "Attention" in the name of its class."""
     parts = name.split(".")
     parents = (".".join(parts[:depth]) for depth in range(1, len(parts)))
     return any("Attention" in type(model.get_submodule(parent)).__name__ for parent in parents)
 
 
 def find_targets(model: PreTrainedModel, targets: str) -> dict[str, nn.Module]:
-    """The linear layers that `targets` means, by name.
+    """Return the linear layers that `targets` selects, by name.
 
     Args:
         model: a transformers model without adapters.
@@ -68,15 +68,15 @@ def find_targets(model: PreTrainedModel, targets: str) -> dict[str, nn.Module]:
         return {name: module for name, module in linears.items() if below_attention(model, name)}
     chosen: dict[str, nn.Module] = {}
     for wanted in targets.split(","):
-        found = {n: m for n, m in linears.items() if n == wanted or n.endswith(f".{wanted}")}
-        if not found:
+        matching = {n: m for n, m in linears.items() if n == wanted or n.endswith(f".{wanted}")}
+        if not matching:
             known = sorted({name.rsplit(".", 1)[-1] for name in linears})
             raise UsageError(
                 f"no linear layer is called '{wanted}'{nearest(wanted, known)}; "
                 f"this model has {', '.join(known)}",
                 about="targets",
             )
-        chosen |= found
+        chosen |= matching
     return {name: module for name, module in linears.items() if name in chosen}
 
 
@@ -95,7 +95,7 @@ def check_rank(linears: dict[str, nn.Module], rank: int) -> None:
 def replace_linears(
     model: nn.Module, linears: dict[str, nn.Module], wrap: Callable[[nn.Module], LowRankLinear]
 ) -> None:
-    """Put `wrap(layer)` in the place of each of `linears`."""
+    """Replace each layer of `linears` in `model` by `wrap(layer)`."""
     for name, module in linears.items():
         parent, _, child = name.rpartition(".")
         setattr(model.get_submodule(parent), child, wrap(module))

@@ -1,1 +1,1 @@
-"""How the weights train: one file per method."""
+"""Fine-tuning methods, one file each: which weights train, and how."""

@@ -1,4 +1,4 @@
-"""What a method is, and the registry of methods."""
+"""The type that every fine-tuning method is an object of, and the registry of methods."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class MethodOptions(Frozen):
 
 @dataclass(frozen=True)
 class Setting:
-    """What a method needs to know of its cell beside its own options."""
+    """What a method reads of its cell besides its own options."""
 
     task: Task
     adapter_dtype: torch.dtype
@@ -37,7 +37,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A model made ready to train.
+    """A model made ready to train, with its optimizer.
 
     `optimizer_tensors` are kept for the optimizer's sake outside of `optimizer.state`.
     """
@@ -52,15 +52,14 @@ class Method:
     """Which weights of a model train, and how.
 
     Attributes:
-        name: as in the scenario.
+        name: its name in a scenario.
         summary: one line for `lorafa-prof list`.
-        options: the pydantic model of its options.
-        prepare: freezes, adds adapters, makes the optimizer; works on the meta device too, where it is
-            the check of a cell before anything is measured. Raises UsageError for options that do not fit
-            the model.
-        default_adapter_dtype: type of the adapters if the scenario names none, from the base's type; None
-            for a method without adapters.
-        label: what the results table calls the method with these options.
+        options: pydantic model of its options.
+        prepare: freezes weights, adds adapters and makes the optimizer; also on the meta device, where this
+            checks a cell before anything is measured. Raises UsageError if options do not fit the model.
+        default_adapter_dtype: gives the adapters' type if the scenario names none, from the base's type;
+            None for a method without adapters.
+        label: gives the method's name in the results table, from its options; None: `name` is used.
     """
 
     name: str
@@ -71,7 +70,7 @@ class Method:
     label: Callable[[MethodOptions], str] | None = None
 
     def label_of(self, options: MethodOptions) -> str:
-        """The name in the results table."""
+        """Return the name of the method with these options in the results table."""
         return self.label(options) if self.label else self.name
 
 

@@ -9,11 +9,11 @@ from lorafa_prof.optim.choices import make_optimizer
 
 
 class FullFtOptions(MethodOptions):
-    """There are none."""
+    """Options of full fine-tuning: it has none."""
 
 
 def prepare(model: PreTrainedModel, options: MethodOptions, setting: Setting) -> Prepared:
-    """Let every parameter train."""
+    """Make every parameter of `model` train."""
     model.requires_grad_(True)
     return Prepared(model, make_optimizer(setting.optimizer, model.parameters()))
 

@@ -13,7 +13,11 @@ from lorafa_prof.optim.choices import make_optimizer
 
 
 def prepare(model: PreTrainedModel, options: MethodOptions, setting: Setting) -> Prepared:
-    """Add LoRA layers; raises UsageError as `add_adapters` does."""
+    """Add LoRA layers.
+
+    Raises:
+        UsageError: a target matches nothing, or the rank is larger than a layer.
+    """
     add_adapters(model, LoraLinear, cast(LowRankOptions, options), setting)
     return Prepared(model, make_optimizer(setting.optimizer, model.parameters()))
 

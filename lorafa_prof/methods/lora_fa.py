@@ -14,9 +14,13 @@ from lorafa_prof.optim.lora_fa import LoraFaCorrection
 
 
 def prepare(model: PreTrainedModel, options: MethodOptions, setting: Setting) -> Prepared:
-    """Add LoRA-FA layers and the gradient correction; raises UsageError as `add_adapters` does."""
+    """Add LoRA-FA layers and the gradient correction.
+
+    Raises:
+        UsageError: a target matches nothing, or the rank is larger than a layer.
+    """
     add_adapters(model, LoraFaLinear, cast(LowRankOptions, options), setting)
-    correction = LoraFaCorrection.of(m for m in model.modules() if isinstance(m, LoraFaLinear))
+    correction = LoraFaCorrection.of(module for module in model.modules() if isinstance(module, LoraFaLinear))
     optimizer = make_optimizer(setting.optimizer, model.parameters())
     optimizer.register_step_pre_hook(correction)
     return Prepared(model, optimizer, tuple(matrix for _, matrix in correction.matrices))

@@ -17,7 +17,7 @@ from lorafa_prof.models.preset import Task
 
 
 def canonical_targets(value: Any) -> Any:
-    """Write targets in one way: a list of names becomes the sorted names divided by commas."""
+    """Return targets in their one form: a list of names becomes the sorted names divided by commas."""
     if isinstance(value, str):
         value = value.split(",")
     if isinstance(value, (list, tuple)) and all(isinstance(name, str) for name in value):
@@ -43,12 +43,12 @@ class LowRankOptions(MethodOptions):
 
 
 def same_as_base(dtype: Dtype) -> Dtype:
-    """Adapters in the type of the base."""
+    """Return the adapters' default type: that of the base."""
     return dtype
 
 
 def freeze_base(model: nn.Module, task: Task) -> None:
-    """Freeze all of `model` but the new head of a classifier, which has nothing to keep."""
+    """Freeze all of `model` except for a classifier's head, which is new and so has nothing to keep."""
     model.requires_grad_(False)
     if task == "sequence-classification":
         head = classification_head(model)
@@ -59,7 +59,7 @@ def freeze_base(model: nn.Module, task: Task) -> None:
 def add_adapters(
     model: PreTrainedModel, layer: type[LowRankLinear], options: LowRankOptions, setting: Setting
 ) -> None:
-    """Freeze the base of `model` and put a `layer` in the place of every target.
+    """Freeze the base of `model` and replace every target by a `layer`.
 
     Raises:
         UsageError: a target matches nothing, or the rank is larger than a layer.

@@ -16,7 +16,9 @@ from lorafa_prof.words.phrases import one_line
 
 
 class PeftOptions(MethodOptions):
-    """`config` is what PEFT's config class takes, with its `peft_type`; `tag` names it in the table.
+    """Options of a PEFT method.
+
+    `config` has what PEFT's config class takes, and its `peft_type`; `tag` names the method in the table.
 
     Example: ``{name: peft, tag: dora, config: {peft_type: LORA, r: 16, use_dora: true}}``
     """
@@ -29,35 +31,39 @@ def make_config(options: PeftOptions, setting: Setting) -> Any:
     """Return the `peft.PeftConfig` that `options` describe.
 
     Raises:
-        UsageError: no or unknown `peft_type`, or a key its config class does not have.
+        UsageError: `peft_type` is missing or unknown, or its config class does not have some key.
     """
     peft = require_peft()
-    given = dict(options.config)
-    peft_type = str(given.pop("peft_type", "")).upper()
+    fields = dict(options.config)
+    peft_type = str(fields.pop("peft_type", "")).upper()
     known = {str(kind.value): cls for kind, cls in peft.PEFT_TYPE_TO_CONFIG_MAPPING.items()}
     if peft_type not in known:
         raise UsageError(f"unknown peft_type '{peft_type}'{nearest(peft_type, list(known))}")
     config_class = known[peft_type]
     parameters = list(inspect.signature(config_class).parameters)
-    for key in given:
+    for key in fields:
         if key not in parameters:
             raise UsageError(f"{config_class.__name__} has no '{key}'{nearest(key, parameters)}")
-    given.setdefault("task_type", PEFT_TASKS[setting.task])
+    fields.setdefault("task_type", PEFT_TASKS[setting.task])
     try:
-        return config_class(**given)
+        return config_class(**fields)
     except (TypeError, ValueError) as error:
         raise UsageError(f"{config_class.__name__}: {one_line(str(error))}") from error
 
 
 def prepare(model: PreTrainedModel, options: MethodOptions, setting: Setting) -> Prepared:
-    """Wrap by the PEFT method; raises UsageError as `make_config` and `add_peft_adapter` do."""
+    """Wrap `model` by the PEFT method.
+
+    Raises:
+        UsageError: the options make no PEFT config, or PEFT refuses it for this model.
+    """
     config = make_config(cast(PeftOptions, options), setting)
     wrapped = add_peft_adapter(model, config, setting.adapter_dtype)
     return Prepared(wrapped, make_optimizer(setting.optimizer, wrapped.parameters()))
 
 
 def label(options: MethodOptions) -> str:
-    """`peft:` and the tag, or the peft_type where there is no tag."""
+    """Return ``peft:`` and the tag, or the peft_type if there is no tag."""
     chosen = cast(PeftOptions, options)
     return f"peft:{chosen.tag or str(chosen.config.get('peft_type', '')).lower()}"
 

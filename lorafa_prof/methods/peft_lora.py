@@ -12,7 +12,11 @@ from lorafa_prof.optim.choices import make_optimizer
 
 
 def prepare(model: PreTrainedModel, options: MethodOptions, setting: Setting) -> Prepared:
-    """Wrap by PEFT's LoRA; raises UsageError as `peft_lora_model` does."""
+    """Wrap `model` by PEFT's LoRA.
+
+    Raises:
+        UsageError: a target matches nothing, or the rank is larger than a layer.
+    """
     wrapped = peft_lora_model(model, cast(PeftLoraOptions, options), setting)
     return Prepared(wrapped, make_optimizer(setting.optimizer, wrapped.parameters()))
 

@@ -17,10 +17,10 @@ from lorafa_prof.optim.choices import LEARNING_RATE
 
 
 def prepare(model: PreTrainedModel, options: MethodOptions, setting: Setting) -> Prepared:
-    """Wrap by PEFT's LoRA and hand it to PEFT's LoRA-FA optimizer, which freezes A.
+    """Wrap `model` by PEFT's LoRA and hand it to PEFT's LoRA-FA optimizer, which freezes A.
 
     Raises:
-        UsageError: as `peft_lora_model`; or an optimizer other than adamw is asked for.
+        UsageError: a target matches nothing, the rank is larger than a layer, or the optimizer is not adamw.
     """
     fa_options = cast(PeftLoraOptions, options)
     if setting.optimizer != "adamw":

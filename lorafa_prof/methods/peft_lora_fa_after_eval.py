@@ -1,8 +1,8 @@
 """Peer: PEFT's LoRA-FA in a model whose adapter was switched off and on again before training.
 
-So does anyone who evaluates the base for comparison: `create_lorafa_optimizer` freezes A, and leaving PEFT's
-`disable_adapter()` makes it require a gradient again, in PEFT 0.21 without a word. Losses and updates stay
-the same; the activations that LoRA-FA is there to save are kept after all.
+This happens to anyone who evaluates the base for comparison: `create_lorafa_optimizer` freezes A, and leaving
+PEFT's `disable_adapter()` makes it require a gradient again, in PEFT 0.21 without a word. Losses and updates
+stay the same; the activations that LoRA-FA is there to save are held after all.
 """
 
 from __future__ import annotations
@@ -17,7 +17,11 @@ from lorafa_prof.methods.base import MethodOptions, Prepared, Setting
 
 
 def prepare(model: PreTrainedModel, options: MethodOptions, setting: Setting) -> Prepared:
-    """Prepare as `peft-lora-fa`, then switch the adapter off and on; raises UsageError as that does."""
+    """Prepare as the method `peft-lora-fa` does, then switch the adapter off and on again.
+
+    Raises:
+        UsageError: a target matches nothing, the rank is larger than a layer, or the optimizer is not adamw.
+    """
     prepared = peft_lora_fa.prepare(model, options, setting)
     with cast(Any, prepared.model).disable_adapter():
         pass  # here the base would be evaluated; what the context does to the model does not depend on that

@@ -1,4 +1,4 @@
-"""What the PEFT peers share: wrapping a model with PEFT's own layers, in the type asked for."""
+"""What the PEFT peers share: wrapping a model with PEFT's own layers, in the adapter type asked for."""
 
 from __future__ import annotations
 
@@ -43,12 +43,19 @@ class PeftLoraOptions(MethodOptions):
 
 
 def peft_adapter_dtype(dtype: Dtype) -> Dtype:
-    """PEFT's default: 16-bit adapters are cast to float32 (`autocast_adapter_dtype=True`)."""
+    """Return PEFT's default adapter type for a base of type `dtype`: float32 for 16-bit, else the base's.
+
+    PEFT calls this `autocast_adapter_dtype=True`.
+    """
     return "fp32" if dtype in ("bf16", "fp16") else dtype
 
 
 def require_peft() -> Any:
-    """Return the module `peft`; raises UsageError if it is not installed."""
+    """Return the module `peft`.
+
+    Raises:
+        UsageError: it is not installed.
+    """
     try:
         import peft
     except ImportError as error:
@@ -57,12 +64,12 @@ def require_peft() -> Any:
 
 
 def add_peft_adapter(model: PreTrainedModel, config: Any, adapter_dtype: torch.dtype) -> nn.Module:
-    """Wrap `model` by PEFT with adapters stored in `adapter_dtype`.
+    """Wrap `model` by PEFT, with adapters stored in `adapter_dtype`.
 
     Args:
         model: a model without adapters.
         config: a `peft.PeftConfig`.
-        adapter_dtype: what PEFT's automatic cast would give, or another type, set after it.
+        adapter_dtype: the type that PEFT's automatic cast would give, or another; set after that cast.
 
     Raises:
         UsageError: PEFT refuses the config for this model.

@@ -1,1 +1,1 @@
-"""Which network: presets with published shapes, building on any device, inputs per task."""
+"""Networks: presets with published shapes, building them on any device, and inputs for each task."""

@@ -1,4 +1,4 @@
-"""Building a network where it will run: on its device in its dtype from the start, not by way of the host."""
+"""Building a network directly on its device and in its dtype, not by way of the host."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ def build_model(
     Args:
         resolved: what to build; its config is copied, not changed.
         device: where it is created.
-        dtype: of every parameter, also of those that transformers would keep in fp32 (T5's in fp16).
-        attention: transformers' name: sdpa, eager, flash_attention_2, ...
+        dtype: type of every parameter, also of those that transformers would keep in fp32 (T5's in fp16).
+        attention: implementation by its name in transformers: sdpa, eager, flash_attention_2, ...
         checkpointing: "none", or "full" for every layer. It is non-reentrant, so a frozen base is
             no trouble; transformers makes the embeddings' output require a gradient all the same.
-        seed: of PyTorch's global generators, set just before weights are drawn.
+        seed: seed of PyTorch's global generators, set just before weights are drawn.
 
     Raises:
         UsageError: the model cannot run with `attention` or `checkpointing` here, or has no weights to read.
@@ -153,7 +153,7 @@ def _first_sentence(error: Exception) -> str:
 
 
 def _cast_parameters(model: PreTrainedModel, dtype: torch.dtype) -> None:
-    """Cast what a model creates in a dtype of its own; through `.data`, so that tied ones stay one."""
+    """Cast parameters that a model creates in another dtype; through `.data`, so that tied ones stay tied."""
     for parameter in model.parameters():
         if parameter.is_floating_point() and parameter.dtype != dtype:
             parameter.data = parameter.data.to(dtype)

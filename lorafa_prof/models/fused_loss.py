@@ -1,4 +1,4 @@
-"""A causal language model whose loss comes from `FusedLinearCrossEntropyLoss`, without logits."""
+"""Making a causal language model compute its loss by `FusedLinearCrossEntropyLoss`, without logits."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from transformers.modeling_outputs import CausalLMOutput
 from lorafa_prof.errors import UsageError
 from lorafa_prof.layers.fused_linear_cross_entropy import FusedLinearCrossEntropyLoss
 
-#: Types of models (`config.model_type`) whose forward is: body, output layer, cross-entropy, and nothing
-#: else. What others do to their logits, such as Gemma 2's soft cap, would silently be left out.
+#: Types of models (`config.model_type`) whose forward is body, output layer, cross-entropy, and nothing else.
+#: What other models do to their logits, such as Gemma 2's soft cap, would silently be left out.
 PLAIN = (
     "gemma",
     "gpt2",
@@ -32,13 +32,13 @@ PLAIN = (
 
 
 def use_fused_loss(trained: nn.Module) -> None:
-    """Let the model's forward return the fused loss, and None for the logits.
+    """Make the model's forward return the fused loss, and None for the logits.
 
     Args:
         trained: a transformers model, or one that PEFT has wrapped.
 
     Raises:
-        UsageError: it is none of `PLAIN`, or its output layer has an adapter.
+        UsageError: its type is not in `PLAIN`, or its output layer has an adapter.
     """
     model = next((module for module in trained.modules() if isinstance(module, PreTrainedModel)), None)
     head = model.get_output_embeddings() if model and model.config.model_type in PLAIN else None

@@ -1,4 +1,4 @@
-"""A model whose RMS norms keep for backward what goes into them, and no wider copy."""
+"""Making a model's RMS norms run `rms_norm`, which holds its input for backward and no wider copy."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from lorafa_prof.errors import UsageError
 from lorafa_prof.layers.rms_norm import rms_norm
 
 #: Classes of transformers that normalize in float32, round to the input's type, and multiply by the weight.
-#: What others do would silently be done otherwise: Gemma's multiply by 1 + weight, OLMo 2's round last.
+#: Other classes compute something else and would silently change: Gemma's multiply by 1 + weight, OLMo 2's
+#: round last.
 AS_IN_LLAMA = frozenset(
     {
         "DeepseekV2RMSNorm",
@@ -30,14 +31,14 @@ AS_IN_LLAMA = frozenset(
         "SmolLM3RMSNorm",
     }
 )
-#: The same, but rounding to the weight's type.
+#: Classes that compute the same, but round to the weight's type.
 AS_IN_T5 = frozenset(
     {"LongT5LayerNorm", "MT5LayerNorm", "SwitchTransformersLayerNorm", "T5LayerNorm", "UMT5LayerNorm"}
 )
 
 
 def use_fused_norm(trained: nn.Module) -> None:
-    """Let the model's RMS norms run `rms_norm`; modules, parameters and state_dict stay as they are.
+    """Make the model's RMS norms run `rms_norm`; modules, parameters and state_dict stay as they are.
 
     Args:
         trained: a transformers model, or one that PEFT has wrapped.
@@ -47,9 +48,9 @@ def use_fused_norm(trained: nn.Module) -> None:
     """
     norms = [module for module in trained.modules() if _name(module) in AS_IN_LLAMA | AS_IN_T5]
     if not norms:
-        found = sorted({_name(module) for module in trained.modules() if "norm" in _name(module).lower()})
+        unknown = sorted({_name(module) for module in trained.modules() if "norm" in _name(module).lower()})
         raise UsageError(
-            f"kernels 'fused-norm' knows no norm of this model ({', '.join(found) or 'it has none'}), "
+            f"kernels 'fused-norm' knows no norm of this model ({', '.join(unknown) or 'it has none'}), "
             "only RMS norms as in Llama, Mistral, Qwen and T5",
             about="kernels",
         )

@@ -14,7 +14,7 @@ from lorafa_prof.models.resolve import ResolvedModel
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
 
-# They number positions from pad_token_id + 1 and so lose that many of their table.
+# These types of model number positions from pad_token_id + 1 and so lose that many of their table.
 _POSITIONS_AFTER_PADDING = frozenset(
     {
         "camembert",
@@ -75,8 +75,8 @@ def make_inputs(
 def padding_tokens(padding: float, *, batch: int, seq: int) -> list[int]:
     """Return how many tokens of each row are padding: from none in row 0 to ``padding * seq`` in the last.
 
-    Row i has ``padding * seq * i / (batch - 1)``, rounded, a half down; a batch of one row has the last
-    one's. One token of a row at least is no padding.
+    Row i has ``padding * seq * i / (batch - 1)``, rounded, with a half rounded down; a batch of one row has
+    as much as the last row of a larger one. At least one token of each row is no padding.
     """
     # As the decimal number that was written: 0.07 * 50 is a little above 3.5 in binary.
     most = Fraction(repr(padding)) * seq
@@ -116,7 +116,7 @@ def _has_no_position_table(config: PretrainedConfig) -> bool:
 
 
 def _pad(inputs: dict[str, torch.Tensor], resolved: ResolvedModel, tokens: list[int]) -> None:
-    """Turn the last of each row's tokens into padding, `tokens` says how many."""
+    """Turn the last `tokens[i]` tokens of each row i into padding."""
     seq = inputs["input_ids"].shape[1]
     padded = torch.arange(seq) >= seq - torch.tensor(tokens)[:, None]
     inputs["attention_mask"][padded] = 0
@@ -130,8 +130,8 @@ def _pad(inputs: dict[str, torch.Tensor], resolved: ResolvedModel, tokens: list[
 def _padding_id(config: PretrainedConfig) -> int | None:
     """Return the id of padding; None where the config names none, or one outside of the vocabulary."""
     text = config.get_text_config()
-    for each in (text, config):
-        token = getattr(each, "pad_token_id", None)
+    for source in (text, config):
+        token = getattr(source, "pad_token_id", None)
         if isinstance(token, int) and 0 <= token < int(text.vocab_size):
             return token
     return None

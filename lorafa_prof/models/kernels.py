@@ -1,4 +1,4 @@
-"""Which kernels a model's norms, activations and loss run."""
+"""The values of a scenario's `kernels`: which kernels a model's norms and loss run."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from lorafa_prof.registry import nearest
 
 
 def leave_as_it_is(model: nn.Module) -> None:
-    """What transformers runs by itself."""
+    """Change nothing: the model runs the kernels that transformers chooses."""
 
 
 def use_fused_norm_and_loss(model: nn.Module) -> None:
-    """Both of them."""
+    """Let the model's RMS norms and its loss run the fused kernels."""
     use_fused_norm(model)
     use_fused_loss(model)
 
 
-#: What makes a model, prepared to train, run them.
+#: By the scenario's name of the kernels: the function that makes a model, prepared to train, run them.
 KERNELS: dict[str, Callable[[nn.Module], None]] = {
     "eager": leave_as_it_is,
     "fused-norm": use_fused_norm,
@@ -32,10 +32,10 @@ KERNELS: dict[str, Callable[[nn.Module], None]] = {
 
 
 def use_kernels(kernels: str, model: nn.Module) -> None:
-    """Let `model`, made ready to train by its method, run these kernels.
+    """Make `model`, which its method has prepared to train, run the kernels of this name.
 
     Raises:
-        UsageError: there are no such kernels, or not for this model.
+        UsageError: there are no such kernels, or they do not exist for this model.
     """
     if kernels not in KERNELS:
         raise UsageError(

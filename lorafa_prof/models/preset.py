@@ -16,12 +16,12 @@ Task = Literal["causal-lm", "seq2seq-lm", "sequence-classification"]
 
 @dataclass(frozen=True)
 class Preset:
-    """A network by name.
+    """A published network under a short name.
 
     Args:
         name: as published, in lower case; the value of a scenario's `model`.
-        task: what is fine-tuned for, which decides head, loss and inputs.
-        make_config: gives a fresh config at each call; it may import transformers, its module must not.
+        task: what it is fine-tuned for; decides head, loss and inputs.
+        make_config: returns a new config at each call; it may import transformers, its module must not.
         source: URL of the published config, or "synthetic" for the tiny ones of the tests.
     """
 

@@ -1,4 +1,4 @@
-"""From the name in a scenario to a config: preset, local config.json or directory, or hub id."""
+"""From the model's name in a scenario to its config: preset, local config.json or directory, or hub id."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _HUB_TIMEOUT_S = 5.0
 
 @dataclass(frozen=True)
 class ResolvedModel:
-    """A network ready to be built.
+    """A network whose config is known, ready to be built.
 
     Args:
-        name: as the scenario has it.
-        task: decides head, loss and inputs.
-        config: its own, shared with no other; builders copy it before they change anything.
+        name: the model's name, as in the scenario.
+        task: what it is fine-tuned for; decides head, loss and inputs.
+        config: this object's own, shared with no other; builders copy it before they change anything.
         weights: "random" or "pretrained".
-        source: where pretrained weights come from, a directory or hub id; a preset's is its config's URL.
+        source: where pretrained weights come from, a directory or hub id; for a preset the URL of its config.
         trust_remote_code: whether code shipped with the model may run.
     """
 

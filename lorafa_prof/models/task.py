@@ -1,4 +1,4 @@
-"""What a network that is no preset is fine-tuned for, from its config."""
+"""The task that a network is fine-tuned for, found from its config where it is no preset."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def task_of(config: PretrainedConfig, *, name: str) -> Task:
     also run it as a decoder.
 
     Raises:
-        UsageError: it is neither a language model nor a sequence classifier; names `name`.
+        UsageError: it is neither a language model nor a sequence classifier; the message has `name`.
     """
     architecture = (getattr(config, "architectures", None) or [""])[0]
     possible = _possible_tasks(config)

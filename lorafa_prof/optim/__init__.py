@@ -1,1 +1,1 @@
-"""Optimizers: AdamW as users run it, and the LoRA-FA gradient correction."""
+"""Optimizers as users run them, clipping of gradients, and the LoRA-FA gradient correction."""

@@ -17,7 +17,7 @@ MakeOptimizer = Callable[[list[torch.nn.Parameter]], Optimizer]
 
 
 def _adamw_fused(params: list[torch.nn.Parameter]) -> Optimizer:
-    # On meta there is none, unless it stands for a GPU: there a step is checked, not run.
+    # The meta device has no fused kernel unless it stands for a GPU: otherwise a step is checked, not run.
     supported = import_module("torch.optim.optimizer")._get_fused_kernels_supported_devices()
     fused = all(param.device.type in supported for param in params)
     return AdamW(params, lr=LEARNING_RATE, fused=fused)

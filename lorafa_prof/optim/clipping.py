@@ -16,14 +16,14 @@ def clip_gradients(params: Iterable[nn.Parameter], max_norm: float) -> None:
     if any(param.is_meta for param in trained):
         _clip_shapes([param.grad for param in trained if param.grad is not None], max_norm)
     else:
-        # PyTorch's own choice on both; said on CUDA, where it must not quietly become the slow way.
+        # PyTorch chooses the same by itself; set on CUDA, so that it never quietly becomes the slow way.
         foreach = True if any(param.is_cuda for param in trained) else None
         clip_grad_norm_(trained, max_norm, foreach=foreach)
 
 
 @torch.no_grad()
 def _clip_shapes(grads: Sequence[Tensor], max_norm: float) -> None:
-    """The foreach way, which PyTorch refuses to take on the meta device, with its operations and lifetimes.
+    """Clip by PyTorch's foreach way, with its operations and lifetimes; PyTorch itself refuses it on meta.
 
     What PyTorch does there instead, norming and scaling each gradient by itself, a CUDA device does not do.
     As in `torch/nn/utils/clip_grad.py` the norms are gone when the scale is made, and that outlives its use.

@@ -20,7 +20,7 @@ DEPENDENT_SHARE = 1e-12
 def correction_matrix(a: Tensor, scale: float) -> Tensor:
     """Return (A Aᵀ)⁻¹ / s² [r, r] in A's type, for A [r, in].
 
-    The least-squares B-gradient, the one whose low-rank change of the weight is closest to the full
+    It gives the least-squares gradient of B, whose low-rank change of the weight is closest to the full
     gradient's (arXiv 2308.03303, section 3). A Aᵀ is symmetric positive definite, so a Cholesky
     factorisation inverts it; in float64, since this is done once in a run.
 
@@ -45,16 +45,19 @@ def _inverse(gram: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class LoraFaCorrection:
-    """Corrects the gradients of the B of LoRA-FA layers; call it as an optimizer's step pre-hook.
+    """Corrects the gradients of B in LoRA-FA layers; to be registered as an optimizer's step pre-hook.
 
     A never changes, so each layer's matrix is computed once and kept.
+
+    Attributes:
+        matrices: pairs of a layer's B and its correction matrix.
     """
 
     matrices: tuple[tuple[nn.Parameter, Tensor], ...]
 
     @classmethod
     def of(cls, layers: Iterable[LoraFaLinear]) -> LoraFaCorrection:
-        """The correction for these layers as they are now."""
+        """Return the correction for `layers`, computed from their A as it is now."""
         return cls(tuple((layer.lora_B, correction_matrix(layer.lora_A, layer.scale)) for layer in layers))
 
     @torch.no_grad()

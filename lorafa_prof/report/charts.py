@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lorafa_prof.figures.kit.memory_stack import STATIC, PartLook
 from lorafa_prof.figures.kit.points import Point
 from lorafa_prof.figures.kit.series import series_of
 from lorafa_prof.figures.kit.style import looks
-from lorafa_prof.figures.memory_by_kind import SAVED
+from lorafa_prof.parts import PEAK_PARTS
 from lorafa_prof.report.colors import Shades, shades
 
 #: Settings that a chart may have as its horizontal axis.
 AXES = ("seq", "batch", "rank", "accumulation", "padding")
 
-#: What memory is made of, from the bottom of a stack to its top.
-PARTS: Mapping[str, PartLook] = {
-    **STATIC,
-    **{f"saved_{kind}": look for kind, look in SAVED.items()},
-    "activation_bytes": PartLook("activations", "#E69F00"),
-    "unsaved": PartLook("held, not saved", "#F3E3C3"),
-    "other": PartLook("other at the peak", "#C8C8C8"),
-}
-
 
 @dataclass(frozen=True)
-class Line:
+class ChartLine:
     """Cells that a line joins.
 
     Attributes:
@@ -49,19 +39,19 @@ class Line:
     cell_ids: tuple[str, ...]
 
 
-def lines_of(points: Sequence[Point]) -> list[Line]:
+def lines_of(points: Sequence[Point]) -> list[ChartLine]:
     """Lines of every axis on which some cells of a model that differ in nothing else have several values."""
     return [line for axis in AXES for line in _lines_along(points, axis)]
 
 
-def _lines_along(points: Sequence[Point], axis: str) -> list[Line]:
+def _lines_along(points: Sequence[Point], axis: str) -> list[ChartLine]:
     finished = [point for point in points if point.ok]
     lines = []
     for series in series_of(finished, axis):
         for model in dict.fromkeys(point.model for point in series.points):
             ids = {point.cell_id for point in series.points if point.model == model}
             lines.append(
-                Line(
+                ChartLine(
                     axis,
                     model,
                     series.label,
@@ -83,5 +73,5 @@ def method_shades(points: Sequence[Point]) -> dict[str, Shades]:
 
 
 def part_shades() -> dict[str, Shades]:
-    """The colour of each of `PARTS`."""
-    return {key: shades(look.color) for key, look in PARTS.items()}
+    """The colour of each of `PEAK_PARTS`."""
+    return {key: shades(part.color) for key, part in PEAK_PARTS.items()}

@@ -13,11 +13,12 @@ import pandas as pd
 from lorafa_prof.claims.finding import Judgement
 from lorafa_prof.errors import NothingToJudgeError, UsageError
 from lorafa_prof.figures.kit.points import SETTINGS, Point, differing, fixed, named, points_of
-from lorafa_prof.report.explanation import Explanation, explain, parts_of
+from lorafa_prof.report.cell_cards import CellCards, cell_cards
 from lorafa_prof.report.reading import Source
 from lorafa_prof.report.reproduce import one_cell_scenario, reproducing_command
 from lorafa_prof.report.summary import Summary, summary_of
 from lorafa_prof.results.columns import COLUMNS, Column
+from lorafa_prof.results.peak_parts import peak_parts, saved_by_kind
 from lorafa_prof.results.record import CellResult
 from lorafa_prof.results.table import pandas_dtype
 from lorafa_prof.words.phrases import count
@@ -36,8 +37,9 @@ class CellContent:
     Attributes:
         label: tells the cell from all others of the report.
         row: what is known of it, by column.
-        parts, beyond_peak: as in `Explanation`; from the row alone where there is no record.
-        explanation: None where there is no record; then `unexplained` says why.
+        parts: of `peak_parts`, by the row alone where there is no record; none where the cell did not finish.
+        beyond_peak: bytes that the parts are more together than the peak: they are not all there at once.
+        cards: None where there is no record; then `unexplained` says why.
         scenario: of this one cell, as data of YAML; None where there is no record.
         command: that gives the row again; None where it is not known.
         environment: the machine and versions that gave it, by index in the report's environments.
@@ -47,7 +49,7 @@ class CellContent:
     row: Row
     parts: Mapping[str, int]
     beyond_peak: int
-    explanation: Explanation | None
+    cards: CellCards | None
     unexplained: str
     scenario: Mapping[str, Any] | None
     command: str | None
@@ -166,22 +168,21 @@ def _cell(
 ) -> CellContent:
     cell_id = str(row["cell_id"])
     record, why = _record(cell_id, source)
-    explanation = None
+    cards, by_kind = None, None
     if record is not None:
         try:
-            explanation = explain(row, record.details)
+            cards, by_kind = cell_cards(record.details), saved_by_kind(record.details)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             why = f"{cell_id}: its record does not say what it should ({type(error).__name__}: {error})"
-    parts, beyond_peak = (
-        (explanation.parts, explanation.beyond_peak) if explanation is not None else parts_of(row, {})
-    )
+    parts = peak_parts(row, by_kind) if row.get("status") == "ok" else {}
+    peak = row.get("peak_allocated_bytes")
     device = row.get("device")
     return CellContent(
         label=labels[cell_id],
         row=row,
         parts=parts,
-        beyond_peak=beyond_peak,
-        explanation=explanation,
+        beyond_peak=max(0, sum(parts.values()) - int(peak)) if parts and peak is not None else 0,
+        cards=cards,
         unexplained=why,
         scenario=one_cell_scenario(record.cell) if record is not None else None,
         command=reproducing_command(source.provenance, cell_id, None if device is None else str(device)),
@@ -201,7 +202,7 @@ def _record(cell_id: str, source: Source) -> tuple[CellResult | None, str]:
 
 
 def _record_notes(cells: Sequence[CellContent]) -> list[str]:
-    unexplained = [cell.unexplained for cell in cells if cell.explanation is None]
+    unexplained = [cell.unexplained for cell in cells if cell.cards is None]
     unreadable = [why for why in unexplained if why != _NO_RECORD]
     missing = len(unexplained) - len(unreadable)
     notes = unreadable[:_MOST_NAMED]

@@ -11,10 +11,10 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from lorafa_prof.figures import FIGURES
-from lorafa_prof.figures.save import Saved, Skipped, left_for_request, names_of, save_all
+from lorafa_prof.figures.save import SavedFigure, SkippedFigure, left_for_request, names_of, save_all
 from lorafa_prof.results.records import Results
 
-Outcomes = list[Saved | Skipped]
+Outcomes = list[SavedFigure | SkippedFigure]
 
 #: With fewer cells drawing takes less than starting processes for it, which load matplotlib anew.
 MANY_CELLS = 40

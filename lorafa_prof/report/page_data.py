@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, astuple
+from dataclasses import asdict
 from typing import Any
 
-from lorafa_prof.report.charts import PARTS, lines_of, method_shades, part_shades
+from lorafa_prof.parts import PEAK_PARTS
+from lorafa_prof.report.cell_cards import CellCards
+from lorafa_prof.report.charts import lines_of, method_shades, part_shades
 from lorafa_prof.report.content import CellContent, Content
-from lorafa_prof.report.explanation import Explanation
 from lorafa_prof.results.columns import Column
 from lorafa_prof.results.table import pandas_dtype
 
@@ -60,7 +61,8 @@ def page_data(content: Content) -> dict[str, Any]:
         "cells": [_cell(cell, content, shared) for cell in content.cells],
         "settings": shared,
         "parts": [
-            {"key": key, "label": PARTS[key].label, **asdict(shades)} for key, shades in part_shades().items()
+            {"key": key, "label": PEAK_PARTS[key].name, **asdict(shades)}
+            for key, shades in part_shades().items()
         ],
         "methods": {name: asdict(shades) for name, shades in method_shades(content.points).items()},
         "lines": [
@@ -95,7 +97,7 @@ def _cell(cell: CellContent, content: Content, shared: Mapping[str, Any]) -> dic
         "row": [cell.row.get(column.name) for column in content.columns],
         "parts": cell.parts,
         "beyond_peak": cell.beyond_peak,
-        "explanation": None if cell.explanation is None else _explanation(cell.explanation),
+        "explanation": None if cell.cards is None else _explanation(cell.cards),
         "unexplained": cell.unexplained,
         "command": cell.command,
         "settings": None if scenario is None else {k: v for k, v in scenario.items() if k not in shared},
@@ -103,15 +105,15 @@ def _cell(cell: CellContent, content: Content, shared: Mapping[str, Any]) -> dic
     }
 
 
-def _explanation(explanation: Explanation) -> dict[str, Any]:
+def _explanation(cards: CellCards) -> dict[str, Any]:
     return {
-        "tensors": [astuple(each) for each in explanation.tensors],
-        "tensors_left_out": explanation.tensors_left_out,
-        "modules": [astuple(each) for each in explanation.modules],
-        "modules_left_out": explanation.modules_left_out,
-        "phases": explanation.phases,
-        "flops": explanation.flops,
-        "notes": explanation.notes,
+        "tensors": list(cards.tensors),
+        "tensors_left_out": cards.tensors_left_out,
+        "modules": list(cards.modules),
+        "modules_left_out": cards.modules_left_out,
+        "phases": cards.phases,
+        "flops": cards.flops,
+        "notes": cards.notes,
     }
 
 

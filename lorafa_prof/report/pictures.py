@@ -11,7 +11,7 @@ from pathlib import Path
 from PIL import Image
 
 from lorafa_prof.figures import FIGURES
-from lorafa_prof.figures.save import Saved, Skipped
+from lorafa_prof.figures.save import SavedFigure, SkippedFigure
 
 #: Figures have few colours, so that a palette takes a quarter of the bytes and shows the same.
 _COLORS = 256
@@ -28,12 +28,12 @@ class Picture:
     height: int
 
 
-def pictures_of(drawn: Iterable[Saved | Skipped]) -> list[Picture]:
+def pictures_of(drawn: Iterable[SavedFigure | SkippedFigure]) -> list[Picture]:
     """Those that have a PNG file."""
     return [
         _picture(outcome.name, path)
         for outcome in drawn
-        if isinstance(outcome, Saved)
+        if isinstance(outcome, SavedFigure)
         for path in outcome.paths
         if path.suffix == ".png"
     ]

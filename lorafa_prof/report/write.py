@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from lorafa_prof.errors import NothingToJudgeError, UsageError
-from lorafa_prof.figures.save import FORMATS, Saved, Skipped
+from lorafa_prof.figures.save import FORMATS, SavedFigure, SkippedFigure
 from lorafa_prof.registry import nearest
 from lorafa_prof.report.content import Content, content_of
 from lorafa_prof.report.drawing import Outcomes, figures_beside
@@ -119,9 +119,9 @@ def _write(texts: Mapping[str, str], folder: Path) -> list[Path]:
     return [folder / REPORT_FILES[form] for form in texts]
 
 
-def _paths(outcome: Saved | Skipped) -> tuple[Path, ...]:
-    return outcome.paths if isinstance(outcome, Saved) else ()
+def _paths(outcome: SavedFigure | SkippedFigure) -> tuple[Path, ...]:
+    return outcome.paths if isinstance(outcome, SavedFigure) else ()
 
 
 def _not_drawn(outcomes: Outcomes) -> dict[str, str]:
-    return {each.name: each.reason for each in outcomes if isinstance(each, Skipped)}
+    return {each.name: each.reason for each in outcomes if isinstance(each, SkippedFigure)}

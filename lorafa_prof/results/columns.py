@@ -13,7 +13,7 @@ Status = Literal["ok", "oom", "error", "timeout", "skipped"]
 class Column:
     """One column of the results table. An unknown value is empty, never 0.
 
-    `better` is the direction in which a metric improves; empty where neither does.
+    `better` is the direction in which a metric improves; empty if neither direction is better.
     """
 
     name: str

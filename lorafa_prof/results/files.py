@@ -1,4 +1,4 @@
-"""Writing files of results: whole or not at all, and what is wrong with a folder said in one line."""
+"""Writing files of results whole or not at all, with one line for what is wrong with a folder."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def write_atomically(path: Path, text: str | bytes) -> None:
 
 @contextmanager
 def writing(out: Path) -> Iterator[None]:
-    """A context in which what is wrong with the folder becomes one line.
+    """A context in which an error of the folder `out` becomes one line for the user.
 
     Raises:
-        UsageError: it cannot be written.
+        UsageError: the folder cannot be written.
     """
     try:
         yield

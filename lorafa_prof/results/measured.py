@@ -1,4 +1,4 @@
-"""Everything the instruments yielded for one cell, filled as it is measured."""
+"""What the instruments measured of one cell, filled in as it is measured."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from lorafa_prof.instruments.timing import StepTimes
 
 @dataclass
 class Measured:
-    """None means not measured.
+    """Everything that was measured of one cell; None means not measured.
 
     Attributes:
-        seconds: what each part of measuring the cell took.
-        notes: what a reader of the row must know; they become its message.
-        unavailable: what this machine cannot tell, and why.
+        seconds: seconds that each part of measuring the cell took.
+        notes: sentences that a reader of the row must know; they become its message.
+        unavailable: why a value could not be measured on this machine, by its name.
     """
 
     params_total: int | None = None

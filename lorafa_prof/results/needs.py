@@ -1,4 +1,4 @@
-"""What saved tensors are needed for, in a cell's record: once for equal tensors of like modules."""
+"""The needs of saved tensors in a cell's record, written once for equal tensors of like modules."""
 
 from __future__ import annotations
 
@@ -12,31 +12,33 @@ from lorafa_prof.results.tensors import TensorKey, like_modules
 
 
 def like_need(need: Need) -> Need:
-    """The need with the numbers of layers as ``*``."""
+    """Return the need with ``*`` in the place of layers' numbers."""
     names = tuple(dict.fromkeys(map(like_modules, need.gradients_of)))
     return replace(need, module=like_modules(need.module), gradients_of=names)
 
 
 def key_of(storage: SavedStorage) -> TensorKey:
-    """What makes it the same as those of other layers."""
+    """Return the key that a saved storage shares with those of other layers."""
     return TensorKey(like_modules(storage.module), storage.kind, storage.op, storage.dtype, storage.shape)
 
 
 def needs_records(storages: Iterable[SavedStorage]) -> list[dict[str, Any]]:
-    """For JSON: of each `TensorKey` that has needs its values, and ``needs``."""
-    found: dict[TensorKey, dict[Need, None]] = {}
+    """Return the needs as values for JSON: for each `TensorKey` that has needs, its fields and ``needs``."""
+    needs_by_key: dict[TensorKey, dict[Need, None]] = {}
     for storage in storages:
         for need in storage.needs:
-            found.setdefault(key_of(storage), {})[like_need(need)] = None
-    return [{**asdict(key), "needs": [asdict(need) for need in needs]} for key, needs in found.items()]
+            needs_by_key.setdefault(key_of(storage), {})[like_need(need)] = None
+    return [{**asdict(key), "needs": [asdict(need) for need in needs]} for key, needs in needs_by_key.items()]
 
 
 def recorded_needs(details: Mapping[str, Any]) -> dict[TensorKey, tuple[Need, ...]]:
-    """The needs in the details of a record; empty where none were read."""
+    """Return the needs in the details of a record, by key; empty if none were recorded."""
     return {
-        TensorKey(each["module"], each["kind"], each["op"], each["dtype"], tuple(each["shape"])): tuple(
+        TensorKey(
+            record["module"], record["kind"], record["op"], record["dtype"], tuple(record["shape"])
+        ): tuple(
             Need(need["module"], need["op"], need["slot"], tuple(need["gradients_of"]))
-            for need in each["needs"]
+            for need in record["needs"]
         )
-        for each in (details.get("saved") or {}).get("needs", ())
+        for record in (details.get("saved") or {}).get("needs", ())
     }

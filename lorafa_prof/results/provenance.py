@@ -1,4 +1,4 @@
-"""Where a result comes from: versions, GPU, driver, allocator settings, commit. No personal data."""
+"""The provenance of a result: versions, GPU, driver, allocator settings, commit. No personal data."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ ALLOCATOR_VARIABLES: tuple[str, ...] = (
 
 
 def environment(device: str) -> dict[str, Any]:
-    """Describe machine and software behind a result, in values that JSON can hold.
+    """Return a description of the machine and software behind a result, in values that JSON can hold.
 
     An unknown value is None; where it matters why, a `reason` stands beside it. Host name, user and paths
     are left out. CUDA is initialised only for a CUDA device, never for ``cpu`` or ``sim:<gpu>``: a context
@@ -57,7 +57,7 @@ def environment(device: str) -> dict[str, Any]:
 
 
 def package_version(name: str) -> str | None:
-    """Version of an installed distribution, or None if it is absent; imports nothing."""
+    """Return the version of an installed distribution, or None if it is absent; imports nothing."""
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
@@ -78,9 +78,9 @@ def _host() -> dict[str, Any]:
 def _cpu_model() -> str | None:
     info = Path("/proc/cpuinfo")
     if info.exists():
-        found = re.search(r"^model name\s*:\s*(.+)$", info.read_text(), flags=re.MULTILINE)
-        if found:
-            return found.group(1).strip()
+        match = re.search(r"^model name\s*:\s*(.+)$", info.read_text(), flags=re.MULTILINE)
+        if match:
+            return match.group(1).strip()
     return platform.processor() or None
 
 
@@ -98,14 +98,14 @@ def _gpu(device: str) -> dict[str, Any]:
 
     if not torch.cuda.is_available():
         return {"name": None, "reason": "PyTorch sees no CUDA device"}
-    asked = torch.device(device).index
-    index = torch.cuda.current_device() if asked is None else asked
+    chosen = torch.device(device).index
+    index = torch.cuda.current_device() if chosen is None else chosen
     properties = torch.cuda.get_device_properties(index)
-    known = find_gpu(properties.name)
+    entry = find_gpu(properties.name)
     uuid = torch_device_uuid(index)
     return {
         "name": properties.name,
-        "catalogue_name": known.name if known else None,
+        "catalogue_name": entry.name if entry else None,
         "uuid": uuid,
         "count": torch.cuda.device_count(),
         "memory_bytes": properties.total_memory,
@@ -131,12 +131,12 @@ def _driver(uuid: str) -> dict[str, str | None]:
 
 
 def own_source_state() -> dict[str, Any]:
-    """`source_state` of the package that runs."""
+    """Return `source_state` for the package that runs."""
     return source_state(package.AROUND)
 
 
 def source_state(root: Path) -> dict[str, Any]:
-    """Commit of the checkout whose top is `root`, and whether the package in it differs from that commit.
+    """Return the commit of the checkout whose top is `root`, and whether the package in it differs from that.
 
     Only `root` itself counts: an installed package inside someone else's repository has no commit of its own.
     New files count as a difference, since a registry would load them.
@@ -148,8 +148,8 @@ def source_state(root: Path) -> dict[str, Any]:
         changed = _git(root, "status", "--porcelain", "--", "lorafa_prof")
     except subprocess.CalledProcessError as error:
         # git's messages name the folder, which may name a person.
-        told = " ".join(error.stderr.replace(str(root), "<checkout>").split())
-        return {"commit": None, "dirty": None, "reason": f"git: {told}"}
+        message = " ".join(error.stderr.replace(str(root), "<checkout>").split())
+        return {"commit": None, "dirty": None, "reason": f"git: {message}"}
     except (OSError, subprocess.TimeoutExpired) as error:
         return {"commit": None, "dirty": None, "reason": f"git: {type(error).__name__}"}
     return {"commit": commit.strip(), "dirty": bool(changed.strip())}

@@ -1,9 +1,9 @@
-"""OUT/provenance.json: where the results come from; and whether they all come from the same."""
+"""OUT/provenance.json: where the results come from, and whether they all come from the same machine."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 from lorafa_prof.results.record import SCHEMA_VERSION, CellResult
@@ -18,8 +18,8 @@ def write_provenance(
 
     Args:
         store: the run's folder.
-        scenario: as overridden and with its defaults.
-        results: all that are in the table.
+        scenario: the scenario as overridden and with its defaults.
+        results: the results that are in the table.
         command: the arguments of the last run.
     """
     cells = [result.cell.cell_id for result in results]
@@ -34,11 +34,11 @@ def provenance_of(
     environments: Sequence[Mapping[str, Any]],
     command: Sequence[str],
 ) -> dict[str, Any]:
-    """What provenance.json says; equal environments once, and empty ones not at all."""
+    """Return what provenance.json holds; each environment once, and empty ones not at all."""
     known = [environment for environment in environments if environment]
     return {
         "schema_version": SCHEMA_VERSION,
-        "written": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "written": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": ["lorafa-prof", *command],
         "scenario": scenario.model_dump(mode="json", by_alias=True),
         "cells": list(cell_ids),
@@ -47,7 +47,7 @@ def provenance_of(
 
 
 def environment_difference(results: Sequence[CellResult], now: Mapping[str, Any]) -> str | None:
-    """One line if some of `results` come from other software or another machine than `now`, else None.
+    """Return one line if some of `results` come from other software or another machine than `now`, else None.
 
     Only what bears on a measurement counts: versions of packages, the build of torch, the allocator's
     settings, and for cells on the CPU the CPU. (Another GPU is another cell.)
@@ -55,27 +55,27 @@ def environment_difference(results: Sequence[CellResult], now: Mapping[str, Any]
     differing = 0
     then: dict[str, str] = {}
     for result in results:
-        old = _telling(result.environment, result.cell.device)
-        new = _telling(now, result.cell.device)
+        old = _comparable(result.environment, result.cell.device)
+        new = _comparable(now, result.cell.device)
         changed = {name: value for name, value in old.items() if new.get(name) != value}
         differing += bool(changed)
         then |= changed
     if not differing:
         return None
-    here = {**_telling(now, "cpu")}
-    changes = ", ".join(f"{name} {value} (now {here.get(name)})" for name, value in then.items())
+    current = {**_comparable(now, "cpu")}
+    changes = ", ".join(f"{name} {value} (now {current.get(name)})" for name, value in then.items())
     cells = "1 kept cell was" if differing == 1 else f"{differing} kept cells were"
     return f"{cells} measured with {changes}; --rerun all measures everything alike"
 
 
-def _telling(environment: Mapping[str, Any], device: str) -> dict[str, str]:
+def _comparable(environment: Mapping[str, Any], device: str) -> dict[str, str]:
     if not environment:
         return {}
-    telling = {
+    values = {
         **environment.get("packages", {}),
         "CUDA": environment.get("torch", {}).get("cuda"),
         **environment.get("allocator", {}),
     }
     if device == "cpu":
-        telling["CPU"] = environment.get("host", {}).get("cpu")
-    return {name: value or "none" for name, value in telling.items()}
+        values["CPU"] = environment.get("host", {}).get("cpu")
+    return {name: value or "none" for name, value in values.items()}

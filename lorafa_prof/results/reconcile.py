@@ -1,4 +1,4 @@
-"""Does the measured activation memory reconcile with the storages seen to be held?"""
+"""Reconciling the measured activation memory with the storages that were seen to be held."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Reconciliation:
     """Activation memory = saved + held otherwise + slack + residual, all in bytes.
 
     Attributes:
-        activation_bytes: measured.
+        activation_bytes: held memory as measured.
         saved_bytes: storages autograd holds, less those that were there before the step.
         held_otherwise_bytes: other storages made in forward and still there: the loss, and what checkpointed
             regions keep beside their inputs.
@@ -30,7 +30,7 @@ class Reconciliation:
 
 
 def reconcile(memory: MemoryProfile, saved: SavedTensors) -> Reconciliation:
-    """Set what is seen to be held against the activation memory that was measured."""
+    """Return the storages seen to be held, set against the activation memory that was measured."""
     saved_bytes = saved.total_bytes - saved.from_before_bytes
     slack = memory.activation_bytes - memory.activation_requested_bytes
     residual = memory.activation_requested_bytes - saved_bytes - saved.held_otherwise_bytes

@@ -15,11 +15,11 @@ Value = str | int | float | None
 
 
 class CellResult(BaseModel):
-    """What one cell yielded: its row of the table and everything behind that row.
+    """What measuring one cell yielded: its row of the table and everything behind that row.
 
     `row` has values for a subset of `columns.COLUMN_NAMES`; an absent one is unknown and stays empty.
     `details` holds what does not fit a row: phases, saved tensors, FLOPs per module, time samples.
-    `environment` is the machine and versions that gave it.
+    `environment` is the machine and versions that it was measured with.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -31,5 +31,5 @@ class CellResult(BaseModel):
     environment: dict[str, Any] = {}
 
     def table_row(self) -> dict[str, Value]:
-        """The row with every column of the contract, unknown ones None, in the contract's order."""
+        """Return the row with every column of the contract, in its order; unknown values are None."""
         return {name: self.row.get(name) for name in COLUMN_NAMES}

@@ -1,4 +1,4 @@
-"""All that a folder of results holds: the table, the record behind each row, the twin's verification."""
+"""Reading a folder of results: the table, the record behind each row, the twin's verification."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ def _no_record(cell_id: str) -> None:
 
 @dataclass(frozen=True)
 class Results:
-    """What figures are drawn from.
+    """The results of a folder, from which figures and reports are made.
 
     Args:
-        table: as `read_table` gives it; may have no rows.
-        load: finds a record. One may take megabytes: whoever needs few loads few.
+        table: what `read_table` returned; may have no rows.
+        load: returns the record of a cell. One may take megabytes, so load only those that are needed.
         verification: a row per cell of verify.csv, if there is one.
     """
 
@@ -43,7 +43,7 @@ class Results:
     verification: pd.DataFrame | None = None
 
     def details(self, cell_id: str) -> Mapping[str, Any]:
-        """What a cell's record holds beside its row; empty if there is no record.
+        """Return what a cell's record holds beside its row; empty if there is no record.
 
         Raises:
             UsageError: the record cannot be read.
@@ -52,7 +52,7 @@ class Results:
         return record.details if record else {}
 
     def read(self, cell_id: str, reader: Callable[[Mapping[str, Any]], T]) -> T:
-        """What `reader` makes of `details`.
+        """Return what `reader` makes of a cell's `details`.
 
         Raises:
             UsageError: the record cannot be read, or holds other than the reader expects.
@@ -61,20 +61,20 @@ class Results:
         try:
             return reader(details)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            what = f"{type(error).__name__}: {first_line(error)}"
-            raise UsageError(f"{cell_id}.json holds other than this version writes ({what})") from error
+            problem = f"{type(error).__name__}: {first_line(error)}"
+            raise UsageError(f"{cell_id}.json holds other than this version writes ({problem})") from error
 
 
 @dataclass(frozen=True)
 class KnownResults:
-    """What this version understands of a folder's results, and what of the table it left out."""
+    """The results of a folder that this version understands, and notes on what it left out of the table."""
 
     results: Results
     notes: tuple[str, ...] = ()
 
 
 def read_results(out: Path) -> Results:
-    """Results in the folder `out`; of one that only `lorafa-prof verify` wrote, a table without rows.
+    """Return the results in the folder `out`; if only `lorafa-prof verify` wrote it, the table has no rows.
 
     Raises:
         UsageError: no such folder, or a file that is not what its name says.
@@ -84,7 +84,9 @@ def read_results(out: Path) -> Results:
 
 
 def read_known_results(out: Path) -> KnownResults:
-    """As `read_results`, but what another version of lorafa-prof added to the table is left out, with a note.
+    """Return the results in the folder `out` that this version understands.
+
+    What another version of lorafa-prof added to the table is left out, with a note.
 
     Raises:
         UsageError: no such folder, or a table of which nothing can be read.

@@ -19,13 +19,13 @@ from lorafa_prof.step import PHASES
 
 
 def method_label(cell: Cell) -> str:
-    """The method's name in the table: with the tag of an entry that has one."""
+    """Return the method's name in the table, with the tag of an entry that has one."""
     method = METHODS[cell.method.name]
     return method.label_of(method.options.model_validate(cell.method.options))
 
 
 def setting_columns(cell: Cell) -> dict[str, Value]:
-    """The columns that say what the cell is."""
+    """Return the columns that hold the cell's settings."""
     options = cell.method.options
     config = options.get("config", {})
     return {
@@ -64,7 +64,7 @@ def contradicted_columns(result: CellResult) -> list[str]:
 
 
 def metric_columns(cell: Cell, measured: Measured) -> dict[str, Value]:
-    """The columns that were measured; what was not is left out."""
+    """Return the columns that were measured; others are left out."""
     row: dict[str, Value] = {
         "params_total": measured.params_total,
         "params_trainable": measured.params_trainable,
@@ -129,7 +129,7 @@ def _time_columns(cell: Cell, measured: Measured) -> dict[str, Value]:
 
 
 def details_of(cell: Cell, measured: Measured) -> dict[str, Any]:
-    """What does not fit a row: phases, saved tensors, FLOPs per module, samples, fixed costs."""
+    """Return what does not fit a row: phases, saved tensors, FLOPs per module, samples, fixed costs."""
     details: dict[str, Any] = {
         "seconds": measured.seconds,
         "notes": measured.notes,

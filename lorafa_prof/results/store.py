@@ -53,22 +53,22 @@ class Store:
 
     @property
     def results_csv(self) -> Path:
-        """The table."""
+        """Path of the results table."""
         return self.out / "results.csv"
 
     def cell_file(self, cell_id: str) -> Path:
-        """Where a cell's record is kept."""
+        """Return the path of a cell's record."""
         return self.out / "cells" / f"{cell_id}.json"
 
     def log_file(self, cell_id: str) -> Path:
-        """Where a cell's process writes what it has to say."""
+        """Return the path of the log of a cell's process."""
         return self.out / "logs" / f"{cell_id}.log"
 
     def prepare(self) -> None:
-        """Make the folders, and see that they can be written.
+        """Make the folders, and check that they can be written.
 
         Raises:
-            UsageError: they cannot.
+            UsageError: they cannot be written.
         """
         with writing(self.out):
             for folder in (self.out / "cells", self.out / "logs", self.out):
@@ -77,12 +77,12 @@ class Store:
                     pass
 
     def save(self, result: CellResult) -> None:
-        """Keep a cell's record."""
+        """Write a cell's record."""
         with writing(self.out):
             write_atomically(self.cell_file(result.cell.cell_id), result.model_dump_json(indent=1))
 
     def load(self, cell_id: str) -> CellResult | None:
-        """A cell's record, or None if it was not measured.
+        """Return a cell's record, or None if the cell was not measured.
 
         Raises:
             DamagedRecordError: there is a record that this version does not understand.
@@ -104,11 +104,11 @@ class Store:
         return result
 
     def load_all(self, cell_ids: Sequence[str], *, discard: Collection[str] = ()) -> CellResults:
-        """Results of those of `cell_ids` that were measured, by id, without their details.
+        """Return the results of those of `cell_ids` that were measured, by id, without their details.
 
         Args:
-            cell_ids: what to load.
-            discard: of these a damaged record counts as none, since they are measured again.
+            cell_ids: ids of the cells to load.
+            discard: ids of cells that are measured again, whose damaged records therefore count as none.
 
         Raises:
             DamagedRecordError: there is a record that this version cannot read.
@@ -126,11 +126,11 @@ class Store:
         return results
 
     def others(self, cell_ids: Collection[str]) -> list[str]:
-        """Ids of the cells that have a record here and are none of `cell_ids`, sorted."""
+        """Return the ids of cells that have a record here and are not in `cell_ids`, sorted."""
         return sorted({file.stem for file in (self.out / "cells").glob("*.json")} - set(cell_ids))
 
     def write_table(self, cell_ids: Sequence[str], results: CellResults) -> None:
-        """Write results.csv of those of `cell_ids` that have a result, in this order."""
+        """Write results.csv from those of `cell_ids` that have a result, in this order."""
         rows = [results[cell_id].table_row() for cell_id in cell_ids if cell_id in results]
         with writing(self.out):
             write_table(rows, self.results_csv)
@@ -143,5 +143,5 @@ class Store:
 
 
 def without_details(result: CellResult) -> CellResult:
-    """The result with what its row needs: details may take megabytes for each cell of a large model."""
+    """Return the result without its details, which may take megabytes for each cell of a large model."""
     return result.model_copy(update={"details": {}})

@@ -1,4 +1,4 @@
-"""The results table on disk: results.csv, one line per cell, an unknown value empty."""
+"""Reading and writing the results table: results.csv, one line per cell, an unknown value empty."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _FRACTIONS = ("dropout", "padding", "max_grad_norm")
 
 
 def pandas_dtype(column: Column) -> str:
-    """The nullable pandas dtype of a column: ``Int64``, ``Float64`` or ``string``."""
+    """Return the nullable pandas dtype of a column: ``Int64``, ``Float64`` or ``string``."""
     if column.unit in ("bytes", "FLOP", "parameters") or column.name in _WHOLE_NUMBERS:
         return "Int64"
     if column.group in ("compute", "time", "energy") or column.name in _FRACTIONS:
@@ -50,14 +50,16 @@ def read_table(out: Path) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class KnownTable:
-    """What this version understands of a table, and what it left out."""
+    """The part of a table that this version understands, and notes on what it left out."""
 
     table: pd.DataFrame
     notes: tuple[str, ...] = ()
 
 
 def read_known_table(out: Path) -> KnownTable:
-    """As `read_table`, but columns of another version and broken lines are left out, with a note.
+    """Read the part of ``out/results.csv`` that this version understands.
+
+    Columns of another version and broken lines are left out, with a note.
 
     Raises:
         UsageError: no such folder, or a table of which nothing can be read.
@@ -100,7 +102,7 @@ def _frame(lines: Sequence[_Line], path: Path) -> pd.DataFrame:
 
 
 def _foreign(lines: Sequence[_Line]) -> tuple[str, ...]:
-    """What of a table this version cannot read, though it can read the rest."""
+    """Return notes on what this version cannot read of a table that it can read otherwise."""
     if not lines:
         return ()
     header, *rows = lines
@@ -190,14 +192,14 @@ _FORMATS: dict[str, Callable[[Any], str]] = {
 
 
 class _Line(NamedTuple):
-    """Values of a line of the file, which is numbered from 1."""
+    """The values of a line of the file, and its number, counted from 1."""
 
     number: int
     values: list[str]
 
 
 def _lines(path: Path) -> list[_Line]:
-    """The header and the rows; empty lines are left out."""
+    """Return the header and the rows, without empty lines."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file)
@@ -207,7 +209,7 @@ def _lines(path: Path) -> list[_Line]:
 
 
 def _rows(lines: Sequence[_Line], path: Path) -> list[tuple[int, dict[str, str]]]:
-    """Rows with their line numbers."""
+    """Return the rows with their line numbers."""
     if not lines:
         return []
     header = lines[0].values

@@ -1,4 +1,4 @@
-"""Which saved tensors make a difference: those of a cell's record, equal ones of like modules as one."""
+"""The saved tensors in a cell's record, equal ones of like modules as one, and their changes."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ _LAYER = re.compile(r"(?<=\.)\d+(?=\.|$)|^\d+(?=\.|$)")
 
 
 def like_modules(path: str) -> str:
-    """A module's path with the numbers of layers as ``*``: ``layers.*.self_attn.q_proj``."""
+    """Return a module's path with ``*`` for the numbers of layers: ``layers.*.self_attn.q_proj``."""
     return _LAYER.sub("*", path)
 
 
 def layer_of(path: str) -> str:
-    """The layer that a module is in, by its path: ``layers.3``; empty where it is in none."""
+    """Return the layer that a module is in, from its path: ``layers.3``; empty if it is in none."""
     names = path.split(".")
     number = next((index for index, name in enumerate(names) if name.isdecimal()), -1)
     return ".".join(names[: number + 1])
@@ -25,10 +25,10 @@ def layer_of(path: str) -> str:
 
 @dataclass(frozen=True, order=True)
 class TensorKey:
-    """What makes two saved tensors the same: where and by what they were saved, what kind, type and shape.
+    """What equal saved tensors have in common: module and operation that saved them, kind, type and shape.
 
-    `kind` is one of `saved_kinds.KINDS`, or for bytes that no saved tensor is: ``weights``, ``gradients``,
-    ``optimizer``, ``held_otherwise``; those have neither operation nor shape.
+    `kind` is one of `parts.SAVED_KINDS`. For bytes that no saved tensor has it is ``weights``, ``gradients``,
+    ``optimizer`` or ``held_otherwise``; those have neither operation nor shape.
     """
 
     module: str
@@ -39,13 +39,13 @@ class TensorKey:
 
     def __str__(self) -> str:
         shape = "×".join(map(str, self.shape))
-        what = f"{self.kind} {self.dtype}{f'[{shape}]' if shape else ''}".strip()
-        return f"{self.module or '(no module)'}: {what}" if self.op or self.module else what
+        tensor = f"{self.kind} {self.dtype}{f'[{shape}]' if shape else ''}".strip()
+        return f"{self.module or '(no module)'}: {tensor}" if self.op or self.module else tensor
 
 
 @dataclass(frozen=True)
 class Held:
-    """How many storages of one key there are, their bytes together, and the line that saved the first."""
+    """The storages with one key: how many, their bytes together, and the line that saved the first."""
 
     count: int
     nbytes: int
@@ -57,7 +57,7 @@ Tensors = dict[TensorKey, Held]
 
 @dataclass(frozen=True)
 class TensorChange:
-    """What became of the tensors of one key."""
+    """How the storages with one key changed."""
 
     key: TensorKey
     before: Held
@@ -65,14 +65,14 @@ class TensorChange:
 
     @property
     def delta_bytes(self) -> int:
-        """Bytes more than before."""
+        """How many bytes more there are than before."""
         return self.after.nbytes - self.before.nbytes
 
 
 def saved_tensors(details: Mapping[str, Any]) -> Tensors | None:
-    """The saved tensors in the details of a cell's record, without what was there before the step.
+    """Return the saved tensors in the details of a cell's record, without what was there before the step.
 
-    None where they were not recorded.
+    None if they were not recorded.
     """
     saved = details.get("saved")
     if saved is None:
@@ -103,14 +103,14 @@ STATIC_KINDS = ("weights", "gradients", "optimizer")
 
 
 def static_tensors(row: Mapping[str, Any]) -> Tensors:
-    """Weights, gradients and optimizer state as a row has them."""
+    """Return weights, gradients and optimizer state as tensors, from the sizes in a row."""
     sizes = {name: row.get(f"{name}_bytes") for name in STATIC_KINDS}
     return {TensorKey("", name): Held(1, size) for name, size in sizes.items() if size}
 
 
-def _together(found: Iterable[tuple[TensorKey, Held]]) -> Tensors:
+def _together(storages: Iterable[tuple[TensorKey, Held]]) -> Tensors:
     groups: dict[TensorKey, list[Held]] = defaultdict(list)
-    for key, held in found:
+    for key, held in storages:
         groups[key].append(held)
     return {
         key: replace(alike[0], count=len(alike), nbytes=sum(held.nbytes for held in alike))
@@ -119,14 +119,15 @@ def _together(found: Iterable[tuple[TensorKey, Held]]) -> Tensors:
 
 
 def changes(before: Tensors, after: Tensors) -> list[TensorChange]:
-    """Keys whose bytes are not the same, the largest growth first, what shrank last."""
+    """Return the changes of keys whose bytes differ, the largest growth first."""
     nothing = Held(0, 0)
-    found = [
+    compared = [
         TensorChange(key, before.get(key, nothing), after.get(key, nothing)) for key in {**before, **after}
     ]
-    return sorted((c for c in found if c.delta_bytes), key=lambda c: (-c.delta_bytes, c.key))
+    changed = (change for change in compared if change.delta_bytes)
+    return sorted(changed, key=lambda change: (-change.delta_bytes, change.key))
 
 
 def largest(tensors: Tensors) -> list[TensorChange]:
-    """All tensors as a change from nothing, largest first."""
+    """Return all tensors as changes from nothing, the largest first."""
     return changes({}, tensors)

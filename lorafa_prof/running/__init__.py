@@ -1,1 +1,1 @@
-"""Running cells, each in a process of its own, and keeping what they yield."""
+"""Running cells, each in a process of its own, and keeping their results."""

@@ -1,4 +1,4 @@
-"""Measuring one cell in this process, or predicting it; whatever becomes of it is a result."""
+"""Measuring or predicting one cell in this process; running out of memory is a result too."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def measure_cell(cell: Cell) -> CellResult:
 
 
 def run_here(cell: Cell, run: Runner) -> CellResult:
-    """Let `run` measure `cell`, or a part of what there is to measure, in this process.
+    """Return the result of `run` on `cell` in this process; it may measure only a part of what there is.
 
     Raises:
         UsageError: the cell cannot be built as it is written.
@@ -42,16 +42,16 @@ def run_here(cell: Cell, run: Runner) -> CellResult:
     measured = Measured()
     tracker = PhaseTracker()
     status: dict[str, Value] = {"status": "ok"}
-    told = []
+    notes = []
     try:
         run(cell, measured, tracker)
     except (torch.OutOfMemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
         status = {"status": "oom", "failed_phase": tracker.phase}
-        told = [out_of_memory_line(error)]
-    if told := [*told, *measured.notes]:
-        status["message"] = "; ".join(told)
+        notes = [out_of_memory_line(error)]
+    if notes := [*notes, *measured.notes]:
+        status["message"] = "; ".join(notes)
     return CellResult(
         cell=cell,
         row={**setting_columns(cell), **status, **metric_columns(cell, measured)},

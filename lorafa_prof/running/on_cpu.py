@@ -13,12 +13,12 @@ from lorafa_prof.instruments.memory.storages import StorageFollower, model_tenso
 from lorafa_prof.instruments.timing import HostClock, time_steps
 from lorafa_prof.methods.base import Prepared
 from lorafa_prof.results.measured import Measured
-from lorafa_prof.running.passes import build_and_warm_up, explain, timed
+from lorafa_prof.running.passes import build_and_warm_up, run_explaining_passes, timed
 from lorafa_prof.step import PhaseTracker
 
 
 def measure_on_cpu(cell: Cell, measured: Measured, tracker: PhaseTracker) -> None:
-    """Build, warm up, then one pass for each instrument."""
+    """Build the cell, warm up, and make a pass for each instrument, whose results go into `measured`."""
     prepared, step = build_and_warm_up(cell, torch.device("cpu"), measured, tracker)
     follower = StorageFollower("cpu")
     follower.adopt(_held_between_steps(prepared, step.inputs))
@@ -28,7 +28,7 @@ def measure_on_cpu(cell: Cell, measured: Measured, tracker: PhaseTracker) -> Non
     measured.memory = meter.profile()
     with timed(measured, "timing"):
         measured.times = time_steps(step, cell.steps.timed, HostClock())
-    explain(cell, prepared, step, measured)
+    run_explaining_passes(cell, prepared, step, measured)
 
 
 def _held_between_steps(prepared: Prepared, inputs: Mapping[str, Tensor]) -> Iterator[Tensor]:

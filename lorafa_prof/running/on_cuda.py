@@ -15,7 +15,7 @@ from lorafa_prof.instruments.nvml import Unavailable, open_device, torch_device_
 from lorafa_prof.instruments.timing import CudaClock, time_steps
 from lorafa_prof.methods.base import Prepared
 from lorafa_prof.results.measured import Measured
-from lorafa_prof.running.passes import build_and_warm_up, explain, timed
+from lorafa_prof.running.passes import build_and_warm_up, run_explaining_passes, timed
 from lorafa_prof.step import PhaseTracker, TrainingStep
 
 T = TypeVar("T")
@@ -24,7 +24,7 @@ _RETRIED = "the allocator had to retry {} times: compare to no other row"
 
 
 def measure_on_cuda(cell: Cell, measured: Measured, tracker: PhaseTracker) -> None:
-    """Build, warm up, then one pass for each instrument."""
+    """Build the cell, warm up, and make a pass for each instrument, whose results go into `measured`."""
     prepared, step, meter = _until_memory(cell, measured, tracker)
     nvml = open_device(torch_device_uuid())
     with timed(measured, "timing"), EnergyWindow(nvml) as window:
@@ -42,11 +42,11 @@ def measure_on_cuda(cell: Cell, measured: Measured, tracker: PhaseTracker) -> No
         process_bytes = nvml.process_used_bytes(os.getpid())
         measured.process_used_bytes = _known("process_used_bytes", process_bytes, measured)
         nvml.close()
-    explain(cell, prepared, step, measured)
+    run_explaining_passes(cell, prepared, step, measured)
 
 
 def measure_memory_on_cuda(cell: Cell, measured: Measured, tracker: PhaseTracker) -> None:
-    """Only the memory of a step, as `measure_on_cuda` measures it."""
+    """Measure only the memory of a step, by the pass that `measure_on_cuda` makes for it."""
     _, _, meter = _until_memory(cell, measured, tracker)
     measured.memory = meter.profile()
     if measured.memory.num_alloc_retries:
@@ -63,8 +63,8 @@ def _until_memory(
     return prepared, step, meter
 
 
-def _known(what: str, value: T | Unavailable, measured: Measured) -> T | None:
+def _known(name: str, value: T | Unavailable, measured: Measured) -> T | None:
     if isinstance(value, Unavailable):
-        measured.unavailable[what] = value.reason
+        measured.unavailable[name] = value.reason
         return None
     return value

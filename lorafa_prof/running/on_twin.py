@@ -1,6 +1,6 @@
-"""A cell on the twin of its GPU: the one way onto it, whatever is to be seen of the steps.
+"""Running a cell on the twin of its GPU: the only way onto the twin, whatever is observed of the steps.
 
-Building, settling and one steady step are the same for all who ask; observers record what they want of them.
+Building, settling and one steady step are the same for every caller; observers record what they need of them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from lorafa_prof.cell import Cell, twin_gpu
 from lorafa_prof.devices.gpus.gpu import GPUS
 from lorafa_prof.devices.sim.allocator import AllocatorSettings, SimOutOfMemoryError
 from lorafa_prof.devices.sim.honesty import notes_of
-from lorafa_prof.devices.sim.mode import Memory, TwinMode
+from lorafa_prof.devices.sim.mode import BlockSource, TwinMode
 from lorafa_prof.devices.sim.twin import Twin
 from lorafa_prof.instruments.module_path import ModulePaths
 from lorafa_prof.methods.base import Prepared
@@ -32,11 +32,11 @@ class BuiltOnTwin:
     """A cell that is built on its twin.
 
     Attributes:
-        cell: what was built.
-        twin: entered.
-        paths: tells the module of each operation while the step runs.
+        cell: the cell that was built.
+        twin: its twin, which has been entered.
+        paths: the path of the module that an operation belongs to, while the step runs.
         step: its training step.
-        prepared: its model, ready to train. It is let go of last, since a digest of requests covers the end.
+        prepared: its model, ready to train. It is dropped last, since a digest of requests covers its end.
     """
 
     cell: Cell
@@ -47,24 +47,24 @@ class BuiltOnTwin:
 
 
 class TwinWatch:
-    """Told how far a cell on its twin has come; a subclass looks where it wants to.
+    """Called as a cell's run on its twin goes on; a subclass overrides what it watches.
 
     Attributes:
-        observers: told of the phases of all steps, from the first on.
+        observers: observers of all steps, from the first on.
     """
 
     observers: Sequence[Observer] = ()
 
     def during(self, part: Part) -> AbstractContextManager[None]:
-        """Around each part of the way."""
+        """Return a context that is entered around this part of the run."""
         del part
         return nullcontext()
 
     def built(self, built: BuiltOnTwin) -> None:
-        """The model is there; no step has run."""
+        """Called when the model is built and no step has run."""
 
     def settled(self, built: BuiltOnTwin) -> Sequence[Observer]:
-        """Nothing changes any more from step to step; returns the observers of the steady step alone."""
+        """Return the observers of the steady step alone; called when steps no longer change the allocator."""
         del built
         return ()
 
@@ -76,7 +76,7 @@ def make_twin(
     capacity_bytes: int | None = None,
     addresses: Iterable[int] = (),
 ) -> Twin:
-    """The twin that `cell` runs on, not yet entered; the arguments are those of `Twin`.
+    """Return the twin that `cell` runs on, not yet entered; the arguments are those of `Twin`.
 
     Raises:
         UsageError: the cell's device is the twin of no known GPU.
@@ -87,9 +87,9 @@ def make_twin(
 
 @contextmanager
 def noting(twin: Twin, cell: Cell, notes: list[str]) -> Iterator[Twin]:
-    """A context in which `cell` runs on `twin`; what a reader must know of it is in `notes` at its end.
+    """A context in which `cell` runs on `twin`; at its end, notes on the prediction are added to `notes`.
 
-    Some of that is about the operations that ran, so it is known after the steps only.
+    Some of them are on the operations that ran, so they are known after the steps only.
     """
     with twin:
         try:
@@ -99,15 +99,15 @@ def noting(twin: Twin, cell: Cell, notes: list[str]) -> Iterator[Twin]:
 
 
 def run_on_twin(cell: Cell, twin: Twin, watch: TwinWatch) -> BuiltOnTwin:
-    """Build `cell`, run steps until nothing changes any more, then one more: the steady step.
+    """Build `cell`, run steps until they no longer change the allocator, then one more: the steady step.
 
     Args:
-        cell: its device is the twin of a GPU.
-        twin: entered already.
-        watch: told of it.
+        cell: a cell whose device is the twin of a GPU.
+        twin: its twin, already entered.
+        watch: called when the cell is built and when it has settled; gives the observers.
 
     Raises:
-        SimOutOfMemoryError: the GPU has too little memory; it names module and operation.
+        SimOutOfMemoryError: the GPU has too little memory; the error names module and operation.
     """
     with watch.during("build"):
         prepared, step = prepare_step(cell, META)
@@ -124,7 +124,7 @@ def run_on_twin(cell: Cell, twin: Twin, watch: TwinWatch) -> BuiltOnTwin:
 
 
 def _run_until_steady(built: BuiltOnTwin, observers: Sequence[Observer]) -> None:
-    """Run steps until one leaves the allocator as it found it: every later one would do the same."""
+    """Run steps until one leaves the allocator as it was before: every later one would do the same."""
     before = None
     for _ in range(built.cell.steps.warmup):
         built.step.run((*observers, built.paths))
@@ -136,19 +136,23 @@ def _run_until_steady(built: BuiltOnTwin, observers: Sequence[Observer]) -> None
 
 @dataclass(frozen=True)
 class _Placing:
-    """The twin's memory; where it runs out, the error says where in the step that was."""
+    """The twin's memory, which adds module and operation to the error if memory runs out."""
 
     mode: TwinMode
-    memory: Memory
+    memory: BlockSource
     paths: ModulePaths
 
     def malloc(self, requested_bytes: int) -> Any:
-        """As the allocator does."""
+        """Return a block of at least `requested_bytes`.
+
+        Raises:
+            SimOutOfMemoryError: the device has no room for it; the error names module and operation.
+        """
         try:
             return self.memory.malloc(requested_bytes)
         except SimOutOfMemoryError as error:
             raise error.at(self.paths.path, str(self.mode.operation)) from None
 
     def free(self, block: Any) -> None:
-        """As the allocator does."""
+        """Take a block back."""
         self.memory.free(block)

@@ -1,4 +1,4 @@
-"""The passes over a built cell that every device has in common."""
+"""The passes over a built cell that are the same on every device."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from lorafa_prof.step import Phase, PhaseTracker, TrainingStep
 def build_and_warm_up(
     cell: Cell, device: torch.device, measured: Measured, tracker: PhaseTracker
 ) -> tuple[Prepared, TrainingStep]:
-    """Build the cell on `device`, note what it is, and run its warm-up steps."""
+    """Build the cell on `device`, note its sizes in `measured`, run its warm-up steps, and return it."""
     with timed(measured, "build"):
         prepared, step = prepare_step(cell, device)
     note_model(prepared, step, measured)
@@ -38,7 +38,7 @@ def build_and_warm_up(
 
 
 def note_model(prepared: Prepared, step: TrainingStep, measured: Measured) -> None:
-    """Note the sizes of model and inputs."""
+    """Note the sizes of model and inputs in `measured`."""
     model = prepared.model
     measured.params_total = sum(p.numel() for p in model.parameters())
     measured.params_trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
@@ -47,19 +47,19 @@ def note_model(prepared: Prepared, step: TrainingStep, measured: Measured) -> No
 
 
 def note_optimizer(prepared: Prepared, device: torch.device, measured: Measured) -> None:
-    """Note the size of the optimizer's state; it is there after the first step."""
+    """Note the size of the optimizer's state in `measured`; the state exists after the first step."""
     measured.optimizer_bytes = storage_bytes(
         (*optimizer_tensors(prepared.optimizer, device.type), *prepared.optimizer_tensors)
     )
 
 
-def explain(cell: Cell, prepared: Prepared, step: TrainingStep, measured: Measured) -> None:
+def run_explaining_passes(cell: Cell, prepared: Prepared, step: TrainingStep, measured: Measured) -> None:
     """Count FLOPs and record saved tensors.
 
-    Whoever got here has its memory and times; what only explains them may fail without losing them.
+    Memory and times are measured already; what only explains them may fail without losing them.
     """
     measured.host_rss_bytes = peak_rss_bytes()
-    for name, pass_ in (("flops", count_flops), ("saved", record_saved)):
+    for name, pass_ in (("flops", count_flops), ("saved", record_saved_tensors)):
         _if_memory_lasts(name, partial(pass_, cell, prepared, step, measured), measured)
 
 
@@ -74,14 +74,14 @@ def _if_memory_lasts(name: str, pass_: Callable[[], None], measured: Measured) -
 
 
 def count_flops(cell: Cell, prepared: Prepared, step: TrainingStep, measured: Measured) -> None:
-    """Run a step and count its FLOPs."""
+    """Run a step and count its FLOPs into `measured`."""
     with FlopCounter(prepared.model) as counter:
         step.run((counter,))
     measured.flops = counter.count()
 
 
-def record_saved(cell: Cell, prepared: Prepared, step: TrainingStep, measured: Measured) -> None:
-    """Run a step and record what autograd saves in it."""
+def record_saved_tensors(cell: Cell, prepared: Prepared, step: TrainingStep, measured: Measured) -> None:
+    """Run a step and record what autograd saves in it into `measured`."""
     observer = saved_observer(cell, prepared, step, explained=True)
     step.run((observer,))
     measured.saved = observer.result
@@ -90,7 +90,7 @@ def record_saved(cell: Cell, prepared: Prepared, step: TrainingStep, measured: M
 def saved_observer(
     cell: Cell, prepared: Prepared, step: TrainingStep, *, explained: bool
 ) -> SavedAtForwardsEnd:
-    """An observer that records what autograd saves in `step`.
+    """Return an observer that records what autograd saves in `step`.
 
     With `explained` it also finds what that is needed for, and what is held without being saved.
     """
@@ -111,7 +111,7 @@ def saved_observer(
 
 @dataclass
 class SavedAtForwardsEnd:
-    """Observer that records saved tensors in forward, and is gone before backward.
+    """An observer that records saved tensors in forward, and stops before backward.
 
     Of several micro-batches the last one counts, as it does for the activation memory.
     """
@@ -121,7 +121,7 @@ class SavedAtForwardsEnd:
     result: SavedTensors | None = None
 
     def phase_started(self, phase: Phase) -> None:
-        """Start recording with forward."""
+        """Start to record if this is a forward."""
         if phase == "forward":
             self._contexts = ExitStack()
             self._recorder = self._contexts.enter_context(self.make_recorder())
@@ -130,7 +130,7 @@ class SavedAtForwardsEnd:
             )
 
     def phase_ended(self, phase: Phase) -> None:
-        """End with it."""
+        """Stop recording, and keep the result, if this is a forward."""
         if phase == "forward":
             self.result = self._recorder.result(self._needs.needs() if self._needs else None)
             self._contexts.close()
@@ -138,7 +138,7 @@ class SavedAtForwardsEnd:
 
 @contextmanager
 def timed(measured: Measured, name: str) -> Iterator[None]:
-    """Note how long the body takes."""
+    """A context that adds the seconds of its body to `measured`, under this name."""
     start = time.perf_counter()
     try:
         yield

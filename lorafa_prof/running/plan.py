@@ -52,13 +52,19 @@ def check_cells(loaded: LoadedScenario, planned: Sequence[PlannedCell]) -> None:
 
 
 def _shape_key(cell: Cell) -> str:
-    """What decides whether a cell can be built: all but its batches and what is done with their gradients."""
+    """Return what decides whether a cell can be built.
+
+    That is all but its batches and what is done with their gradients.
+    """
     anything = {"batch": 1, "seq": 1, "padding": 0.0, "accumulation": 1, "max_grad_norm": None}
     return cell.model_copy(update=anything).model_dump_json()
 
 
 def _at(loaded: LoadedScenario, error: LorafaProfError, plan: PlannedCell, path: KeyPath) -> ScenarioError:
-    """The error at the value it is about: in the method's entry, else of the scenario, else at `path`."""
+    """Return the error at the value it is about.
+
+    That value is in the method's entry, else in the scenario, else at `path`.
+    """
     said = one_line(str(error))  # of code of others it may be anything
     if error.about is not None:
         for place in ((*plan.method_path, error.about), (error.about,)):
@@ -68,7 +74,7 @@ def _at(loaded: LoadedScenario, error: LorafaProfError, plan: PlannedCell, path:
 
 
 def _value_in(loaded: LoadedScenario, place: KeyPath, cell: Cell) -> KeyPath:
-    """`place`, or where it is a list the one of its values that `cell` has."""
+    """Return `place`, or if a list stands there the place of the value that `cell` has."""
     written = loaded.document.value_at(place)
     if not isinstance(written, list):
         return place

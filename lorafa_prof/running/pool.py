@@ -1,4 +1,4 @@
-"""Work in a few processes at once."""
+"""A pool of a few processes that work at the same time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from lorafa_prof.running.worker import die_with_parent, process_context
 
 @contextmanager
 def work_pool(count: int) -> Iterator[Executor]:
-    """Work for `count` processes, or with 1 a thread of this one; what is not done at the end is dropped."""
+    """A context with an executor of `count` processes, or with 1 a thread of this process.
+
+    Work that is not done when it is left is dropped.
+    """
     pool: Executor
     if count == 1:
         pool = ThreadPoolExecutor(1)
@@ -37,6 +40,6 @@ def _start_process() -> None:
 
 
 def available_cores() -> int:
-    """Cores that this process may use."""
+    """Return the number of cores that this process may use."""
     affinity = getattr(os, "sched_getaffinity", None)
     return len(affinity(0)) if affinity is not None else (os.cpu_count() or 1)

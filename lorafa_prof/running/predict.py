@@ -1,4 +1,4 @@
-"""Predicting a cell on the twin of a GPU as `run` measures it on the GPU: the same passes, and no clock."""
+"""Predicting a cell on the twin of a GPU, by the passes that `run` makes on the GPU, without a clock."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from lorafa_prof.step import Observer, PhaseTracker
 
 
 def predict_on_twin(cell: Cell, measured: Measured, tracker: PhaseTracker) -> None:
-    """Build, run steps until nothing changes any more, then one step for memory and one to explain it.
+    """Build the cell, run steps until it is steady, then one for memory and one that explains it.
 
     Raises:
-        SimOutOfMemoryError: the GPU has too little memory; it names module and operation.
+        SimOutOfMemoryError: the GPU has too little memory; the error names module and operation.
     """
     with noting(make_twin(cell), cell, measured.notes) as twin:
         watch = MeasuredOnTwin(measured, tracker)
@@ -32,11 +32,11 @@ def predict_on_twin(cell: Cell, measured: Measured, tracker: PhaseTracker) -> No
 
 
 class MeasuredOnTwin(TwinWatch):
-    """Notes the sizes of model, inputs and optimizer, and the memory of the steady step.
+    """A watch that measures the sizes of model, inputs and optimizer, and the memory of the steady step.
 
     Args:
-        measured: takes them.
-        tracker: told of the phases of all steps.
+        measured: takes what is measured.
+        tracker: an observer of all steps.
     """
 
     def __init__(self, measured: Measured, tracker: Observer) -> None:
@@ -45,21 +45,21 @@ class MeasuredOnTwin(TwinWatch):
         self._meter: SimMemoryMeter | None = None
 
     def during(self, part: Part) -> AbstractContextManager[None]:
-        """Note how long it takes."""
+        """Return a context that notes how long this part of the run takes."""
         return timed(self._measured, part)
 
     def built(self, built: BuiltOnTwin) -> None:
-        """Note the model's and the inputs' sizes."""
+        """Note the sizes of model and inputs."""
         note_model(built.prepared, built.step, self._measured)
 
     def settled(self, built: BuiltOnTwin) -> Sequence[Observer]:
-        """Note the optimizer's size; the steady step's memory is metered."""
+        """Note the optimizer's size, and return the meter of the steady step's memory."""
         note_optimizer(built.prepared, META, self._measured)
         self._meter = SimMemoryMeter(built.twin.allocator, built.prepared.model)
         return (self._meter,)
 
     def keep_memory(self) -> None:
-        """The steady step ran to its end: keep what was metered, and let go of the model."""
+        """Keep what the meter read and drop the model; to be called after the steady step."""
         assert self._meter is not None
         self._measured.memory = self._meter.profile()
         self._meter = None

@@ -1,4 +1,4 @@
-"""Predicting only the memory of a cell on the twin of its GPU, with as much memory as one likes."""
+"""Predicting only the memory of a cell on the twin of its GPU, with any capacity."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ UNLIMITED = 1 << 59
 
 @dataclass(frozen=True)
 class Prediction:
-    """What becomes of a cell's memory.
+    """The predicted memory of a cell, or where memory runs out.
 
     Attributes:
-        memory: of one steady step; None where memory runs out.
-        failed_phase: where it runs out: build, forward, backward or optimizer; None where it does not.
-        notes: what a reader must know of the prediction.
-        saved: by autograd in that step, where it was asked for.
+        memory: memory of one steady step; None if memory runs out.
+        failed_phase: where it runs out: build, forward, backward or optimizer; None if it does not.
+        notes: sentences that a reader must know of the prediction.
+        saved: what autograd saved in that step, if that was asked for.
     """
 
     memory: MemoryProfile | None
@@ -48,13 +48,13 @@ def predict_memory(
     *,
     with_saved: bool = False,
 ) -> Prediction:
-    """Run the steps that `run` would run for memory, on shapes, with an allocator of this capacity.
+    """Return the memory of the steps that `run` would run, predicted on shapes with this capacity.
 
     Args:
-        cell: its device is the twin of a GPU.
-        capacity_bytes: what the allocator can get; `UNLIMITED`: as much as it wants; None: as much as on
-            that GPU.
-        settings: of the allocator; None: as the environment has it.
+        cell: a cell whose device is the twin of a GPU.
+        capacity_bytes: bytes that the allocator can get; `UNLIMITED`: as many as it wants; None: as many as
+            on that GPU.
+        settings: options of the allocator; None: those in this process's environment.
         with_saved: whether to record what autograd saves.
     """
     twin = make_twin(cell, settings=settings, capacity_bytes=capacity_bytes)
@@ -68,7 +68,7 @@ def predict_memory(
 
 
 class _MemoryWatch(TwinWatch):
-    """Meters the steady step and, if asked, records what autograd saves in it."""
+    """A watch that meters the steady step and, if asked, records what autograd saves in it."""
 
     def __init__(self, with_saved: bool) -> None:
         self.tracker = PhaseTracker()
@@ -78,7 +78,7 @@ class _MemoryWatch(TwinWatch):
         self._saved: SavedAtForwardsEnd | None = None
 
     def settled(self, built: BuiltOnTwin) -> Sequence[Observer]:
-        """The steady step is observed."""
+        """Return the observers of the steady step."""
         self._meter = SimMemoryMeter(built.twin.allocator, built.prepared.model)
         if not self._with_saved:
             return (self._meter,)
@@ -87,6 +87,6 @@ class _MemoryWatch(TwinWatch):
         return (self._saved, self._meter)
 
     def result(self) -> tuple[MemoryProfile, SavedTensors | None]:
-        """Of the steady step, which ran to its end."""
+        """Return memory and saved tensors of the steady step; to be called after it."""
         assert self._meter is not None
         return self._meter.profile(), self._saved.result if self._saved is not None else None

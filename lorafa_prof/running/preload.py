@@ -1,4 +1,4 @@
-"""Imported by the server that cells are forked from: all that a cell would import otherwise, once for all.
+"""The imports of the server that cells are forked from, so that no cell has to import them again.
 
 It saves time, and it keeps imports out of what is measured: PEFT's, made after CUDA was initialised, leave a
 tensor of 4 bytes on the GPU (seen on an H100 with torch 2.11 and torchaudio).

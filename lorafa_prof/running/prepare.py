@@ -1,4 +1,4 @@
-"""A cell made ready to run on a device."""
+"""Preparing a cell to run on a device: its model, its optimizer and a batch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lorafa_prof.step import TrainingStep
 
 
 def prepare_step(cell: Cell, device: torch.device) -> tuple[Prepared, TrainingStep]:
-    """Build the cell's model on `device`, make it ready to train, and draw a batch."""
+    """Return the cell's model, built on `device` and ready to train, and its step with a batch."""
     resolved = resolve_model(cell.model)
     prepared = prepare_model(cell, resolved, device)
     inputs = make_inputs(
@@ -26,7 +26,7 @@ def prepare_step(cell: Cell, device: torch.device) -> tuple[Prepared, TrainingSt
 
 
 def prepare_model(cell: Cell, resolved: ResolvedModel, device: torch.device) -> Prepared:
-    """Build the cell's model, which is `resolved`, on `device` and make it ready to train."""
+    """Return the cell's model, built from `resolved` on `device` and ready to train."""
     with guarded(f"the model '{cell.model.name}'"):
         model = build_model(
             resolved,

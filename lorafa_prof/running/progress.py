@@ -1,4 +1,4 @@
-"""Telling a person how far a sweep is: one line that stays up to date, or plain lines."""
+"""Showing how far a sweep is: one line that stays up to date, or plain lines."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lorafa_prof.words.numbers import size_or_dash
 
 
 def outcome(result: CellResult) -> str:
-    """What came of a cell, in a few words."""
+    """Return what came of a cell, in a few words."""
     row = result.row
     if row["status"] != "ok":
         where = f" in {row['failed_phase']}" if row.get("failed_phase") else ""
@@ -31,15 +31,15 @@ def outcome(result: CellResult) -> str:
 
 
 class SweepProgress:
-    """Progress of `total` cells on stderr: the cell under way, what the last one gave, time to go.
+    """Shows the progress of `total` cells on stderr: the running cell, the last result, the time to go.
 
-    The time to go is the mean of the cells measured in this run times those that are left.
+    The time to go is the mean of the cells measured in this run times the number of cells that are left.
 
     Args:
         total: how many cells will be run.
-        console: where to write; a line that stays up to date only on a terminal.
-        labels: what cells are called, by id; their own label where there is none.
-        clock: tells the time in seconds.
+        console: where to write; a line stays up to date only on a terminal.
+        labels: names of cells, by id; a cell that has none here is shown by its own label.
+        clock: returns the time in seconds.
     """
 
     def __init__(
@@ -80,12 +80,12 @@ class SweepProgress:
             self._progress.stop()
 
     def cell_started(self, cell: Cell) -> None:
-        """A cell's process is about to start."""
+        """Show the cell whose process is about to start."""
         if self._progress is not None and self._task is not None:
             self._progress.update(self._task, description=escape(self._label(cell)), refresh=True)
 
     def cell_ended(self, result: CellResult) -> None:
-        """A cell has its result."""
+        """Show the result of a cell."""
         self._done += 1
         eta = self._eta()
         line = f"[{self._done}/{self._total}] {self._label(result.cell)}: {outcome(result)}"

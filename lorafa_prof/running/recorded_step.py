@@ -1,4 +1,4 @@
-"""Predicting a cell on its twin with every allocation kept, and what each of its blocks is for."""
+"""Predicting a cell on its twin with a record of every allocation and of what each block is for."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from lorafa_prof.step import Observer
 
 @dataclass(frozen=True)
 class RecordedStep:
-    """A timeline, and what is known of its blocks.
+    """A timeline, notes on its blocks, and the memory of its steady step.
 
     Attributes:
-        timeline: ends where memory runs out.
-        notes: by number of the allocation.
-        memory: of the steady step, by the allocator's own counters; None where memory ran out.
+        timeline: every allocation; it ends where memory runs out.
+        notes: what is known of each block, by number of the allocation.
+        memory: memory of the steady step, by the allocator's own counters; None if memory ran out.
     """
 
     timeline: Timeline
@@ -33,14 +33,14 @@ class RecordedStep:
 
 
 def predict_timeline(cell: Cell, settings: AllocatorSettings | None = None) -> Timeline:
-    """Build the cell on its twin, run steps until nothing changes any more, then one more: the steady step.
+    """Return the timeline of a cell on its twin: building, steps until it is steady, and one steady step.
 
     These are the steps that `run` predicts memory by, so their peak is `peak_allocated_bytes`. Where memory
     runs out, the timeline ends there.
 
     Args:
-        cell: its device is the twin of a GPU.
-        settings: of the allocator; None: as the environment has it.
+        cell: a cell whose device is the twin of a GPU.
+        settings: options of the allocator; None: those in this process's environment.
     """
     twin = make_twin(cell, settings=settings)
     timeline, _ = _recorded(cell, twin, TimelineRecorder(twin))
@@ -50,12 +50,12 @@ def predict_timeline(cell: Cell, settings: AllocatorSettings | None = None) -> T
 def record_step(
     cell: Cell, capacity_bytes: int | None = None, settings: AllocatorSettings | None = None
 ) -> RecordedStep:
-    """Run the steps that `predict_timeline` runs, and see what each block is for.
+    """Run the steps that `predict_timeline` runs, and record what each block is for.
 
     Args:
-        cell: its device is the twin of a GPU.
-        capacity_bytes: what the allocator can get; None: as much as on that GPU.
-        settings: of the allocator; None: as the environment has it.
+        cell: a cell whose device is the twin of a GPU.
+        capacity_bytes: bytes that the allocator can get; None: as many as on that GPU.
+        settings: options of the allocator; None: those in this process's environment.
     """
     twin = make_twin(cell, settings=settings, capacity_bytes=capacity_bytes)
     rank = cell.method.options.get("rank")
@@ -85,7 +85,7 @@ def _recorded(cell: Cell, twin: Twin, recorder: TimelineRecorder) -> tuple[Timel
 
 
 class _RecordingWatch(TwinWatch):
-    """Lets a recorder follow the steps, and meters the steady one."""
+    """A watch that lets a recorder follow the steps, and meters the steady one."""
 
     def __init__(self, recorder: TimelineRecorder) -> None:
         self.observers = (recorder,)
@@ -94,17 +94,17 @@ class _RecordingWatch(TwinWatch):
         self._start = 0
 
     def built(self, built: BuiltOnTwin) -> None:
-        """Modules and weights are known from here on."""
+        """Let the recorder name modules and weights from here on."""
         self._recorder.follow(built.prepared, built.step.inputs.values(), built.paths)
 
     def settled(self, built: BuiltOnTwin) -> Sequence[Observer]:
-        """The steady step starts here."""
+        """Note the event at which the steady step starts, and return the step's meter."""
         self._meter = SimMemoryMeter(built.twin.allocator, built.prepared.model)
         self._start = self._recorder.events_so_far
         return (self._meter,)
 
     def result(self) -> tuple[Timeline, MemoryProfile]:
-        """Of the steady step, which ran to its end."""
+        """Return timeline and memory of the steady step; to be called after it."""
         assert self._meter is not None
         steady = (self._start, self._recorder.events_so_far)
         return self._recorder.timeline(steady=steady), self._meter.profile()

@@ -1,4 +1,4 @@
-"""Running the cells of a scenario, those that are still to do, and keeping every result at once."""
+"""Running those cells of a scenario that are still to do, and keeping every result at once."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MOST_AT_ONCE = 8
 def cells_to_run(
     cells: Sequence[Cell], results: CellResults, rerun: Rerun, stale: Collection[str] = ()
 ) -> list[Cell]:
-    """Those of `cells` that have no result yet; with ``failed`` also those that failed; or all.
+    """Return the cells that have no result yet; with ``failed`` also those that failed; with ``all`` all.
 
     Those whose id is in `stale` have a result that is worth none.
     """
@@ -53,8 +53,8 @@ def run_sweep(
     Args:
         cells: what to run.
         store: keeps the results.
-        progress: is told of each cell.
-        results: those of earlier runs; takes the new ones.
+        progress: shows each cell as it starts and ends.
+        results: results of earlier runs; the new ones are added to it.
         table_of: ids of all the cells that belong into the table, in its order.
         timeout_s: limit for one cell.
     """

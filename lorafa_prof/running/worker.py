@@ -1,4 +1,4 @@
-"""A cell in a process of its own: no cell sees another's allocator, autotuning or crash.
+"""Running a cell in a process of its own, so that no cell sees another's allocator, autotuning or crash.
 
 Processes are forked from a server that has imported everything and touched no device, so a cell pays for
 its own CUDA context, but not again for importing PyTorch and transformers.
@@ -58,12 +58,15 @@ def run_cell(cell: Cell, log_file: Path, timeout_s: float | None, work: Work = m
 
 
 def failed_result(cell: Cell, status: str, message: str) -> CellResult:
-    """The result of a cell that yielded nothing."""
+    """Return the result of a cell that yielded nothing but a status and a message."""
     return CellResult(cell=cell, row={**setting_columns(cell), "status": status, "message": message})
 
 
 def process_context() -> Any:
-    """Where processes are forked from: a server that has imported all, or, on some systems, nothing."""
+    """Return the context that processes are started from: a server that has imported everything.
+
+    Where the system has no fork it is one that starts a new interpreter.
+    """
     methods = multiprocessing.get_all_start_methods()
     context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
     context.set_forkserver_preload([__name__, "lorafa_prof.running.preload"])
@@ -78,10 +81,10 @@ def _end(process: BaseProcess) -> None:
 
 def _death(process: BaseProcess, log_file: Path) -> str:
     code = process.exitcode or 0
-    how = f"killed by {_signal_name(-code)}" if code < 0 else f"exit code {code}"
+    ending = f"killed by {_signal_name(-code)}" if code < 0 else f"exit code {code}"
     if code == -signal.SIGKILL:
-        how += " (the host ran out of memory?)"
-    return f"the cell's process died: {how}; its log is {log_file}"
+        ending += " (the host ran out of memory?)"
+    return f"the cell's process died: {ending}; its log is {log_file}"
 
 
 def _signal_name(number: int) -> str:
@@ -92,7 +95,7 @@ def _signal_name(number: int) -> str:
 
 
 def _work(work: Work, cell_json: str, result_file: str, log_file: str, started: float) -> None:
-    """Run in the cell's process."""
+    """Do the work on a cell, in the cell's process, and write its result."""
     die_with_parent()
     _redirect_output(Path(log_file))
     faulthandler.enable()  # a segmentation fault leaves its stack in the log
@@ -111,7 +114,10 @@ def _work(work: Work, cell_json: str, result_file: str, log_file: str, started: 
 
 
 def die_with_parent() -> None:
-    """End this process when the sweep's ends, however that ends: no cell keeps a GPU for nobody."""
+    """End this process when the sweep's process ends, however it ends.
+
+    So no cell keeps a GPU for nobody.
+    """
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_exit_after, args=(parent.sentinel,), daemon=True).start()

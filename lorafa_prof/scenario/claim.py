@@ -1,4 +1,4 @@
-"""A claim of a scenario as it is written: an expectation on metrics of some cells, with its source."""
+"""A claim as a scenario has it: an expectation on metrics of some cells, with its source."""
 
 from __future__ import annotations
 
@@ -35,10 +35,11 @@ Selector = dict[StrictStr, Any]
 
 
 class Claim(Frozen):
-    """What is expected of `metric` in the cells that `of` selects; docs/claims.md is the contract.
+    """An expectation on `metric` in the cells that `of` selects; docs/claims.md is the contract.
 
-    The value of a cell alone; with `relative_to` its ratio to the cell that is like it in all else, with
-    `difference_to` the difference; with `growth_over` what it grows by per unit of that setting.
+    By default it is on the value of a cell. With `relative_to` it is on the ratio to the cell that is the
+    same in all else, with `difference_to` on the difference; with `growth_over` on the growth per unit of
+    that setting.
     """
 
     name: StrictStr
@@ -77,21 +78,23 @@ class Claim(Frozen):
 
     @model_validator(mode="after")
     def _one_question(self) -> Claim:
-        given = [n for n in ("relative_to", "difference_to", "growth_over") if getattr(self, n) is not None]
-        if len(given) > 1:
-            raise ValueError(f"{given[0]} and {given[1]} ask for two things: make two claims of it")
-        if self.for_each is not None and given not in (["relative_to"], ["difference_to"]):
+        relations = [
+            n for n in ("relative_to", "difference_to", "growth_over") if getattr(self, n) is not None
+        ]
+        if len(relations) > 1:
+            raise ValueError(f"{relations[0]} and {relations[1]} ask for two things: make two claims of it")
+        if self.for_each is not None and relations not in (["relative_to"], ["difference_to"]):
             raise ValueError("for_each says how cells pair up: it needs relative_to or difference_to")
         bounds = {n for n in ("at_most", "at_least", "between", "equals") if getattr(self, n) is not None}
         if not bounds:
             raise ValueError("nothing is expected: give at_most, at_least, between or equals")
         if len(bounds) > 1 and bounds != {"at_most", "at_least"}:
             raise ValueError(f"{' and '.join(sorted(bounds))} do not go together: keep one of them")
-        if BASELINE in (self.at_most, self.at_least, self.equals) and given:
-            raise ValueError(f"the baseline has values of cells: it does not go with {given[0]}")
+        if BASELINE in (self.at_most, self.at_least, self.equals) and relations:
+            raise ValueError(f"the baseline has values of cells: it does not go with {relations[0]}")
         return self
 
     @property
     def compares_with_baseline(self) -> bool:
-        """Whether a bound of it is the baseline's."""
+        """Whether one of its bounds is the baseline's value."""
         return BASELINE in (self.at_most, self.at_least, self.equals)

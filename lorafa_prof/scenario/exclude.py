@@ -1,4 +1,4 @@
-"""Rules of `exclude`: which cells are left out."""
+"""The rules of a scenario's `exclude`, which leave cells out."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lorafa_prof.scenario.select import Rule, selectable_keys, selects
 
 
 def check_exclusions(loaded: LoadedScenario) -> None:
-    """Raise ScenarioError for a rule with an unknown key, or without any."""
+    """Raise ScenarioError if a rule has no key, or one that is unknown."""
     known = selectable_keys()
     for index, rule in enumerate(loaded.scenario.exclude):
         if not rule:
@@ -22,5 +22,5 @@ def check_exclusions(loaded: LoadedScenario) -> None:
 
 
 def excluding(cell: Cell, rules: Sequence[Rule]) -> list[int]:
-    """Indices of the rules that match `cell`."""
+    """Return the indices of the rules that match `cell`."""
     return [index for index, rule in enumerate(rules) if selects(rule, cell)]

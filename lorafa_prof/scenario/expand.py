@@ -35,11 +35,11 @@ ResolveDevice = Callable[[str, str], ResolvedDevice]
 
 
 def expand(loaded: LoadedScenario, resolve_device: ResolveDevice) -> list[PlannedCell]:
-    """All cells of a scenario in the order of its axes, each once.
+    """Return all cells of a scenario in the order of its axes, each once.
 
     Args:
         loaded: the scenario.
-        resolve_device: what a `device` and `gpu` of the scenario are on this machine.
+        resolve_device: returns where the cells of a `device` and `gpu` of the scenario run.
 
     Raises:
         ScenarioError: an unknown device, method, option or excluded key; a rule of `exclude` that no cell
@@ -123,16 +123,16 @@ def _method_of(loaded: LoadedScenario, entry: MethodEntry, path: KeyPath) -> Met
 def _method_points(
     loaded: LoadedScenario, entry: MethodEntry, path: KeyPath
 ) -> Iterator[tuple[MethodChoice, dict[str, list[Any]]]]:
-    """Each combination of the entry's options, with the scenario axes that the entry sets itself."""
+    """Yield each combination of the entry's options, with the axes that the entry sets itself."""
     method = _method_of(loaded, entry, path)
-    given = dict(entry.model_extra or {})
-    own_axes = _own_axes(loaded, {name: given.pop(name) for name in AXES if name in given}, path)
-    for key in given:
+    written = dict(entry.model_extra or {})
+    own_axes = _own_axes(loaded, {name: written.pop(name) for name in AXES if name in written}, path)
+    for key in written:
         if key not in method.options.model_fields:
             raise loaded.error(_no_such_option(method, key), (*path, key))
-        if given[key] == []:
+        if written[key] == []:
             raise loaded.error("the list is empty: nothing to sweep", (*path, key))
-    for chosen in _product({key: list(enumerate(as_list(value))) for key, value in given.items()}):
+    for chosen in _product({key: list(enumerate(as_list(value))) for key, value in written.items()}):
         try:
             with guarded(f"the method '{method.name}'"):
                 options = validated_options(method, {key: value for key, (_, value) in chosen.items()})
@@ -152,12 +152,12 @@ def _no_such_option(method: Method, key: str) -> str:
     return f"{method.name} has no option '{key}'{nearest(key, known)}"
 
 
-def _own_axes(loaded: LoadedScenario, given: dict[str, Any], path: KeyPath) -> dict[str, list[Any]]:
+def _own_axes(loaded: LoadedScenario, written: dict[str, Any], path: KeyPath) -> dict[str, list[Any]]:
     try:
-        axes = Axes.model_validate(given)
+        axes = Axes.model_validate(written)
     except ValidationError as error:
         raise scenario_error(error, Axes, loaded.document, path) from error
-    return {name: getattr(axes, name) for name in given}
+    return {name: getattr(axes, name) for name in written}
 
 
 def _cell(

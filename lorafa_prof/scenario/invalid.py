@@ -1,4 +1,4 @@
-"""What pydantic finds wrong with a scenario, in plain words."""
+"""From pydantic's complaints about a scenario to one plain line for the user."""
 
 from __future__ import annotations
 
@@ -34,17 +34,19 @@ def scenario_error(
     at: KeyPath = (),
     index_of: Mapping[str, int] | None = None,
 ) -> ScenarioError:
-    """The first of pydantic's complaints as one line with file, line and key; unknown keys come first.
+    """Return the first of pydantic's complaints as one line with file, line and key; unknown keys come first.
 
     Args:
-        error: what pydantic found.
-        schema: what was validated; its fields are the known keys.
+        error: what pydantic raised.
+        schema: the model that was validated; its fields are the known keys.
         document: where the data came from.
         at: path of the validated data in the document.
-        index_of: of keys whose list was taken apart before validating, which of its values this was.
+        index_of: for keys whose list was taken apart before validating, which of its values was validated.
     """
     complaints = error.errors()
-    first = next((each for each in complaints if each["type"] == "extra_forbidden"), complaints[0])
+    first = next(
+        (complaint for complaint in complaints if complaint["type"] == "extra_forbidden"), complaints[0]
+    )
     place: list[str | int] = [part for part in first["loc"] if not str(part).startswith("function-")]
     if place and index_of and place[0] in index_of:
         place.insert(1, index_of[str(place[0])])
@@ -56,7 +58,7 @@ def scenario_error(
 
 
 def shown(value: Any) -> str:
-    """A value as a person wrote it, more or less."""
+    """Return a value about as a person would write it in YAML."""
     if value is None:
         return "empty"
     if isinstance(value, bool):

@@ -10,7 +10,10 @@ from lorafa_prof.cell import Cell
 
 
 def distinct_labels(cells: Sequence[Cell]) -> dict[str, str]:
-    """The label of each cell by its id; where several share one, with the settings that differ among them."""
+    """Return the label of each cell, by its id.
+
+    Where several cells have the same label, the settings in which they differ are added.
+    """
     sharing: dict[str, list[Cell]] = defaultdict(list)
     for cell in cells:
         sharing[cell.label].append(cell)
@@ -19,11 +22,11 @@ def distinct_labels(cells: Sequence[Cell]) -> dict[str, str]:
         settings = {cell.cell_id: _settings(cell) for cell in alike}
         varying = [
             key
-            for key in dict.fromkeys(key for each in settings.values() for key in each)
-            if len({str(each.get(key)) for each in settings.values()}) > 1
+            for key in dict.fromkeys(key for values in settings.values() for key in values)
+            if len({str(values.get(key)) for values in settings.values()}) > 1
         ]
-        for cell_id, each in settings.items():
-            labels[cell_id] = " ".join([label, *(f"{key}={each[key]}" for key in varying if key in each)])
+        for cell_id, values in settings.items():
+            labels[cell_id] = " ".join([label, *(f"{key}={values[key]}" for key in varying if key in values)])
     return labels
 
 

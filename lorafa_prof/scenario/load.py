@@ -1,4 +1,4 @@
-"""From a scenario file and the command line's overrides to a validated `Scenario`."""
+"""Loading a scenario: from its file and the command line's overrides to a validated `Scenario`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lorafa_prof.scenario.yaml_lines import Document, KeyPath, read_document
 
 @dataclass(frozen=True)
 class LoadedScenario:
-    """A scenario and where each of its keys stands, for errors found later."""
+    """A scenario and the document it came from, to say where an error found later stands."""
 
     scenario: Scenario
     document: Document
@@ -28,12 +28,12 @@ class LoadedScenario:
         return self.document.file
 
     def error(self, message: str, path: KeyPath) -> ScenarioError:
-        """An error at `path` of this scenario."""
+        """Return an error at `path` of this scenario."""
         return self.document.error(message, path)
 
 
 def load_scenario(file: Path, overrides: Sequence[str | Override] = ()) -> LoadedScenario:
-    """Read, override and validate a scenario.
+    """Read a scenario from its file, override it, and return it validated.
 
     Args:
         file: the YAML file.
@@ -52,10 +52,11 @@ def load_scenario(file: Path, overrides: Sequence[str | Override] = ()) -> Loade
 
 
 def validated_scenario(document: Document, overrides: Sequence[str | Override]) -> LoadedScenario:
-    """As `load_scenario`, of what was read already, or never stood in a file.
+    """Override a document that was read already, or never stood in a file, and return it validated.
 
     Raises:
-        ScenarioError: as there.
+        ScenarioError: the document or an override is invalid; the line names file, line and key, or the
+            override.
     """
     for override in overrides:
         apply_override(document, parse_override(override) if isinstance(override, str) else override)

@@ -1,4 +1,4 @@
-"""The options of a method, from what a scenario says to their one canonical form."""
+"""A method's options: from what a scenario says to their one canonical form."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from lorafa_prof.methods.base import Method
 
 
 def validated_options(method: Method, given: Mapping[str, Any]) -> dict[str, Any]:
-    """The options of `method` that `given` means, complete and in values that JSON can hold.
+    """Return the options of `method` that `given` means, complete and in values that JSON can hold.
 
     Types are strict, so that each setting has one form and one cell: `rank: "4"` and `rank: true` are errors.
 
     Raises:
-        ValidationError: they are not valid.
+        ValidationError: the options are not valid.
     """
     # By way of JSON, where strict still takes a list for a tuple and text for an enumeration.
     options = method.options.model_validate_json(json.dumps(given, default=str), strict=True)
@@ -34,7 +34,10 @@ def validated_options(method: Method, given: Mapping[str, Any]) -> dict[str, Any
 
 
 def _endless(value: Any, path: tuple[str | int, ...]) -> Iterator[tuple[str | int, ...]]:
-    """Where there are infinities and NaNs: JSON has neither, so they would not reach the cell's process."""
+    """Yield the paths of infinities and NaNs.
+
+    JSON has neither, so they would not reach the cell's process.
+    """
     if isinstance(value, float) and not math.isfinite(value):
         yield path
     elif isinstance(value, dict):
@@ -46,7 +49,7 @@ def _endless(value: Any, path: tuple[str | int, ...]) -> Iterator[tuple[str | in
 
 
 def same_option(method: Method, options: Mapping[str, Any], key: str, written: Any) -> bool:
-    """Whether `written` means the value that `key` has in `options`, which are canonical."""
+    """Return whether `written` means the value that `key` has in `options`, which are canonical."""
     try:
         return bool(validated_options(method, {**options, key: written})[key] == options[key])
     except ValidationError:

@@ -1,4 +1,4 @@
-"""Options of the command line that stand before what the scenario file says."""
+"""Overrides: options of the command line that replace what the scenario file says."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _PART = re.compile(r"\[(\d+)\]|([\w-]+)")
 
 @dataclass(frozen=True)
 class Override:
-    """One value put in the place of the file's own.
+    """One value that replaces the file's own.
 
     Attributes:
-        path: where.
-        value: what, as YAML would give it.
+        path: path of the value in the document.
+        value: the new value, as YAML would give it.
         option: how the user wrote it, for errors ("--set batch=4").
     """
 
@@ -29,10 +29,12 @@ class Override:
 
 
 def parse_override(text: str) -> Override:
-    """``key=value``: nested keys as errors show them ("steps.timed", "method[1].rank"), the value in YAML.
+    """Return the override that ``key=value`` describes.
+
+    Nested keys are written as errors show them ("steps.timed", "method[1].rank"), the value in YAML.
 
     Raises:
-        UsageError: it is not of this form.
+        UsageError: `text` is not of this form.
     """
     option = f"--set {text}"
     key, equals, written = text.partition("=")
@@ -47,10 +49,10 @@ def parse_override(text: str) -> Override:
 
 
 def apply_override(document: Document, override: Override) -> None:
-    """Put the override's value into `document`; mappings on the way that are not there are made.
+    """Put the override's value into `document`, creating mappings on its path that are not there.
 
     Raises:
-        UsageError: there is no such place.
+        UsageError: the document has no such place.
     """
     place = document.data
     for depth, part in enumerate(override.path):

@@ -1,4 +1,4 @@
-"""The scenario file: which keys there are, which values they take."""
+"""The schema of a scenario file: its keys, and the values they take."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ T = TypeVar("T")
 
 
 def as_list(value: Any) -> Any:
-    """An axis takes one value or a list."""
+    """Return the value of an axis as a list; in the file it may be one value or a list."""
     return value if isinstance(value, list) else [value]
 
 
 def without_repeats(values: list[T]) -> list[T]:
-    """The values in order, each once."""
+    """Return the values in order, each once."""
     return [value for index, value in enumerate(values) if value not in values[:index]]
 
 
 def as_choice(value: Any) -> Any:
-    """A bare name stands for the choice of that name with nothing else said."""
+    """Return a bare name as the choice of that name, with all else at its default."""
     return {"name": value} if isinstance(value, str) else value
 
 
@@ -44,7 +44,7 @@ Models = Annotated[list[Annotated[ModelChoice, BeforeValidator(as_choice)]], _li
 
 
 class MethodEntry(Frozen):
-    """A method with its options, each one value or a list; axes of the scenario may stand here too."""
+    """A method with its options, each one value or a list; it may also set axes of the scenario."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
@@ -55,7 +55,7 @@ Methods = Annotated[list[Annotated[MethodEntry, BeforeValidator(as_choice)]], _l
 
 
 class Axes(Frozen):
-    """The axes that belong to the scenario as a whole, and that a method entry may set for itself."""
+    """The axes of the scenario as a whole, which a method entry may also set for itself."""
 
     batch: Counts = [8]
     seq: Counts = [1024]

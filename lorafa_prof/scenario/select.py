@@ -16,7 +16,10 @@ _MODEL_OPTIONS = tuple(name for name in ModelChoice.model_fields if name != "nam
 
 
 def selectable_keys() -> set[str]:
-    """Every key that a rule may have: model, method, device, gpu, axes, options of models and of methods."""
+    """Return every key that a rule may have.
+
+    They are model, method, device, gpu, the axes, and the options of models and of methods.
+    """
     known = {"model", "method", "device", "gpu", *_MODEL_OPTIONS, *AXES}
     for method in METHODS.values():
         known |= set(method.options.model_fields)
@@ -24,7 +27,7 @@ def selectable_keys() -> set[str]:
 
 
 def selects(rule: Rule, cell: Cell) -> bool:
-    """Whether all keys of `rule` match `cell`, each by any one of its values."""
+    """Return whether all keys of `rule` match `cell`, each by any one of its values."""
     return all(any(_is(cell, key, value) for value in as_list(wanted)) for key, wanted in rule.items())
 
 
@@ -40,8 +43,8 @@ def _is(cell: Cell, key: str, wanted: Any) -> bool:
     return key in Cell.model_fields and bool(getattr(cell, key) == wanted)
 
 
-def settings_of(cell: Cell) -> dict[str, Any]:
-    """What a cell is set to, by the keys of rules; a key that means nothing to its method is not there."""
+def cell_settings(cell: Cell) -> dict[str, Any]:
+    """Return a cell's settings by the keys of rules, without those that mean nothing to its method."""
     settings: dict[str, Any] = {
         "model": cell.model.name,
         **cell.model.model_dump(include=set(_MODEL_OPTIONS)),

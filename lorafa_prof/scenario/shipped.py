@@ -10,13 +10,13 @@ from lorafa_prof.registry import nearest
 
 
 def scenarios_folder() -> Path:
-    """The folder of shipped scenarios: inside an installed package, or beside it in a checkout."""
+    """Return the folder of shipped scenarios: inside an installed package, or beside it in a checkout."""
     inside = package.FOLDER / "scenarios"
     return inside if inside.is_dir() else package.AROUND / "scenarios"
 
 
 def shipped_scenarios() -> dict[str, Path]:
-    """Shipped scenarios by name: the path below the folder, without its suffix."""
+    """Return the shipped scenarios by name: the path below their folder, without its suffix."""
     folder = scenarios_folder()
     return {
         file.relative_to(folder).with_suffix("").as_posix(): file for file in sorted(folder.rglob("*.yaml"))
@@ -24,7 +24,7 @@ def shipped_scenarios() -> dict[str, Path]:
 
 
 def find_scenario(name: str) -> Path:
-    """The file that `name` means: a path, or the name of a shipped scenario.
+    """Return the file that `name` means: a path, or the name of a shipped scenario.
 
     Raises:
         ScenarioError: there is neither.

@@ -16,7 +16,7 @@ MERGE_TAG = "tag:yaml.org,2002:merge"
 
 
 def dotted(path: KeyPath) -> str:
-    """``("method", 1, "rank")`` as ``method[1].rank``."""
+    """Return a path as errors show it: ``("method", 1, "rank")`` becomes ``method[1].rank``."""
     text = ""
     for part in path:
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
@@ -25,13 +25,13 @@ def dotted(path: KeyPath) -> str:
 
 @dataclass
 class Document:
-    """The data of a YAML file and where each part of it stands.
+    """The data of a YAML file and the line of each part.
 
     Attributes:
         file: the file.
-        data: what it says, as overridden by `replaced`.
+        data: its data, as overridden by `replaced`.
         lines: 1-based line of each key and list item.
-        replaced: what was put in the place of the file's own, and the option that did it.
+        replaced: path of each value that was replaced, and the option that did it.
     """
 
     file: Path
@@ -49,7 +49,10 @@ class Document:
         self.replaced[path] = option
 
     def as_written(self, path: KeyPath) -> KeyPath:
-        """`path` without the indices of lone values: an axis is a list, but may be written without one."""
+        """Return `path` without the indices of lone values.
+
+        An axis is a list, but may be written without one.
+        """
         written: KeyPath = ()
         place = self.data
         for part in path:
@@ -63,18 +66,21 @@ class Document:
         return written
 
     def value_at(self, path: KeyPath) -> Any:
-        """What is written at `path`, which exists."""
+        """Return what is written at `path`, which exists."""
         place = self.data
         for part in path:
             place = place[part]
         return place
 
     def has(self, path: KeyPath) -> bool:
-        """Whether something is written at `path`."""
+        """Return whether something is written at `path`."""
         return path in self.lines or path in self.replaced
 
     def error(self, message: str, path: KeyPath = ()) -> ScenarioError:
-        """An error about `path`, placed at the innermost part of it that is in the file or was overridden."""
+        """Return an error about `path`.
+
+        It names the innermost part of `path` that is in the file or was overridden.
+        """
         path = self.as_written(path)
         key = dotted(path) or None
         for replaced, option in self.replaced.items():
@@ -90,7 +96,7 @@ class Document:
 
 
 def read_document(file: Path) -> Document:
-    """Read a YAML file.
+    """Return the document in a YAML file.
 
     Raises:
         ScenarioError: it cannot be read, is no YAML, or has a key twice.
@@ -107,7 +113,7 @@ def read_document(file: Path) -> Document:
 
 
 class YamlProblemError(Exception):
-    """Text that is no YAML, or YAML that is no plain data; says so in one line."""
+    """Text that is no YAML, or YAML that is no plain data; its message is one line."""
 
     def __init__(self, message: str, line: int | None = None, path: KeyPath = ()) -> None:
         super().__init__(one_line(message))
@@ -116,10 +122,10 @@ class YamlProblemError(Exception):
 
 
 def parse_yaml(text: str) -> tuple[Any, dict[KeyPath, int]]:
-    """The data of one YAML document, and the 1-based line of each key and list item.
+    """Return the data of one YAML document, and the 1-based line of each key and list item.
 
     Raises:
-        YamlProblemError: there are no such data.
+        YamlProblemError: the text is no YAML, or YAML that is no plain data.
     """
     try:
         loader = yaml.SafeLoader(text)
@@ -134,26 +140,26 @@ def parse_yaml(text: str) -> tuple[Any, dict[KeyPath, int]]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         # Such as "expected a single document in the stream", "but found another document".
-        said = (
+        problem = (
             f"{error.context}, {error.problem}" if (error.problem or "").startswith("but") else error.problem
         )
-        raise YamlProblemError(f"this is no YAML: {said}", mark.line + 1 if mark else None) from error
+        raise YamlProblemError(f"this is no YAML: {problem}", mark.line + 1 if mark else None) from error
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         raise YamlProblemError(f"this is no YAML: {error.reason}", line) from error
 
 
 class _Reader:
-    """Turns nodes into data and notes their lines."""
+    """Turns YAML nodes into data and notes their lines."""
 
     def __init__(self, loader: yaml.SafeLoader) -> None:
         self._loader = loader
         self.lines: dict[KeyPath, int] = {}
 
     def value(self, node: yaml.Node, path: KeyPath, above: tuple[yaml.Node, ...]) -> Any:
-        """The data of `node`, which stands at `path` inside the nodes `above`."""
+        """Return the data of `node`, which stands at `path` inside the nodes `above`."""
         self.lines.setdefault(path, node.start_mark.line + 1)
-        if any(node is each for each in above):
+        if any(node is outer for outer in above):
             raise YamlProblemError("an alias (*) stands inside what it names", self.lines[path], path)
         above = (*above, node)
         if isinstance(node, yaml.MappingNode):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from lorafa_prof.errors import UsageError
-from lorafa_prof.testing.table import table_of
+from lorafa_prof.testing.tensors_table import table_of
 from lorafa_prof.words.amounts import parse_amount
 from lorafa_prof.words.numbers import size
 from lorafa_prof.words.phrases import listed

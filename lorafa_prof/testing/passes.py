@@ -12,12 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from lorafa_prof.instruments.memory.allocator import AllocatorCounters
-from lorafa_prof.instruments.saved.kinds import LOSS_OPS, Kind, SavePoint, kind_of
+from lorafa_prof.instruments.saved.kinds import LOSS_OPS, SavePoint, kind_of
 from lorafa_prof.instruments.saved.recorder import SavedStorage, SavedTensorsRecorder
 from lorafa_prof.layers.low_rank_linear import LowRankLinear
+from lorafa_prof.parts import SavedKind
 from lorafa_prof.testing.backward_calls import ForwardWatch, backward_calls
 from lorafa_prof.testing.living import living_tensors
-from lorafa_prof.testing.place import Place
+from lorafa_prof.testing.place import StepPlace
 
 Step = Callable[[], Any]
 #: Tensors that can have a gradient.
@@ -57,7 +58,7 @@ class Unwatched:
 
 
 @dataclass(frozen=True)
-class Saved:
+class SavedInStep:
     """What autograd held at the end of the forward that saved most.
 
     Attributes:
@@ -70,7 +71,7 @@ class Saved:
     replaced: tuple[Tensor, ...]
 
 
-def record_saved(step: Step, model: nn.Module | None, place: Place, bare: Leaves) -> Saved:
+def record_saved(step: Step, model: nn.Module | None, place: StepPlace, bare: Leaves) -> SavedInStep:
     """Call `step` and record what is saved."""
     before = living_tensors(place.device_type)
     recorder = SavedTensorsRecorder(
@@ -81,7 +82,7 @@ def record_saved(step: Step, model: nn.Module | None, place: Place, bare: Leaves
     with recorder:
         run_step(step, watch, bare)
     storages = sorted(watch.storages, key=lambda storage: -storage.nbytes)
-    return Saved(tuple(storages), tuple(watch.replaced))
+    return SavedInStep(tuple(storages), tuple(watch.replaced))
 
 
 class _SavedWatch:
@@ -107,7 +108,7 @@ _AROUND = (nn.Module(), nn.Module())
 
 def kind_in_any_code(
     point: SavePoint, shape: tuple[int, ...], dtype: torch.dtype, ranks: frozenset[int]
-) -> Kind:
+) -> SavedKind:
     """As `kind_of`, which takes for the loss's whatever a model saves outside of its modules."""
     if point.op not in LOSS_OPS:
         point = replace(point, modules=(*_AROUND, *point.modules))
@@ -125,7 +126,7 @@ class StepBytes:
     peak_bytes: int
 
 
-def measure_bytes(step: Step, place: Place, bare: Leaves, replaced_bytes: int) -> StepBytes:
+def measure_bytes(step: Step, place: StepPlace, bare: Leaves, replaced_bytes: int) -> StepBytes:
     """Call `step` with nothing but the allocator's counters looking.
 
     Args:
@@ -157,7 +158,7 @@ class _BytesWatch:
             self._forward_start = self._counters.current().allocated
 
 
-def let_go(step: Step, place: Place, bare: Leaves, replaced: tuple[Tensor, ...]) -> int:
+def let_go(step: Step, place: StepPlace, bare: Leaves, replaced: tuple[Tensor, ...]) -> int:
     """Bytes of the gradients of `replaced`, which are let go of, and made again by a call of `step`."""
     if not replaced:
         return 0

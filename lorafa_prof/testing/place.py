@@ -21,7 +21,7 @@ from lorafa_prof.testing.living import living_tensors
 
 
 @dataclass(frozen=True)
-class Place:
+class StepPlace:
     """A device.
 
     Attributes:
@@ -48,17 +48,19 @@ class Place:
                 yield FollowedCounters(follower)
 
 
-CPU, CUDA = Place("cpu", "cpu"), Place("cuda", "cuda")
+CPU, CUDA = StepPlace("cpu", "cpu"), StepPlace("cuda", "cuda")
 
 
-def place_of(device: str | torch.device | None, model: nn.Module | None, twin: Twin | None) -> Place | None:
+def place_of(
+    device: str | torch.device | None, model: nn.Module | None, twin: Twin | None
+) -> StepPlace | None:
     """The place that `device` asks for, else a twin that is entered, else `model`; None: none of them.
 
     Raises:
         UsageError: nothing can be measured there.
     """
     if device is None and twin is not None:
-        return Place(twin_device(twin.gpu.name), "meta", twin)
+        return StepPlace(twin_device(twin.gpu.name), "meta", twin)
     if device is None:
         parameter = next(model.parameters(), None) if model is not None else None
         if parameter is None:
@@ -67,7 +69,7 @@ def place_of(device: str | torch.device | None, model: nn.Module | None, twin: T
     return _place(torch.device(device))
 
 
-def _place(device: torch.device) -> Place:
+def _place(device: torch.device) -> StepPlace:
     if device.type == "cpu":
         return CPU
     if device.type == "meta":
@@ -95,7 +97,7 @@ def cuda_allocations() -> int:
 
 
 class _Follower(StorageFollower):
-    def _meet(self, tensor: torch.Tensor, told: bool = False) -> None:
+    def _meet(self, tensor: torch.Tensor, adopted: bool = False) -> None:
         # A sparse tensor has no storage of its own.
         if torch._C._has_storage(tensor):
-            super()._meet(tensor, told)
+            super()._meet(tensor, adopted)

@@ -13,7 +13,7 @@ from lorafa_prof.instruments.saved.recorder import SavedStorage
 from lorafa_prof.testing.living import bare_leaves
 from lorafa_prof.testing.passes import Step, Unwatched, let_go, measure_bytes, record_saved, run_step
 from lorafa_prof.testing.place import CPU, CUDA, cuda_allocations, place_of
-from lorafa_prof.testing.table import table_of
+from lorafa_prof.testing.tensors_table import table_of
 
 __tracebackhide__ = True
 

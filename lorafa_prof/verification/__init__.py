@@ -1,4 +1,4 @@
-"""The twin against the GPU: residuals of the counters, and the operations they come from.
+"""Verifying the twin against the GPU: residuals of the counters, and the operations they come from.
 
-Pure functions on what was predicted and measured; whoever ran it stands in `running`.
+Pure functions on what was predicted and measured; what runs the cells stands in `running`.
 """

@@ -1,4 +1,4 @@
-"""Lining up two sequences of allocating operations: which of one is which of the other."""
+"""Aligning two sequences of allocating operations: which operation of one is which of the other."""
 
 from __future__ import annotations
 
@@ -7,32 +7,32 @@ from typing import NamedTuple
 
 
 class Key(NamedTuple):
-    """What operations are told apart by."""
+    """The name and sizes by which two operations are the same."""
 
     name: str
     sizes: tuple[int, ...]
 
 
 #: Indices on both sides; None: it is not on that side.
-Pair = tuple[int | None, int | None]
+AlignedPair = tuple[int | None, int | None]
 
 #: So many differences are searched for the best way through; past them the search starts anew from the
 #: furthest place reached. The work grows with the square of it, and real differences come in small groups.
 SEARCH = 300
 
 
-def align(gpu: Sequence[Key], twin: Sequence[Key], search: int = SEARCH) -> list[Pair]:
+def align(gpu: Sequence[Key], twin: Sequence[Key], search: int = SEARCH) -> list[AlignedPair]:
     """Pair the keys of both sides in order, with the fewest differences.
 
     A key that only one side has is one difference, and so is a pair of the same name with other sizes; keys
     of different names are never paired.
 
     Args:
-        gpu: one side.
-        twin: the other.
-        search: see `SEARCH`.
+        gpu: keys of the GPU's operations.
+        twin: keys of the twin's operations.
+        search: the most differences that are searched for; see `SEARCH`.
     """
-    pairs: list[Pair] = []
+    pairs: list[AlignedPair] = []
     i = j = 0
     while i < len(gpu) or j < len(twin):
         part = _best_way(gpu[i:], twin[j:], search)
@@ -42,8 +42,8 @@ def align(gpu: Sequence[Key], twin: Sequence[Key], search: int = SEARCH) -> list
     return pairs
 
 
-def _best_way(gpu: Sequence[Key], twin: Sequence[Key], search: int) -> list[Pair]:
-    """From the start of both to their ends, or to the furthest place within `search` differences.
+def _best_way(gpu: Sequence[Key], twin: Sequence[Key], search: int) -> list[AlignedPair]:
+    """Return pairs from both starts to the ends, or to the furthest place within `search` differences.
 
     Ukkonen's algorithm: after each number of differences, how far one gets on each diagonal (index on the
     GPU's side less index on the twin's).
@@ -67,14 +67,14 @@ def _best_way(gpu: Sequence[Key], twin: Sequence[Key], search: int) -> list[Pair
 
 
 def _furthest(gpu: Sequence[Key], twin: Sequence[Key], before: dict[int, int], diagonal: int) -> int | None:
-    """How far on the GPU's side one more difference gets on `diagonal`; None: not onto it."""
+    """Return how far on the GPU's side one more difference gets on `diagonal`; None: not onto it."""
     return max((i for i, _ in _moves(gpu, twin, before, diagonal)), default=None)
 
 
 def _moves(
     gpu: Sequence[Key], twin: Sequence[Key], before: dict[int, int], diagonal: int
 ) -> list[tuple[int, int]]:
-    """Where each kind of difference leads on `diagonal`, and from which diagonal; the likeliest first."""
+    """Return where each kind of difference leads on `diagonal`, and from which diagonal, likeliest first."""
     moves = []
     at = before.get(diagonal)
     both = at is not None and at < len(gpu) and at - diagonal < len(twin)
@@ -90,7 +90,7 @@ def _moves(
 
 
 def _slide(gpu: Sequence[Key], twin: Sequence[Key], i: int, diagonal: int) -> int:
-    """Go on as long as both sides are the same."""
+    """Return how far on the GPU's side both sides are the same, going on from `i` on `diagonal`."""
     while i < len(gpu) and i - diagonal < len(twin) and gpu[i] == twin[i - diagonal]:
         i += 1
     return i
@@ -98,8 +98,8 @@ def _slide(gpu: Sequence[Key], twin: Sequence[Key], i: int, diagonal: int) -> in
 
 def _way_back(
     gpu: Sequence[Key], twin: Sequence[Key], reached: list[dict[int, int]], diagonal: int
-) -> list[Pair]:
-    pairs: list[Pair] = []
+) -> list[AlignedPair]:
+    pairs: list[AlignedPair] = []
     i = reached[-1][diagonal]
     for before in reached[-2::-1]:
         landed, origin = max(_moves(gpu, twin, before, diagonal), key=lambda move: move[0])

@@ -1,4 +1,4 @@
-"""Where the operations of the GPU and of the twin ask other things of the allocator."""
+"""Where operations of the GPU and of the twin ask their allocators for different things."""
 
 from __future__ import annotations
 
@@ -8,32 +8,32 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from lorafa_prof.instruments.allocations.stream import Stream, StreamOperation
-from lorafa_prof.verification.align import Key, Pair, align
+from lorafa_prof.verification.align import AlignedPair, Key, align
 
-Kind = Literal["gpu only", "twin only", "sizes", "freed"]
+DifferenceKind = Literal["gpu only", "twin only", "sizes", "freed"]
 #: Of a group, so many modules are named.
 MODULES_NAMED = 2
 STILL_THERE = "(not in what was compared)"
 
 
 @dataclass(frozen=True)
-class Difference:
+class OperationDifference:
     """One operation, or the place of one, at which the two sides differ.
 
     Attributes:
         kind: only one side has it; both have it with other sizes; or what it made is freed elsewhere.
-        phase: of the step.
-        operation: its name.
-        module: path of the module; the twin's where it is on both sides.
-        gpu_bytes: requested for each of its allocations on the GPU.
-        twin_bytes: and on the twin.
-        gpu_freed_in: "freed" only: the operation that runs, or ran last, when the GPU frees it.
-        twin_freed_in: and the twin.
-        explained: whether it comes of the recording, and the twin does as the GPU without it; None: not
+        phase: phase of the step.
+        operation: name of the operation.
+        module: path of the module; the twin's if both sides have the operation.
+        gpu_bytes: bytes requested for each of its allocations on the GPU.
+        twin_bytes: bytes requested for each of its allocations on the twin.
+        gpu_freed_in: for "freed" only: the operation that runs, or ran last, when the GPU frees it.
+        twin_freed_in: for "freed" only: the operation that runs, or ran last, when the twin frees it.
+        explained: whether the recording causes it, so that without it the GPU does as the twin; None: not
             known.
     """
 
-    kind: Kind
+    kind: DifferenceKind
     phase: str
     operation: str
     module: str
@@ -46,43 +46,43 @@ class Difference:
 
 @dataclass(frozen=True)
 class Group:
-    """Equal differences, but for their modules.
+    """Differences that are equal but for their modules.
 
     Attributes:
         difference: the first of them.
         count: how many there are.
-        modules: paths of the first two.
+        modules: paths of the first two modules.
     """
 
-    difference: Difference
+    difference: OperationDifference
     count: int
     modules: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Located:
-    """A difference and the allocations of the twin that it is about or stands before, by number."""
+    """A difference, and the numbers of the twin's allocations that it is about or stands before."""
 
-    difference: Difference
+    difference: OperationDifference
     begin: int
     end: int
 
 
-def grouped(differences: Iterable[Difference]) -> list[Group]:
-    """Equal ones together, in the order of their first."""
-    groups: dict[Difference, list[Difference]] = defaultdict(list)
+def grouped(differences: Iterable[OperationDifference]) -> list[Group]:
+    """Return equal differences as groups, in the order of the first of each."""
+    groups: dict[OperationDifference, list[OperationDifference]] = defaultdict(list)
     for difference in differences:
         groups[replace(difference, module="")].append(difference)
     return [
-        Group(each[0], len(each), tuple(dict.fromkeys(one.module for one in each))[:MODULES_NAMED])
-        for each in groups.values()
+        Group(alike[0], len(alike), tuple(dict.fromkeys(d.module for d in alike))[:MODULES_NAMED])
+        for alike in groups.values()
     ]
 
 
 def step_differences(gpu: Stream, twin: Stream) -> list[Located]:
-    """Of one step, or of the build: line up what allocates on both sides and tell what differs."""
+    """Return what differs between the operations of the GPU and the twin in one step, or in the build."""
     sides = (_allocating(gpu), _allocating(twin))
-    pairs = align([_key(one) for one in sides[0]], [_key(one) for one in sides[1]])
+    pairs = align([_key(operation) for operation in sides[0]], [_key(operation) for operation in sides[1]])
     matched = [(sides[0][a], sides[1][b]) for a, b in pairs if a is not None and b is not None]
     return [*_of_pairs(*sides, pairs), *_freed_elsewhere(gpu, twin, matched)]
 
@@ -96,7 +96,7 @@ def _key(operation: StreamOperation) -> Key:
 
 
 def _of_pairs(
-    gpu: Sequence[StreamOperation], twin: Sequence[StreamOperation], pairs: Sequence[Pair]
+    gpu: Sequence[StreamOperation], twin: Sequence[StreamOperation], pairs: Sequence[AlignedPair]
 ) -> Iterator[Located]:
     behind = twin[0].first if twin else 0
     for a, b in pairs:
@@ -106,7 +106,7 @@ def _of_pairs(
         if a is not None and b is not None:
             if gpu[a].requested_bytes == twin[b].requested_bytes:
                 continue
-            kind: Kind = "sizes"
+            kind: DifferenceKind = "sizes"
         else:
             kind = "twin only" if a is None else "gpu only"
         yield Located(_difference(kind, _at(gpu, a), _at(twin, b)), begin, behind)
@@ -116,14 +116,16 @@ def _at(side: Sequence[StreamOperation], index: int | None) -> StreamOperation |
     return None if index is None else side[index]
 
 
-def _difference(kind: Kind, gpu: StreamOperation | None, twin: StreamOperation | None) -> Difference:
-    told = twin or gpu
-    assert told is not None
-    return Difference(
+def _difference(
+    kind: DifferenceKind, gpu: StreamOperation | None, twin: StreamOperation | None
+) -> OperationDifference:
+    operation = twin or gpu
+    assert operation is not None
+    return OperationDifference(
         kind,
-        told.phase,
-        told.name,
-        told.module,
+        operation.phase,
+        operation.name,
+        operation.module,
         gpu_bytes=gpu.requested_bytes if gpu else (),
         twin_bytes=twin.requested_bytes if twin else (),
     )
@@ -132,7 +134,7 @@ def _difference(kind: Kind, gpu: StreamOperation | None, twin: StreamOperation |
 def _freed_elsewhere(
     gpu: Stream, twin: Stream, matched: Sequence[tuple[StreamOperation, StreamOperation]]
 ) -> Iterator[Located]:
-    """Allocations that are the same on both sides, but not freed by the same of the matched operations."""
+    """Yield allocations that are the same on both sides, but are not freed by the same matched operation."""
     gpu_frees = _frees(gpu, [a for a, _ in matched])
     twin_frees = _frees(twin, [b for _, b in matched])
     never = (-1, STILL_THERE)
@@ -154,8 +156,10 @@ def _freed_elsewhere(
 
 
 def _frees(stream: Stream, matched: Sequence[StreamOperation]) -> dict[int, tuple[int, str]]:
-    """By number of the allocation: after how many matched operations it is freed, and the name of the one
-    that then runs or ran last."""
+    """Return when each allocation is freed, by its number.
+
+    That is after how many matched operations, and the name of the operation that then runs or ran last.
+    """
     begins = {operation.first: index for index, operation in enumerate(matched)}
     frees = {}
     passed = -1

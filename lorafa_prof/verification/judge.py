@@ -1,4 +1,4 @@
-"""What predicting and measuring a cell gave, set against each other: the record and its row."""
+"""Comparing what predicting and measuring a cell gave: the record of its verification and its row."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from lorafa_prof.cell import Cell
 from lorafa_prof.instruments.allocations.stream import PlainAllocation, Stream, steps_of
 from lorafa_prof.results.record import CellResult, Value
-from lorafa_prof.verification.differences import Difference, Group, grouped, step_differences
+from lorafa_prof.verification.differences import Group, OperationDifference, grouped, step_differences
 from lorafa_prof.verification.residuals import (
     EXACT_COUNTERS,
     PhaseResidual,
@@ -19,26 +19,26 @@ from lorafa_prof.verification.residuals import (
     metric_residuals,
     phase_residuals,
 )
-from lorafa_prof.verification.table import AGREES, PLACED_METRICS, SETTINGS, Status
-from lorafa_prof.verification.unrecorded import explain, unrecorded_differences
+from lorafa_prof.verification.unrecorded import mark_explained, unrecorded_differences
+from lorafa_prof.verification.verify_csv import AGREES, PLACED_METRICS, SETTINGS, Status
 
 SCHEMA_VERSION = 1
 
 
 class VerifyRecord(BaseModel):
-    """All that became of a cell, as kept in OUT/verify/<cell_id>.json.
+    """The verification of a cell, as kept in OUT/verify/<cell_id>.json.
 
     Attributes:
-        row: of verify.csv.
+        row: its row of verify.csv.
         phases: predicted, measured and residual bytes by phase, point and counter.
-        recording: the same of the recorded GPU run (as predicted) and the measured one: where recording
+        recording: the same for the recorded GPU run (as predicted) and the measured one, where recording
             itself changed the bytes.
         operations: groups of differing operations by part of the run; ``unrecorded`` is the one that counts,
-            the others name what it cannot. None where nothing was recorded.
-        predicted: on the twin.
-        measured: on the GPU, as `lorafa-prof run` measures.
-        recorded: on the GPU under a recorder; None where that was not asked for.
-        placed: on the twin with the GPU's segments; None where `predicted` agrees, or they are not known.
+            the others name what it cannot. None if nothing was recorded.
+        predicted: result on the twin.
+        measured: result on the GPU, as `lorafa-prof run` measures.
+        recorded: result on the GPU under a recorder; None if that was not asked for.
+        placed: result on the twin with the GPU's segments; None if `predicted` agrees, or they are not known.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -64,15 +64,15 @@ class Trace:
     """Allocation streams of a cell on the GPU.
 
     Attributes:
-        stream: of building, the first step and the last, by name.
-        plain: of one more step, unrecorded.
+        stream: operations by name, of building, the first step and the last.
+        plain: allocations of one more step, which was not recorded by name.
     """
 
     stream: Stream
     plain: Sequence[PlainAllocation]
 
 
-def judge(
+def judge_verification(
     predicted: CellResult,
     measured: CellResult,
     recorded: CellResult | None = None,
@@ -81,15 +81,15 @@ def judge(
     twin: Stream = (),
     gpu: Trace | None = None,
 ) -> VerifyRecord:
-    """Compare.
+    """Compare what was predicted with what was measured, and return the record of it.
 
     Args:
-        predicted: the cell on the twin.
-        measured: the cell on the GPU.
-        recorded: and once more, recorded.
-        placed: the cell on the twin, with the segments where that run on the GPU had them.
+        predicted: result of the cell on the twin.
+        measured: result of the cell on the GPU.
+        recorded: result of the cell on the GPU while it was recorded.
+        placed: result of the cell on the twin, with the segments where that run on the GPU had them.
         twin: the twin's allocation stream.
-        gpu: the GPU's; None: it was not recorded, or not to the end.
+        gpu: the GPU's allocation streams; None: not recorded, or not to the end.
     """
     phases = _phases(predicted, measured)
     operations = _operations(gpu, twin) if gpu is not None and twin else None
@@ -109,7 +109,7 @@ def judge(
     }
     return VerifyRecord(
         row=row,
-        phases=[_as_row(one) for one in phases],
+        phases=[_as_row(residual) for residual in phases],
         recording=[] if recorded is None else _changed(_phases(recorded, measured)),
         operations=operations,
         predicted=predicted,
@@ -120,7 +120,7 @@ def judge(
 
 
 def agrees(predicted: CellResult, measured: CellResult) -> bool:
-    """Whether what the twin is to be exact in is right to the byte."""
+    """Return whether the counters in which the twin is to be exact are right to the byte."""
     return _status(predicted, measured, _phases(predicted, measured))[0] in AGREES
 
 
@@ -133,8 +133,8 @@ def _placed_columns(placed: CellResult, measured: CellResult) -> dict[str, Value
     }
 
 
-def _phases(one: CellResult, other: CellResult) -> list[PhaseResidual]:
-    memories = one.details.get("memory"), other.details.get("memory")
+def _phases(predicted: CellResult, measured: CellResult) -> list[PhaseResidual]:
+    memories = predicted.details.get("memory"), measured.details.get("memory")
     return phase_residuals(*memories) if all(memories) else []  # type: ignore[arg-type]
 
 
@@ -146,16 +146,16 @@ def _status(
     if failed:
         return "error", [f"{name}: {row['status']}: {row.get('message', '')}" for name, row in failed.items()]
     out_of_memory = [name for name, row in sides.items() if row["status"] == "oom"]
-    told = [f"{name}: {sides[name].get('message', '')}" for name in out_of_memory]
+    messages = [f"{name}: {sides[name].get('message', '')}" for name in out_of_memory]
     if len(out_of_memory) == 2:
-        return "oom", told
+        return "oom", messages
     if out_of_memory:
-        return ("oom-predicted" if out_of_memory == ["predicted"] else "oom-measured"), told
+        return ("oom-predicted" if out_of_memory == ["predicted"] else "oom-measured"), messages
     return ("exact" if is_exact(phases) else "differs"), []
 
 
 def _notes(predicted: CellResult, measured: CellResult, recorded: CellResult | None) -> list[str]:
-    """What a reader of the row must know beside its status."""
+    """Return what a reader of the row must know beside its status."""
     notes = [*predicted.details.get("notes", []), *measured.details.get("notes", [])]
     if recorded is not None and recorded.row["status"] != "ok" and measured.row["status"] == "ok":
         notes.append(f"not recorded: {recorded.row['status']}: {recorded.row.get('message', '')}")
@@ -187,25 +187,25 @@ def _versions(predicted: CellResult, measured: CellResult) -> dict[str, Value]:
     }
 
 
-def _as_row(one: PhaseResidual) -> dict[str, Any]:
-    pair = one.bytes
-    place = {"phase": one.phase, "point": one.point, "counter": one.counter}
+def _as_row(residual: PhaseResidual) -> dict[str, Any]:
+    pair = residual.bytes
+    place = {"phase": residual.phase, "point": residual.point, "counter": residual.counter}
     return place | {"predicted": pair.predicted, "measured": pair.measured, "residual": pair.residual}
 
 
 def _changed(residuals: list[PhaseResidual]) -> list[dict[str, Any]]:
-    """Where recording changed the counters in which the twin is exact."""
+    """Return where recording changed the counters in which the twin is exact."""
     return [
         {
-            "phase": one.phase,
-            "point": one.point,
-            "counter": one.counter,
-            "recorded": one.bytes.predicted,
-            "measured": one.bytes.measured,
-            "changed": one.bytes.residual,
+            "phase": residual.phase,
+            "point": residual.point,
+            "counter": residual.counter,
+            "recorded": residual.bytes.predicted,
+            "measured": residual.bytes.measured,
+            "changed": residual.bytes.residual,
         }
-        for one in residuals
-        if one.counter in EXACT_COUNTERS and one.bytes.residual
+        for residual in residuals
+        if residual.counter in EXACT_COUNTERS and residual.bytes.residual
     ]
 
 
@@ -216,21 +216,21 @@ def _operations(gpu: Trace, twin: Stream) -> dict[str, list[dict[str, Any]]]:
     ours = steps_of(twin, [twin[-1].step])
     unrecorded = unrecorded_differences(gpu.plain, ours)
     recorded = step_differences(steps_of(gpu.stream, [gpu.stream[-1].step]), ours)
-    parts: dict[str, Sequence[Difference]] = {
-        UNRECORDED: [one.difference for one in unrecorded],
-        "step": explain(recorded, unrecorded),
+    parts: dict[str, Sequence[OperationDifference]] = {
+        UNRECORDED: [located.difference for located in unrecorded],
+        "step": mark_explained(recorded, unrecorded),
     }
     for name, step in (("build", 0), ("first step", 1)):
-        found = step_differences(steps_of(gpu.stream, [step]), steps_of(twin, [step]))
-        parts[name] = [one.difference for one in found]
-    return {name: [_group_row(group) for group in grouped(found)] for name, found in parts.items()}
+        differences = step_differences(steps_of(gpu.stream, [step]), steps_of(twin, [step]))
+        parts[name] = [located.difference for located in differences]
+    return {name: [_group_row(group) for group in grouped(part)] for name, part in parts.items()}
 
 
 def _group_row(group: Group) -> dict[str, Any]:
-    told: dict[str, Any] = asdict(group.difference)
-    del told["module"]
-    told |= {"count": group.count, "modules": list(group.modules)}
-    return {name: value for name, value in told.items() if value is not None}
+    row: dict[str, Any] = asdict(group.difference)
+    del row["module"]
+    row |= {"count": group.count, "modules": list(group.modules)}
+    return {name: value for name, value in row.items() if value is not None}
 
 
 def _differing(operations: Mapping[str, list[dict[str, Any]]] | None) -> int | None:

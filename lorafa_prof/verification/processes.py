@@ -1,4 +1,4 @@
-"""The three processes of a verified cell: predicted on the twin, measured on the GPU, recorded on the GPU."""
+"""The processes of a verified cell: predicted on the twin, measured on the GPU, recorded on the GPU."""
 
 from __future__ import annotations
 
@@ -24,48 +24,60 @@ from lorafa_prof.running.predict import MeasuredOnTwin
 from lorafa_prof.running.prepare import prepare_step
 from lorafa_prof.step import PhaseTracker
 
-Told = dict[str, Any]
-"""What a process tells beside the measured, in values for JSON."""
+Details = dict[str, Any]
+"""What a process adds to the details of its result, in values for JSON."""
 
 
 def predict(cell: Cell) -> CellResult:
-    """The memory of a twin's cell; `details` has a digest of its ``requests``, not their stream."""
-    return _with_told(cell, _predict)
+    """Predict a cell's memory on its twin.
+
+    `details` has a digest of its ``requests``.
+    """
+    return _with_details(cell, _predict)
 
 
 def predict_with_stream(cell: Cell) -> CellResult:
-    """As `predict`; `details` has the ``stream`` too."""
-    return _with_told(cell, _predict_with_stream)
+    """Predict a cell's memory on its twin.
+
+    `details` has a digest of its ``requests``, and their ``stream``.
+    """
+    return _with_details(cell, _predict_with_stream)
 
 
 def predict_placed(addresses: Sequence[int], cell: Cell) -> CellResult:
-    """The memory of a twin's cell whose segments have these addresses."""
-    return _with_told(cell, partial(_predict, addresses=addresses))
+    """Predict a cell's memory on its twin, with the first segments at these addresses."""
+    return _with_details(cell, partial(_predict, addresses=addresses))
 
 
 def measure(cell: Cell) -> CellResult:
-    """The memory of a cell on CUDA, as `lorafa-prof run` measures it; `details` has its ``segments``."""
-    return _with_told(cell, _measure)
+    """Measure a cell's memory on CUDA, as `lorafa-prof run` does.
+
+    `details` has the addresses of its ``segments``.
+    """
+    return _with_details(cell, _measure)
 
 
 def record(cell: Cell) -> CellResult:
-    """The memory of a cell on CUDA while it is recorded; `details` has ``stream`` and ``plain`` step."""
-    return _with_told(cell, _record_on_cuda)
+    """Measure a cell's memory on CUDA while it is recorded.
+
+    `details` has the ``stream`` of its operations, and the allocations of its ``plain`` step.
+    """
+    return _with_details(cell, _record_on_cuda)
 
 
-def _with_told(cell: Cell, run: Callable[[Told, Cell, Measured, PhaseTracker], None]) -> CellResult:
-    told: Told = {}
-    result = run_here(cell, partial(run, told))
-    return result.model_copy(update={"details": result.details | told})
+def _with_details(cell: Cell, run: Callable[[Details, Cell, Measured, PhaseTracker], None]) -> CellResult:
+    details: Details = {}
+    result = run_here(cell, partial(run, details))
+    return result.model_copy(update={"details": result.details | details})
 
 
-def _measure(told: Told, cell: Cell, measured: Measured, tracker: PhaseTracker) -> None:
-    with segment_addresses() as told["segments"]:
+def _measure(details: Details, cell: Cell, measured: Measured, tracker: PhaseTracker) -> None:
+    with segment_addresses() as details["segments"]:
         measure_memory_on_cuda(cell, measured, tracker)
 
 
 def _predict(
-    told: Told, cell: Cell, measured: Measured, tracker: PhaseTracker, addresses: Sequence[int] = ()
+    details: Details, cell: Cell, measured: Measured, tracker: PhaseTracker, addresses: Sequence[int] = ()
 ) -> None:
     with noting(make_twin(cell, addresses=addresses), cell, measured.notes) as twin:
         digest = RequestDigest(twin.mode.memory, tracker)
@@ -74,10 +86,10 @@ def _predict(
         built = run_on_twin(cell, twin, watch)
         watch.keep_memory()
         del built  # the model's end is in the digest
-        told["requests"] = digest.hexdigest()
+        details["requests"] = digest.hexdigest()
 
 
-def _predict_with_stream(told: Told, cell: Cell, measured: Measured, tracker: PhaseTracker) -> None:
+def _predict_with_stream(details: Details, cell: Cell, measured: Measured, tracker: PhaseTracker) -> None:
     with noting(make_twin(cell), cell, measured.notes) as twin:
         digest = RequestDigest(twin.mode.memory, tracker)
         twin.mode.memory = digest
@@ -85,25 +97,25 @@ def _predict_with_stream(told: Told, cell: Cell, measured: Measured, tracker: Ph
         watch = _StreamWatch(measured, recorder)
         built = run_on_twin(cell, twin, watch)
         watch.keep_memory()
-        told["stream"] = as_json(_compared_steps(recorder.stream()))
+        details["stream"] = as_json(_compared_steps(recorder.stream()))
         del built
-        told["requests"] = digest.hexdigest()
+        details["requests"] = digest.hexdigest()
 
 
 class _StreamWatch(MeasuredOnTwin):
-    """Lets a stream recorder name modules as soon as there are any."""
+    """A watch that lets a stream recorder name modules as soon as the model is built."""
 
     def __init__(self, measured: Measured, recorder: SimStreamRecorder) -> None:
         super().__init__(measured, recorder)
         self._recorder = recorder
 
     def built(self, built: BuiltOnTwin) -> None:
-        """Modules are known from here on."""
+        """Let the recorder name modules from here on."""
         super().built(built)
         self._recorder.follow(built.paths)
 
 
-def _record_on_cuda(told: Told, cell: Cell, measured: Measured, tracker: PhaseTracker) -> None:
+def _record_on_cuda(details: Details, cell: Cell, measured: Measured, tracker: PhaseTracker) -> None:
     with CudaStreamRecorder() as recorder:
         log = recorder.operations
         with log:
@@ -116,10 +128,10 @@ def _record_on_cuda(told: Told, cell: Cell, measured: Measured, tracker: PhaseTr
         with recorder.plain as plain:
             step.run((tracker, plain))
         measured.memory = meter.profile()
-        told["stream"] = as_json(_compared_steps(recorder.stream()))
-        told["plain"] = recorder.plain_step()
+        details["stream"] = as_json(_compared_steps(recorder.stream()))
+        details["plain"] = recorder.plain_step()
 
 
 def _compared_steps(stream: list[StreamOperation]) -> list[StreamOperation]:
-    """Building, the first step and the last: those between say nothing new."""
+    """Return the operations of building, of the first step and of the last; those between repeat them."""
     return steps_of(stream, (0, 1, stream[-1].step))

@@ -45,7 +45,7 @@ class Residual(NamedTuple):
 
 
 class PhaseResidual(NamedTuple):
-    """One counter at one point of a phase."""
+    """The predicted and measured bytes of one counter at one point of a phase."""
 
     phase: str
     point: str
@@ -54,39 +54,39 @@ class PhaseResidual(NamedTuple):
 
 
 def phase_residuals(predicted: Memory, measured: Memory) -> list[PhaseResidual]:
-    """Every counter at every point of every phase; those that one side does not have are left out."""
-    found = []
+    """Return the residuals of every counter at every point of every phase that both sides have."""
+    residuals = []
     for phase in PHASES:
         for point in POINTS:
             ours, theirs = (memory["phases"][phase][point] for memory in (predicted, measured))
             for counter in COUNTERS:
                 if ours[counter] is not None and theirs[counter] is not None:
                     pair = Residual(ours[counter], theirs[counter])
-                    found.append(PhaseResidual(phase, point, counter, pair))
-    return found
+                    residuals.append(PhaseResidual(phase, point, counter, pair))
+    return residuals
 
 
 def is_exact(residuals: list[PhaseResidual]) -> bool:
-    """Whether every number of the exact counters is right to the byte."""
-    return all(one.bytes.residual == 0 for one in residuals if one.counter in EXACT_COUNTERS)
+    """Return whether every number of the exact counters is right to the byte."""
+    return all(residual.bytes.residual == 0 for residual in residuals if residual.counter in EXACT_COUNTERS)
 
 
 def metrics_of(memory: Memory) -> dict[str, int]:
-    """The headline metrics, bytes, by name."""
+    """Return the headline metrics of a step's memory, in bytes, by name."""
     phases = memory["phases"]
     forward = phases["forward"]
     peaks = {phase: phases[phase]["peak"] for phase in PHASES}
-    found = {
+    values = {
         "activation_bytes": forward["end"]["allocated"] - forward["start"]["allocated"],
         "peak_allocated_bytes": max(peak["allocated"] for peak in peaks.values()),
         **{f"peak_{phase}_bytes": peak["allocated"] for phase, peak in peaks.items()},
         "peak_requested_bytes": max(peak["requested"] for peak in peaks.values()),
         "peak_reserved_bytes": memory["peak_reserved_bytes"],
     }
-    return {name: int(found[name]) for name in METRICS}
+    return {name: int(values[name]) for name in METRICS}
 
 
 def metric_residuals(predicted: Memory, measured: Memory) -> dict[str, Residual]:
-    """The headline metrics of both."""
+    """Return the residuals of the headline metrics, by name."""
     ours, theirs = metrics_of(predicted), metrics_of(measured)
     return {name: Residual(ours[name], theirs[name]) for name in METRICS}

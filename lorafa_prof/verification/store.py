@@ -16,33 +16,36 @@ from lorafa_prof.instruments.allocations.stream import PlainAllocation, from_jso
 from lorafa_prof.results.files import write_atomically, writing
 from lorafa_prof.results.store import Store
 from lorafa_prof.verification.judge import SCHEMA_VERSION, Trace, VerifyRecord
-from lorafa_prof.verification.table import TABLE_NAME, table_text
+from lorafa_prof.verification.verify_csv import TABLE_NAME, table_text
 
 Records = dict[str, VerifyRecord]
 
 
 @dataclass(frozen=True)
 class VerifyStore:
-    """Files under `out`: ``verify.csv``, ``verify/<cell_id>.json``, ``traces/<cell_id>.json.xz``, ``logs/``,
-    and provenance.json."""
+    """The files of a verification under `out`.
+
+    They are ``verify.csv``, ``verify/<cell_id>.json``, ``traces/<cell_id>.json.xz``, ``logs/`` and
+    provenance.json.
+    """
 
     out: Path
 
     @property
     def table(self) -> Path:
-        """verify.csv."""
+        """Path of verify.csv."""
         return self.out / TABLE_NAME
 
     def record_file(self, cell_id: str) -> Path:
-        """Where a cell's record is kept."""
+        """Return the path of a cell's record."""
         return self.out / "verify" / f"{cell_id}.json"
 
     def trace_file(self, cell_id: str) -> Path:
-        """Where what the GPU was asked for is kept."""
+        """Return the path of a cell's allocation streams on the GPU."""
         return self.out / "traces" / f"{cell_id}.json.xz"
 
     def log_file(self, cell_id: str, part: str) -> Path:
-        """Where one of a cell's processes writes what it has to say."""
+        """Return the path of the log of one of a cell's processes."""
         return self.out / "logs" / f"{cell_id}.{part}.log"
 
     def prepare(self) -> None:
@@ -56,20 +59,20 @@ class VerifyStore:
                 (self.out / folder).mkdir(parents=True, exist_ok=True)
 
     def save(self, record: VerifyRecord) -> None:
-        """Keep a cell's record."""
+        """Write a cell's record."""
         with writing(self.out):
             file = self.record_file(record.cell.cell_id)
             write_atomically(file, record.model_dump_json(indent=1))
 
     def load_all(self, cell_ids: Sequence[str], *, discard: Collection[str] = ()) -> Records:
-        """The records of those of `cell_ids` that have one.
+        """Return the records of those of `cell_ids` that have one, by id.
 
         Args:
-            cell_ids: of the cells.
-            discard: those that are done anew, so that their records may be damaged.
+            cell_ids: ids of the cells to load.
+            discard: ids of cells that are verified again, so that their records may be damaged.
 
         Raises:
-            UsageError: a record that this version cannot read.
+            UsageError: there is a record that this version cannot read.
         """
         return {
             cell_id: self._load(cell_id)
@@ -90,11 +93,11 @@ class VerifyStore:
         return record
 
     def others(self, cell_ids: Collection[str]) -> list[str]:
-        """Ids of the cells that have a record here and are none of `cell_ids`, sorted."""
+        """Return the ids of cells that have a record here and are not in `cell_ids`, sorted."""
         return sorted({file.stem for file in (self.out / "verify").glob("*.json")} - set(cell_ids))
 
     def save_trace(self, cell_id: str, trace: dict[str, Any] | None) -> None:
-        """Keep what the GPU was asked for; None: there is nothing, nor shall be what was kept before."""
+        """Write a cell's allocation streams on the GPU; None removes those that were kept before."""
         file = self.trace_file(cell_id)
         with writing(self.out):
             if trace is None:
@@ -104,7 +107,7 @@ class VerifyStore:
                 write_atomically(file, lzma.compress(text.encode()))
 
     def load_trace(self, cell_id: str) -> Trace | None:
-        """What was kept; None if there is nothing."""
+        """Return a cell's allocation streams on the GPU; None if none were kept."""
         file = self.trace_file(cell_id)
         if not file.exists():
             return None
@@ -114,7 +117,7 @@ class VerifyStore:
             raise _damaged(file) from error
 
     def write_table(self, cell_ids: Sequence[str], records: Records) -> None:
-        """Write verify.csv of those of `cell_ids` that have a record, in this order."""
+        """Write verify.csv from those of `cell_ids` that have a record, in this order."""
         rows = [records[cell_id].row for cell_id in cell_ids if cell_id in records]
         with writing(self.out):
             write_atomically(self.table, table_text(rows))
@@ -125,8 +128,8 @@ class VerifyStore:
 
 
 def trace_of(data: dict[str, Any]) -> Trace:
-    """The trace that a recording process told: its ``stream`` and its ``plain`` step."""
-    return Trace(from_json(data["stream"]), [PlainAllocation(*one) for one in data["plain"]])
+    """Return the trace in the data of a recording process: its ``stream`` and its ``plain`` step."""
+    return Trace(from_json(data["stream"]), [PlainAllocation(*fields) for fields in data["plain"]])
 
 
 def _damaged(file: Path) -> UsageError:

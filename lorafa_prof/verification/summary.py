@@ -1,4 +1,4 @@
-"""What of a verification a person reads: a table, and a line that sums it up."""
+"""A verification as a person reads it: a table, and a line that sums it up."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from lorafa_prof.results.record import Value
 from lorafa_prof.verification.judge import UNRECORDED, VerifyRecord
 from lorafa_prof.verification.residuals import EXACT_COUNTERS, METRICS, RESERVED
-from lorafa_prof.verification.table import AGREES
+from lorafa_prof.verification.verify_csv import AGREES
 from lorafa_prof.words.numbers import percent_change, signed
 
 HEADER = (
@@ -30,9 +30,9 @@ class Worst(NamedTuple):
 
     Attributes:
         residual: predicted less measured, bytes.
-        share: of what was measured.
-        what: phase, point and counter.
-        cell_id: of the cell.
+        share: the residual as a share of what was measured.
+        what: phase, point and counter that it is of.
+        cell_id: id of the cell that it is of.
     """
 
     residual: int
@@ -42,7 +42,10 @@ class Worst(NamedTuple):
 
 
 def table_rows(records: Sequence[VerifyRecord], labels: Mapping[str, str]) -> list[tuple[str, ...]]:
-    """Residuals in bytes of each cell, for `HEADER`; of what is reserved in percent."""
+    """Return the residuals of each cell, in the columns of `HEADER`.
+
+    They are in bytes, those of reserved memory in percent.
+    """
     return [
         (
             labels[record.cell.cell_id],
@@ -56,21 +59,21 @@ def table_rows(records: Sequence[VerifyRecord], labels: Mapping[str, str]) -> li
 
 
 def summary(records: Sequence[VerifyRecord], labels: Mapping[str, str]) -> str:
-    """One line: how many cells are exact, and the worst residuals."""
+    """Return one line: how many cells are exact, and the worst residuals."""
     exact, placed = (
         sum(record.row["status"] == status for record in records) for status in ("exact", "placed")
     )
     parts = [f"{exact} of {len(records)} cells exact in allocated and requested"]
     if placed:
         parts.append(f"{placed} more with the segments where the driver put them")
-    both = sum(record.row["status"] == "oom" for record in records)
-    if both:
-        parts.append(f"{both} out of memory on both sides")
+    oom_on_both = sum(record.row["status"] == "oom" for record in records)
+    if oom_on_both:
+        parts.append(f"{oom_on_both} out of memory on both sides")
     worst, reserved = worst_exact(records), worst_reserved(records)
     if worst is not None and worst.residual:
-        what = f"{worst.what} of {labels[worst.cell_id]}"
+        place = f"{worst.what} of {labels[worst.cell_id]}"
         parts.append(
-            f"worst residual {signed(worst.residual)} bytes ({percent_change(worst.share, 2)}), {what}"
+            f"worst residual {signed(worst.residual)} bytes ({percent_change(worst.share, 2)}), {place}"
         )
     elif worst is not None:
         parts.append("worst residual 0 bytes")
@@ -80,8 +83,11 @@ def summary(records: Sequence[VerifyRecord], labels: Mapping[str, str]) -> str:
 
 
 def worst_exact(records: Sequence[VerifyRecord]) -> Worst | None:
-    """Of all counters in which the twin is to be exact; None: nothing was compared."""
-    found = [
+    """Return the worst residual of the counters in which the twin is to be exact.
+
+    None if nothing was compared.
+    """
+    residuals = [
         Worst(
             row["residual"],
             _share(row),
@@ -92,28 +98,31 @@ def worst_exact(records: Sequence[VerifyRecord]) -> Worst | None:
         for row in record.phases
         if row["counter"] in EXACT_COUNTERS
     ]
-    return max(found, key=lambda worst: abs(worst.residual), default=None)
+    return max(residuals, key=lambda worst: abs(worst.residual), default=None)
 
 
 def worst_reserved(records: Sequence[VerifyRecord]) -> Worst | None:
-    """Of the peak of what is reserved, by its share; None: nothing was compared."""
-    found = []
+    """Return the worst residual of the peak of reserved memory, by its share.
+
+    None if nothing was compared.
+    """
+    residuals = []
     for record in records:
         sides = {side: record.row.get(f"{side}_{RESERVED}") for side in ("residual", "measured")}
         if isinstance(sides["residual"], int):
-            found.append(Worst(sides["residual"], _share(sides), RESERVED, record.cell.cell_id))
-    return max(found, key=lambda worst: abs(worst.share), default=None)
+            residuals.append(Worst(sides["residual"], _share(sides), RESERVED, record.cell.cell_id))
+    return max(residuals, key=lambda worst: abs(worst.share), default=None)
 
 
 def outcome(record: VerifyRecord) -> str:
-    """What came of a cell beside its status, in a few words."""
+    """Return what came of a cell beside its status, in a few words."""
     row = record.row
     worst = worst_exact([record])
     if worst is None:
         phases = (row.get(f"{side}_failed_phase") for side in ("predicted", "measured"))
         where = "/".join(str(phase) for phase in dict.fromkeys(phases) if phase)
-        told = [f"in {where}" if where else "", str(row["message"] or "")]
-        return ", ".join(text for text in told if text)
+        texts = [f"in {where}" if where else "", str(row["message"] or "")]
+        return ", ".join(text for text in texts if text)
     residual = f"{worst.what} {signed(worst.residual)} bytes" if worst.residual else "0 bytes"
     if worst.residual and row["differing_allocations"] == 0:
         elsewhere = row.get("residual_peak_requested_bytes") != 0
@@ -127,7 +136,7 @@ def outcome(record: VerifyRecord) -> str:
 
 
 def exit_code(records: Sequence[VerifyRecord]) -> int:
-    """1: a cell failed; 3: the twin is wrong about one; 0: it is right about all."""
+    """Return 1 if a cell failed, 3 if the twin is wrong about one, and 0 if it is right about all."""
     statuses = {record.row["status"] for record in records}
     if "error" in statuses:
         return 1
@@ -136,12 +145,12 @@ def exit_code(records: Sequence[VerifyRecord]) -> int:
 
 def _first_differences(record: VerifyRecord, most: int = 2) -> list[str]:
     groups = (record.operations or {}).get(UNRECORDED, [])
-    told = [describe(group) for group in groups[:most]]
-    return [*told, f"{len(groups) - most} more kinds"] if len(groups) > most else told
+    texts = [describe(group) for group in groups[:most]]
+    return [*texts, f"{len(groups) - most} more kinds"] if len(groups) > most else texts
 
 
 def describe(group: Mapping[str, Any]) -> str:
-    """A group of differences in a few words."""
+    """Return a group of differences in a few words."""
     sizes = {
         "gpu only": f"{list(group['gpu_bytes'])} bytes on the GPU only",
         "twin only": f"{list(group['twin_bytes'])} bytes on the twin only",

@@ -11,7 +11,7 @@ from lorafa_prof.instruments.allocations.stream import from_json
 from lorafa_prof.results.record import CellResult
 from lorafa_prof.running.worker import Work, run_cell
 from lorafa_prof.verification import processes
-from lorafa_prof.verification.judge import Trace, VerifyRecord, agrees, judge
+from lorafa_prof.verification.judge import Trace, VerifyRecord, agrees, judge_verification
 from lorafa_prof.verification.store import Records, VerifyStore, trace_of
 
 Rerun = Literal["missing", "failed", "all", "twin"]
@@ -20,9 +20,9 @@ Run = Callable[[Cell, str, Work], CellResult]
 
 
 def cells_to_verify(cells: Sequence[Cell], records: Records, rerun: Rerun) -> list[Cell]:
-    """Those of `cells` without a record; with ``failed`` also those that failed; or all.
+    """Return those of `cells` without a record; with ``failed`` also those that failed; with ``all`` all.
 
-    With ``twin``, those that have a record: they are predicted anew.
+    With ``twin`` it is those that have a record: they are predicted anew.
     """
 
     def wanted(cell: Cell) -> bool:
@@ -51,19 +51,19 @@ def verify_sweep(
     Args:
         cells: what to verify.
         store: keeps the results.
-        records: those of earlier runs; takes the new ones.
+        records: records of earlier runs; the new ones are added to it.
         table_of: ids of all the cells that belong into the table, in its order.
         timeout_s: limit for each process of a cell.
         gpu_trace: whether the GPU's allocation stream is recorded.
-        predict_only: compare with what `records` and traces of the cells have of the GPU.
+        predict_only: whether only to predict, and to compare with the GPU's results in `records` and traces.
         started: called before each cell.
-        ended: called after each.
+        ended: called after each cell.
     """
     for cell in cells:
         started(cell)
 
-        def run(one: Cell, part: str, work: Work, log_of: str = cell.cell_id) -> CellResult:
-            return run_cell(one, store.log_file(log_of, part), timeout_s, work)
+        def run(run_as: Cell, part: str, work: Work, log_of: str = cell.cell_id) -> CellResult:
+            return run_cell(run_as, store.log_file(log_of, part), timeout_s, work)
 
         if predict_only:
             record = predicted_again(records[cell.cell_id], store, run)
@@ -76,7 +76,7 @@ def verify_sweep(
 
 
 def verified(cell: Cell, store: VerifyStore, run: Run, *, gpu_trace: bool) -> VerifyRecord:
-    """Measure, record and predict a cell."""
+    """Measure, record and predict a cell, and return the record of it."""
     measured = run(cell, "measured", processes.measure)
     recorded, data = None, None
     if gpu_trace and measured.row["status"] == "ok":
@@ -87,7 +87,7 @@ def verified(cell: Cell, store: VerifyStore, run: Run, *, gpu_trace: bool) -> Ve
 
 
 def predicted_again(record: VerifyRecord, store: VerifyStore, run: Run) -> VerifyRecord:
-    """Predict a cell with the twin of today, and compare with what was measured before."""
+    """Predict a cell with today's twin, compare with what was measured before, and return the record."""
     cell = record.cell
     return _judged(cell, run, record.measured, record.recorded, store.load_trace(cell.cell_id))
 
@@ -102,11 +102,11 @@ def _judged(
     placed = None
     if addresses and not agrees(predicted, measured):
         placed = run(cell.on_twin(), "placed", partial(processes.predict_placed, addresses))
-    return judge(predicted, measured, recorded, placed=placed, twin=twin, gpu=gpu)
+    return judge_verification(predicted, measured, recorded, placed=placed, twin=twin, gpu=gpu)
 
 
 def _taken(result: CellResult) -> tuple[CellResult, dict[str, Any]]:
-    """The result without what is as large as a run, and that."""
+    """Return the result without its ``stream`` and ``plain``, which are as large as a run, and these two."""
     data = {name: value for name, value in result.details.items() if name in ("stream", "plain")}
     rest = {name: value for name, value in result.details.items() if name not in data}
     return result.model_copy(update={"details": rest}), data

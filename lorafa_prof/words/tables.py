@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from rich.cells import cell_len
-
 GAP = "  "
 """What stands between two columns."""
 
@@ -17,6 +15,8 @@ def padded(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> list[l
         rows: of equal length, the header among them.
         right: numbers of the columns that are aligned to the right, as numbers are.
     """
+    from rich.cells import cell_len  # `--help` of a command that prints tables is to load no rich
+
     widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
     return [
         [
@@ -33,5 +33,7 @@ def aligned(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> list[
 
 
 def _padded(cell: str, width: int, right: bool) -> str:
+    from rich.cells import cell_len
+
     blanks = " " * (width - cell_len(cell))
     return blanks + cell if right else cell + blanks

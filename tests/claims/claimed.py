@@ -7,32 +7,29 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from cells import TWIN
+from stored import PACKAGES
 from tiny_cells import RANK, tiny_cell
 
-from lorafa_prof.cell import Cell, MethodChoice
+from lorafa_prof.cell import Cell
 from lorafa_prof.claims.baseline import Baseline
 from lorafa_prof.claims.checks import Check, checks_of
 from lorafa_prof.claims.finding import Finding, Item
-from lorafa_prof.claims.judge import judge
+from lorafa_prof.claims.judge import judge_claims
 from lorafa_prof.results.record import CellResult
 from lorafa_prof.results.row import setting_columns
 from lorafa_prof.scenario.labels import distinct_labels
 from lorafa_prof.scenario.load import LoadedScenario, validated_scenario
 from lorafa_prof.scenario.yaml_lines import Document, parse_yaml
 
-GPU = "h100-80gb"
-PACKAGES = {"lorafa-prof": "0.1.0", "torch": "2.13.0", "transformers": "5.17.0", "peft": "0.21.0"}
 #: The line of the first claim is the one below it.
 HEAD = "schema: 1\nname: mine\nmodel: tiny-llama\nmethod: lora\nclaims:\n"
 FIRST_LINE = 6
 
 
-def cell(method: str = "lora-fa", rank: int = RANK, *, device: str = f"sim:{GPU}", **settings: Any) -> Cell:
+def cell(method: str = "lora-fa", rank: int = RANK, *, device: str = TWIN, **settings: Any) -> Cell:
     """On the twin, unless `device` says otherwise."""
-    made = tiny_cell(method=method, device=device, **settings)
-    options = made.method.options | ({"rank": rank} if "rank" in made.method.options else {})
-    gpu = device.removeprefix("sim:") if device.startswith("sim:") else made.gpu
-    return made.model_copy(update={"method": MethodChoice(name=method, options=options), "gpu": gpu})
+    return tiny_cell(method=method, rank=rank, device=device, **settings)
 
 
 def scenario(*claims: dict[str, Any], head: str = HEAD) -> LoadedScenario:
@@ -69,22 +66,6 @@ def result(
     )
 
 
-def storage(module: str, nbytes: int, **changes: Any) -> dict[str, Any]:
-    """A saved tensor as a record has it."""
-    return {
-        "module": module,
-        "op": "linear",
-        "kind": "linear_input",
-        "shape": [nbytes // 2],
-        "dtype": "bfloat16",
-        "nbytes": nbytes,
-        "savers": 1,
-        "from_before": False,
-        "line": "",
-        **changes,
-    }
-
-
 def checks(*claims: dict[str, Any], of: Sequence[Cell]) -> list[Check]:
     return checks_of(scenario(*claims), of)
 
@@ -99,7 +80,7 @@ def judged(
     loaded = scenario(*claims)
     cells = [*(each.cell for each in of), *missing]
     records = {each.cell.cell_id: each for each in of}
-    return judge(
+    return judge_claims(
         loaded,
         checks_of(loaded, cells),
         records,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from claimed import result, scenario, storage
+from claimed import result, scenario
+from stored import storage
 
 from lorafa_prof.claims.baseline import Baseline
 from lorafa_prof.claims.finding import Judgement

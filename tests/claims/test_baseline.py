@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from claimed import PACKAGES, cell, checks, judged, only, result, storage
+from claimed import cell, checks, judged, only, result
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from stored import PACKAGES, storage
 
 from lorafa_prof.cell import Steps
 from lorafa_prof.claims.baseline import (

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from claimed import cell, checks, judged, only, result, scenario, storage
+from claimed import cell, checks, judged, only, result, scenario
+from stored import storage
 
 from lorafa_prof.cell import Cell
 from lorafa_prof.claims.baseline import Baseline, made_baseline
 from lorafa_prof.claims.checks import checks_of
 from lorafa_prof.claims.finding import Finding
-from lorafa_prof.claims.judge import judge
+from lorafa_prof.claims.judge import judge_claims
 from lorafa_prof.results.record import CellResult
 
 LORA, LORA_FA = cell("lora", 8), cell("lora-fa", 8)
@@ -233,5 +234,5 @@ def test_details_are_loaded_of_what_fails_alone():
         asked.append(cell_id)
         return of[cell_id]
 
-    judge(loaded, checks_of(loaded, [LORA, LORA_FA]), of, {each: each for each in of}, None, load)
+    judge_claims(loaded, checks_of(loaded, [LORA, LORA_FA]), of, {each: each for each in of}, None, load)
     assert asked == [LORA.cell_id]

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 import torch
-from claimed import GPU, scenario, written
+from cells import GPU
+from claimed import scenario, written
 from gates import CLOCK, HEAD, KEPT, OF, PAYS, SMALL, WELL, gate, judgement, records, replaced, saved
 
 from lorafa_prof.cell import ResolvedDevice
-from lorafa_prof.claims.gate import gate_of, judged, machine_of
+from lorafa_prof.claims.gate import gate_of, judged, machines_text
 from lorafa_prof.devices.device import resolve_twin_by_default
 from lorafa_prof.errors import NothingToJudgeError, ScenarioError, UsageError
 
@@ -134,5 +135,5 @@ def test_a_machine_is_its_devices_and_versions():
         for packages in ({"torch": "2.13.0", "numpy": "2"}, {"torch": "2.14.0", "peft": None})
     )
     on_cpu = other.model_copy(update={"cell": other.cell.model_copy(update={"device": "cpu"})})
-    assert machine_of([one, on_cpu]) == f"cpu, sim:{GPU}, torch 2.13.0, torch 2.14.0"
-    assert machine_of([]) == ""
+    assert machines_text([one, on_cpu]) == f"cpu, sim:{GPU}, torch 2.13.0, torch 2.14.0"
+    assert machines_text([]) == ""

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 import torch
-from claimed import PACKAGES, result
+from claimed import result
 from gates import CLOCK, KEPT, OF, PAYS, SMALL, WELL, gate, judgement, records, replaced, saved
+from stored import PACKAGES
 
 from lorafa_prof.cell import Cell
 from lorafa_prof.claims.baseline import made_baseline, read_baseline

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cells import TWIN
 from tiny_cells import tiny_cell
 
 import lorafa_prof
@@ -202,8 +203,6 @@ def test_another_seed_machine_and_order_stay_green(green: Path, tmp_path: Path) 
 
 
 def test_fifty_predictions_give_one_count() -> None:
-    cell = tiny_cell(
-        "tiny-llama", "lora-fa", dropout=0.05, device="sim:h100-80gb", gpu="h100-80gb", dtype="bf16"
-    )
+    cell = tiny_cell("tiny-llama", "lora-fa", dropout=0.05, device=TWIN, dtype="bf16")
     rows = {json.dumps(measure_cell(cell).row, sort_keys=True) for _ in range(50)}
     assert len(rows) == 1

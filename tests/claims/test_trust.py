@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from claimed import GPU, PACKAGES, cell, result
+from cells import GPU
+from claimed import cell, result
 from gates import OF, PAYS, SMALL, WELL, gate, judgement, saved
+from stored import PACKAGES
 
 from lorafa_prof.claims.gate import judged, stored_gate
 from lorafa_prof.claims.trust import Stale, doubts_of, is_stale, stale_parts, stored_doubts

@@ -208,6 +208,8 @@ def test_what_would_come_to_nothing_is_told_before_anything_is_predicted(
 ) -> None:
     Path("out").mkdir()
     Path("out/results.csv").write_text("cell_id\n")
-    monkeypatch.setattr("lorafa_prof.explaining.explain.explain", lambda *a, **k: pytest.fail("predicted"))
+    monkeypatch.setattr(
+        "lorafa_prof.explaining.explain_cells.explain_cells", lambda *a, **k: pytest.fail("predicted")
+    )
     assert explain(*arguments) == 2
     assert message in explain.err

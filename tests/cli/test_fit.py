@@ -12,7 +12,7 @@ import pytest
 from lorafa_prof.cell import Cell
 from lorafa_prof.cli.main import main
 from lorafa_prof.fitting import question
-from lorafa_prof.fitting.answer import Asked
+from lorafa_prof.fitting.answer import FitQuestion
 
 ROOM = 96 * 2**20
 TINY = ("--model", "tiny-llama", "--gpu", "rtx-4090", "--jobs", "1")
@@ -195,7 +195,7 @@ def asked_cells(fit: FitCommand, monkeypatch: pytest.MonkeyPatch, *arguments: st
 
     seen: list[Cell] = []
 
-    def note(asked: list[Asked], *_: Any, **__: Any) -> list[Any]:
+    def note(asked: list[FitQuestion], *_: Any, **__: Any) -> list[Any]:
         seen.extend(each.cell for each in asked)
         return []
 

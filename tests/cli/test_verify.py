@@ -14,7 +14,7 @@ from told_verification import GIB, Told
 
 from lorafa_prof.cli.main import main
 from lorafa_prof.verification import sweep
-from lorafa_prof.verification.table import VERIFY_COLUMNS
+from lorafa_prof.verification.verify_csv import VERIFY_COLUMNS
 
 OUT = Path("out/verify-mine")
 

@@ -6,19 +6,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from net_cell import net_cell
+from cells import GPU, make_cell
+from stored import PACKAGES
 
-from lorafa_prof.cell import Cell
+from lorafa_prof.cell import Cell, twin_device
 from lorafa_prof.claims.finding import Finding, Item, Judgement
 from lorafa_prof.comparing.compare import compare
-from lorafa_prof.comparing.metrics import Asked
+from lorafa_prof.comparing.metrics import Comparison
 from lorafa_prof.comparing.sides import Outcome, Side, outcome_of
 from lorafa_prof.results.record import CellResult
 from lorafa_prof.results.row import setting_columns
 from lorafa_prof.results.store import Store
 
-GPU = "h100-80gb"
-PACKAGES = {"lorafa-prof": "0.1.0", "torch": "2.13.0", "transformers": "5.17.0", "peft": "0.21.0"}
 HOST = {"cpu": "a CPU", "cores_physical": 2, "cores_logical": 2, "memory_bytes": 2**34}
 
 
@@ -37,9 +36,10 @@ def environment(**changes: Any) -> dict[str, Any]:
 
 def on(kind: str, gpu: str = GPU, *, batch: int = 1, method: str = "lora", **settings: Any) -> Cell:
     """A cell on the twin ("sim"), on "cuda" or on the "cpu"."""
-    device = f"sim:{gpu}" if kind == "sim" else kind
-    cell = net_cell(batch, method=method, device=device, rank=4)
-    return cell.model_copy(update={"gpu": None if kind == "cpu" else gpu, **settings})
+    device = twin_device(gpu) if kind == "sim" else kind
+    options = {"config": {"peft_type": "LORA", "r": 4}} if method == "peft" else {"rank": 4}
+    settings = {"gpu": None if kind == "cpu" else gpu, **settings}
+    return make_cell(method, options=options, batch=batch, device=device, **settings)
 
 
 def result(
@@ -72,22 +72,6 @@ def result(
     )
 
 
-def storage(
-    module: str, nbytes: int, kind: str = "linear_input", *, from_before: bool = False
-) -> dict[str, Any]:
-    """A saved tensor as a record has it."""
-    return {
-        "module": module,
-        "op": "linear",
-        "kind": kind,
-        "shape": [nbytes // 2],
-        "dtype": "bfloat16",
-        "nbytes": nbytes,
-        "savers": 1,
-        "from_before": from_before,
-    }
-
-
 def outcome(cell: Cell, **given: Any) -> Outcome:
     return outcome_of(result(cell, **given))
 
@@ -96,8 +80,8 @@ def side(*results: CellResult, name: str = "out") -> Side:
     return Side(Path(name), tuple(outcome_of(each) for each in results))
 
 
-def compared(base: CellResult, new: CellResult, asked: Asked | None = None) -> Judgement:
-    return compare(side(base, name="BASE"), side(new, name="NEW"), asked or Asked())
+def compared(base: CellResult, new: CellResult, asked: Comparison | None = None) -> Judgement:
+    return compare(side(base, name="BASE"), side(new, name="NEW"), asked or Comparison())
 
 
 def only(judgement: Judgement) -> Finding:

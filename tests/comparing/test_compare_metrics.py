@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 import pytest
-from outcomes import GPU, HOST, compared, environment, item, on, only, result, words
+from cells import GPU
+from outcomes import HOST, compared, environment, item, on, only, result, words
 
-from lorafa_prof.comparing.metrics import DEFAULT_METRICS, Asked
+from lorafa_prof.comparing.metrics import DEFAULT_METRICS, Comparison
 from lorafa_prof.comparing.tolerance import COMPARED, parse_tolerance
 
 GIB = 2**30
@@ -11,8 +12,8 @@ MIB = 2**20
 STEADY = [100.0, 100.1, 99.9, 100.0, 100.2]
 
 
-def asked(*metrics: str, tolerance: tuple[str, ...] = (), across: tuple[str, ...] = ()) -> Asked:
-    return Asked(
+def asked(*metrics: str, tolerance: tuple[str, ...] = (), across: tuple[str, ...] = ()) -> Comparison:
+    return Comparison(
         tuple(COMPARED[name] for name in metrics), tuple(map(parse_tolerance, tolerance)), frozenset(across)
     )
 

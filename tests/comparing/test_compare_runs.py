@@ -4,9 +4,9 @@ import pytest
 from outcomes import compared, environment, on, only, result, side
 
 from lorafa_prof.comparing.compare import compare
-from lorafa_prof.comparing.metrics import Asked
+from lorafa_prof.comparing.metrics import Comparison
 
-ACROSS_GPU = Asked(across=frozenset({"gpu"}))
+ACROSS_GPU = Comparison(across=frozenset({"gpu"}))
 
 
 def ok(kind: str = "sim", gpu: str = "h100-80gb", *, batch: int = 1, size: int = 100, **given):
@@ -23,7 +23,7 @@ def oom(batch: int = 1):
 
 def test_all_well():
     judgement = compare(
-        side(ok(), ok(batch=2), name="a"), side(ok(batch=2, size=99), ok(), name="b"), Asked()
+        side(ok(), ok(batch=2), name="a"), side(ok(batch=2, size=99), ok(), name="b"), Comparison()
     )
     assert judgement.exit_code == 0
     assert [(each.name, each.word, each.state) for each in judgement.findings] == [
@@ -94,7 +94,7 @@ def test_all_that_differs_is_told_with_the_option_that_compares_it():
     judgement = compare(
         side(ok("sim"), ok("sim", batch=2)),
         side(ok("cuda", machine=newer), ok("sim", batch=2, machine=environment(torch="2.15.0"))),
-        Asked(),
+        Comparison(),
     )
     assert judgement.exit_code == 4
     assert judgement.notes[0] == (
@@ -102,12 +102,12 @@ def test_all_that_differs_is_told_with_the_option_that_compares_it():
         "transformers 5.17.0 → 6.0.0; --across device,torch,transformers compares them"
     )
     across = frozenset({"device", "torch", "transformers"})
-    assert compared(ok("sim"), ok("cuda", machine=newer), Asked(across=across)).exit_code == 0
+    assert compared(ok("sim"), ok("cuda", machine=newer), Comparison(across=across)).exit_code == 0
 
 
 def test_several_reasons_are_no_single_one():
     newer = environment(torch="2.14.0")
-    judgement = compare(side(ok(), oom(2)), side(ok(machine=newer), oom(2)), Asked())
+    judgement = compare(side(ok(), oom(2)), side(ok(machine=newer), oom(2)), Comparison())
     assert judgement.exit_code == 4
     assert judgement.notes[0] == (
         "nothing could be compared: cell not comparable: torch 2.13.0 → 2.14.0; --across torch compares them "
@@ -117,7 +117,7 @@ def test_several_reasons_are_no_single_one():
 
 def test_one_that_compares_is_enough_and_the_other_is_no_pass():
     newer = environment(torch="2.14.0")
-    judgement = compare(side(ok(), ok(batch=2)), side(ok(), ok(batch=2, machine=newer)), Asked())
+    judgement = compare(side(ok(), ok(batch=2)), side(ok(), ok(batch=2, machine=newer)), Comparison())
     assert judgement.exit_code == 0
     assert [each.state for each in judgement.findings] == ["pass", "unknown"]
     assert judgement.notes == ("BASE → NEW: torch 2.13.0 → 2.14.0",)
@@ -131,21 +131,21 @@ def test_a_crash_on_another_gpu_is_not_this_cells():
 
 def test_what_goes_wrong_first_decides_the_exit_code():
     base = side(ok(), ok(batch=2), ok(batch=3))
-    assert compare(base, side(ok(size=101), died("error", 2), ok(batch=3)), Asked()).exit_code == 3
-    assert compare(base, side(ok(), died("error", 2), ok(batch=3)), Asked()).exit_code == 1
-    assert compare(base, side(ok(size=101), oom(2), ok(batch=3)), Asked()).exit_code == 3
-    assert compare(side(ok(), oom(2)), side(ok(), oom(2)), Asked()).exit_code == 0
+    assert compare(base, side(ok(size=101), died("error", 2), ok(batch=3)), Comparison()).exit_code == 3
+    assert compare(base, side(ok(), died("error", 2), ok(batch=3)), Comparison()).exit_code == 1
+    assert compare(base, side(ok(size=101), oom(2), ok(batch=3)), Comparison()).exit_code == 3
+    assert compare(side(ok(), oom(2)), side(ok(), oom(2)), Comparison()).exit_code == 0
 
 
 def test_cells_of_one_side_are_listed_by_label():
     base = side(ok(), *(ok(batch=batch) for batch in range(100, 112)))
     new = side(ok(), ok(batch=2))
-    judgement = compare(base, new, Asked(allow_missing=True))
+    judgement = compare(base, new, Comparison(allow_missing=True))
     assert judgement.exit_code == 0
-    strict = compare(base, new, Asked())
+    strict = compare(base, new, Comparison())
     assert strict.exit_code == 4
     assert strict.notes[0] == "NEW lacks 12 cells of BASE's; --allow-missing compares the rest"
-    assert compare(new, base, Asked(allow_missing=False)).exit_code == 4
+    assert compare(new, base, Comparison(allow_missing=False)).exit_code == 4
     assert len(judgement.findings) == 1
     names = ", ".join(f"net lora r4 b{batch} s16" for batch in range(100, 110))
     assert judgement.notes == (
@@ -167,6 +167,6 @@ def test_no_metric_in_common_is_nothing_compared():
 
 def test_cells_that_share_a_label_are_told_apart():
     base = side(ok(), ok(gpu="a100-40gb"))
-    names = [each.name for each in compare(base, base, Asked()).findings]
+    names = [each.name for each in compare(base, base, Comparison()).findings]
     assert len(set(names)) == 2
     assert "gpu=a100-40gb" in names[1]

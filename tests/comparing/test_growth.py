@@ -1,8 +1,9 @@
 from __future__ import annotations
 
-from outcomes import compared, on, only, result, storage
+from outcomes import compared, on, only, result
+from stored import storage
 
-from lorafa_prof.comparing.metrics import Asked
+from lorafa_prof.comparing.metrics import Comparison
 from lorafa_prof.comparing.tolerance import COMPARED
 
 UP, DOWN = storage("layers.0.up", 64), storage("layers.0.down", 32)
@@ -13,7 +14,7 @@ def finding(storages, *metrics: str, base_storages=(DOWN,), **row):
     """Of a cell that saved DOWN before, and has these storages and this row now."""
     before = result(on("sim"), storages=base_storages, **ROW)
     after = result(on("sim"), storages=storages, **(ROW | row))
-    return only(compared(before, after, Asked(tuple(COMPARED[name] for name in metrics))))
+    return only(compared(before, after, Comparison(tuple(COMPARED[name] for name in metrics))))
 
 
 def told(found) -> list[tuple[str, str, int]]:
@@ -66,7 +67,7 @@ def test_flops_times_and_the_host_have_no_tensors():
         if column.better == "lower" and (column.group != "memory" or name == "host_rss_bytes"):
             before = result(on("sim"), storages=[DOWN], **{name: 10**9})
             after = result(on("sim"), storages=[UP], **{name: 2 * 10**9})
-            found = only(compared(before, after, Asked((column,))))
+            found = only(compared(before, after, Comparison((column,))))
             assert (found.culprits_of, found.culprits) == ("", ()), name
 
 

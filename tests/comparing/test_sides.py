@@ -4,7 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
-from outcomes import on, result, storage, write
+from outcomes import on, result, write
+from stored import storage
 
 from lorafa_prof.comparing.sides import read_side
 from lorafa_prof.errors import NothingToJudgeError, UsageError
@@ -35,8 +36,8 @@ def test_a_side_has_what_a_comparison_needs(tmp_path):
     assert read.samples["backward"] == (0.5, 0.25, 0.0)
     assert read.num_alloc_retries == 2
     assert read.unavailable == {"energy": "too short"}
-    assert read.machine is not None
-    assert read.machine.version("torch") == "2.13.0"
+    assert read.origin is not None
+    assert read.origin.version("torch") == "2.13.0"
     key = TensorKey("layers.*.up", "linear_input", "linear", "bfloat16", (32,))
     assert read.saved == {key: Held(2, 128)}
 
@@ -44,7 +45,7 @@ def test_a_side_has_what_a_comparison_needs(tmp_path):
 def test_a_cell_whose_process_died_has_next_to_nothing(tmp_path):
     dead = full().model_copy(update={"details": {}, "environment": {}})
     (read,) = read_side(write(tmp_path, dead)).outcomes
-    assert (read.machine, read.saved, read.num_alloc_retries) == (None, None, 0)
+    assert (read.origin, read.saved, read.num_alloc_retries) == (None, None, 0)
     assert not read.samples
 
 

@@ -10,14 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_cells import METHOD_NAMES
 
-from lorafa_prof.explaining.against import differences, part_bytes
-from lorafa_prof.explaining.composition import OF_FORWARD, PARTS, Composition, Piece, together
+from lorafa_prof.explaining.against import part_bytes, tensor_differences
+from lorafa_prof.explaining.composition import OF_FORWARD, Composition, Piece, together
+from lorafa_prof.parts import PART_KEYS
 from lorafa_prof.results.tensors import TensorKey
 
 KEYS = [TensorKey(module, kind) for module in ("a", "b") for kind in ("", "norm")]
 
 pieces = st.builds(
-    Piece, st.sampled_from(PARTS), st.sampled_from(KEYS), st.integers(1, 9), st.integers(1, 10**12)
+    Piece, st.sampled_from(PART_KEYS), st.sampled_from(KEYS), st.integers(1, 9), st.integers(1, 10**12)
 )
 compositions = st.builds(
     Composition,
@@ -29,7 +30,7 @@ compositions = st.builds(
 
 @given(compositions, compositions)
 def test_differences_sum_to_the_difference(one: Composition, other: Composition) -> None:
-    tensors = sum(each.delta_bytes for each in differences(one, other))
+    tensors = sum(each.delta_bytes for each in tensor_differences(one, other))
     rounding = one.rounding_bytes - other.rounding_bytes
     unexplained = one.unexplained_bytes - other.unexplained_bytes
     assert tensors + rounding + unexplained == one.total_bytes - other.total_bytes
@@ -41,28 +42,28 @@ def test_differences_sum_to_the_difference(one: Composition, other: Composition)
 @given(compositions, compositions)
 def test_the_other_way_round_it_is_the_opposite(one: Composition, other: Composition) -> None:
     def by_key(a: Composition, b: Composition) -> dict[object, int]:
-        return {(each.piece.part, each.piece.key): each.delta_bytes for each in differences(a, b)}
+        return {(each.piece.part, each.piece.key): each.delta_bytes for each in tensor_differences(a, b)}
 
     assert by_key(one, other) == {key: -delta for key, delta in by_key(other, one).items()}
-    assert differences(one, one) == []
+    assert tensor_differences(one, one) == []
 
 
 @pytest.mark.parametrize(("one", "other"), list(itertools.permutations(METHOD_NAMES, 2)))
 def test_methods_against_each_other(one: str, other: str) -> None:
     a, b = predicted(one), predicted(other)
-    peak = differences(a.peak, b.peak)
+    peak = tensor_differences(a.peak, b.peak)
     rounding = a.peak.rounding_bytes - b.peak.rounding_bytes
     assert sum(each.delta_bytes for each in peak) + rounding == a.peak.total_bytes - b.peak.total_bytes
-    kept = differences(a.activation, b.activation)
+    kept = tensor_differences(a.activation, b.activation)
     rounding = a.activation.rounding_bytes - b.activation.rounding_bytes
     delta = a.activation.total_bytes - b.activation.total_bytes
     assert sum(each.delta_bytes for each in kept) + rounding == delta
-    assert {each.piece.part for each in differences(a.peak, b.peak, OF_FORWARD)} <= set(OF_FORWARD)
+    assert {each.piece.part for each in tensor_differences(a.peak, b.peak, OF_FORWARD)} <= set(OF_FORWARD)
 
 
 def test_lora_fa_lacks_the_inputs_of_linears_and_nothing_else() -> None:
     """Of a layer in bf16, bytes a token: 2h of each norm's output and 2i of the MLP's product."""
-    found = differences(predicted("lora-fa").activation, predicted("lora").activation)
+    found = tensor_differences(predicted("lora-fa").activation, predicted("lora").activation)
     assert {each.piece.key.kind for each in found} == {"linear_input"}
     assert all(each.one is None for each in found)
     h, i, tokens, layers = 64, 176, 2 * 48, 2
@@ -73,6 +74,6 @@ def test_ours_and_peft_s_differ_in_what_they_hold_and_not_in_names() -> None:
     same = (("adapter_dtype", "bf16"),)
     a, b = (predicted(method, settings=same).activation for method in ("peft-lora-fa", "lora-fa"))
     assert a.total_bytes == b.total_bytes
-    assert differences(a, b) == []
-    weights = differences(predicted("full-ft").peak, predicted("lora").peak, ["weights"])
+    assert tensor_differences(a, b) == []
+    weights = tensor_differences(predicted("full-ft").peak, predicted("lora").peak, ["weights"])
     assert all("lora_" in each.piece.key.op or "lora_" in each.piece.key.module for each in weights)

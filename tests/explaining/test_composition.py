@@ -11,9 +11,7 @@ from timelines import made_up
 from tiny_cells import FAMILIES, METHOD_NAMES
 
 from lorafa_prof.explaining.composition import (
-    PARTS,
     Composition,
-    Part,
     Piece,
     composition_at,
     left_by_forward,
@@ -22,6 +20,7 @@ from lorafa_prof.explaining.composition import (
 )
 from lorafa_prof.instruments.allocations.block_notes import BlockNote
 from lorafa_prof.instruments.saved.recorder import SavedStorage
+from lorafa_prof.parts import PART_KEYS, PartKey
 from lorafa_prof.results.tensors import TensorKey, saved_tensors
 
 CELLS: list[tuple[str, str, Settings]] = [
@@ -31,7 +30,7 @@ CELLS += [("lora", "tiny-llama", settings) for settings in SETTINGS]
 CELLS += [("full-ft", "tiny-gpt2", (("kernels", "fused-loss"),))]
 
 
-def bytes_of(composition: Composition, part: Part) -> int:
+def bytes_of(composition: Composition, part: PartKey) -> int:
     return sum(piece.nbytes for piece in composition.of(part))
 
 
@@ -151,4 +150,4 @@ def test_there_is_a_peak_only_in_a_steady_step() -> None:
 
 def test_every_part_has_its_place_in_the_order() -> None:
     parts = {piece.part for method in METHOD_NAMES for piece in predicted(method).peak.pieces}
-    assert parts <= set(PARTS)
+    assert parts <= set(PART_KEYS)

@@ -5,11 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 
-def storage(module: str, nbytes: int, kind: str = "other", *, from_before: bool = False) -> dict[str, Any]:
-    """An entry of `details.saved.storages`, as far as figures read it."""
-    return {"module": module, "nbytes": nbytes, "kind": kind, "from_before": from_before}
-
-
 def saved(*storages: dict[str, Any]) -> dict[str, Any]:
     """Details of a record; the storages given in the order of forward, kept largest first."""
     by_module: dict[str, int] = {}

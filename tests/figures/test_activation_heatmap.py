@@ -5,8 +5,9 @@ import pytest
 from drawings import notes, texts
 from hypothesis import given
 from hypothesis import strategies as st
-from made_up_records import saved, storage
+from made_up_records import saved
 from matplotlib.collections import QuadMesh
+from stored import storage
 
 from lorafa_prof.figures import FIGURES
 from lorafa_prof.figures.figure import NoDataError

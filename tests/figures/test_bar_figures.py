@@ -93,8 +93,6 @@ def test_small_values_get_a_small_unit(table):
     drawing = FIGURES["memory-by-method"].draw(table({**small, "peak_allocated_bytes": 6144}))
     assert stack(drawing, "cell0") == {
         "weights_bytes": 4,
-        "optimizer_bytes": 0,
-        "gradients_bytes": 0,
         "activation_bytes": 1,
         "other": 1,
     }

@@ -7,13 +7,14 @@ from xml.etree import ElementTree
 import pandas as pd
 import pytest
 from drawings import assert_legible, notes
-from made_up_records import saved, storage
+from made_up_records import saved
+from stored import storage
 
 from lorafa_prof.figures import FIGURES
 from lorafa_prof.figures.figure import Figure
 from lorafa_prof.figures.kit.page import PageFullError
 from lorafa_prof.figures.kit.style import PAGES, style
-from lorafa_prof.figures.save import Saved, save_all
+from lorafa_prof.figures.save import SavedFigure, save_all
 
 GIB = 2**30
 LONG = "meta-llama/A-Very-Long-Name-Of-A-Model-On-The-Hub-That-Never-Ends-70b-Instruct-$x_1$"
@@ -114,7 +115,7 @@ def test_any_name_is_only_a_name(results, tmp_path, text):
     details = {f"cell{index}": record(2) for index in range(2)}
     made = results(*rows, details=details, verification=verification([text]))
     outcomes = save_all(made, tmp_path, None, ["svg"])
-    undrawn = {outcome.name for outcome in outcomes if not isinstance(outcome, Saved)}
+    undrawn = {outcome.name for outcome in outcomes if not isinstance(outcome, SavedFigure)}
     assert undrawn == {"batch-per-budget", "memory-over-time"}
     for path in tmp_path.iterdir():
         tags = {element.tag.rpartition("}")[2] for element in ElementTree.parse(path).iter()}
@@ -127,7 +128,7 @@ def test_no_rows_and_one_row(results, tmp_path):
     assert [reasons[name] for name in FROM_TABLE] == ["the results table has no rows"] * len(FROM_TABLE)
     assert all(reasons.values())
     one = save_all(results({}, details={"cell0": record(1)}), tmp_path, None, ["png"])
-    undrawn = {outcome.name: outcome.reason for outcome in one if not isinstance(outcome, Saved)}
+    undrawn = {outcome.name: outcome.reason for outcome in one if not isinstance(outcome, SavedFigure)}
     assert set(undrawn) == {
         "batch-per-budget",
         "memory-over-batch",

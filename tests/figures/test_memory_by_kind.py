@@ -1,17 +1,16 @@
 from __future__ import annotations
 
-import typing
-
 import pytest
+from cells import TWIN
 from drawings import by_gid, notes, stack, texts
-from made_up_records import saved, storage
+from made_up_records import saved
+from stored import storage
 from tiny_cells import tiny_cell
 
 from lorafa_prof.cell import Steps
 from lorafa_prof.figures import FIGURES
 from lorafa_prof.figures import memory_by_kind as figure
 from lorafa_prof.figures.figure import NoDataError
-from lorafa_prof.instruments.saved.kinds import Kind
 from lorafa_prof.results.records import Results
 from lorafa_prof.running.measure import measure_cell
 
@@ -38,11 +37,11 @@ def test_activations_are_split_by_kind_and_the_rest_of_them_is_held_not_saved(re
         "other": 2,
     }
     assert list(by_gid(drawing, "mark:cell0")["mark:cell0"].get_xdata()) == [60, 60]
-    assert "Held, not saved: the rest" in notes(drawing)
+    assert "Held otherwise: the rest" in notes(drawing)
 
 
 def test_the_stack_of_a_cell_predicted_for_real_is_its_peak_to_the_byte(table):
-    cell = tiny_cell(device="sim:h100-80gb", gpu="h100-80gb", dtype="bf16", steps=Steps(warmup=3, timed=1))
+    cell = tiny_cell(device=TWIN, dtype="bf16", steps=Steps(warmup=3, timed=1))
     record = measure_cell(cell)
     drawing = FIGURES["memory-by-kind"].draw(Results(table(record.row), lambda cell_id: record))
     parts = stack(drawing, cell.cell_id)
@@ -77,8 +76,3 @@ def test_no_more_records_are_read_than_there_are_bars(table, monkeypatch):
     figure_record = type("Record", (), {"details": RECORD})
     FIGURES["memory-by-kind"].draw(Results(table(*({"rank": rank} for rank in range(1, 9))), load))
     assert len(read) == 3
-
-
-def test_every_kind_of_the_instrument_has_a_look_of_its_own():
-    assert set(figure.SAVED) == set(typing.get_args(Kind))
-    assert len({(look.color, look.hatch) for look in figure.SAVED.values()}) == len(figure.SAVED)

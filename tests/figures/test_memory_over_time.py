@@ -15,7 +15,7 @@ from lorafa_prof.figures import FIGURES, memory_over_time
 from lorafa_prof.figures.figure import NoDataError
 from lorafa_prof.figures.kit.style import PAGES, style
 from lorafa_prof.figures.memory_over_time import FIGURE
-from lorafa_prof.figures.save import Saved, Skipped, save_all
+from lorafa_prof.figures.save import SavedFigure, SkippedFigure, save_all
 from lorafa_prof.results.columns import COLUMN_NAMES, COLUMNS
 from lorafa_prof.results.record import CellResult
 from lorafa_prof.results.records import Results
@@ -88,12 +88,12 @@ def test_without_a_twin_or_a_record_there_is_nothing_to_show() -> None:
 def test_it_is_drawn_only_where_it_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kept = results_of([measured("lora")])
     named = save_all(kept, tmp_path, ["memory-over-time"], ["svg"])
-    assert [type(outcome) for outcome in named] == [Saved]
+    assert [type(outcome) for outcome in named] == [SavedFigure]
     monkeypatch.setattr(memory_over_time, "_step", lambda *asked: pytest.fail("it was drawn"))
-    outcomes: list[Saved | Skipped] = save_all(kept, tmp_path, None, ["svg"])
+    outcomes: list[SavedFigure | SkippedFigure] = save_all(kept, tmp_path, None, ["svg"])
     assert {outcome.name for outcome in outcomes} == set(FIGURES)
     (told,) = (outcome for outcome in outcomes if outcome.name == "memory-over-time")
-    assert isinstance(told, Skipped)
+    assert isinstance(told, SkippedFigure)
     assert told.reason.endswith("--figure memory-over-time")
 
 

@@ -11,7 +11,7 @@ from lorafa_prof.errors import UsageError
 from lorafa_prof.figures import FIGURES, save
 from lorafa_prof.figures.figure import Figure
 from lorafa_prof.figures.kit.style import PAGES, looks, style
-from lorafa_prof.figures.save import Saved, Skipped, save_all
+from lorafa_prof.figures.save import SavedFigure, SkippedFigure, save_all
 from lorafa_prof.results.records import Results
 
 FROM_TABLE = [
@@ -35,7 +35,7 @@ def test_every_figure_is_found_by_its_file():
 def test_files_are_written_in_each_format(table, tmp_path):
     outcomes = save_all(table({}), tmp_path / "new", ["flops"], ["png", "pdf", "svg"])
     assert outcomes == [
-        Saved("flops", tuple(tmp_path / "new" / f"flops.{kind}" for kind in ("png", "pdf", "svg")))
+        SavedFigure("flops", tuple(tmp_path / "new" / f"flops.{kind}" for kind in ("png", "pdf", "svg")))
     ]
     heads = [path.read_bytes()[:5] for path in outcomes[0].paths]
     assert heads == [b"\x89PNG\r", b"%PDF-", b"<?xml"]
@@ -51,7 +51,7 @@ def test_the_same_table_gives_the_same_bytes(table, tmp_path):
 
 def test_a_figure_without_data_is_reported_and_not_written(table, tmp_path):
     outcomes = save_all(table({"tokens_per_s": None}), tmp_path, ["throughput", "flops"], ["png"])
-    assert outcomes[0] == Skipped(
+    assert outcomes[0] == SkippedFigure(
         "throughput", "no finished cell has tokens_per_s; a predicted step is not timed"
     )
     assert [path.name for path in tmp_path.iterdir()] == ["flops.png"]
@@ -87,7 +87,7 @@ def test_methods_keep_their_look_whichever_others_are_there():
 
 def test_a_table_alone_has_no_records_to_draw_from(table, tmp_path):
     outcomes = save_all(table({}), tmp_path, FROM_RECORDS, ["png"])
-    assert [type(outcome) for outcome in outcomes] == [Skipped] * len(FROM_RECORDS)
+    assert [type(outcome) for outcome in outcomes] == [SkippedFigure] * len(FROM_RECORDS)
 
 
 def test_a_record_that_cannot_be_read_is_the_reason_and_others_are_drawn(table, tmp_path):
@@ -95,8 +95,8 @@ def test_a_record_that_cannot_be_read_is_the_reason_and_others_are_drawn(table, 
         raise UsageError(f"{cell_id}.json: this record is damaged")
 
     outcomes = save_all(Results(table({}), damaged), tmp_path, ["memory-by-kind", "flops"], ["png"])
-    assert outcomes[0] == Skipped("memory-by-kind", "cell0.json: this record is damaged")
-    assert isinstance(outcomes[1], Saved)
+    assert outcomes[0] == SkippedFigure("memory-by-kind", "cell0.json: this record is damaged")
+    assert isinstance(outcomes[1], SavedFigure)
 
 
 def test_a_figure_of_third_parties_is_given_the_table_in_the_style_asked_for(table, tmp_path, monkeypatch):
@@ -108,7 +108,7 @@ def test_a_figure_of_third_parties_is_given_the_table_in_the_style_asked_for(tab
     monkeypatch.setattr(save, "FIGURES", {"theirs": theirs})
     for style_name in ("paper", "slide"):
         outcomes = save_all(table({}), tmp_path / style_name, None, ["pdf"], style_name)
-        assert outcomes == [Saved("theirs", (tmp_path / style_name / "theirs.pdf",))]
+        assert outcomes == [SavedFigure("theirs", (tmp_path / style_name / "theirs.pdf",))]
     sizes = {name: _media_box(tmp_path / name / "theirs.pdf") for name in ("paper", "slide")}
     assert sizes == {"paper": pytest.approx((3.5, 2.625)), "slide": pytest.approx((13.333, 7.5), abs=0.01)}
 
@@ -142,8 +142,8 @@ def test_what_does_not_fit_a_slide_is_not_drawn_small(table, tmp_path):
     rows = table(*({"rank": rank} for rank in range(1, 41)))
     (paper,) = save_all(rows, tmp_path, ["throughput"], ["png"], "paper")
     (slide,) = save_all(rows, tmp_path, ["throughput"], ["png"], "slide")
-    assert isinstance(paper, Saved)
-    assert slide == Skipped(
+    assert isinstance(paper, SavedFigure)
+    assert slide == SkippedFigure(
         "throughput", "there is more to show than a slide has room for; use --style paper, or fewer cells"
     )
 
@@ -164,4 +164,4 @@ def test_a_record_of_another_form_takes_no_other_figure_with_it(results, tmp_pat
     made = results({}, details={"cell0": {"saved": {"storages": "x"}}})
     outcomes = save_all(made, tmp_path, ["activation-heatmap", "flops"], ["png"])
     assert outcomes[0].reason.startswith("cell0.json holds other than this version writes (KeyError")
-    assert isinstance(outcomes[1], Saved)
+    assert isinstance(outcomes[1], SavedFigure)

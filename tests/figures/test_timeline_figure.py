@@ -10,14 +10,13 @@ from matplotlib.figure import Figure as Drawing
 from timelines import made_up, tiny_timeline
 
 from lorafa_prof.figures.kit import step_panel
-from lorafa_prof.figures.kit.style import BLUE, ORANGE
 from lorafa_prof.figures.timeline import draw_timeline
 from lorafa_prof.instruments.allocations.live_bytes import live_bytes
-from lorafa_prof.instruments.allocations.timeline import Kind
+from lorafa_prof.parts import PARTS, BlockKind
 from lorafa_prof.step import PHASES, Phase
 
 MIB = 2**20
-STEP: list[tuple[Phase, Kind, int]] = [
+STEP: list[tuple[Phase, BlockKind, int]] = [
     ("forward", "weights", 100 * MIB),
     ("forward", "activations", 60 * MIB),
     ("forward", "inputs", 512),
@@ -28,7 +27,7 @@ STEP: list[tuple[Phase, Kind, int]] = [
 ]
 
 
-def drawn(step: Sequence[tuple[Phase, Kind, int]]) -> tuple[Drawing, Axes]:
+def drawn(step: Sequence[tuple[Phase, BlockKind, int]]) -> tuple[Drawing, Axes]:
     drawing = draw_timeline(live_bytes(made_up(step)), "a cell")
     return drawing, drawing.axes[0]
 
@@ -50,8 +49,8 @@ def texts(drawing: Drawing) -> str:
 
 
 def test_kinds_are_stacked_in_their_colours(axes: Axes) -> None:
-    assert area(axes, "weights") == (BLUE, 0, 100)
-    assert area(axes, "activations") == (ORANGE, 0, pytest.approx(160, abs=0.01))
+    assert area(axes, "weights") == (PARTS["weights"].color, 0, 100)
+    assert area(axes, "activations") == (PARTS["activations"].color, 0, pytest.approx(160, abs=0.01))
     assert area(axes, "temporaries")[2] == pytest.approx(200, abs=0.01)
     (total,) = (line for line in axes.lines if line.get_gid() == "total")
     assert max(total.get_ydata()) == pytest.approx(200, abs=0.01)
@@ -99,7 +98,7 @@ def test_only_what_can_be_seen_is_in_the_legend() -> None:
     ],
 )
 def test_names_of_short_phases_are_short_or_left_out(events: tuple[int, int, int], names: list[str]) -> None:
-    step: list[tuple[Phase, Kind, int]] = []
+    step: list[tuple[Phase, BlockKind, int]] = []
     for phase, count in zip(PHASES, events, strict=True):
         step += [(phase, "weights", 512)] * count
     _, axes = drawn(step)

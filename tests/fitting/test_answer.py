@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
-from tiny_cells import tiny_cell
+from predictions import made_up, sim_cell
 
-from lorafa_prof.cell import Cell, Steps
-from lorafa_prof.fitting.answer import Asked, Fit, Largest, fit_as_asked, largest_batch, longest_seq
-from lorafa_prof.fitting.answering import answer_all
+from lorafa_prof.cell import Cell
+from lorafa_prof.fitting.answer import Fit, FitQuestion, Largest, fit_as_asked, largest_batch, longest_seq
 from lorafa_prof.fitting.predictors import Predictor
-from lorafa_prof.instruments.memory.profile import Counters, MemoryProfile, PhaseMemory
 from lorafa_prof.running.measure import measure_cell
 from lorafa_prof.running.predict_memory import UNLIMITED, Prediction, predict_memory
-from lorafa_prof.step import PHASES
 
 MIB = 2**20
 ROOM = 96 * MIB
-
-
-def sim_cell(method: str = "lora", **settings: Any) -> Cell:
-    return tiny_cell("tiny-llama", method, device="sim:h100-80gb", gpu="h100-80gb", steps=Steps(), **settings)
 
 
 def predictor() -> Predictor:
@@ -30,7 +21,7 @@ def predictor() -> Predictor:
 
 def asked(cell: Cell, capacity: int = ROOM, seq_limit: int = 4096) -> tuple[Fit, Predictor]:
     predict = predictor()
-    return fit_as_asked(Asked(cell, capacity, seq_limit), predict), predict
+    return fit_as_asked(FitQuestion(cell, capacity, seq_limit), predict), predict
 
 
 @pytest.mark.parametrize("method", ["full-ft", "lora", "lora-fa"])
@@ -109,29 +100,5 @@ def test_a_batch_that_fits_only_by_giving_the_cache_back_is_told_of(capacity: in
         room = need + 5 <= capacity_bytes
         return Prediction(made_up(need + 5 if room else capacity_bytes, retries=0 if room else 3))
 
-    fit = fit_as_asked(Asked(sim_cell(batch=1), capacity, 64), predict)
+    fit = fit_as_asked(FitQuestion(sim_cell(batch=1), capacity, 64), predict)
     assert largest_batch(fit, predict) == largest
-
-
-def test_answers_keep_the_order_and_predict_nothing_twice() -> None:
-    cells = [sim_cell("lora"), sim_cell("lora-fa"), sim_cell("lora", batch=3)]
-    told: list[tuple[str, int]] = []
-    predict = Predictor(predict_memory, lambda n, cell, capacity, _: told.append((cell.cell_id, capacity)))
-    answers = answer_all([Asked(cell, ROOM, 256) for cell in cells], predict, threads=1)
-    assert [answer.fit.asked.cell for answer in answers] == cells
-    assert answers[0].batch == answers[2].batch
-    assert len(set(told)) == len(told) == predict.count
-
-
-def test_an_error_of_one_prediction_is_raised() -> None:
-    def fails(cell: Cell, capacity_bytes: int) -> Prediction:
-        raise ZeroDivisionError
-
-    with pytest.raises(ZeroDivisionError):
-        answer_all([Asked(sim_cell(), ROOM, 256)] * 3, Predictor(fails, lambda *told: None), threads=2)
-
-
-def made_up(reserved: int, *, retries: int) -> MemoryProfile:
-    counters = Counters(0, 0, 0, 0)
-    phase = PhaseMemory(counters, counters, counters)
-    return MemoryProfile(dict.fromkeys(PHASES, phase), 0, reserved, retries)

@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import stored
+from cells import GPU, TWIN
 from tiny_cells import tiny_cell
 
-from lorafa_prof.cell import Cell, MethodChoice, ModelChoice
+from lorafa_prof.cell import Cell
 from lorafa_prof.report.content import Content, content_of
 from lorafa_prof.report.reading import read_source
 from lorafa_prof.results.record import CellResult
@@ -18,33 +20,17 @@ from lorafa_prof.results.row import setting_columns
 from lorafa_prof.results.store import Store
 
 MIB = 2**20
-GPU = "h100-80gb"
-ENVIRONMENT = {"device": f"sim:{GPU}", "packages": {"torch": "2.13.0", "peft": None}}
+ENVIRONMENT = {"device": TWIN, "packages": {"torch": "2.13.0", "peft": None}}
 
 
 def cell(method: str = "lora", rank: int = 4, *, model: str = "tiny-llama", **settings: Any) -> Cell:
     """On the twin; `settings` are fields of Cell."""
-    made = tiny_cell(method=method, device=f"sim:{GPU}", gpu=GPU, **settings)
-    options = made.method.options | ({"rank": rank} if "rank" in made.method.options else {})
-    return made.model_copy(
-        update={"method": MethodChoice(name=method, options=options), "model": ModelChoice(name=model)}
-    )
+    return tiny_cell(model, method, rank=rank, device=TWIN, **settings)
 
 
 def storage(module: str, nbytes: int, kind: str = "norm", **changes: Any) -> dict[str, Any]:
-    """A saved tensor as a record has it."""
-    return {
-        "module": module,
-        "op": "mul",
-        "kind": kind,
-        "shape": [nbytes // 2],
-        "dtype": "bfloat16",
-        "nbytes": nbytes,
-        "savers": 1,
-        "from_before": False,
-        "line": "model.py:7",
-        **changes,
-    }
+    """A saved tensor as a record has it, of a norm."""
+    return stored.storage(module, nbytes, kind, **{"op": "mul", "line": "model.py:7", **changes})
 
 
 def details(*storages: dict[str, Any], **more: Any) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from importlib.resources import files
 import pytest
 
 from lorafa_prof.figures.kit.style import BLACK, BLUE, SKY
-from lorafa_prof.report.charts import PARTS
+from lorafa_prof.parts import PEAK_PARTS, Part
 from lorafa_prof.report.colors import DARK_PAGE, LIGHT_PAGE, contrast, shades
 
 
@@ -16,9 +16,9 @@ def test_contrast_is_that_of_the_standard() -> None:
     assert contrast("#0000ff", "#ffffff") == contrast("#ffffff", "#0000ff") == pytest.approx(8.59, abs=0.01)
 
 
-@pytest.mark.parametrize("look", PARTS.values(), ids=lambda look: look.label)
-def test_every_part_is_seen_on_a_dark_page(look: object) -> None:
-    assert contrast(shades(look.color).dark, DARK_PAGE) >= 3  # type: ignore[attr-defined]
+@pytest.mark.parametrize("part", PEAK_PARTS.values(), ids=lambda part: part.name)
+def test_every_part_is_seen_on_a_dark_page(part: Part) -> None:
+    assert contrast(shades(part.color).dark, DARK_PAGE) >= 3
 
 
 def test_a_colour_that_is_seen_stays_as_it_is() -> None:

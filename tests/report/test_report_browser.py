@@ -12,7 +12,8 @@ from chromium import PROGRAM, Chromium, Tab
 from PIL import Image
 from reported_runs import MIB, cell, content, details, record, storage, write_run
 
-from lorafa_prof.report.charts import PARTS
+from lorafa_prof.parts import PEAK_PARTS
+from lorafa_prof.report.colors import shades
 from lorafa_prof.report.html import html_report
 from lorafa_prof.results.table import write_table
 from lorafa_prof.words.numbers import size
@@ -206,7 +207,7 @@ def test_the_keyboard_opens_and_closes_an_explanation(tab: Tab) -> None:
 def test_charts_are_drawn_in_the_colours_of_figures(tab: Tab) -> None:
     assert tab.value("document.querySelectorAll('canvas').length") == 3
     for key in ("weights_bytes", "saved_norm", "saved_logits_loss", "other"):
-        assert pixels(tab, 0, PARTS[key].color) > 500, key
+        assert pixels(tab, 0, PEAK_PARTS[key].color) > 500, key
     for blue_or_vermilion in ("#0072B2", "#D55E00"):
         assert pixels(tab, 1, blue_or_vermilion) > 100
         assert pixels(tab, 2, blue_or_vermilion) > 5000
@@ -222,7 +223,7 @@ def test_charts_are_drawn_anew_for_a_reader_who_comes_to_prefer_the_dark(tab: Ta
     before = tab.value(ink)
     tab.prefer("dark")
     until(tab, f"{ink} !== {before!r}")
-    assert pixels(tab, 0, PARTS["weights_bytes"].color) > 500
+    assert pixels(tab, 0, shades(PEAK_PARTS["weights_bytes"].color).dark) > 500
     assert tab.complaints == []
 
 

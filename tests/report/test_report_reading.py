@@ -45,7 +45,7 @@ def test_a_run_in_order_needs_no_notes(out: Path) -> None:
     assert found.notes == ()
     assert found.title == "made-up"
     assert [each.label for each in found.cells] == ["lora", "lora-fa"]
-    assert all(each.explanation and each.scenario and each.environment == 0 for each in found.cells)
+    assert all(each.cards and each.scenario and each.environment == 0 for each in found.cells)
 
 
 def test_columns_of_another_version_are_left_out_and_named(out: Path) -> None:
@@ -88,7 +88,7 @@ def test_a_damaged_record_is_named_and_its_row_is_shown(out: Path, text: str) ->
     assert f"{file}: this record is damaged" in notes(out)
     found = content(out).cells
     assert found[0].row == damaged.row
-    assert found[0].explanation is None
+    assert found[0].cards is None
     assert "damaged" in found[0].unexplained
     assert found[0].parts["activation_bytes"] == damaged.row["activation_bytes"]
     assert found[1] == whole

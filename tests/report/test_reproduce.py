@@ -5,8 +5,9 @@ import shlex
 from pathlib import Path
 
 import pytest
+from cells import TWIN
 from click.testing import CliRunner
-from reported_runs import GPU, cell
+from reported_runs import cell
 from tiny_cells import tiny_cell
 
 from lorafa_prof.cell import MethodChoice
@@ -19,7 +20,7 @@ from lorafa_prof.scenario.load import validated_scenario
 from lorafa_prof.scenario.yaml_lines import Document, parse_yaml
 
 
-def command(words: str, device: str | None = f"sim:{GPU}", *, written: str = "auto") -> str | None:
+def command(words: str, device: str | None = TWIN, *, written: str = "auto") -> str | None:
     provenance = {"command": shlex.split(words), "scenario": {"device": [written]}}
     return reproducing_command(provenance, "cell-1", device)
 
@@ -28,7 +29,7 @@ def command(words: str, device: str | None = f"sim:{GPU}", *, written: str = "au
 def test_the_scenario_of_one_cell_is_that_cell(method: str) -> None:
     if method not in METHODS:
         pytest.skip("not installed")
-    given = tiny_cell(method="lora-fa", device=f"sim:{GPU}", gpu=GPU, padding=0.25, accumulation=2)
+    given = tiny_cell(method="lora-fa", device=TWIN, padding=0.25, accumulation=2)
     chosen = METHODS[method]
     options = {} if "rank" not in chosen.options.model_fields else {"rank": 8}
     complete = chosen.options.model_validate(options).model_dump(mode="json")
@@ -51,7 +52,7 @@ def test_an_option_that_is_a_list_stays_one_value() -> None:
 def test_the_command_keeps_what_is_measured_and_says_which_cell_and_where_to() -> None:
     again = "-k cell-1 -o out/again"
     assert command("lorafa-prof run a.yaml --set batch=4 -o there -k lora") == (
-        f"lorafa-prof run a.yaml --set batch=4 --device sim:{GPU} {again}"
+        f"lorafa-prof run a.yaml --set batch=4 --device {TWIN} {again}"
     )
     assert command("lorafa-prof run a.yaml", device="cuda") == f"lorafa-prof run a.yaml --device cuda {again}"
     assert command("lorafa-prof run a.yaml", "cuda", written="cuda") == f"lorafa-prof run a.yaml {again}"
@@ -75,9 +76,9 @@ def test_the_command_finds_its_cell(tmp_path: Path) -> None:
         assert done.exit_code == 0
         return [line.split()[0] for line in done.stdout.splitlines()[2:]]
 
-    run = ["run", str(scenario), "--device", f"sim:{GPU}"]
+    run = ["run", str(scenario), "--device", TWIN]
     wanted = planned(*run)[2]
     provenance = {"command": ["lorafa-prof", *run[:2]], "scenario": {"device": ["auto"]}}
-    written = reproducing_command(provenance, wanted, f"sim:{GPU}")
+    written = reproducing_command(provenance, wanted, TWIN)
     assert written is not None
     assert planned(*shlex.split(written)[1:]) == [wanted]

@@ -7,7 +7,7 @@ from PIL import Image
 from reported_runs import cell, record, rewrite, write_run
 
 from lorafa_prof.errors import NothingToJudgeError, UsageError
-from lorafa_prof.figures.save import Saved, save_all
+from lorafa_prof.figures.save import SavedFigure, save_all
 from lorafa_prof.report import drawing
 from lorafa_prof.report.drawing import figures_beside
 from lorafa_prof.report.pictures import pictures_of
@@ -105,7 +105,7 @@ def test_figures_of_many_cells_are_the_same_drawn_in_another_process(
 def test_a_picture_shows_the_same_with_fewer_bytes(out: Path, tmp_path: Path) -> None:
     results = read_results(out)
     (saved,) = save_all(results, tmp_path, ["memory-over-seq"], ["png", "pdf"])
-    assert isinstance(saved, Saved)
+    assert isinstance(saved, SavedFigure)
     (picture,) = pictures_of([saved])
     with Image.open(saved.paths[0]) as whole:
         assert (picture.width, picture.height) == whole.size

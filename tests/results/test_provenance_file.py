@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from net_cell import net_cell
+from cells import make_cell
 
 from lorafa_prof.results.provenance import environment
 from lorafa_prof.results.provenance_file import environment_difference, write_provenance
@@ -24,7 +24,7 @@ NOW: dict[str, Any] = {
 
 
 def result_of(batch: int, environment: dict[str, Any], device: str = "cpu") -> CellResult:
-    cell = net_cell(batch, device=device)
+    cell = make_cell(batch=batch, device=device)
     return CellResult(cell=cell, row={"status": "ok"}, environment=environment)
 
 

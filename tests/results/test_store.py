@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from net_cell import net_cell
+from cells import make_cell
 
 from lorafa_prof.errors import UsageError
 from lorafa_prof.results import store as module
@@ -19,7 +19,7 @@ from lorafa_prof.results.table import read_table
 
 
 def result_of(batch: int, status: str = "ok", **row: Any) -> CellResult:
-    cell = net_cell(batch, rank=4)
+    cell = make_cell(options={"rank": 4}, batch=batch)
     written = {"cell_id": cell.cell_id, "status": status, "batch": batch, **row}
     return CellResult(cell=cell, row=written, details={"storages": [1, 2]}, environment={"python": "3"})
 

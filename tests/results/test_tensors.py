@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 import pytest
-from claimed import storage
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from stored import storage
 
 from lorafa_prof.results.tensors import (
     Held,

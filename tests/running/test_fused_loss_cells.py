@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from cells import TWIN
 from tiny_cells import METHOD_NAMES, TOKENS, observe, tiny_cell
 from torch import Tensor, nn
 
@@ -25,7 +26,6 @@ from lorafa_prof.step import Phase
 
 HIDDEN, VOCABULARY = 64, 256
 FUSED: dict[str, Any] = {"kernels": "fused-loss"}
-ON_TWIN: dict[str, Any] = {"device": "sim:h100-80gb", "gpu": "h100-80gb"}
 families = pytest.mark.parametrize("family", ["tiny-llama", "tiny-gpt2"])
 methods = pytest.mark.parametrize("method", METHOD_NAMES)
 
@@ -117,7 +117,7 @@ def measured(*args: Any, **settings: Any) -> tuple[CellResult, CellResult]:
 @families
 @methods
 def test_the_twin_reconciles_and_holds_less_by_the_formula(family: str, method: str) -> None:
-    eager, fused = measured(family, method, dtype="bf16", padding=0.5, **ON_TWIN)
+    eager, fused = measured(family, method, dtype="bf16", padding=0.5, device=TWIN)
     found = [result.details["reconciliation"] for result in (eager, fused)]
     assert [each["residual_bytes"] for each in found] == [0, 0]
     held = [each["activation_bytes"] - each["slack_bytes"] for each in found]
@@ -126,7 +126,7 @@ def test_the_twin_reconciles_and_holds_less_by_the_formula(family: str, method: 
 
 @pytest.mark.parametrize("method", ["full-ft", "lora-fa"])
 def test_peaks_are_lower_where_the_logits_are_what_is_large(method: str) -> None:
-    eager, fused = measured("gpt2", method, dtype="bf16", batch=4, seq=512, **ON_TWIN)
+    eager, fused = measured("gpt2", method, dtype="bf16", batch=4, seq=512, device=TWIN)
     for phase in ("forward", "backward"):
         before, after = (result.row[f"peak_{phase}_bytes"] for result in (eager, fused))
         # Log-probabilities in float32 and their gradient, at least.
@@ -136,7 +136,7 @@ def test_peaks_are_lower_where_the_logits_are_what_is_large(method: str) -> None
 @families
 @methods
 def test_the_losss_products_move_from_backward_to_forward(family: str, method: str) -> None:
-    eager, fused = (result.row for result in measured(family, method, **ON_TWIN))
+    eager, fused = (result.row for result in measured(family, method, device=TWIN))
     product = 2 * TOKENS * HIDDEN * VOCABULARY
     moved = 2 * product if method == "full-ft" else product
     assert fused["flops_forward"] - eager["flops_forward"] == moved
@@ -155,7 +155,7 @@ def test_products_belong_to_the_loss(method: str) -> None:
 @pytest.mark.parametrize("method", ["full-ft", "lora-fa"])
 @pytest.mark.parametrize("dtype", ["fp32", "bf16"])
 def test_the_twin_runs_nothing_that_no_gpu_has_shown(family: str, method: str, dtype: str) -> None:
-    cell = tiny_cell(family, method, dtype=dtype, padding=0.5, accumulation=2, **ON_TWIN, **FUSED)
+    cell = tiny_cell(family, method, dtype=dtype, padding=0.5, accumulation=2, device=TWIN, **FUSED)
     with make_twin(cell) as twin:
         run_on_twin(cell, twin, TwinWatch())
         assert unchecked_operations(twin) == []

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
+from cells import TWIN
 from tiny_cells import METHOD_NAMES, TOKENS, observe, tiny_cell
 
 from lorafa_prof.cell import ResolvedDevice
@@ -24,7 +25,6 @@ HIDDEN = 64
 #: normalize embeddings, to which no gradient goes back if they are frozen.
 NORMS = {"tiny-llama": (5, 1), "tiny-t5": (2 * 2 + 2 * 3 + 2, 2)}
 FUSED: dict[str, Any] = {"kernels": "fused-norm"}
-ON_TWIN: dict[str, Any] = {"device": "sim:h100-80gb", "gpu": "h100-80gb"}
 families = pytest.mark.parametrize("family", list(NORMS))
 
 
@@ -65,7 +65,7 @@ def measured(*args: Any, **settings: Any) -> tuple[CellResult, CellResult]:
 @families
 @pytest.mark.parametrize("method", ["full-ft", "lora-fa"])
 def test_the_twin_reconciles_and_holds_less_by_the_formula(family: str, method: str) -> None:
-    eager, fused = measured(family, method, dtype="bf16", padding=0.5, **ON_TWIN)
+    eager, fused = measured(family, method, dtype="bf16", padding=0.5, device=TWIN)
     found = [result.details["reconciliation"] for result in (eager, fused)]
     assert [each["residual_bytes"] for each in found] == [0, 0]
     held = [each["activation_bytes"] - each["slack_bytes"] for each in found]
@@ -78,7 +78,7 @@ def test_the_twin_reconciles_and_holds_less_by_the_formula(family: str, method: 
 @pytest.mark.parametrize("method", ["full-ft", "lora-fa"])
 def test_the_peak_falls_with_what_is_kept(method: str) -> None:
     eager, fused = (
-        result.row for result in measured("tiny-llama", method, dtype="bf16", batch=8, seq=512, **ON_TWIN)
+        result.row for result in measured("tiny-llama", method, dtype="bf16", batch=8, seq=512, device=TWIN)
     )
     # It is at the gradient of the logits, where all that is kept is still there.
     before, after = (int(row["activation_bytes"]) for row in (eager, fused))
@@ -96,7 +96,7 @@ def test_norms_and_loss_save_together_what_each_saves() -> None:
 @families
 @pytest.mark.parametrize("dtype", ["fp32", "bf16"])
 def test_the_twin_runs_nothing_that_no_gpu_has_shown(family: str, dtype: str) -> None:
-    cell = tiny_cell(family, "full-ft", dtype=dtype, padding=0.5, accumulation=2, **ON_TWIN, **FUSED)
+    cell = tiny_cell(family, "full-ft", dtype=dtype, padding=0.5, accumulation=2, device=TWIN, **FUSED)
     with make_twin(cell) as twin:
         run_on_twin(cell, twin, TwinWatch())
         assert unchecked_operations(twin) == []

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from tiny_cells import FAMILIES, TOKENS, tiny_cell
 from torch import Tensor
 
-from lorafa_prof.cell import Cell, ModelChoice, Steps
+from lorafa_prof.cell import Cell, ModelChoice, Steps, twin_device
 from lorafa_prof.devices.gpus.gpu import GPUS, Gpu
 from lorafa_prof.devices.sim.twin import Twin
 from lorafa_prof.instruments.flops.counter import FlopCounter
@@ -40,7 +40,7 @@ CUBLAS = 32 << 20
 def predicted_cell(
     model: str = "tiny-llama", method: str = "lora-fa", gpu: str = "h100-80gb", **settings: Any
 ) -> Cell:
-    return tiny_cell(model, method, device=f"sim:{gpu}", gpu=gpu, **settings)
+    return tiny_cell(model, method, device=twin_device(gpu), **settings)
 
 
 def requested_by_forward(result: CellResult) -> int:

@@ -4,7 +4,7 @@ import io
 import re
 
 import pytest
-from net_cell import net_cell
+from cells import make_cell
 from rich.console import Console
 
 from lorafa_prof.results.record import CellResult
@@ -14,7 +14,7 @@ GIB = 2**30
 
 
 def result_of(status: str = "ok", method: str = "lora", **row: object) -> CellResult:
-    cell = net_cell(method=method, rank=4)
+    cell = make_cell(method, options={"rank": 4})
     return CellResult(cell=cell, row={"status": status, **row})
 
 

@@ -4,7 +4,7 @@ import io
 from pathlib import Path
 
 import pytest
-from net_cell import net_cell
+from cells import make_cell
 from rich.console import Console
 
 from lorafa_prof.cell import Cell
@@ -17,7 +17,7 @@ from lorafa_prof.running.sweep import cells_to_run, run_sweep
 
 
 def cell(batch: int) -> Cell:
-    return net_cell(batch)
+    return make_cell(batch=batch)
 
 
 def result_of(one: Cell, status: str = "ok") -> CellResult:

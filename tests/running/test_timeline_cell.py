@@ -13,14 +13,15 @@ from tiny_cells import METHOD_NAMES
 from lorafa_prof.cell import Cell
 from lorafa_prof.devices.sim import twin as twin_module
 from lorafa_prof.instruments.allocations.live_bytes import BYTES_COLUMNS, live_bytes
-from lorafa_prof.instruments.allocations.timeline import Kind, Timeline
+from lorafa_prof.instruments.allocations.timeline import Timeline
+from lorafa_prof.parts import BlockKind
 from lorafa_prof.running.measure import measure_cell
 from lorafa_prof.running.recorded_step import predict_timeline
 
 
-def requested_by_kind(timeline: Timeline, end: int) -> Counter[Kind]:
+def requested_by_kind(timeline: Timeline, end: int) -> Counter[BlockKind]:
     """Bytes asked for and not freed before the event `end`."""
-    live: Counter[Kind] = Counter()
+    live: Counter[BlockKind] = Counter()
     for event in timeline.events[:end]:
         live[timeline.kinds[event.allocation]] += (1 if event.kind == "alloc" else -1) * event.requested_bytes
     return live

@@ -19,7 +19,7 @@ from lorafa_prof.scenario.expand import expand
 from lorafa_prof.scenario.load import load_scenario
 from lorafa_prof.verification.processes import predict
 from lorafa_prof.verification.residuals import METRICS, metrics_of
-from lorafa_prof.verification.table import TABLE_NAME, VERIFY_COLUMNS
+from lorafa_prof.verification.verify_csv import TABLE_NAME, VERIFY_COLUMNS
 
 FOLDER = Path(__file__).resolve().parents[2] / "reports" / "h100-verify"
 Row = dict[str, str]

@@ -10,9 +10,9 @@ from test_twin_table import Row, cells_of, disagreements, wrong_residuals
 from tiny_cells import tiny_cell
 
 from lorafa_prof.results.record import CellResult
-from lorafa_prof.verification.judge import judge
+from lorafa_prof.verification.judge import judge_verification
 from lorafa_prof.verification.processes import predict
-from lorafa_prof.verification.table import table_text
+from lorafa_prof.verification.verify_csv import table_text
 
 CELL = tiny_cell("tiny-llama", "lora-fa", device="cuda", gpu="h100-80gb")
 
@@ -24,7 +24,7 @@ def row() -> Row:
     measured = CellResult(
         cell=CELL, row={**settings, "cell_id": CELL.cell_id, "status": "ok"}, details=predicted.details
     )
-    text = table_text([judge(predicted, measured).row])
+    text = table_text([judge_verification(predicted, measured).row])
     (read,) = csv.DictReader(io.StringIO(text))
     return read
 

@@ -8,7 +8,7 @@ from tiny_cells import FAMILIES, METHOD_NAMES
 
 from lorafa_prof.devices.sim import twin as twin_module
 from lorafa_prof.instruments.allocations.block_notes import BlockNote
-from lorafa_prof.instruments.allocations.timeline import Kind
+from lorafa_prof.parts import BlockKind
 from lorafa_prof.running.predict_memory import UNLIMITED, predict_memory
 from lorafa_prof.running.recorded_step import RecordedStep, predict_timeline, record_step
 
@@ -30,7 +30,7 @@ def test_no_allocation_is_another_one(method: str, family: str, settings: Settin
     assert seen.memory.peak_allocated_bytes == measured(method, family, settings).row["peak_allocated_bytes"]
 
 
-def notes_of(step: RecordedStep, kind: Kind) -> list[BlockNote]:
+def notes_of(step: RecordedStep, kind: BlockKind) -> list[BlockNote]:
     return [step.notes[number] for number, each in step.timeline.kinds.items() if each == kind]
 
 

@@ -12,8 +12,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from cells import make_cell
 
-from lorafa_prof.cell import Cell, MethodChoice, ModelChoice, Steps
+from lorafa_prof.cell import Cell, Steps
 from lorafa_prof.results.record import CellResult
 from lorafa_prof.running import worker
 from lorafa_prof.running.worker import run_cell
@@ -22,20 +23,8 @@ FOREVER = Steps(warmup=1, timed=10**7)
 
 
 def cell(**settings: Any) -> Cell:
-    fields: dict[str, Any] = {
-        "batch": 1,
-        "seq": 8,
-        "dtype": "fp32",
-        "adapter_dtype": "fp32",
-        "attention": "sdpa",
-        "kernels": "eager",
-        "checkpointing": "none",
-        "optimizer": "adamw",
-        "device": "cpu",
-        "steps": Steps(warmup=1, timed=1),
-        **settings,
-    }
-    return Cell(model=ModelChoice(name="tiny-llama"), method=MethodChoice(name="full-ft"), **fields)
+    fields = {"seq": 8, "steps": Steps(warmup=1, timed=1), **settings}
+    return make_cell("full-ft", model="tiny-llama", **fields)
 
 
 @pytest.fixture

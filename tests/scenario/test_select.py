@@ -3,12 +3,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from cells import TWIN
 from tiny_cells import METHOD_NAMES, tiny_cell
 
 from lorafa_prof.cell import MethodChoice, ModelChoice
-from lorafa_prof.scenario.select import selectable_keys, selects, settings_of
+from lorafa_prof.scenario.select import cell_settings, selectable_keys, selects
 
-LORA = tiny_cell(method="lora", device="sim:h100-80gb", gpu="h100-80gb", max_grad_norm=1.0)
+LORA = tiny_cell(method="lora", device=TWIN, max_grad_norm=1.0)
 DORA: dict[str, Any] = {"config": {"peft_type": "LORA", "r": 4, "use_dora": True}, "tag": "dora"}
 CELLS = [
     *(tiny_cell(method=name) for name in METHOD_NAMES),
@@ -61,7 +62,7 @@ def test_a_rank_selects_no_cell_that_has_none():
 
 @pytest.mark.parametrize("cell", CELLS, ids=lambda cell: cell.cell_id)
 def test_a_cell_is_selected_by_each_of_its_settings_and_all_of_them(cell):
-    settings = settings_of(cell)
+    settings = cell_settings(cell)
     assert settings.keys() <= selectable_keys()
     for key, value in settings.items():
         assert selects({key: value}, cell), key
@@ -69,7 +70,7 @@ def test_a_cell_is_selected_by_each_of_its_settings_and_all_of_them(cell):
 
 
 def test_what_means_nothing_to_a_method_is_none_of_its_settings():
-    full, lora = settings_of(tiny_cell(method="full-ft")), settings_of(LORA)
+    full, lora = cell_settings(tiny_cell(method="full-ft")), cell_settings(LORA)
     assert not {"rank", "targets", "dropout", "adapter_dtype", "config"} & full.keys()
     assert {"rank", "targets", "dropout", "adapter_dtype"} <= lora.keys()
     assert {**full, "method": "lora"}.items() - lora.items() == {
@@ -90,4 +91,4 @@ def test_cells_of_one_sweep_that_are_not_the_same_differ_in_a_setting():
         {"kernels": "liger"},
     ]
     for update in others:
-        assert settings_of(LORA.model_copy(update=update)) != settings_of(LORA), update
+        assert cell_settings(LORA.model_copy(update=update)) != cell_settings(LORA), update

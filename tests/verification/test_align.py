@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lorafa_prof.verification.align import Key, Pair, align
+from lorafa_prof.verification.align import AlignedPair, Key, align
 
 KEYS = st.lists(st.builds(Key, st.sampled_from("ab"), st.tuples(st.integers(0, 1))), max_size=9)
 
@@ -17,7 +17,7 @@ def keys(text: str) -> list[Key]:
     return [Key(word[0], (int(word[1:]),)) for word in text.split()]
 
 
-def cost(gpu: Sequence[Key], twin: Sequence[Key], pairs: Sequence[Pair]) -> int:
+def cost(gpu: Sequence[Key], twin: Sequence[Key], pairs: Sequence[AlignedPair]) -> int:
     return sum(a is None or b is None or gpu[a] != twin[b] for a, b in pairs)
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from streams import stream
 
-from lorafa_prof.verification.differences import STILL_THERE, Difference, grouped, step_differences
+from lorafa_prof.verification.differences import STILL_THERE, OperationDifference, grouped, step_differences
 
 STEP = (
     "forward a mm +512",
@@ -15,7 +15,7 @@ STEP = (
 )
 
 
-def differences(gpu: tuple[str, ...], twin: tuple[str, ...]) -> list[Difference]:
+def differences(gpu: tuple[str, ...], twin: tuple[str, ...]) -> list[OperationDifference]:
     return [located.difference for located in step_differences(stream(*gpu), stream(*twin))]
 
 

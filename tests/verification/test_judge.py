@@ -9,10 +9,10 @@ from recorded_cell import gpu_trace, memory, recorded_cell, result
 from lorafa_prof.instruments.allocations.stream import StreamOperation, from_json
 from lorafa_prof.results.record import CellResult
 from lorafa_prof.running.worker import run_cell
-from lorafa_prof.verification.judge import UNRECORDED, VerifyRecord, judge
+from lorafa_prof.verification.judge import UNRECORDED, VerifyRecord, judge_verification
 from lorafa_prof.verification.processes import predict_with_stream
 from lorafa_prof.verification.residuals import METRICS
-from lorafa_prof.verification.table import VERIFY_COLUMNS
+from lorafa_prof.verification.verify_csv import VERIFY_COLUMNS
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def count(record: VerifyRecord, part: str, **wanted: Any) -> int:
 
 def test_a_recorded_cell_is_exact_and_what_the_recording_changed_is_explained(twin, predicted):
     """On the H100 gradients were added up out of place while a dispatch mode looked on, and not without."""
-    record = judge(
+    record = judge_verification(
         predicted, result(memory=memory()), result(memory=memory("recorded")), twin=twin, gpu=gpu_trace()
     )
     assert record.row["status"] == "exact"
@@ -54,7 +54,7 @@ def test_an_operation_that_the_twin_misses_is_found(twin):
         for one in twin
         if not (one.step == last and one.phase == "forward" and one.name == "aten.silu.default")
     ]
-    ours = judge(result(memory=memory()), result(memory=memory()), twin=missed, gpu=gpu_trace())
+    ours = judge_verification(result(memory=memory()), result(memory=memory()), twin=missed, gpu=gpu_trace())
     assert count(ours, "step", operation="aten.silu.default", kind="gpu only", explained=False) == 2
     assert count(ours, UNRECORDED, kind="gpu only") == 2
     assert ours.row["differing_allocations"] == count(ours, UNRECORDED) > 0
@@ -65,7 +65,7 @@ def test_an_operation_of_another_size_is_found_and_named(twin):
         i for i, one in enumerate(twin) if one.step == twin[-1].step and one.name.endswith("silu.default")
     )
     wrong = replace(twin[index], requested_bytes=(123,))
-    ours = judge(
+    ours = judge_verification(
         result(memory=memory()),
         result(memory=memory()),
         twin=[*twin[:index], wrong, *twin[index + 1 :]],
@@ -79,7 +79,7 @@ def test_an_operation_of_another_size_is_found_and_named(twin):
 def test_status_and_residuals_of_other_counters():
     predicted = memory()
     predicted["phases"]["backward"]["peak"]["allocated"] += 512
-    record = judge(result(memory=predicted), result(memory=memory()))
+    record = judge_verification(result(memory=predicted), result(memory=memory()))
     row: Any = record.row
     assert row["status"] == "differs"
     assert row["residual_peak_backward_bytes"] == 512
@@ -93,7 +93,7 @@ def test_reserved_alone_does_not_make_it_differ():
     predicted["peak_reserved_bytes"] += 2**21
     for phase in predicted["phases"].values():
         phase["peak"]["reserved"] += 2**21
-    assert judge(result(memory=predicted), result(memory=memory())).row["status"] == "exact"
+    assert judge_verification(result(memory=predicted), result(memory=memory())).row["status"] == "exact"
 
 
 OOM = {"status": "oom", "failed_phase": "backward", "message": "CUDA out of memory."}
@@ -116,7 +116,7 @@ def test_status_where_a_side_has_no_numbers(predicted, measured, status):
         result(memory=None if side else memory(), **side)  # type: ignore[arg-type]
         for side in (predicted, measured)
     )
-    row = judge(ours, theirs).row
+    row = judge_verification(ours, theirs).row
     assert row["status"] == status
     assert row["predicted_failed_phase"] == predicted.get("failed_phase")
     assert row["measured_failed_phase"] == measured.get("failed_phase")
@@ -128,7 +128,7 @@ def test_what_a_reader_must_know_is_the_message():
     retried = result(memory=memory())
     retried.details["notes"] = ["the allocator had to retry 2 times"]
     recorded = result(status="oom", message="CUDA out of memory.")
-    row = judge(result(memory=memory()), retried, recorded).row
+    row = judge_verification(result(memory=memory()), retried, recorded).row
     assert row["status"] == "exact"
     assert row["message"] == "the allocator had to retry 2 times; not recorded: oom: CUDA out of memory."
 
@@ -137,14 +137,14 @@ def test_where_recording_changed_the_bytes():
     recorded = memory()
     recorded["phases"]["forward"]["peak"]["requested"] += 100
     recorded["phases"]["forward"]["peak"]["reserved"] += 100
-    record = judge(result(memory=memory()), result(memory=memory()), result(memory=recorded))
+    record = judge_verification(result(memory=memory()), result(memory=memory()), result(memory=recorded))
     (changed,) = record.recording
     assert (changed["phase"], changed["point"], changed["counter"]) == ("forward", "peak", "requested")
     assert changed["changed"] == changed["recorded"] - changed["measured"] == 100
 
 
 def test_versions_and_settings_are_in_the_row():
-    row = judge(result(memory=memory()), result(memory=memory())).row
+    row = judge_verification(result(memory=memory()), result(memory=memory())).row
     cell = recorded_cell()
     assert (row["cell_id"], row["model"], row["batch"]) == (cell.cell_id, cell.model.name, cell.batch)
     assert (row["predicted_torch"], row["driver"]) == ("2.11.0+cu130", "580.95.05")

@@ -3,7 +3,7 @@ from __future__ import annotations
 from streams import plain_of, stream
 
 from lorafa_prof.verification.differences import STILL_THERE, step_differences
-from lorafa_prof.verification.unrecorded import AROUND, UNNAMED, explain, unrecorded_differences
+from lorafa_prof.verification.unrecorded import AROUND, UNNAMED, mark_explained, unrecorded_differences
 
 TWIN = stream(
     "forward a mm +512 +8 -1",
@@ -77,7 +77,7 @@ def test_what_the_recording_adds_is_explained_and_what_is_wrong_is_not():
     plain = plain_of(stream(*MANY[:15], "forward . sort +99", *MANY[15:]))
     unrecorded = unrecorded_differences(plain, twin)
     assert [one.difference.gpu_bytes for one in unrecorded] == [(99,)]
-    told = explain(step_differences(recorded, twin), unrecorded)
+    told = mark_explained(step_differences(recorded, twin), unrecorded)
     assert [(one.operation, one.explained) for one in told] == [("add", True), ("sort", False)]
 
 
@@ -89,5 +89,5 @@ def test_a_difference_beside_a_wrong_one_is_not_explained():
     for distance, explained in ((-far, True), (-AROUND, False), (AROUND, False), (far, True)):
         at = 10 + distance
         recorded = stream(*MANY[:at], "forward . add +77", *MANY[at:])
-        (told,) = explain(step_differences(recorded, twin), unrecorded)
+        (told,) = mark_explained(step_differences(recorded, twin), unrecorded)
         assert told.explained is explained

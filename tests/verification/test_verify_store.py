@@ -8,7 +8,7 @@ from told_verification import Told
 
 from lorafa_prof.errors import UsageError
 from lorafa_prof.verification import processes
-from lorafa_prof.verification.judge import VerifyRecord, judge
+from lorafa_prof.verification.judge import VerifyRecord, judge_verification
 from lorafa_prof.verification.store import VerifyStore
 
 CELL = tiny_cell(device="cuda", gpu="h100-80gb")
@@ -26,7 +26,7 @@ def store(tmp_path) -> VerifyStore:
 def record(tmp_path) -> VerifyRecord:
     told = Told()
     predicted = told.run_cell(CELL.on_twin(), tmp_path, None, processes.predict)
-    return judge(predicted, told.run_cell(CELL, tmp_path, None, processes.measure))
+    return judge_verification(predicted, told.run_cell(CELL, tmp_path, None, processes.measure))
 
 
 def test_a_record_comes_back_as_it_was_kept(store, record):

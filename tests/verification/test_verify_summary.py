@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from recorded_cell import memory, recorded_cell, result
 
-from lorafa_prof.verification.judge import VerifyRecord, judge
+from lorafa_prof.verification.judge import VerifyRecord, judge_verification
 from lorafa_prof.verification.summary import HEADER, exit_code, outcome, summary, table_rows
 
 
@@ -15,7 +15,7 @@ def record(batch: int, *, allocated: int = 0, reserved: int = 0, **side: Any) ->
     predicted["phases"]["backward"]["peak"]["allocated"] += allocated
     predicted["peak_reserved_bytes"] += reserved
     measured = result(cell, **side) if side else result(cell, memory())
-    return judge(result(cell, None if side else predicted, **side), measured)
+    return judge_verification(result(cell, None if side else predicted, **side), measured)
 
 
 EXACT, WRONG = record(1, reserved=2**21), record(2, allocated=-1536)
@@ -63,7 +63,7 @@ def test_exit_codes(records, code):
 
 def test_out_of_memory_on_one_side_is_a_difference():
     cell = recorded_cell()
-    one = judge(result(cell, status="oom", failed_phase="forward"), result(cell, memory()))
+    one = judge_verification(result(cell, status="oom", failed_phase="forward"), result(cell, memory()))
     assert exit_code([one]) == 3
     assert "forward" in outcome(one)
 

@@ -10,7 +10,7 @@ from told_verification import GIB, Told
 from lorafa_prof.cell import Cell
 from lorafa_prof.instruments.allocations.stream import StreamOperation, as_json
 from lorafa_prof.verification import sweep as module
-from lorafa_prof.verification.judge import UNRECORDED, VerifyRecord, judge
+from lorafa_prof.verification.judge import UNRECORDED, VerifyRecord, judge_verification
 from lorafa_prof.verification.store import Records, VerifyStore
 from lorafa_prof.verification.sweep import cells_to_verify, verify_sweep
 
@@ -144,7 +144,7 @@ def record_of(one: Cell, status: str) -> VerifyRecord:
     sides = [
         told.run_cell(one, None, None, work) for work in (module.processes.predict, module.processes.measure)
     ]  # type: ignore[arg-type]
-    record = judge(*sides)
+    record = judge_verification(*sides)
     return record.model_copy(update={"row": {**record.row, "status": status}})
 
 

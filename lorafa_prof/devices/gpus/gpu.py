@@ -1,4 +1,4 @@
-"""What is known of a GPU model from its datasheet, and finding the one that CUDA names."""
+"""What is known of a GPU model from its datasheet, and finding the model that CUDA names."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Gpu:
         datasheet_memory_gb: the capacity as printed on the datasheet. Vendors do not say whether they mean
             10^9 or 2^30 bytes, so it is for reading and for bounds, not for arithmetic in bytes.
         compute_capability: CUDA compute capability, major and minor.
-        multiprocessors: streaming multiprocessors, of the vendor's paper on the architecture.
+        multiprocessors: number of streaming multiprocessors, from the vendor's paper on the architecture.
         peak_flops: dense FLOP/s (a multiply-add is two) for a matrix product per dtype, sparsity not
             counted, accumulating in fp32 as PyTorch does by default. `fp64` and the 16-bit types are of the
             tensor cores where the card has them; `fp32` is of the CUDA cores, because PyTorch leaves TF32
@@ -61,12 +61,15 @@ class Gpu:
 
 
 def printed_gib(value: float) -> int:
-    """The fewest bytes that print as `value` GiB to two decimals, as in PyTorch's out-of-memory message."""
+    """Return the fewest bytes that print as `value` GiB to two decimals.
+
+    PyTorch's out-of-memory message has the memory of a GPU in this form.
+    """
     return math.ceil((value - 0.005) * 2**30)
 
 
 def printed_mib(value: int, *, rounded: bool = False) -> int:
-    """The fewest bytes that print as `value` MiB: cut off, as PyTorch and hashcat print them, or rounded."""
+    """Return the fewest bytes that print as `value` MiB, cut off (as PyTorch and hashcat do) or rounded."""
     return value * 2**20 - (2**19 if rounded else 0)
 
 

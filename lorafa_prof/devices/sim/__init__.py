@@ -1,1 +1,1 @@
-"""A device that is not there: PyTorch's CUDA caching allocator in pure Python."""
+"""The twin of a GPU: steps on shapes, with a model of PyTorch's CUDA caching allocator in pure Python."""

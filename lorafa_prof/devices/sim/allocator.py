@@ -26,19 +26,19 @@ MIN_LARGE_ALLOC = 10 * MIB
 ROUND_LARGE = 2 * MIB
 """kRoundLarge: such a size is a multiple of this."""
 DEFAULTS = AllocatorSettings()
-"""PyTorch's, where the environment says nothing."""
+"""PyTorch's settings if the environment has none."""
 ABSURD = 1 << 60
 """NativeCachingAllocator::allocate does not even try from 1 EiB on."""
 
 
 class Segment(NamedTuple):
-    """Memory in one piece, as torch.cuda.memory._snapshot lists it.
+    """A stretch of memory that the allocator took from the device, as torch.cuda.memory._snapshot lists it.
 
     Attributes:
-        address: of its first byte.
-        total_bytes: its size; of an expandable segment only one mapped stretch.
+        address: address of its first byte.
+        total_bytes: its size; for an expandable segment, that of one mapped stretch.
         is_small_pool: whether it serves requests of at most 1 MiB.
-        blocks: what it is divided into, by address, without a gap.
+        blocks: the blocks that fill it, by address, without a gap.
     """
 
     address: int
@@ -51,14 +51,14 @@ class CachingAllocator:
     """Hands out blocks of device memory and keeps what is freed for later requests.
 
     Args:
-        capacity_bytes: what all segments together may take; None: no limit.
-        settings: as of PYTORCH_CUDA_ALLOC_CONF.
-        addresses: of the first segments, where those of a GPU's run are known; after them a rule is followed.
+        capacity_bytes: bytes that all segments together may take; None: no limit.
+        settings: options of the allocator, as PYTORCH_CUDA_ALLOC_CONF has them.
+        addresses: addresses of the first segments, if those of a GPU's run are known; others follow a rule.
 
     Attributes:
         allocated: bytes of the blocks handed out, rounded (stats.allocated_bytes).
         requested: bytes asked for in them, not rounded (stats.requested_bytes).
-        active: as `allocated`; it differs only where a second stream delays a free (stats.active_bytes).
+        active: the same as `allocated`, since there is no second stream to delay a free (stats.active_bytes).
         reserved: bytes taken from the device, in use or cached (stats.reserved_bytes).
         num_alloc_retries: times the whole cache was given back to serve a request.
         num_ooms: times even that did not help.
@@ -83,10 +83,10 @@ class CachingAllocator:
         self._in_use: set[Block] = set()
 
     def malloc(self, requested_bytes: int) -> Block:
-        """A block of at least `requested_bytes`; no bytes take no memory and count nowhere.
+        """Return a block of at least `requested_bytes`; a request of 0 bytes takes no memory.
 
         Raises:
-            SimOutOfMemoryError: where the device has no room for it.
+            SimOutOfMemoryError: the device has no room for it.
         """
         if requested_bytes <= 0:
             return _no_bytes(requested_bytes)
@@ -106,7 +106,7 @@ class CachingAllocator:
         return block
 
     def free(self, block: Block) -> None:
-        """Put a block back into its pool, as one with its free neighbours (free, free_block)."""
+        """Put a block back into its pool, merged with its free neighbours (free, free_block)."""
         pool = block.pool
         if pool is None:
             return
@@ -124,7 +124,7 @@ class CachingAllocator:
         pool.insert(block)
 
     def empty_cache(self) -> None:
-        """Give back to the device what no block in use lies on (release_cached_blocks)."""
+        """Give segments, or pages, with no block in use back to the device (release_cached_blocks)."""
         for pool in (self._large, self._small):
             if self.settings.expandable_segments:
                 expandable.release_free_pages(pool, self._memory)
@@ -134,23 +134,25 @@ class CachingAllocator:
                     self._release(pool, block)
 
     def reset_peaks(self) -> None:
-        """As torch.cuda.reset_peak_memory_stats."""
+        """Set every peak to its current value, as torch.cuda.reset_peak_memory_stats does."""
         for counter in (self.allocated, self.requested, self.active, self.reserved):
             counter.peak = counter.current
 
     def lift_capacity(self) -> None:
-        """Serve every request from now on."""
+        """Remove the limit: from now on the device has room for every request."""
         self._memory.capacity_bytes = None
 
     def state(self) -> frozenset[tuple[int, int, int]]:
-        """All blocks as (address, size, bytes requested or -1 if free): with equal states, equal requests
-        have equal answers."""
+        """Return all blocks as (address, size, bytes requested or -1 if free).
+
+        From equal states, equal requests have equal answers.
+        """
         free = ((b.address, b.size, -1) for pool in (self._small, self._large) for b in pool.free)
         used = ((b.address, b.size, b.requested_bytes) for b in self._in_use)
         return frozenset((*free, *used))
 
     def segments(self) -> Iterator[Segment]:
-        """What is reserved, by address, for a memory snapshot (snapshot)."""
+        """Yield the segments that are reserved, by address, for a memory snapshot (snapshot)."""
         blocks = [*self._small.free, *self._large.free, *self._in_use]
         heads = [block for block in blocks if block.prev is None or not block.prev.mapped]
         for head in sorted(heads, key=lambda block: block.address):
@@ -159,7 +161,7 @@ class CachingAllocator:
             yield Segment(head.address, total, head.pool is self._small, pieces)
 
     def _cached_block(self, pool: BlockPool, size: int) -> Block | None:
-        """The best fit among the free blocks, taken out of the pool (get_free_block)."""
+        """Take the best fitting free block out of the pool; None if no block fits (get_free_block)."""
         index = pool.at_least(size)
         if index == len(pool.free):
             return None
@@ -167,22 +169,22 @@ class CachingAllocator:
             index = expandable.best_fit(pool, index)
         unsplit_from = self.settings.max_split_size_bytes
         if unsplit_from is not None:
-            found = pool.free[index].size
-            if size < unsplit_from <= found:
+            best_size = pool.free[index].size
+            if size < unsplit_from <= best_size:
                 return None
-            if size >= unsplit_from and found >= size + self.settings.rounding_allowance_bytes:
+            if size >= unsplit_from and best_size >= size + self.settings.rounding_allowance_bytes:
                 return None
         return pool.take(index)
 
     def _should_split(self, pool: BlockPool, remaining: int, size: int) -> bool:
-        """Whether the rest of a block is worth keeping apart (should_split)."""
+        """Return whether the rest of a block becomes a block of its own (should_split)."""
         if pool.is_small or self.settings.expandable_segments:
             return remaining >= MIN_BLOCK
         unsplit_from = self.settings.max_split_size_bytes
         return remaining > SMALL_SIZE and (unsplit_from is None or size < unsplit_from)
 
     def _new_block(self, pool: BlockPool, size: int, requested_bytes: int) -> Block:
-        """A block from the device, after giving back cached ones if it must be (malloc)."""
+        """Return a block from the device; cached blocks are given back if that needs room (malloc)."""
         if requested_bytes >= ABSURD:
             raise self._error("CUDA out of memory. Tried to allocate more than 1EB memory.", requested_bytes)
         block = self._alloc_block(pool, size)
@@ -198,7 +200,7 @@ class CachingAllocator:
         return block
 
     def _alloc_block(self, pool: BlockPool, size: int) -> Block | None:
-        """A new segment, or a longer one; None where the device has no room (alloc_block)."""
+        """Return a new segment, or a longer one, as a block; None if the device has no room (alloc_block)."""
         if self.settings.expandable_segments:
             page = SMALL_BUFFER if pool.is_small else self.settings.large_segment_size_bytes
             return expandable.allocate(pool, size, page, self._memory)
@@ -208,7 +210,7 @@ class CachingAllocator:
         return Block(self._memory.new_addresses(segment_bytes), segment_bytes, pool)
 
     def _segment_bytes(self, size: int) -> int:
-        """What is asked of the device for a block of `size` bytes (get_allocation_size)."""
+        """Return the bytes that are asked of the device for a block of `size` bytes (get_allocation_size)."""
         if size <= SMALL_SIZE:
             return SMALL_BUFFER
         if size < MIN_LARGE_ALLOC:
@@ -218,25 +220,25 @@ class CachingAllocator:
     def _release_oversize(self, pool: BlockPool, size: int) -> bool:
         """Give back just enough of the blocks that are never split (release_available_cached_blocks).
 
-        True where as much as the request, or one such block, went back. What went back stays away even
+        Returns True if as much as the request, or one such block, went back. What went back stays away even
         where it was not enough.
         """
         unsplit_from = self.settings.max_split_size_bytes
         if unsplit_from is None or self.settings.expandable_segments:
             return False
-        wanted = max(size, unsplit_from)
-        index = pool.at_least(wanted)
+        needed = max(size, unsplit_from)
+        index = pool.at_least(needed)
         if index < len(pool.free):
             self._release(pool, pool.free[index])
             return True
         released = 0
-        while released < wanted and pool.free and pool.free[-1].size >= unsplit_from:
+        while released < needed and pool.free and pool.free[-1].size >= unsplit_from:
             released += pool.free[-1].size
             self._release(pool, pool.free[-1])
-        return released >= wanted
+        return released >= needed
 
     def _release(self, pool: BlockPool, block: Block) -> None:
-        """cudaFree (release_block)."""
+        """Give a free block, which is a whole segment, back to the device by cudaFree (release_block)."""
         pool.remove(block)
         self._memory.give_back(block.size)
 
@@ -254,7 +256,10 @@ class CachingAllocator:
 
 
 def _no_bytes(requested_bytes: int) -> Block:
-    """The null pointer of NativeCachingAllocator::allocate."""
+    """Return a block of 0 bytes, which takes no memory.
+
+    NativeCachingAllocator::allocate returns a null pointer.
+    """
     if requested_bytes < 0:
         raise ValueError(f"cannot allocate {requested_bytes} bytes")
     return Block(0, 0, None)

@@ -34,17 +34,20 @@ class Attention:
 
     @property
     def requires_grad(self) -> bool:
-        """Whether backward will come here."""
+        """Whether the result needs a backward."""
         return torch.is_grad_enabled() and any(t.requires_grad for t in (self.query, self.key, self.value))
 
 
 def attend(call: Attention, machine: Machine) -> Tensor:
-    """The result of `call`, by the kernel that `machine` would take."""
+    """Return the result of `call`, computed by the kernel that PyTorch chooses on `machine`."""
     return _KERNELS[choose(call, machine)](call)
 
 
 def choose(call: Attention, machine: Machine) -> str:
-    """The kernel that `machine` would take: cudnn, flash, efficient or math, in this order."""
+    """Return the kernel that PyTorch chooses on `machine`: "cudnn", "flash", "efficient" or "math".
+
+    They are tried in this order.
+    """
     for name, can_use in _RULES.items():
         if can_use(call, machine):
             return name
@@ -52,7 +55,10 @@ def choose(call: Attention, machine: Machine) -> str:
 
 
 def can_use_cudnn(call: Attention, machine: Machine) -> bool:
-    """sdp_utils.cpp: can_use_cudnn_attention, where it is preferred at all (check_prefer_cudnn_attention)."""
+    """Return whether cuDNN's kernel is preferred on `machine` and can serve `call`.
+
+    sdp_utils.cpp: can_use_cudnn_attention, check_prefer_cudnn_attention.
+    """
     mask = call.attn_mask
     return (
         machine.prefers_cudnn_attention
@@ -70,7 +76,7 @@ def can_use_cudnn(call: Attention, machine: Machine) -> bool:
 
 
 def can_use_flash(call: Attention, machine: Machine) -> bool:
-    """sdp_utils.cpp: can_use_flash_attention."""
+    """Return whether the flash kernel can serve `call` (sdp_utils.cpp, can_use_flash_attention)."""
     width = call.query.size(-1)
     return (
         machine.compute_capability >= (8, 0)
@@ -87,14 +93,20 @@ def can_use_flash(call: Attention, machine: Machine) -> bool:
 
 
 def _backward_lacks_shared_memory(call: Attention, machine: Machine) -> bool:
-    """check_requires_grad_and_head_dim_gt192_constraints_on_sm86_89_or_120."""
+    """Return whether backward by flash attention needs more shared memory than the GPU has.
+
+    sdp_utils.cpp: check_requires_grad_and_head_dim_gt192_constraints_on_sm86_89_or_120.
+    """
     small = (8, 6) <= machine.compute_capability <= (8, 9) or machine.compute_capability[0] == 12
     width = call.query.size(-1)
     return small and width > 192 and (width <= 224 or call.dropout_p > 0.0)
 
 
 def can_use_efficient(call: Attention, machine: Machine) -> bool:
-    """sdp_utils.cpp: can_use_mem_efficient_attention; grouped heads only for the other two."""
+    """Return whether the memory-efficient kernel can serve `call`; it takes no grouped heads.
+
+    sdp_utils.cpp: can_use_mem_efficient_attention.
+    """
     dtype = call.query.dtype
     half = dtype in HALF
     ampere = machine.compute_capability >= (8, 0)
@@ -124,7 +136,10 @@ def _heads_fit(call: Attention) -> bool:
 
 
 def _last_strides_are_one(call: Attention, *, single: bool = False) -> bool:
-    """check_last_dim_stride_equals_1_dense; `single`: heads of size 1 pass, whatever their stride."""
+    """Return whether query, key and value have stride 1 in their last dimension.
+
+    With `single`, heads of size 1 pass whatever their stride. check_last_dim_stride_equals_1_dense.
+    """
     mask = call.attn_mask
     dense = all(t.stride(-1) == 1 for t in (call.query, call.key, call.value))
     return (dense or (single and call.query.size(-1) == 1)) and (mask is None or mask.stride(-1) == 1)
@@ -179,14 +194,14 @@ def _efficient(call: Attention) -> Tensor:
 
 
 def _additive(mask: Tensor, dtype: torch.dtype) -> Tensor:
-    """A boolean mask as one to add, in `dtype`: attention.cpp, convert_boolean_attn_mask."""
+    """Return a boolean mask as one to be added, in `dtype` (attention.cpp, convert_boolean_attn_mask)."""
     zero = torch.scalar_tensor(0.0, dtype=dtype, device=mask.device)
     minus_infinity = torch.scalar_tensor(-math.inf, dtype=dtype, device=mask.device)
     return torch.where(mask, zero, minus_infinity)
 
 
 def _aligned(bias: Tensor) -> Tensor:
-    """`bias` with rows that start at multiples of 8 elements: attention.cpp, pad_bias."""
+    """Return `bias` with rows that start at multiples of 8 elements (attention.cpp, pad_bias)."""
     if all(stride % 8 == 0 for stride in bias.stride()[:-1]) and bias.stride(-1) == 1:
         return bias
     last = bias.size(-1)
@@ -194,9 +209,10 @@ def _aligned(bias: Tensor) -> Tensor:
 
 
 def attention_by_products(call: Attention) -> Tensor:
-    """Two matrix products and a softmax: attention.cpp, _scaled_dot_product_attention_math.
+    """Return attention by two matrix products and a softmax.
 
-    Every tensor has a name of its own, since the original keeps them all until it returns.
+    attention.cpp, _scaled_dot_product_attention_math. Every tensor has a name of its own, since the original
+    keeps them all until it returns.
     """
     dtype = call.query.dtype
     wide_query, wide_key, wide_value = (

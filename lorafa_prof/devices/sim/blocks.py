@@ -1,4 +1,4 @@
-"""Blocks of device memory, the pools of free ones, and the counters over them."""
+"""Blocks of device memory, the pools of free blocks, and the counters of bytes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _ADDRESS_BITS = 64
 
 
 class Counter:
-    """Bytes now and at most (c10/core/CachingDeviceAllocator.h, Stat).
+    """A number of bytes and its peak (c10/core/CachingDeviceAllocator.h, Stat).
 
     Attributes:
         current: bytes at this moment.
@@ -26,13 +26,13 @@ class Counter:
         self.peak = 0
 
     def increase(self, amount: int) -> None:
-        """Add; the peak follows."""
+        """Add `amount` bytes, and raise the peak if that is a new one."""
         self.current += amount
         if self.current > self.peak:
             self.peak = self.current
 
     def decrease(self, amount: int) -> None:
-        """Take away; the peak stays."""
+        """Take `amount` bytes away; the peak stays."""
         self.current -= amount
 
     def __repr__(self) -> str:
@@ -40,11 +40,11 @@ class Counter:
 
 
 class AddressRange(NamedTuple):
-    """Addresses that one expandable segment may map (CUDACachingAllocator.cpp, ExpandableSegment).
+    """The addresses that one expandable segment may map (CUDACachingAllocator.cpp, ExpandableSegment).
 
     Attributes:
-        address: the first one.
-        size: how many, a multiple of `page`.
+        address: the first address.
+        size: number of addresses, a multiple of `page`.
         page: bytes that are mapped or unmapped as one: 2 MiB for small blocks, 20 MiB for large ones.
     """
 
@@ -57,15 +57,15 @@ class Block:
     """A piece of a segment, in use or free (CUDACachingAllocator.cpp, struct Block).
 
     Attributes:
-        address: of its first byte; 0 for a request of no bytes, which takes no memory.
+        address: address of its first byte; 0 for a request of 0 bytes, which takes no memory.
         size: its bytes, a multiple of 512.
-        requested_bytes: what the last caller asked for; stays when the block is freed, as in PyTorch.
-        allocated: handed out and not yet freed.
-        mapped: backed by memory; only pieces of an expandable segment can be without.
-        prev: the piece of the same segment just below, if any.
-        next: the piece of the same segment just above, if any.
-        pool: the pool to which it goes back.
-        expandable: the expandable segment that it is a piece of, if it is one.
+        requested_bytes: bytes that the last caller asked for; they stay when it is freed, as in PyTorch.
+        allocated: whether it is handed out and not yet freed.
+        mapped: whether memory is behind its addresses; always, except in an expandable segment.
+        prev: the block just below in the same segment, if any.
+        next: the block just above in the same segment, if any.
+        pool: the pool that it goes back to when it is freed.
+        expandable: the addresses of the expandable segment that it lies in; None if it lies in none.
     """
 
     __slots__ = (
@@ -95,11 +95,11 @@ class Block:
 
     @property
     def state(self) -> str:
-        """As torch.cuda.memory._snapshot names it."""
+        """Its state by the name that torch.cuda.memory._snapshot gives it."""
         return "active_allocated" if self.allocated else "inactive"
 
     def insert_between(self, below: Block | None, above: Block | None) -> None:
-        """Link this block into its segment (Block::splice)."""
+        """Link this block between its neighbours in the segment (Block::splice)."""
         self.prev = below
         self.next = above
         if below is not None:
@@ -112,10 +112,10 @@ class Block:
 
 
 class BlockPool:
-    """Free blocks by (size, address), and unmapped ones by address (struct BlockPool).
+    """The free blocks by (size, address), and the unmapped ones by address (struct BlockPool).
 
     Attributes:
-        is_small: holds requests of at most 1 MiB.
+        is_small: whether it serves requests of at most 1 MiB.
         keys: (size, address) of the free blocks as one rising integer each, for bisecting.
         free: the free blocks, in the order of `keys`.
         unmapped: address ranges of expandable segments with no memory behind them.
@@ -130,31 +130,34 @@ class BlockPool:
         self.unmapped: list[Block] = []
 
     def at_least(self, size: int) -> int:
-        """Index of the smallest free block of `size` bytes or more, the lowest address among equals."""
+        """Return the index of the smallest free block of at least `size` bytes.
+
+        Among equally large ones it is that of the lowest address.
+        """
         return bisect_left(self.keys, size << _ADDRESS_BITS)
 
     def insert(self, block: Block) -> None:
-        """Keep a mapped block as free."""
+        """Add a mapped block to the free ones."""
         key = block.size << _ADDRESS_BITS | block.address
         index = bisect_left(self.keys, key)
         self.keys.insert(index, key)
         self.free.insert(index, block)
 
     def remove(self, block: Block) -> None:
-        """Take out a free block; before its size or address changes."""
+        """Take a free block out of the pool; call it before the block's size or address changes."""
         self.take(bisect_left(self.keys, block.size << _ADDRESS_BITS | block.address))
 
     def take(self, index: int) -> Block:
-        """Take out the free block at an index and return it."""
+        """Take the free block at `index` out of the pool and return it."""
         del self.keys[index]
         return self.free.pop(index)
 
     def insert_unmapped(self, block: Block) -> None:
-        """Keep an unmapped block."""
+        """Add a block to the unmapped ones."""
         insort(self.unmapped, block, key=_address)
 
     def remove_unmapped(self, block: Block) -> None:
-        """Take out an unmapped block; before its address changes."""
+        """Take an unmapped block out of the pool; call it before the block's address changes."""
         del self.unmapped[bisect_left(self.unmapped, block.address, key=_address)]
 
 
@@ -163,9 +166,9 @@ def _address(block: Block) -> int:
 
 
 def merge(into: Block, neighbour: Block | None, pool: BlockPool) -> None:
-    """Let `into`, which is in no list, swallow a neighbour that is as free and as mapped as it is.
+    """Merge a free neighbour into `into`, if both or neither are mapped.
 
-    CUDACachingAllocator.cpp, try_merge_blocks.
+    `into` is in none of the pool's lists. CUDACachingAllocator.cpp, try_merge_blocks.
     """
     if neighbour is None or neighbour.allocated or neighbour.mapped != into.mapped:
         return
@@ -182,9 +185,9 @@ def merge(into: Block, neighbour: Block | None, pool: BlockPool) -> None:
 
 
 def split_front(block: Block, size: int, pool: BlockPool) -> Block:
-    """Cut `size` bytes off the front of a block that is in no list; the rest goes to the pool.
+    """Return the first `size` bytes of a block as a block of its own; the rest goes to the pool.
 
-    CUDACachingAllocator.cpp, alloc_found_block.
+    `block` is in none of the pool's lists. CUDACachingAllocator.cpp, alloc_found_block.
     """
     front = Block(block.address, size, pool, block.expandable)
     front.insert_between(block.prev, block)

@@ -1,4 +1,4 @@
-"""Expandable segments: one range of addresses a pool that is mapped and unmapped by the page.
+"""Expandable segments: one range of addresses for each pool, mapped and unmapped page by page.
 
 Follows c10/cuda/CUDACachingAllocator.cpp, Note [Expandable Segments].
 """
@@ -10,7 +10,7 @@ from lorafa_prof.devices.sim.memory import DeviceMemory
 
 
 def best_fit(pool: BlockPool, index: int) -> int:
-    """The free block to use, given the smallest that is large enough (get_free_block).
+    """Return the index of the free block to use, given that of the smallest large enough (get_free_block).
 
     A block with unmapped addresses above it counts as large as it could grow, so that requests which fit
     elsewhere leave it to grow.
@@ -27,9 +27,9 @@ def _size_if_grown(block: Block) -> int:
 
 
 def allocate(pool: BlockPool, size: int, page: int, memory: DeviceMemory) -> Block | None:
-    """A block of at least `size` bytes, mapped as needed; None where memory does not suffice.
+    """Return a block of at least `size` bytes, mapping pages as needed; None if the device has too few bytes.
 
-    CUDACachingAllocator.cpp, try_allocate_expandable_block. What was mapped before memory ran out stays.
+    What was mapped before memory ran out stays. CUDACachingAllocator.cpp, try_allocate_expandable_block.
     """
     block = _room_for(pool, size)
     if block is None:
@@ -47,7 +47,10 @@ def allocate(pool: BlockPool, size: int, page: int, memory: DeviceMemory) -> Blo
 
 
 def _room_for(pool: BlockPool, size: int) -> Block | None:
-    """The lowest block from which `size` addresses are free, mapped or not (find_expandable_block)."""
+    """Return the lowest block that starts `size` free addresses, mapped or not; None if there is none.
+
+    CUDACachingAllocator.cpp, find_expandable_block.
+    """
     for unmapped in pool.unmapped:
         below = unmapped.prev
         start = below if below is not None and not below.allocated else unmapped
@@ -74,7 +77,10 @@ def _new_segment(pool: BlockPool, at_least: int, page: int, memory: DeviceMemory
 
 
 def _map(block: Block, size: int, pool: BlockPool, memory: DeviceMemory) -> bool:
-    """Back the first `size` bytes of an unmapped block, rounded up to pages (map_block)."""
+    """Map the first `size` bytes of an unmapped block, rounded up to pages (map_block).
+
+    Returns False if the device has too little memory.
+    """
     segment = block.expandable
     assert segment is not None
     mapped = -(-size // segment.page) * segment.page
@@ -95,7 +101,7 @@ def _map(block: Block, size: int, pool: BlockPool, memory: DeviceMemory) -> bool
 
 
 def release_free_pages(pool: BlockPool, memory: DeviceMemory) -> None:
-    """Unmap every page with nothing in use on it; forget segments that have none left (release_blocks)."""
+    """Unmap every page with nothing in use on it, and drop segments that have none left (release_blocks)."""
     for block in tuple(pool.free):
         _unmap(block, pool, memory)
         if block.prev is None and block.next is None:
@@ -123,7 +129,7 @@ def _unmap(block: Block, pool: BlockPool, memory: DeviceMemory) -> None:
 
 
 def _piece(address: int, size: int, segment: AddressRange, pool: BlockPool) -> Block:
-    """A free block that stays mapped, as something else lies on its page."""
+    """Return a new free block for the part that stays mapped, because something else lies on its page."""
     block = Block(address, size, pool, segment)
     pool.insert(block)
     return block

@@ -1,4 +1,4 @@
-"""What a reader of a predicted row must know."""
+"""Notes on what is unchecked or unknown in a prediction, which a reader of the row must know."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lorafa_prof.words.phrases import first_of
 
 
 def notes_of(twin: Twin, cell: Cell) -> list[str]:
-    """Sentences for the row's message; none where everything was checked against a GPU."""
+    """Return sentences for the row's message; none if everything was checked against a GPU."""
     notes = notes_of_gpu(twin.gpu)
     if version := note_of_version():
         notes.append(version)
@@ -26,7 +26,7 @@ def notes_of(twin: Twin, cell: Cell) -> list[str]:
 
 
 def note_of_version() -> str:
-    """What to know of the installed PyTorch; empty where it is no newer than what was checked."""
+    """Return a note on the installed PyTorch; empty if it is no newer than the checked one."""
     version = tuple(int(part) for part in torch.__version__.split("+")[0].split(".")[:2])
     if version <= NEWEST_TORCH:
         return ""
@@ -34,19 +34,19 @@ def note_of_version() -> str:
 
 
 def unchecked_operations(twin: Twin) -> list[str]:
-    """Operations that ran and were in no trace of a GPU that the twin was checked with."""
+    """Return names of operations that ran on the twin and are in no GPU trace it was checked with, sorted."""
     return sorted({str(operation) for operation in twin.mode.operations} - checked_operations())
 
 
 @cache
 def checked_operations() -> frozenset[str]:
-    """Operations whose allocations in GPU traces the twin predicts one for one."""
+    """Return names of operations whose allocations in GPU traces the twin predicts one for one."""
     text = resources.files("lorafa_prof.devices.sim").joinpath("checked_operations.txt").read_text("utf-8")
     return frozenset(text.split())
 
 
 def notes_of_gpu(gpu: Gpu) -> list[str]:
-    """What of the memory that the allocator can get on `gpu` is not measured."""
+    """Return sentences on what is not measured of the memory that the allocator can get on `gpu`."""
     if gpu.memory_bytes is None:
         return [f"the memory of {gpu.name} is not known: out of memory is not predicted"]
     notes = []

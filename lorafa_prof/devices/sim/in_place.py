@@ -1,9 +1,9 @@
-"""What PyTorch does in place, but never under a dispatch mode, which might be looking.
+"""Which operations of backward PyTorch runs in place, except under a dispatch mode, which might be looking.
 
-The twin is such a mode, and what it stands for runs under none: it decides itself. Where backward adds up two
-gradients, the first is added to if nobody else holds it (torch/csrc/autograd/input_buffer.cpp,
-can_accumulate_inplace); the gradient of `clamp` combines its two masks in the first one
-(torch/csrc/autograd/FunctionsManual.cpp, clamp_backward).
+The twin is such a mode, and the GPU's run that it stands for has none, so the twin decides it itself. Where
+backward adds up two gradients, the first is added to if nobody else holds it
+(torch/csrc/autograd/input_buffer.cpp, can_accumulate_inplace); the gradient of `clamp` combines its two masks
+in the first one (torch/csrc/autograd/FunctionsManual.cpp, clamp_backward).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ AND = torch.ops.aten.logical_and.default
 
 
 def in_place(func: Any, args: Any, kwargs: Any, free: Holders) -> bool:
-    """Whether this runs in place where no dispatch mode is on; its result is its first argument then."""
+    """Return whether this writes its result to its first argument where no dispatch mode is on."""
     if not _in_a_formula_of_backward():
         return False
     if func is AND:
@@ -34,7 +34,10 @@ def _in_a_formula_of_backward() -> bool:
 
 
 def is_accumulation(func: Any, args: Any, kwargs: Any) -> bool:
-    """Whether the autograd engine calls this: no formula of a gradient adds two tensors out of place."""
+    """Return whether the autograd engine calls this to add up gradients.
+
+    No formula of a gradient adds two tensors of one shape out of place, so such an addition is the engine's.
+    """
     return (
         func is ADD
         and not kwargs
@@ -46,14 +49,14 @@ def is_accumulation(func: Any, args: Any, kwargs: Any) -> bool:
 
 @dataclass(frozen=True)
 class Holders:
-    """How many hold a tensor and its storage, as seen from inside a dispatch mode."""
+    """The number of references to a tensor and to its storage, as seen from inside a dispatch mode."""
 
     tensor: int
     storage: int
 
     @classmethod
     def of(cls, tensor: Tensor) -> Holders:
-        """Count them now."""
+        """Return the numbers of references that there are now."""
         storage = tensor.untyped_storage()
         counted: Any = tensor
         return cls(int(counted._use_count()), int(_uses(storage._cdata)))
@@ -63,7 +66,7 @@ _uses: Any = getattr(torch._C, "_storage_Use_Count")  # noqa: B009 - not in the 
 
 
 class _Count(TorchDispatchMode):
-    """Counts the holders of a gradient that only the engine holds."""
+    """A mode that counts the holders of a gradient that only the engine holds."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -76,7 +79,10 @@ class _Count(TorchDispatchMode):
 
 
 def holders_of_a_free_gradient() -> Holders:
-    """How many hold a gradient that could be added to in place: the engine, and the machinery in between."""
+    """Return the references to a gradient that can be added to in place.
+
+    They are those of the engine and of the machinery in between.
+    """
     x = torch.empty(2, device="meta", requires_grad=True)
     with torch.enable_grad(), _Count() as count:
         y = x * 2.0
@@ -87,7 +93,7 @@ def holders_of_a_free_gradient() -> Holders:
 
 
 def is_free(tensor: Tensor, free: Holders) -> bool:
-    """Whether `tensor` has no more holders than `free`, and no gaps in memory."""
+    """Return whether `tensor` has just the references of `free`, and no gaps in memory."""
     return Holders.of(tensor) == free and _is_dense(tensor)
 
 

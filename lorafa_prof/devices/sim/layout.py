@@ -1,4 +1,4 @@
-"""Tensors on meta in the memory layout that a CUDA kernel gives its result."""
+"""Making tensors on meta in the memory layout that a CUDA kernel gives its result."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 def empty_in_layout_of(like: Tensor, shape: Sequence[int]) -> Tensor:
-    """A dense tensor of `shape` whose dimensions lie in memory in the order of those of `like`."""
+    """Return a dense tensor of `shape` whose dimensions lie in memory in the order of those of `like`."""
     order = sorted(range(like.dim()), key=lambda dim: (like.stride(dim), dim), reverse=True)
     if like.is_contiguous():
         order = list(range(like.dim()))

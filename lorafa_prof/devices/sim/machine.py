@@ -16,8 +16,8 @@ class Machine:
     """A GPU with CUDA and PyTorch on it.
 
     Attributes:
-        compute_capability: major and minor.
-        multiprocessors: of the GPU; reductions and attention size their buffers by it.
+        compute_capability: CUDA compute capability, major and minor.
+        multiprocessors: number of them on the GPU; reductions and attention size their buffers by it.
     """
 
     compute_capability: tuple[int, int]
@@ -25,7 +25,10 @@ class Machine:
 
     @property
     def threads_per_multiprocessor(self) -> int:
-        """Resident at most: CUDA C++ Programming Guide, Technical Specifications per Compute Capability."""
+        """Threads that are resident at most.
+
+        CUDA C++ Programming Guide, Technical Specifications per Compute Capability.
+        """
         if self.compute_capability == (7, 5):
             return 1024
         if self.compute_capability in ((8, 6), (8, 7), (8, 9)) or self.compute_capability[0] in (11, 12):
@@ -34,17 +37,17 @@ class Machine:
 
     @property
     def cublas_workspace_bytes(self) -> int:
-        """Of each cuBLAS handle: ATen/cuda/CublasHandlePool.cpp, getChosenWorkspaceSize."""
+        """Workspace of each cuBLAS handle (ATen/cuda/CublasHandlePool.cpp, getChosenWorkspaceSize)."""
         if self.compute_capability in ((9, 0), (10, 0)):
             return 4096 * 8 * 1024
         return 4096 * 1024 * 2 + 16 * 1024 * 8
 
     @property
     def widest_cudnn_head(self) -> int:
-        """Head size that cuDNN's attention takes at most: sdp_utils.cpp, check_cudnn_tensor_shapes."""
+        """Largest head size that cuDNN's attention takes (sdp_utils.cpp, check_cudnn_tensor_shapes)."""
         return 256 if self.compute_capability == (9, 0) else 128
 
     @property
     def prefers_cudnn_attention(self) -> bool:
-        """Whether attention tries cuDNN first: sdp_utils.cpp, check_prefer_cudnn_attention."""
+        """Whether attention tries cuDNN first (sdp_utils.cpp, check_prefer_cudnn_attention)."""
         return self.compute_capability[0] in (9, 10)

@@ -13,7 +13,7 @@ _ADDRESSES_IF_UNLIMITED = 1 << 44
 
 
 class DeviceMemory:
-    """Bytes that can be had, and addresses for them.
+    """The bytes of a device that are still free, and addresses for those that are taken.
 
     Which address cudaMalloc returns is the one thing here that no source tells. It matters where free blocks
     of one size lie in different segments, because the allocator then takes the one with the lowest address.
@@ -23,12 +23,12 @@ class DeviceMemory:
     Addresses are not used again after a segment was given back, of which nothing is known.
 
     Args:
-        capacity_bytes: what can be had in all; None: any amount.
-        addresses: of the first segments, where those of a GPU's run are known.
+        capacity_bytes: bytes of the device in all; None: no limit.
+        addresses: addresses of the first segments, if those of a GPU's run are known.
 
     Attributes:
-        capacity_bytes: what can be had in all; None: any amount.
-        reserved: what the allocator holds (stats.reserved_bytes).
+        capacity_bytes: bytes of the device in all; None: no limit.
+        reserved: bytes that the allocator has taken (stats.reserved_bytes).
     """
 
     def __init__(self, capacity_bytes: int | None, addresses: Iterable[int] = ()) -> None:
@@ -40,30 +40,31 @@ class DeviceMemory:
 
     @property
     def expandable_addresses(self) -> int:
-        """Addresses that an expandable segment sets aside: 1 1/8 of the device, as ExpandableSegment does."""
+        """Addresses that an expandable segment sets aside: 1 1/8 of the device, as in ExpandableSegment."""
         if self.capacity_bytes is None:
             return _ADDRESSES_IF_UNLIMITED
         return self.capacity_bytes + self.capacity_bytes // 8
 
     def acquire(self, size: int) -> bool:
-        """Take `size` bytes, or none and say so."""
+        """Take `size` bytes; returns False, and takes none, if the device has fewer."""
         if self.capacity_bytes is not None and self.reserved.current + size > self.capacity_bytes:
             return False
         self.reserved.increase(size)
         return True
 
     def give_back(self, size: int) -> None:
-        """Return bytes to the device."""
+        """Return `size` bytes to the device."""
         self.reserved.decrease(size)
 
     def new_addresses(self, size: int) -> int:
-        """The first of `size` addresses that nothing else has or had.
+        """Return the first of `size` addresses that no segment has or had.
 
-        They are the lowest ones left over, if these suffice; else a new stretch of a multiple of 32 MiB just
-        below all others is opened and used from its lower end.
+        The addresses given to the constructor are used up first. Then come the lowest ones left over, if
+        these suffice; else a new stretch of a multiple of 32 MiB just below all others, used from its lower
+        end.
         """
-        if (given := next(self._given, None)) is not None:
-            return given
+        if (address := next(self._given, None)) is not None:
+            return address
         size = -(-size // _ALIGNMENT) * _ALIGNMENT
         for index, (start, left) in enumerate(self._gaps):
             if left >= size:

@@ -21,18 +21,18 @@ from lorafa_prof.errors import LorafaProfError
 _HOST = torch.device("cpu")
 
 
-class Memory(Protocol):
-    """What the mode needs of an allocator."""
+class BlockSource(Protocol):
+    """The functions of an allocator that the mode calls."""
 
     def malloc(self, requested_bytes: int) -> Any:
-        """A block of so many bytes."""
+        """Return a block of `requested_bytes`."""
 
     def free(self, block: Any) -> None:
         """Take a block back."""
 
 
 class _Life(weakref.ref):  # type: ignore[type-arg]
-    """A reference to a storage that knows its key and its block when it is gone."""
+    """A weak reference to a storage that still has its key and its block when the storage is gone."""
 
     __slots__ = ("block", "key")
     block: Any
@@ -40,22 +40,22 @@ class _Life(weakref.ref):  # type: ignore[type-arg]
 
 
 class TwinMode(TorchDispatchMode):
-    """Runs operations on `meta` as if on CUDA: their storages take memory of `memory` and give it back.
+    """Runs operations on `meta` as if on CUDA: their storages take blocks of `memory` and give them back.
 
     Args:
-        machine: stood for.
-        memory: where blocks come from.
-        models: of operations that allocate more than their results, or other than `meta` says.
+        machine: the GPU and its CUDA build that `meta` stands for.
+        memory: the allocator that blocks come from.
+        models: how to run operations that allocate more than their results, or other than `meta` says.
 
     Attributes:
-        operation: the one that runs or ran last.
-        operations: all that ran.
-        number: how many operations ran, so that two of one name are told apart.
-        in_kernel: whether memory is being asked for by a kernel for itself, not for a tensor.
-        newborn: the tensor for whose storage memory is being asked for, if any.
+        operation: the operation that runs or ran last; None before the first.
+        operations: all operations that ran.
+        number: how many operations ran, to tell two of one name apart.
+        in_kernel: whether a kernel is asking for memory for itself, not for a tensor.
+        newborn: the tensor for whose storage memory is being asked for; None at other times.
     """
 
-    def __init__(self, machine: Machine, memory: Memory, models: Mapping[Any, Model]) -> None:
+    def __init__(self, machine: Machine, memory: BlockSource, models: Mapping[Any, Model]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.machine = machine
         self.memory = memory
@@ -73,7 +73,7 @@ class TwinMode(TorchDispatchMode):
         self._mutating: dict[Any, bool] = {}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Run the operation by its model, else on shapes."""
+        """Run the operation by its model in the kernel table, if it has one, else on shapes."""
         kwargs = kwargs or {}
         self.operation = func
         self.operations.add(func)
@@ -120,7 +120,7 @@ class TwinMode(TorchDispatchMode):
                 self._birth(tensor)
 
     def take(self, size_bytes: int) -> Any:
-        """Memory inside a kernel."""
+        """Take memory for use inside a kernel, and return its block; `give_back` frees it."""
         self.in_kernel = True
         try:
             return self.memory.malloc(size_bytes)
@@ -128,12 +128,12 @@ class TwinMode(TorchDispatchMode):
             self.in_kernel = False
 
     def give_back(self, *blocks: Any) -> None:
-        """Free what `take` returned, in this order."""
+        """Free blocks that `take` returned, in this order."""
         for block in blocks:
             self.memory.free(block)
 
     def keep(self, key: str, size_bytes: int) -> None:
-        """Memory taken once in the forward's thread and once in the backward's, never given back."""
+        """Take memory that is never given back: once in the forward's thread and once in the backward's."""
         # Backward runs in a thread of its own on CUDA; what it recomputes of forward does too.
         in_backward = torch._C._current_graph_task_id() != -1
         if (in_backward, key) not in self._kept:
@@ -141,16 +141,16 @@ class TwinMode(TorchDispatchMode):
             self.take(size_bytes)
 
     def block_of(self, tensor: Tensor) -> Any:
-        """What `memory` gave for the tensor's storage; None if it has none."""
+        """Return the block behind the tensor's storage; None if it has none."""
         return self.block_of_storage(tensor.untyped_storage())
 
     def block_of_storage(self, storage: torch.UntypedStorage) -> Any:
-        """What `memory` gave for the storage; None if it has none."""
+        """Return the block behind the storage; None if it has none."""
         life = self._live.get(storage._cdata)
         return None if life is None else life.block
 
     def value_of(self, tensor: Tensor) -> Tensor | None:
-        """The value of an integer or boolean tensor; None if it is not known."""
+        """Return the value of an integer or boolean tensor, on the host; None if it is not known."""
         return self._values.value_of(tensor)
 
     def _birth(self, tensor: Tensor) -> bool:
@@ -192,13 +192,13 @@ class TwinMode(TorchDispatchMode):
             self._values.forget(written.untyped_storage()._cdata)
 
     def _run_on_values(self, func: Any, args: Any, kwargs: Any) -> Any:
-        """For operations whose results have a shape that only values tell, and for copies to the host."""
+        """Run an operation whose result's shape depends on values, or a copy to the host."""
         result = self._values.compute(func, args, kwargs)
         to_host = kwargs.get("device") == _HOST
         if result is None:
-            what = "result" if to_host else "shape of the result"
+            unknown = "result" if to_host else "shape of the result"
             raise LorafaProfError(
-                f"the {what} of {func} depends on values that the twin does not know; "
+                f"the {unknown} of {func} depends on values that the twin does not know; "
                 "it knows shapes, and values of integers and booleans only"
             )
         return result if to_host else tree_map_only(Tensor, _shape_of, result)

@@ -1,4 +1,4 @@
-"""The error that stands for torch.OutOfMemoryError."""
+"""The twin's error for running out of memory, which stands for torch.OutOfMemoryError."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ class SimOutOfMemoryError(RuntimeError):
     """A request that the device cannot serve even after cached blocks were given back to it.
 
     Attributes:
-        requested_bytes: what the caller asked for.
-        capacity_bytes: what the device has for the allocator; None: no limit, the request was absurd.
-        allocated_bytes: what was in use at that moment.
-        reserved_bytes: what the allocator held at that moment.
+        requested_bytes: bytes that the caller asked for.
+        capacity_bytes: bytes that the allocator can get in all; None: no limit, the request was absurd.
+        allocated_bytes: bytes in use at that moment.
+        reserved_bytes: bytes that the allocator had taken from the device at that moment.
     """
 
     def __init__(
@@ -30,7 +30,7 @@ class SimOutOfMemoryError(RuntimeError):
         self.reserved_bytes = reserved_bytes
 
     def at(self, module: str, operation: str) -> SimOutOfMemoryError:
-        """The same error, saying where in the step it came."""
+        """Return the same error with the module and operation that it came in."""
         where = f"in {module}" if module else "outside of all submodules"
         text = str(self).replace("CUDA out of memory.", f"CUDA out of memory {where} ({operation}).", 1)
         return SimOutOfMemoryError(
@@ -41,7 +41,10 @@ class SimOutOfMemoryError(RuntimeError):
 def out_of_memory_text(
     segment_bytes: int, capacity_bytes: int, allocated_bytes: int, reserved_bytes: int
 ) -> str:
-    """PyTorch's own sentence (CUDACachingAllocator.cpp, malloc); it names the segment, not the request."""
+    """Return PyTorch's own sentence, which has the size of the segment and not of the request.
+
+    CUDACachingAllocator.cpp, malloc.
+    """
     return (
         f"CUDA out of memory. Tried to allocate {format_size(segment_bytes)}. GPU 0 has a total capacity of "
         f"{format_size(capacity_bytes)} of which {format_size(capacity_bytes - reserved_bytes)} is free. "
@@ -51,7 +54,10 @@ def out_of_memory_text(
 
 
 def format_size(size: int) -> str:
-    """Bytes in the largest unit that leaves more than one of it (CUDACachingAllocator.cpp, format_size)."""
+    """Return `size` bytes as text, in the largest unit that leaves more than one of it.
+
+    CUDACachingAllocator.cpp, format_size.
+    """
     # Not as sizes are said elsewhere: the sentence is to be PyTorch's own, to the letter.
     for unit, name in _UNITS:
         if size > unit:

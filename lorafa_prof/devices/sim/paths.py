@@ -1,4 +1,4 @@
-"""CUDA's choices of code path, where PyTorch asks for the device above the dispatcher."""
+"""Making PyTorch take CUDA's code paths on `meta`, where it asks for the device above the dispatcher."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _attention = F.scaled_dot_product_attention
 
 @contextmanager
 def cuda_paths(machine: Machine) -> Iterator[None]:
-    """A context in which calls on `meta` take the way they would take on CUDA.
+    """A context in which calls on `meta` take the code path that they would take on CUDA.
 
     It replaces functions of PyTorch for the whole process. A `TorchFunctionMode` would not do: it is off
     inside of `backward`, and what checkpointing recomputes there would go another way than in forward.
@@ -78,7 +78,10 @@ def _values_as_list(self: Tensor) -> Any:
 
 
 def _keeping_values(make: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """Made on `meta`, a tensor forgets its value; made on the host and copied, the twin knows it."""
+    """Return `make` so that it makes its tensor on the host and copies it to `meta`.
+
+    A tensor made on `meta` has no value; of a copied one the twin knows it.
+    """
 
     def make_on_host(*args: Any, device: Any = None, **kwargs: Any) -> Tensor:
         if device is None or torch.device(device).type != "meta":

@@ -1,4 +1,4 @@
-"""How large a buffer a CUDA reduction takes (ATen/native/cuda/Reduce.cuh, setReduceConfig)."""
+"""The buffers that a CUDA reduction takes (ATen/native/cuda/Reduce.cuh, setReduceConfig)."""
 
 from __future__ import annotations
 
@@ -21,14 +21,16 @@ def reduction_buffers(
     accumulate_bytes: int,
     processors: Machine,
 ) -> tuple[int, int] | None:
-    """Bytes of the two buffers of a reduction over blocks, partial results and semaphores, if it has them.
+    """Return the bytes of a reduction's two buffers, for partial results and for semaphores.
+
+    None if the reduction is not split over blocks and so has no buffers.
 
     Args:
-        shape: of the input.
-        strides: of the input, in elements.
-        reduced: which dimensions are summed over.
-        accumulate_bytes: of the type that partial results have: 4 for a 16-bit or float32 sum.
-        processors: of the GPU.
+        shape: shape of the input.
+        strides: strides of the input, in elements.
+        reduced: the dimensions that are summed over.
+        accumulate_bytes: size of the type that partial results have: 4 for a 16-bit or float32 sum.
+        processors: the GPU.
     """
     reduce_dims, kept_dims = _iterator(shape, strides, reduced)
     outputs = prod(size for size, _ in kept_dims)
@@ -75,7 +77,7 @@ Dim = tuple[int, int]
 def _iterator(
     shape: Sequence[int], strides: Sequence[int], reduced: Sequence[int]
 ) -> tuple[list[Dim], list[Dim]]:
-    """Reduced and kept dimensions as TensorIterator has them: fastest first, neighbours merged."""
+    """Return reduced and kept dimensions as TensorIterator orders them: fastest first, neighbours merged."""
     kept = [dim for dim in range(len(shape)) if dim not in set(reduced)]
     # Strides of the output are those of a contiguous tensor over the kept dimensions; all that is needed of
     # them is the order in which dimensions merge.
@@ -84,8 +86,8 @@ def _iterator(
     return reduce_dims, kept_dims
 
 
-def _dims(shape: Sequence[int], strides: Sequence[int], which: Sequence[int]) -> list[Dim]:
-    return [(shape[dim], strides[dim]) for dim in which if shape[dim] != 1]
+def _dims(shape: Sequence[int], strides: Sequence[int], selected: Sequence[int]) -> list[Dim]:
+    return [(shape[dim], strides[dim]) for dim in selected if shape[dim] != 1]
 
 
 def _merged(dims: list[Dim]) -> list[Dim]:

@@ -1,4 +1,4 @@
-"""What PYTORCH_CUDA_ALLOC_CONF (or PYTORCH_ALLOC_CONF) can say to the allocator model."""
+"""The options in PYTORCH_CUDA_ALLOC_CONF (or PYTORCH_ALLOC_CONF) that the allocator model has."""
 
 from __future__ import annotations
 
@@ -33,12 +33,13 @@ class AllocatorSettings:
     """Options of the allocator (c10/core/AllocatorConfig.h, AcceleratorAllocatorConfig).
 
     Args:
-        expandable_segments: grow one segment a pool by mapping pages, instead of a cudaMalloc a segment.
-        max_split_size_bytes: blocks of this size and above are not split; None: every block may be.
-        large_segment_size_bytes: a segment for requests between 1 and 10 MiB; also the page of the
-            expandable large pool.
-        max_non_split_rounding_bytes: how much larger than a request of `max_split_size_bytes` or more the
-            cached block may be that serves it; None: `large_segment_size_bytes`.
+        expandable_segments: whether each pool has one segment that grows by mapping pages, instead of a
+            cudaMalloc for each segment.
+        max_split_size_bytes: blocks of this size and above are not split; None: every block may be split.
+        large_segment_size_bytes: size of a segment for requests between 1 and 10 MiB; also the page size
+            of the expandable large pool.
+        max_non_split_rounding_bytes: for requests of `max_split_size_bytes` or more, how much larger than
+            the request a cached block that serves it may be; None: `large_segment_size_bytes`.
     """
 
     expandable_segments: bool = False
@@ -48,16 +49,16 @@ class AllocatorSettings:
 
     @property
     def rounding_allowance_bytes(self) -> int:
-        """`max_non_split_rounding_bytes`, or what PyTorch takes where it is not given."""
-        given = self.max_non_split_rounding_bytes
-        return self.large_segment_size_bytes if given is None else given
+        """`max_non_split_rounding_bytes`, or PyTorch's default for it."""
+        allowance = self.max_non_split_rounding_bytes
+        return self.large_segment_size_bytes if allowance is None else allowance
 
     @classmethod
     def parse(cls, text: str) -> AllocatorSettings:
-        """Settings from the text of the environment variable (AllocatorConfig.cpp, parseArgs).
+        """Return the settings in the text of the environment variable (AllocatorConfig.cpp, parseArgs).
 
         Raises:
-            UsageError: for an option that PyTorch, or this model, does not know, and for a bad value.
+            UsageError: PyTorch, or this model, does not know an option, or a value is bad.
         """
         options = dict(_options(text))
         # As in parseArgs: the other sizes must not lie below this one, wherever in the text it stands.
@@ -117,7 +118,7 @@ def _refuse_the_rest(options: dict[str, str]) -> None:
 
 
 def settings_of_record(environment: Mapping[str, Any]) -> AllocatorSettings | None:
-    """The allocator's settings of a machine; None where they are not known.
+    """Return the allocator's settings in the `environment` of a cell's record; None if they are not known.
 
     Raises:
         UsageError: they name an option that the model of the allocator does not have.

@@ -1,4 +1,4 @@
-"""Results of operations on `meta`, remembered by the shapes of their arguments.
+"""A cache of operations' results on `meta`, by the shapes of their arguments.
 
 A network repeats its layers, and a step the one before it: nearly every operation was run before on tensors
 of the same shapes, while PyTorch finds the shape of many results in Python.
@@ -28,14 +28,14 @@ _RESHAPING = (
 
 
 class ShapeCache:
-    """Remembers what operations return that make new storages, and which write to their first argument."""
+    """Remembers the results of operations that make new storages or write to their first argument."""
 
     def __init__(self) -> None:
         self._results: dict[Any, Any] = {}
         self._kinds: dict[Any, str] = {}
 
     def key(self, func: Any, args: Any, kwargs: Any) -> Any:
-        """What decides the shapes that `func` returns; None where it is not remembered."""
+        """Return what decides the shapes that `func` returns; None if its result is not remembered."""
         kind = self._kinds.get(func)
         if kind is None:
             kind = self._kinds[func] = _kind(func)
@@ -47,14 +47,14 @@ class ShapeCache:
             return None
 
     def recall(self, key: Any, args: Any) -> Any:
-        """A result as the one that was remembered for `key`; None if there is none."""
+        """Return a result like the one that was remembered for `key`; None if there is none."""
         result = self._results.get(key)
         if result is None:
             return None
         return args[0] if result is _FIRST_ARGUMENT else _made(result)
 
     def remember(self, key: Any, args: Any, result: Any) -> None:
-        """Keep what `result` looks like, if it is a dense tensor or several, or the first argument."""
+        """Keep the form of `result`: dense tensors, or the first argument; others are not kept."""
         if args and result is args[0]:
             self._results[key] = _FIRST_ARGUMENT
         elif self._kinds[key[0]] == "pure" and (described := _result(result)) is not None:
@@ -65,7 +65,10 @@ _FIRST_ARGUMENT = object()
 
 
 def _kind(func: Any) -> str:
-    """Of: "pure" (makes new tensors), "in place" (writes to elements of its first argument), "other"."""
+    """Return "pure", "in place" or "other".
+
+    A pure function makes new tensors; one in place writes to elements of its first argument.
+    """
     schema = func._schema
     aliases = [value.alias_info for value in schema.returns]
     if not schema.is_mutable and not any(aliases):
@@ -88,7 +91,7 @@ def _described(value: Any) -> Any:
 
 
 def _result(value: Any) -> Any:
-    """A list for several tensors, a tuple for one; None where it cannot be made again from its shape."""
+    """Return the form of a result: a tuple for a tensor, a list for several; None if it cannot be kept."""
     if isinstance(value, Tensor):
         dense = value.is_meta and not value.storage_offset()
         return (value.size(), value.stride(), value.dtype) if dense else None
@@ -113,7 +116,7 @@ def _made(described: Any) -> Any:
 
 
 def tensors_in(result: Any) -> Iterator[Tensor]:
-    """The tensors of an operation's result."""
+    """Yield the tensors in an operation's result."""
     if isinstance(result, Tensor):
         yield result
     elif isinstance(result, (tuple, list)):

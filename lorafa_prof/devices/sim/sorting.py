@@ -11,9 +11,9 @@ _PADDING_TILES = 32
 
 
 def sort_pairs_bytes(count: int) -> int:
-    """Of `radix_sort_pairs` over 64-bit keys with 64-bit values (dispatch_radix_sort.cuh, InvokeOnesweep).
+    """Return the bytes for `radix_sort_pairs` of `count` 64-bit keys with 64-bit values.
 
-    Exact for 3,073 to 1,048,576 pairs on an H100 with CUDA 13.0.
+    dispatch_radix_sort.cuh, InvokeOnesweep. Exact for 3,073 to 1,048,576 pairs on an H100 with CUDA 13.0.
     """
     bins = 8 * 256 * 8
     lookback = -(-count // _SORT_TILE) * 256 * 4
@@ -21,17 +21,26 @@ def sort_pairs_bytes(count: int) -> int:
 
 
 def unique_by_key_bytes(count: int) -> int:
-    """Of `unique_by_key` over 64-bit keys (dispatch_unique_by_key.cuh); its tile fits what was seen."""
+    """Return the bytes for `unique_by_key` of `count` 64-bit keys (dispatch_unique_by_key.cuh).
+
+    The size of its tile is the one that fits recorded runs.
+    """
     tiles = -(-count // _UNIQUE_TILE)
     return _total((tiles + _PADDING_TILES) * 8, 1, 1)
 
 
 def exclusive_sum_bytes(count: int) -> int:
-    """Of `exclusive_sum` over 64-bit numbers (dispatch_scan.cuh); its tile fits what was seen."""
+    """Return the bytes for `exclusive_sum` of `count` 64-bit numbers (dispatch_scan.cuh).
+
+    The size of its tile is the one that fits recorded runs.
+    """
     tiles = -(-count // _SCAN_TILE)
     return _total((tiles + _PADDING_TILES) * 16, 1)
 
 
 def _total(*sizes: int) -> int:
-    """util_device.cuh, AliasTemporaries: each allocation is aligned, and the first address may not be."""
+    """Return the bytes of one allocation for all of `sizes`, each aligned; its own address may not be.
+
+    util_device.cuh, AliasTemporaries.
+    """
     return sum(-(-size // ALIGNMENT) * ALIGNMENT for size in sizes) + ALIGNMENT - 1

@@ -40,14 +40,14 @@ class Twin:
     - There is no clock, and one GPU.
 
     Args:
-        gpu: stood for.
-        settings: of the caching allocator; None: as the environment has it for PyTorch.
-        capacity_bytes: what the allocator can get; None: what `allocator_capacity` says of `gpu`.
-        addresses: of the first segments, where those of the GPU's own run are known.
+        gpu: the GPU that `meta` stands for.
+        settings: options of the caching allocator; None: those in this process's environment.
+        capacity_bytes: bytes that the allocator can get; None: what `allocator_capacity` says of `gpu`.
+        addresses: addresses of the first segments, if those of the GPU's own run are known.
 
     Attributes:
-        allocator: the model of PyTorch's.
-        mode: runs the operations.
+        allocator: the model of PyTorch's caching allocator.
+        mode: the dispatch mode that runs the operations.
     """
 
     def __init__(
@@ -77,14 +77,14 @@ class Twin:
 
 
 def allocator_capacity(gpu: Gpu) -> int | None:
-    """Bytes that the allocator can get on `gpu`: its memory less the context; None if that is not known."""
+    """Return the bytes that the allocator can get on `gpu`: memory less context; None if not known."""
     if gpu.memory_bytes is None:
         return None
     return gpu.memory_bytes - (gpu.context_bytes or GPUS[CONTEXT_OF].context_bytes or 0)
 
 
 def settings_of_environment() -> AllocatorSettings:
-    """The allocator's settings that PyTorch would read in this process.
+    """Return the allocator's settings that PyTorch would read in this process.
 
     Raises:
         UsageError: they name an option that the model of the allocator does not have.

@@ -1,4 +1,4 @@
-"""Integers and booleans carry their values on the twin: they are small, and models branch on them."""
+"""The values of integer and boolean tensors on the twin: they are small, and models branch on them."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ _VALUED = frozenset(
 class KnownValues:
     """Host copies of the storages of integer and boolean tensors on `meta`, by the identity of the storage.
 
-    By storage and not by tensor, so that every view of a known tensor is known without computing anything.
+    They belong to storages and not to tensors, so that every view of a known tensor is known at no cost.
     """
 
     def __init__(self) -> None:
         self._storages: dict[int, torch.UntypedStorage] = {}
 
     def forget(self, key: int) -> None:
-        """The storage died, or something unknown was written to it."""
+        """Drop the value of a storage that died, or that something unknown was written to."""
         self._storages.pop(key, None)
 
     def value_of(self, tensor: Tensor) -> Tensor | None:
-        """A host tensor that shares the known storage of `tensor`; None if its value is not known."""
+        """Return a host tensor that shares the known storage of `tensor`; None if its value is not known."""
         storage = self._storages.get(tensor.untyped_storage()._cdata)
         if storage is None:
             return None
@@ -48,7 +48,7 @@ class KnownValues:
         host.copy_(value)
 
     def compute(self, func: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-        """Run `func` on the host on the known values of its arguments; None if one is not known."""
+        """Run `func` on the host on the known values of its arguments; returns None if one is not known."""
         if any(self._unknown(value) for value in tree_iter((args, kwargs))):
             return None
         host_args, host_kwargs = tree_map_only(Tensor, self._on_host, (args, kwargs))
@@ -72,5 +72,5 @@ class KnownValues:
 
 
 def can_have_value(tensor: Tensor) -> bool:
-    """Whether the twin keeps values of tensors of this type."""
+    """Return whether the twin keeps values of tensors of this type."""
     return tensor.dtype in _VALUED

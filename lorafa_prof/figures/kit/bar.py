@@ -1,4 +1,4 @@
-"""One horizontal bar: stacked parts, a mark across it, a whisker, a number at its end."""
+"""One horizontal bar: stacked stretches, a mark across it, a whisker, a number at its end."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _THICKNESS = 0.115
 
 
 @dataclass(frozen=True)
-class Part:
+class Stretch:
     """A stretch of a bar: `length` in the table's unit."""
 
     key: str
@@ -32,21 +32,21 @@ class Bar:
     """What is drawn for one cell, in the table's unit.
 
     Args:
-        parts: stretches, one after the other.
+        stretches: one after the other.
         mark: a black stroke across the bar; what of the stack lies beyond it is faded.
         spread: low and high end of a whisker.
         remark: words behind the bar's number.
     """
 
-    parts: tuple[Part, ...]
+    stretches: tuple[Stretch, ...]
     mark: float | None = None
     spread: tuple[float, float] | None = None
     remark: str = ""
 
     @property
     def length(self) -> float:
-        """Sum of the parts."""
-        return sum(part.length for part in self.parts)
+        """Sum of the stretches."""
+        return sum(stretch.length for stretch in self.stretches)
 
     @property
     def total(self) -> float:
@@ -69,7 +69,7 @@ def value_text(point: Point, bar: Bar | None, scale: Scale) -> str:
 def draw_bar(axes: Axes, middle: float, point: Point, bar: Bar | None, scale: Scale) -> None:
     """Draw `bar` at height `middle`; each artist's gid names what it shows and the cell."""
     if bar is not None:
-        _draw_parts(axes, middle, point, bar, scale)
+        _draw_stretches(axes, middle, point, bar, scale)
         _draw_mark(axes, middle, point, bar, scale)
         _draw_spread(axes, middle, point, bar, scale)
     axes.annotate(
@@ -83,21 +83,21 @@ def draw_bar(axes: Axes, middle: float, point: Point, bar: Bar | None, scale: Sc
     )
 
 
-def _draw_parts(axes: Axes, middle: float, point: Point, bar: Bar, scale: Scale) -> None:
+def _draw_stretches(axes: Axes, middle: float, point: Point, bar: Bar, scale: Scale) -> None:
     start = 0.0
-    for part in bar.parts:
-        length = part.length / scale.divisor
+    for stretch in bar.stretches:
+        length = stretch.length / scale.divisor
         drawn = axes.barh(
             middle,
             length,
             _THICKNESS,
             left=start,
-            color=part.color,
-            hatch=part.hatch,
+            color=stretch.color,
+            hatch=stretch.hatch,
             edgecolor="white",
             linewidth=pt(0.3),
         )
-        drawn.patches[0].set_gid(f"{part.key}:{point.cell_id}")
+        drawn.patches[0].set_gid(f"{stretch.key}:{point.cell_id}")
         start += length
 
 

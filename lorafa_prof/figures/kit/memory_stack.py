@@ -3,84 +3,54 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from matplotlib.artist import Artist
 from matplotlib.figure import Figure as Drawing
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from lorafa_prof.figures.kit.bar import Bar, Part
+from lorafa_prof.figures.kit.bar import Bar, Stretch
 from lorafa_prof.figures.kit.bars import BarChart
 from lorafa_prof.figures.kit.points import Point
-from lorafa_prof.figures.kit.style import BLACK, BLUE, PURPLE, SKY, pt
+from lorafa_prof.figures.kit.style import BLACK, pt
+from lorafa_prof.parts import PEAK_PARTS
 from lorafa_prof.words.scales import bytes_scale
 
 PEAK = "peak_allocated_bytes"
 
 
-@dataclass(frozen=True)
-class PartLook:
-    """How a part is shown, and its name in the legend."""
+def stacked_bar(parts: Mapping[str, int], peak: float | None) -> Bar | None:
+    """The bar of a cell's `peak_parts`; None if there are none.
 
-    label: str
-    color: str
-    hatch: str = ""
-
-
-STATIC = {
-    "weights_bytes": PartLook("weights", BLUE),
-    "optimizer_bytes": PartLook("optimizer state", SKY),
-    "gradients_bytes": PartLook("gradients", PURPLE),
-}
-"""Columns of what is not held for backward."""
-
-_OTHER = PartLook("other at the peak", "#C8C8C8", "//////")
-
-
-@dataclass(frozen=True)
-class MemoryStack:
-    """A whole figure: a stack of `parts`, in their order, for each cell.
-
-    Where a cell's parts sum to less than its peak, the rest is "other at the peak". Where they sum to more
-    (they are not all whole at any one time), the stretch beyond the peak's mark is faded and a note says why.
+    Where they sum to more than the peak (they are not all whole at any one time), the stretch beyond the
+    mark of the peak is faded and the figure says why in a note.
     """
+    if not parts:
+        return None
+    stretches = tuple(
+        Stretch(key, parts[key], part.color, part.hatch) for key, part in PEAK_PARTS.items() if key in parts
+    )
+    return Bar(stretches, mark=peak, remark="" if peak is not None else "(peak not measured)")
 
-    title: str
-    parts: Mapping[str, PartLook]
 
-    def bar(self, lengths: Mapping[str, float], peak: float | None) -> Bar | None:
-        """The bar of the parts that are known, in bytes; None if nothing is."""
-        if not lengths and peak is None:
-            return None
-        parts = [
-            Part(key, lengths[key], look.color, look.hatch)
-            for key, look in self.parts.items()
-            if key in lengths
-        ]
-        held = sum(lengths.values())
-        if peak is not None and peak > held:
-            parts.append(Part("other", peak - held, _OTHER.color, _OTHER.hatch))
-        return Bar(tuple(parts), mark=peak, remark="" if peak is not None else "(peak not measured)")
+def draw_stacks(
+    title: str, points: Sequence[Point], bars: Mapping[str, Bar], notes: Sequence[str]
+) -> Drawing:
+    """A whole figure of stacked bars, by cell, with a legend of what is on it."""
+    chart = BarChart(title, "allocated", bytes_scale, _handles(bars), [*_beyond_peak(bars), *notes])
+    return chart.draw(points, bars)
 
-    def draw(self, points: Sequence[Point], bars: Mapping[str, Bar], notes: Sequence[str]) -> Drawing:
-        """The drawing, with a legend of what is on it."""
-        chart = BarChart(
-            self.title, "allocated", bytes_scale, self._handles(bars), [*_beyond_peak(bars), *notes]
-        )
-        return chart.draw(points, bars)
 
-    def _handles(self, bars: Mapping[str, Bar]) -> list[Artist]:
-        drawn = {part.key for bar in bars.values() for part in bar.parts if part.length > 0}
-        looks = {**self.parts, "other": _OTHER}
-        handles: list[Artist] = [
-            Patch(facecolor=look.color, hatch=look.hatch, edgecolor="white", linewidth=0, label=look.label)
-            for key, look in looks.items()
-            if key in drawn
-        ]
-        if any(bar.mark is not None for bar in bars.values()):
-            handles.append(_peak_handle())
-        return handles
+def _handles(bars: Mapping[str, Bar]) -> list[Artist]:
+    drawn = {stretch.key for bar in bars.values() for stretch in bar.stretches if stretch.length > 0}
+    handles: list[Artist] = [
+        Patch(facecolor=part.color, hatch=part.hatch, edgecolor="white", linewidth=0, label=part.name)
+        for key, part in PEAK_PARTS.items()
+        if key in drawn
+    ]
+    if any(bar.mark is not None for bar in bars.values()):
+        handles.append(_peak_handle())
+    return handles
 
 
 def _peak_handle() -> Line2D:

@@ -16,40 +16,15 @@ from matplotlib.ticker import MaxNLocator
 from pandas import DataFrame
 
 from lorafa_prof.figures.kit.page import MARGIN, Panel, PanelRow, draw_name, text_width
-from lorafa_prof.figures.kit.style import (
-    BLACK,
-    BLUE,
-    GREEN,
-    GREY,
-    ORANGE,
-    PURPLE,
-    SKY,
-    YELLOW,
-    paler,
-    pt,
-)
+from lorafa_prof.figures.kit.style import BLACK, pt
 from lorafa_prof.instruments.allocations.live_bytes import column_of
-from lorafa_prof.instruments.allocations.timeline import KINDS, Kind
+from lorafa_prof.parts import BLOCK_KINDS, PARTS, BlockKind
 from lorafa_prof.words.numbers import size
 from lorafa_prof.words.scales import Scale
-
-Color = str | tuple[float, float, float]
 
 NOTE = "Predicted. Bytes of allocated blocks, rounding included. The horizontal axis counts events, not time."
 
 _AXIS = "allocations and frees of the step, in order"
-
-# What the bars of memory-by-method have in common with this figure has the same colours there.
-_LOOKS: dict[Kind, tuple[str, Color]] = {
-    "weights": ("weights", BLUE),
-    "optimizer": ("optimizer state", SKY),
-    "inputs": ("inputs", YELLOW),
-    "workspaces": ("workspaces", GREEN),
-    "gradients": ("gradients", PURPLE),
-    "activations": ("activations", ORANGE),
-    "temporaries": ("temporaries", paler(GREY, 0.35)),
-    "other": ("other", BLACK),
-}
 
 _OUTLINE = "#404040"
 
@@ -82,18 +57,18 @@ class StepMemory:
         return float(self.table["allocated_bytes"].max())
 
 
-def kinds_seen(steps: Sequence[StepMemory], largest_bytes: float) -> list[Kind]:
+def kinds_seen(steps: Sequence[StepMemory], largest_bytes: float) -> list[BlockKind]:
     """The kinds that are more than a line in one of the steps, drawn up to `largest_bytes`."""
     return [
         kind
-        for kind in KINDS
+        for kind in BLOCK_KINDS
         if any(step.table[column_of(kind)].max() > _VISIBLE * largest_bytes for step in steps)
     ]
 
 
-def legend(kinds: Sequence[Kind]) -> list[Artist]:
+def legend(kinds: Sequence[BlockKind]) -> list[Artist]:
     """Handles for a legend, from the top of a stack to its bottom."""
-    return [Patch(color=_LOOKS[kind][1], label=_LOOKS[kind][0]) for kind in reversed(kinds)]
+    return [Patch(color=PARTS[kind].color, label=PARTS[kind].name) for kind in reversed(kinds)]
 
 
 def step_panel(
@@ -137,11 +112,11 @@ def _draw_areas(axes: Axes, table: DataFrame, scale: Scale) -> None:
     seen = _extremes(table)
     events = seen["event"].to_numpy()
     bottom = np.zeros(len(seen))
-    for kind in KINDS:
+    for kind in BLOCK_KINDS:
         top = bottom + seen[column_of(kind)].to_numpy() / scale.divisor
         if (top > bottom).any():
             axes.fill_between(
-                events, bottom, top, step="post", color=_LOOKS[kind][1], linewidth=0, gid=f"kind:{kind}"
+                events, bottom, top, step="post", color=PARTS[kind].color, linewidth=0, gid=f"kind:{kind}"
             )
         bottom = top
     # An outline, since a peak of one event out of thousands is narrower than a pixel.
@@ -215,21 +190,21 @@ def _peak_row(table: DataFrame) -> int:
     return int(table["allocated_bytes"].to_numpy().argmax())
 
 
-def at_peak(step: StepMemory, kinds: Sequence[Kind]) -> str:
+def at_peak(step: StepMemory, kinds: Sequence[BlockKind]) -> str:
     """What makes up the peak, as far as it is of these kinds."""
     row = step.table.iloc[_peak_row(step.table)]
     live = {kind: float(row[column_of(kind)]) for kind in kinds}
-    parts = [f"{_LOOKS[kind][0]} {size(most)}" for kind, most in live.items() if most]
+    parts = [f"{PARTS[kind].name} {size(most)}" for kind, most in live.items() if most]
     where = " ".join(part for part in (row["phase"], row["module"], row["operation"]) if part)
     whose = f" of {step.name}" if step.name else ""
     return f"At the peak{whose} ({where}): {', '.join(parts)}."
 
 
-def too_small(steps: Sequence[StepMemory], seen: Sequence[Kind]) -> list[str]:
+def too_small(steps: Sequence[StepMemory], seen: Sequence[BlockKind]) -> list[str]:
     """The other kinds, with the most that any of the steps has of them."""
     parts = []
-    for kind in (kind for kind in KINDS if kind not in seen):
+    for kind in (kind for kind in BLOCK_KINDS if kind not in seen):
         most = max(float(step.table[column_of(kind)].max()) for step in steps)
         if most > 0:
-            parts.append(f"{_LOOKS[kind][0]} {size(most)}")
+            parts.append(f"{PARTS[kind].name} {size(most)}")
     return [f"Too little to see: {', '.join(parts)}."] if parts else []

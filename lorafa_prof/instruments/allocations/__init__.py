@@ -1,1 +1,1 @@
-"""Allocations one by one: of the GPU and of its twin."""
+"""Recording allocations one by one, of a GPU and of its twin."""

@@ -1,4 +1,4 @@
-"""What the blocks of a timeline hold: which parameter's, of what shape, saved by what, needed for what."""
+"""Notes on a timeline's blocks: whose tensor each holds, of what shape, saved by what, needed for what."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch.utils._pytree import tree_iter
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from lorafa_prof.devices.sim.twin import Twin
-from lorafa_prof.instruments.allocations.log import Held
+from lorafa_prof.instruments.allocations.log import LoggedBlock
 from lorafa_prof.instruments.allocations.timeline_recorder import TimelineRecorder
 from lorafa_prof.instruments.module_path import ModulePaths
 from lorafa_prof.instruments.saved.needs import Need
@@ -24,16 +24,17 @@ from lorafa_prof.step import Phase
 
 @dataclass(frozen=True)
 class BlockNote:
-    """What is known of a block.
+    """What is known of the tensor that a block holds.
 
     Attributes:
-        name: of the parameter or buffer that it is, or is the gradient or optimizer state of.
-        role: of a parameter "trained" or "frozen", "buffer"; of optimizer state its name, such as "exp_avg".
-        shape, dtype: of the tensor that the block was taken for; empty of what a kernel took for itself.
-        saved: by autograd; None if it was not.
-        needs: what autograd needs it for, where that could be read.
-        recomputed: made by running a part of forward again, in backward.
-        into_layer: whether it goes into a layer, so that checkpointing keeps it.
+        name: the parameter or buffer that it is, or whose gradient or optimizer state it is; else empty.
+        role: "trained" or "frozen" for a parameter; "buffer"; for optimizer state its name, such as
+            "exp_avg".
+        shape, dtype: those of the tensor that the block was taken for; empty if a kernel took it for itself.
+        saved: the record of autograd's saving it; None if it was not saved.
+        needs: what autograd needs it for, if that could be read.
+        recomputed: whether it was made in backward, by running a part of forward again.
+        into_layer: whether it is an input of a layer, which checkpointing keeps.
     """
 
     name: str = ""
@@ -53,8 +54,8 @@ class NotingRecorder(TimelineRecorder):
         notes: by number of the allocation.
 
     Args:
-        twin: as there.
-        ranks: of the model's adapters, which tell their tensors from others.
+        twin: the twin whose allocations are recorded.
+        ranks: ranks of the model's adapters, which tell the adapters' tensors from others.
     """
 
     def __init__(self, twin: Twin, ranks: Iterable[int] = ()) -> None:
@@ -68,7 +69,10 @@ class NotingRecorder(TimelineRecorder):
         self._needs: NeedsRecorder | None = None
 
     def follow(self, prepared: Prepared, inputs: Iterable[Tensor], paths: ModulePaths) -> None:
-        """As there; from here on saved tensors and the loss are watched too."""
+        """Name modules, weights and inputs from here on, and watch saved tensors and the loss.
+
+        To be called when the model is built.
+        """
         inputs = tuple(inputs)
         super().follow(prepared, inputs, paths)
         model = prepared.model
@@ -87,8 +91,12 @@ class NotingRecorder(TimelineRecorder):
             if isinstance(module, GradientCheckpointingLayer):
                 module.register_forward_pre_hook(self._note_layer_inputs, with_kwargs=True)
 
-    def malloc(self, requested_bytes: int) -> Held:
-        """As there."""
+    def malloc(self, requested_bytes: int) -> LoggedBlock:
+        """Return a block from the allocator, and note the tensor that it is for.
+
+        Raises:
+            SimOutOfMemoryError: the device has no room for it; the error names module and operation.
+        """
         held = super().malloc(requested_bytes)
         newborn = self._twin.mode.newborn
         if newborn is not None:
@@ -99,7 +107,7 @@ class NotingRecorder(TimelineRecorder):
         return held
 
     def phase_started(self, phase: Phase) -> None:
-        """As there."""
+        """Start the phase; in forward, start to record saved tensors."""
         super().phase_started(phase)
         if phase == "forward":
             assert self._make_saved is not None
@@ -109,7 +117,7 @@ class NotingRecorder(TimelineRecorder):
             self._watching.enter_context(self._needs)
 
     def phase_ended(self, phase: Phase) -> None:
-        """As there."""
+        """End the phase, and note which blocks hold saved tensors, gradients or optimizer state."""
         super().phase_ended(phase)
         assert self._prepared is not None
         if phase == "forward":
@@ -122,7 +130,7 @@ class NotingRecorder(TimelineRecorder):
             self._note_optimizer()
 
     def close(self) -> None:
-        """Stop watching, also in the midst of a forward."""
+        """Stop recording saved tensors, which also works in the midst of a forward."""
         self._watching.close()
         self._saved = None
 
@@ -151,13 +159,13 @@ class NotingRecorder(TimelineRecorder):
                 if isinstance(value, Tensor) and value.is_meta:
                     self._note_tensor(value, name=name, role=role)
 
-    def _note_tensor(self, tensor: Tensor, **known: Any) -> None:
+    def _note_tensor(self, tensor: Tensor, **fields: Any) -> None:
         held = self._twin.mode.block_of(tensor)
         if held is not None:
-            self._add(held, shape=tuple(tensor.shape), dtype=_dtype(tensor), **known)
+            self._add(held, shape=tuple(tensor.shape), dtype=_dtype(tensor), **fields)
 
-    def _add(self, held: Held, **known: Any) -> None:
-        self.notes[held.number] = replace(self.notes.get(held.number, BlockNote()), **known)
+    def _add(self, held: LoggedBlock, **fields: Any) -> None:
+        self.notes[held.number] = replace(self.notes.get(held.number, BlockNote()), **fields)
 
 
 def _dtype(tensor: Tensor) -> str:

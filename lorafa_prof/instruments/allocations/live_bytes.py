@@ -1,4 +1,4 @@
-"""Live bytes by kind at every allocation and free of a timeline's steady step."""
+"""A table of live bytes by kind, at every allocation and free of a timeline's steady step."""
 
 from __future__ import annotations
 
@@ -6,22 +6,23 @@ import numpy as np
 from pandas import DataFrame
 
 from lorafa_prof.instruments.allocations.log import AllocationEvent
-from lorafa_prof.instruments.allocations.timeline import KINDS, Timeline
+from lorafa_prof.instruments.allocations.timeline import Timeline
+from lorafa_prof.parts import BLOCK_KINDS
 
 ABOUT_MOST_ROWS = 5000
 """Rows of a thinned table, where there are fewer local peaks than that."""
 
 
 def column_of(kind: str) -> str:
-    """The column of a kind's bytes."""
+    """Return the name of the column that has the bytes of `kind`."""
     return f"{kind}_bytes"
 
 
-BYTES_COLUMNS = tuple(column_of(kind) for kind in KINDS)
+BYTES_COLUMNS = tuple(column_of(kind) for kind in BLOCK_KINDS)
 
 
 def live_bytes(timeline: Timeline) -> DataFrame:
-    """One row per event of the steady step, after a row 0 of what is there before it.
+    """Return a table with a row for each event of the steady step, after a row 0 for the state before it.
 
     Columns: ``event`` (0, 1, …), ``phase``, ``module``, ``operation``, ``action`` ("start", "alloc" or
     "free"), the bytes of the live blocks of each kind (``weights_bytes``, …), their sum ``allocated_bytes``,
@@ -33,11 +34,11 @@ def live_bytes(timeline: Timeline) -> DataFrame:
     if timeline.steady is None:
         raise ValueError("memory ran out before the steady step")
     start, end = timeline.steady
-    by_kind = np.zeros((end + 1, len(KINDS)), dtype=np.int64)
+    by_kind = np.zeros((end + 1, len(BLOCK_KINDS)), dtype=np.int64)
     requested = np.zeros(end + 1, dtype=np.int64)
     for row, event in enumerate(timeline.events[:end], start=1):
         sign = 1 if event.kind == "alloc" else -1
-        by_kind[row, KINDS.index(timeline.kinds[event.allocation])] = sign * event.block_bytes
+        by_kind[row, BLOCK_KINDS.index(timeline.kinds[event.allocation])] = sign * event.block_bytes
         requested[row] = sign * event.requested_bytes
     live = by_kind.cumsum(axis=0)[start:]
     return DataFrame(
@@ -62,7 +63,10 @@ def _places(events: tuple[AllocationEvent, ...], first_phase: str) -> dict[str, 
 
 
 def _reserved(timeline: Timeline, end: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """Bytes after each of the first `end` events; of what a request takes from the device, after it."""
+    """Return the reserved bytes after each of the first `end` events.
+
+    What a request takes from the device is counted after that request.
+    """
     change = np.zeros(end + 1, dtype=np.int64)
     for event in timeline.segment_events:
         if event.before < end:
@@ -72,7 +76,7 @@ def _reserved(timeline: Timeline, end: int) -> np.ndarray[tuple[int], np.dtype[n
 
 
 def thinned(table: DataFrame, at_most: int = ABOUT_MOST_ROWS) -> DataFrame:
-    """About `at_most` rows of `live_bytes`, with every local peak of the allocated bytes among them.
+    """Return about `at_most` rows of `live_bytes`, with every local peak of the allocated bytes among them.
 
     The first and last row of each phase stay too; what room is left goes to others, evenly spaced. Where
     there are more peaks than `at_most`, these and nothing else are kept.
@@ -91,7 +95,7 @@ def thinned(table: DataFrame, at_most: int = ABOUT_MOST_ROWS) -> DataFrame:
 def _local_peaks(
     values: np.ndarray[tuple[int], np.dtype[np.int64]],
 ) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    """Where a value is above the one before and not below the one after."""
+    """Return where a value is above the one before it and not below the one after it."""
     rises = np.diff(values, prepend=values[0]) > 0
     falls = np.diff(values, append=values[-1]) <= 0
     return np.asarray(rises & falls)

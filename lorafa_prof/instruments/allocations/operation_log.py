@@ -1,4 +1,4 @@
-"""Every operation of a run with where it came, and between which allocator events it ran."""
+"""A log of every operation of a run: its place, and the allocator events between which it ran."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from lorafa_prof.step import Phase, PhaseTracker
 
 @dataclass(slots=True)
 class LoggedOperation:
-    """An operation.
+    """An operation, its place in the run, and the allocator events between which it ran.
 
     Attributes:
         step: 0 for building, then counted from 1.
         phase: "build", "forward", "backward" or "optimizer".
-        module: path of the module; empty outside of all.
-        name: such as ``aten.mm.default``.
-        start: how many events the allocator had counted before it.
-        end: and after it.
+        module: path of the module; empty outside of all modules.
+        name: its name, such as ``aten.mm.default``.
+        start: how many events the allocator had counted before the operation.
+        end: how many it had counted after the operation.
     """
 
     step: int
@@ -36,13 +36,13 @@ class LoggedOperation:
 
 
 class OperationLog(TorchDispatchMode):
-    """A dispatch mode and observer of steps.
+    """A dispatch mode and observer of steps that logs every operation.
 
     Args:
-        position: how many events the allocator has counted.
+        position: returns how many events the allocator has counted.
 
     Attributes:
-        operations: in their order.
+        operations: the logged operations, in their order.
         end: `position` when the mode was left.
     """
 
@@ -56,7 +56,7 @@ class OperationLog(TorchDispatchMode):
         self._hooks = ExitStack()
 
     def watch(self, model: nn.Module) -> None:
-        """From now on tell the module of `model` that operations belong to."""
+        """From now on log the module of `model` that each operation belongs to."""
         self._paths = self._hooks.enter_context(ModulePaths(model))
 
     def __exit__(self, *exc: Any) -> None:
@@ -65,18 +65,18 @@ class OperationLog(TorchDispatchMode):
         super().__exit__(*exc)  # type: ignore[no-untyped-call]
 
     def phase_started(self, phase: Phase) -> None:
-        """Operations belong to this phase from now on."""
+        """Count operations into this phase from now on."""
         self._tracker.phase_started(phase)
         if self._paths is not None:
             self._paths.phase_started(phase)
 
     def phase_ended(self, phase: Phase) -> None:
-        """What comes before the next phase still belongs to this one."""
+        """Leave the phase as it is: what comes before the next phase still belongs to this one."""
         if self._paths is not None:
             self._paths.phase_ended(phase)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Run the operation and note it."""
+        """Run the operation and log it."""
         module = self._paths.path if self._paths is not None else ""
         start = self._position()
         operation = LoggedOperation(self._tracker.step, self._tracker.phase, module, str(func), start, start)

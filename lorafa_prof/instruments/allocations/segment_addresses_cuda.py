@@ -1,4 +1,4 @@
-"""Where CUDA's driver puts the allocator's segments: the one thing that changes from run to run."""
+"""Recording where CUDA's driver puts the allocator's segments, which changes from run to run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MAX_EVENTS = 10_000_000
 
 @contextmanager
 def segment_addresses() -> Iterator[list[int]]:
-    """A context whose list has, at its end, the address of each segment made in it, in their order.
+    """A context whose list has, when it is left, the address of each segment made in it, in their order.
 
     Only the allocator keeps a history, on the host and without stacks: nothing else runs than without it.
     """

@@ -1,4 +1,4 @@
-"""When an allocator took segments from the device and gave them back."""
+"""A log of when an allocator took segments from the device and gave them back."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ Stretch = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class SegmentEvent:
-    """Memory taken from the device or given back to it.
+    """Memory that was taken from the device or given back to it.
 
     Attributes:
-        action: as torch.cuda.memory._snapshot names it; map and unmap are of expandable segments.
-        address: of the first byte.
-        size_bytes: how much.
+        action: its name in torch.cuda.memory._snapshot; map and unmap are for expandable segments.
+        address: address of the first byte.
+        size_bytes: how many bytes.
         before: how many allocations and frees of the log came earlier.
-        place: where in the run.
+        place: where in the run it came.
     """
 
     action: Action
@@ -35,7 +35,7 @@ class SegmentEvent:
 
 
 class SegmentLog:
-    """Compares an allocator's segments with those it had; `look` after each request tells what changed."""
+    """Logs the changes of an allocator's segments; call `look` after each request."""
 
     def __init__(self, allocator: CachingAllocator) -> None:
         self.events: list[SegmentEvent] = []
@@ -44,19 +44,25 @@ class SegmentLog:
         self._counters = self._count()
 
     def look(self, address: int | None, before: int, place: Place) -> None:
-        """Note what the last request changed; `address` is of the block it was given, None if it failed."""
+        """Log what the last request changed in the segments.
+
+        Args:
+            address: address of the block that the request was given; None if it failed.
+            before: how many allocations and frees of the log came earlier.
+            place: where in the run the request came.
+        """
         # Walking all segments at every request would take minutes. A change that leaves the counters as they
         # were puts the block into a new segment, whose addresses nothing had before.
         if self._count() == self._counters and address is not None and self._covers(address):
             return
         self._counters = self._count()
         now = sorted((s.address, s.address + s.total_bytes) for s in self._allocator.segments())
-        gone, new = set(self._known) - set(now), set(now) - set(self._known)
+        removed, added = set(self._known) - set(now), set(now) - set(self._known)
         expandable = self._allocator.settings.expandable_segments
         given_back: Action = "segment_unmap" if expandable else "segment_free"
         taken: Action = "segment_map" if expandable else "segment_alloc"
-        changes = [(given_back, *stretch) for stretch in _without(gone, new)]
-        changes += [(taken, *stretch) for stretch in _without(new, gone)]
+        changes = [(given_back, *stretch) for stretch in _without(removed, added)]
+        changes += [(taken, *stretch) for stretch in _without(added, removed)]
         self.events += [SegmentEvent(act, start, end - start, before, place) for act, start, end in changes]
         self._known = now
 
@@ -69,7 +75,7 @@ class SegmentLog:
 
 
 def _without(stretches: Iterable[Stretch], others: Iterable[Stretch]) -> Iterator[Stretch]:
-    """What of `stretches` is in none of `others`, by address."""
+    """Yield the parts of `stretches` that are in none of `others`, by address."""
     cuts = sorted(others)
     for start, end in sorted(stretches):
         for low, high in cuts:

@@ -22,19 +22,19 @@ LOWEST_ADDRESS = 0x7F0000000000
 """Where the lowest segment is put: JavaScript's numbers are exact below 2^53 only."""
 PROTOCOL = 4
 """The newest protocol that the viewer's own unpickler reads."""
-# The viewer wants this one to be there where there are any categories.
+# The viewer needs this category to exist if there are any.
 NO_CATEGORY = "unknown"
 
 Frames = list[dict[str, Any]]
 
 
 def dump_snapshot(timeline: Timeline) -> bytes:
-    """The pickled snapshot."""
+    """Return the timeline's snapshot, pickled."""
     return pickle.dumps(snapshot_of(timeline), protocol=PROTOCOL)
 
 
 def snapshot_of(timeline: Timeline) -> dict[str, Any]:
-    """The snapshot: the whole trace from the first weight on, and the segments at its end.
+    """Return the snapshot: the whole trace from the first weight on, and the segments at its end.
 
     ``time_us`` counts events: the twin has no clock. Sizes in the trace are those asked for, as in PyTorch's.
     """
@@ -59,7 +59,7 @@ class _Writer:
         self._living: dict[int, Frames] = {}
 
     def entries(self) -> Iterator[dict[str, Any]]:
-        """The trace."""
+        """Yield the entries of the trace."""
         segments = list(reversed(self._timeline.segment_events))
         for time, event in enumerate(self._timeline.events):
             while segments and segments[-1].before <= time:
@@ -73,14 +73,14 @@ class _Writer:
             yield self._of_failure(self._timeline.out_of_memory, end)
 
     def annotations(self) -> Iterator[dict[str, Any]]:
-        """Start and end of every phase."""
+        """Yield the start and the end of every phase."""
         for span in self._timeline.spans:
             for stage, time in (("START", span.start), ("END", span.end)):
                 name = f"step {span.step} {span.phase}"
                 yield {"name": name, "stage": stage, "device": DEVICE, "time_us": time}
 
     def segment(self, segment: SegmentState) -> dict[str, Any]:
-        """A segment with its blocks; after `entries`, which learns who lives where."""
+        """Return a segment with its blocks; call it after `entries`, which collects live blocks' frames."""
         used = [block for block in segment.blocks if block.allocated]
         allocated = sum(block.size for block in used)
         return {
@@ -143,7 +143,7 @@ def _entry(action: str, size: int, time: int, frames: Frames, category: str) -> 
 
 
 def _frames(place: Place) -> Frames:
-    """Innermost first: the operation in its module, then the phase in its step."""
+    """Return the frames of a place, innermost first: operation and module, then phase and step."""
     phase = f"step {place.step}" if place.step else "before the first step"
     return [
         {"name": place.operation or "(none)", "filename": place.module or "(model)", "line": 0},

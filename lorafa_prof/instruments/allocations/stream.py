@@ -1,4 +1,4 @@
-"""What each operation of a run asks of the allocator, the GPU's or the twin's: the data and its JSON form."""
+"""What each operation of a run asks of the allocator, on the GPU or the twin, and its form in JSON."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ class StreamOperation:
     Attributes:
         step: 0 for building, then counted from 1.
         phase: "build", "forward", "backward" or "optimizer".
-        module: path of the module; empty outside of all.
-        name: such as ``aten.mm.default``.
+        module: path of the module; empty outside of all modules.
+        name: its name, such as ``aten.mm.default``.
         first: number of its first allocation, counted from 0 over the whole run.
-        requested_bytes: of each of its allocations, in their order.
+        requested_bytes: bytes that each of its allocations asked for, in their order.
         freed: numbers of the allocations freed from its start to the start of the next operation; those made
             before the recording began are left out.
-        freed_after: for each of these, how many of the operation's allocations came before the free.
-        addresses: of its allocations.
+        freed_after: for each number in `freed`, how many of the operation's allocations came before the free.
+        addresses: addresses of its allocations, in their order.
     """
 
     step: int
@@ -45,8 +45,8 @@ class PlainAllocation(NamedTuple):
     """An allocation of a step that nothing but the allocator watched.
 
     Attributes:
-        phase: of the step.
-        requested_bytes: asked for.
+        phase: phase of the step in which it came.
+        requested_bytes: bytes that were asked for.
         freed_at: how many allocations the step had made when this one was freed; None: it outlived the step.
     """
 
@@ -57,7 +57,7 @@ class PlainAllocation(NamedTuple):
 
 @dataclass
 class StreamBuilder:
-    """Makes a stream of what happens, told in order; operations without an event are left out."""
+    """Builds a stream from operations and their events in order; operations without an event are left out."""
 
     _operations: list[StreamOperation] = field(default_factory=list)
     _place: tuple[int, str, str, str] = (0, "build", "", OUTSIDE)
@@ -68,29 +68,29 @@ class StreamBuilder:
     _count: int = 0
 
     def operation(self, step: int, phase: str, module: str, name: str) -> None:
-        """What is told from here on is this operation's."""
+        """Begin an operation: the events added from here on belong to it."""
         self._close()
         self._place = (step, phase, module, name)
 
     def outside(self) -> None:
-        """The operation has ended, and something is allocated before the next one starts."""
+        """End the operation: something is allocated before the next one starts."""
         step, phase, module, _ = self._place
         self.operation(step, phase, module, OUTSIDE)
 
     def alloc(self, requested_bytes: int, address: int) -> int:
-        """An allocation; returns its number."""
+        """Add an allocation and return its number."""
         self._sizes.append(requested_bytes)
         self._addresses.append(address)
         self._count += 1
         return self._count - 1
 
     def free(self, number: int) -> None:
-        """The allocation of this number is freed."""
+        """Add the free of the allocation with this number."""
         self._freed.append(number)
         self._freed_after.append(len(self._sizes))
 
     def stream(self) -> list[StreamOperation]:
-        """All that was told."""
+        """Return the operations that were added and have events."""
         self._close()
         return self._operations
 
@@ -103,13 +103,13 @@ class StreamBuilder:
 
 
 def steps_of(stream: Stream, steps: Iterable[int]) -> list[StreamOperation]:
-    """The operations of these steps."""
-    wanted = set(steps)
-    return [operation for operation in stream if operation.step in wanted]
+    """Return the operations of the given steps."""
+    numbers = set(steps)
+    return [operation for operation in stream if operation.step in numbers]
 
 
 def as_json(stream: Stream) -> dict[str, Any]:
-    """A form for JSON in which names, which come again and again, are numbers."""
+    """Return the stream as values for JSON, in which names, which repeat often, are numbers."""
     texts: dict[str, int] = {}
 
     def number(text: str) -> int:
@@ -123,7 +123,7 @@ def as_json(stream: Stream) -> dict[str, Any]:
 
 
 def from_json(data: Mapping[str, Any]) -> list[StreamOperation]:
-    """The stream of `as_json`."""
+    """Return the stream that `as_json` was given."""
     texts = data["texts"]
     return [
         StreamOperation(

@@ -25,8 +25,8 @@ class CudaStreamRecorder:
     """A context in which the current CUDA device's allocator keeps its history.
 
     Attributes:
-        operations: a mode to be entered for what is to be recorded by name, and an observer of its steps.
-        plain: a context around one step without that mode, and its observer.
+        operations: the mode to enter for recording operations by name; also an observer of the steps.
+        plain: the context around one step without that mode; also an observer of the step.
     """
 
     def __init__(self) -> None:
@@ -46,12 +46,12 @@ class CudaStreamRecorder:
         torch.cuda.memory._record_memory_history(None)
 
     def stream(self) -> list[StreamOperation]:
-        """What was recorded by name; call inside the context, after `operations` has been left."""
+        """Return what was recorded by name; call it inside the context, after `operations` has been left."""
         log = self.operations
         return stream_of(log.operations, self._events()[: log.end - self._begin], self._begin)
 
     def plain_step(self) -> list[PlainAllocation]:
-        """The allocations of the step that `plain` observed; call inside the context."""
+        """Return the allocations of the step that `plain` observed; call it inside the context."""
         starts = [(phase, position - self._begin) for phase, position in self.plain.starts]
         return plain_allocations(starts, self._events()[: self.plain.end - self._begin])
 
@@ -68,7 +68,12 @@ class CudaStreamRecorder:
 
 
 class PhasePositions:
-    """A context around one step, and observer of it: how many allocator events came before each phase."""
+    """A context around one step, and an observer of it, that counts allocator events.
+
+    Attributes:
+        starts: each phase, and how many events the allocator had counted before it.
+        end: how many it had counted when the context was left.
+    """
 
     def __init__(self) -> None:
         self.starts: list[tuple[Phase, int]] = []
@@ -82,32 +87,32 @@ class PhasePositions:
         self.end = _position()
 
     def phase_started(self, phase: Phase) -> None:
-        """Note where it starts."""
+        """Note how many events came before the phase."""
         self.starts.append((phase, _position()))
 
     def phase_ended(self, phase: Phase) -> None:
-        """What comes before the next phase still belongs to this one."""
+        """Leave the phase as it is: what comes before the next phase still belongs to this one."""
 
 
 def requests_in(trace: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Allocations and frees of a device's trace: what `_position` counts, in its order."""
+    """Return the allocations and frees in a device's trace: those that `_position` counts, in order."""
     return [dict(event) for event in trace if event["action"] in ("alloc", "free_requested")]
 
 
 def stream_of(
     operations: Sequence[LoggedOperation], events: Sequence[Mapping[str, Any]], begin: int = 0
 ) -> list[StreamOperation]:
-    """Give each operation the events that came while it ran, or after it and before the next.
+    """Return the stream of `operations`, with the events that came while each ran or before the next.
 
     Args:
-        operations: in their order.
-        events: from `requests_in`, up to the recording's end.
+        operations: the logged operations, in their order.
+        events: what `requests_in` returned, up to the recording's end.
         begin: position of the first event.
     """
     builder = StreamBuilder()
     by_address: dict[int, int] = {}
 
-    def tell(event: Mapping[str, Any]) -> None:
+    def add(event: Mapping[str, Any]) -> None:
         if event["action"] == "alloc":
             by_address[event["addr"]] = builder.alloc(event["size"], event["addr"])
         elif event["addr"] in by_address:
@@ -115,27 +120,27 @@ def stream_of(
 
     starts = [*(operation.start - begin for operation in operations), len(events)]
     for event in events[: starts[0]]:
-        tell(event)
+        add(event)
     for operation, next_start in zip(operations, starts[1:], strict=True):
         builder.operation(operation.step, operation.phase, operation.module, operation.name)
         end = operation.end - begin
         for event in events[operation.start - begin : end]:
-            tell(event)
+            add(event)
         if any(event["action"] == "alloc" for event in events[end:next_start]):
             builder.outside()
         for event in events[end:next_start]:
-            tell(event)
+            add(event)
     return builder.stream()
 
 
 def plain_allocations(
     starts: Sequence[tuple[str, int]], events: Sequence[Mapping[str, Any]]
 ) -> list[PlainAllocation]:
-    """The allocations of a step.
+    """Return the allocations of a step.
 
     Args:
-        starts: each of its phases with the number of events before it.
-        events: from `requests_in`, up to the step's end.
+        starts: each phase of the step, with the number of events before it.
+        events: what `requests_in` returned, up to the step's end.
     """
     phases: list[str] = []
     sizes: list[int] = []
@@ -157,6 +162,9 @@ def plain_allocations(
 
 
 def _position() -> int:
-    """Allocations and frees that the allocator has counted; it moves on the host, so nothing waits."""
+    """Return how many allocations and frees the allocator has counted.
+
+    The count is kept on the host, so nothing waits for the device.
+    """
     counted = torch.cuda.memory_stats_as_nested_dict()["allocation"]["all"]
     return int(counted["allocated"] + counted["freed"])

@@ -10,14 +10,14 @@ from lorafa_prof.step import Observer, Phase, PhaseTracker
 
 
 class SimStreamRecorder(PhaseTracker):
-    """Stands between a twin and its allocator from here on, and observes the steps.
+    """Records the allocation stream: stands between a twin and its allocator, and observes the steps.
 
-    No dispatch mode of its own: the twin tells by its holders whether a tensor is free, and a second mode
-    holds it too.
+    It has no dispatch mode of its own: the twin tells by a tensor's references whether it is free, and a
+    second mode would be one more.
 
     Args:
-        twin: not yet running anything.
-        tracker: told of the phases too.
+        twin: a twin on which nothing has run yet.
+        tracker: another observer, which is notified of the phases too.
     """
 
     def __init__(self, twin: Twin, tracker: Observer) -> None:
@@ -29,20 +29,23 @@ class SimStreamRecorder(PhaseTracker):
         twin.mode.memory = self._log
 
     def follow(self, paths: ModulePaths) -> None:
-        """The model is built: from here on modules are named."""
+        """Record the names of modules from here on; to be called when the model is built."""
         self._paths = paths
 
     def phase_started(self, phase: Phase) -> None:
-        """What is asked for belongs to this phase."""
+        """Count requests into this phase from now on, and notify the tracker."""
         super().phase_started(phase)
         self._tracker.phase_started(phase)
 
     def phase_ended(self, phase: Phase) -> None:
-        """What comes before the next phase still belongs to this one."""
+        """Notify the tracker; what comes before the next phase still belongs to this one."""
         self._tracker.phase_ended(phase)
 
     def stream(self) -> list[StreamOperation]:
-        """What was recorded so far; call while the model lives, for its end is no part of a step."""
+        """Return what was recorded so far.
+
+        Call it while the model lives: the model's end is no part of a step.
+        """
         builder = StreamBuilder()
         numbers: list[int] = []
         running = -1

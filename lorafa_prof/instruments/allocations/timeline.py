@@ -1,36 +1,21 @@
-"""What a run's memory did, allocation by allocation, and what each block of it was for."""
+"""A timeline: what a run's memory did, allocation by allocation, and what each block was for."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from lorafa_prof.devices.sim.allocator import AllocatorSettings, CachingAllocator, SimOutOfMemoryError
 from lorafa_prof.instruments.allocations.log import AllocationEvent, Place
 from lorafa_prof.instruments.allocations.segment_log import SegmentEvent
+from lorafa_prof.parts import BlockKind
 from lorafa_prof.step import Phase
-
-Kind = Literal[
-    "weights", "optimizer", "inputs", "workspaces", "gradients", "activations", "temporaries", "other"
-]
-
-#: In the order in which they are stacked: what stays at the bottom, what comes and goes on top.
-KINDS: tuple[Kind, ...] = (
-    "weights",
-    "optimizer",
-    "inputs",
-    "workspaces",
-    "gradients",
-    "activations",
-    "temporaries",
-    "other",
-)
 
 
 @dataclass(frozen=True)
 class PhaseSpan:
-    """A phase of a step: ``events[start:end]`` came in it. Of micro-batches each has its own."""
+    """A phase of a step, with its events ``events[start:end]``. Each micro-batch has phases of its own."""
 
     step: int
     phase: Phase
@@ -39,7 +24,7 @@ class PhaseSpan:
 
 
 class BlockState(NamedTuple):
-    """A block as it was at the end; bytes and address as of `lorafa_prof.devices.sim.blocks.Block`."""
+    """A block as it was at the end; fields as in `lorafa_prof.devices.sim.blocks.Block`."""
 
     address: int
     size: int
@@ -57,7 +42,7 @@ class SegmentState(NamedTuple):
 
 
 def states_of(allocator: CachingAllocator) -> tuple[SegmentState, ...]:
-    """The allocator's segments now; they stay so when it goes on."""
+    """Return a copy of the allocator's segments as they are now."""
     return tuple(
         SegmentState(
             segment.address,
@@ -81,21 +66,21 @@ class Timeline:
     """Every allocation and free of building, warm-up and one steady step.
 
     Attributes:
-        events: in order.
+        events: allocations and frees, in order.
         segment_events: what the allocator took from the device and gave back.
         spans: the phases of all steps.
-        kinds: by number of the allocation; one kind for its whole life.
-        segments: at the end.
-        settings: of the allocator.
+        kinds: the kind of each allocation for its whole life, by number of the allocation.
+        segments: the segments at the end.
+        settings: options of the allocator.
         steady: first event of the steady step, and the one behind its last; None if it was not reached.
-        out_of_memory: why not.
-        notes: what a reader must know of the prediction.
+        out_of_memory: the error that ended the run before the steady step; None if it was reached.
+        notes: sentences that a reader must know of the prediction.
     """
 
     events: tuple[AllocationEvent, ...]
     segment_events: tuple[SegmentEvent, ...]
     spans: tuple[PhaseSpan, ...]
-    kinds: Mapping[int, Kind]
+    kinds: Mapping[int, BlockKind]
     segments: tuple[SegmentState, ...]
     settings: AllocatorSettings
     steady: tuple[int, int] | None = None

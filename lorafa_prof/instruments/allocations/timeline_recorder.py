@@ -1,4 +1,4 @@
-"""Recording a `Timeline`: stands between the twin and its allocator, and watches the step."""
+"""Recording a `Timeline`: a recorder between the twin and its allocator that also observes the steps."""
 
 from __future__ import annotations
 
@@ -8,20 +8,21 @@ from torch import Tensor
 
 from lorafa_prof.devices.sim.allocator import SimOutOfMemoryError
 from lorafa_prof.devices.sim.twin import Twin
-from lorafa_prof.instruments.allocations.log import AllocationEvent, AllocationLog, Held, Place
+from lorafa_prof.instruments.allocations.log import AllocationEvent, AllocationLog, LoggedBlock, Place
 from lorafa_prof.instruments.allocations.segment_log import SegmentLog
-from lorafa_prof.instruments.allocations.timeline import Kind, OutOfMemory, PhaseSpan, Timeline, states_of
+from lorafa_prof.instruments.allocations.timeline import OutOfMemory, PhaseSpan, Timeline, states_of
 from lorafa_prof.instruments.memory.storages import model_tensors, optimizer_tensors
 from lorafa_prof.instruments.module_path import ModulePaths
 from lorafa_prof.methods.base import Prepared
+from lorafa_prof.parts import BlockKind
 from lorafa_prof.step import Phase, PhaseTracker
 
 
 class TimelineRecorder(PhaseTracker):
-    """The memory of a twin, and an observer of every step that runs on it.
+    """Stands between a twin and its allocator, and observes every step, to record a `Timeline`.
 
     Attributes:
-        failed: the timeline up to where memory ran out, once it did.
+        failed: the timeline up to where memory ran out; None as long as it did not.
     """
 
     def __init__(self, twin: Twin) -> None:
@@ -30,7 +31,7 @@ class TimelineRecorder(PhaseTracker):
         self._twin = twin
         self._log = AllocationLog(twin.allocator, self._place)
         self._segments = SegmentLog(twin.allocator)
-        self._kinds: dict[int, Kind] = {}
+        self._kinds: dict[int, BlockKind] = {}
         self._spans: list[PhaseSpan] = []
         self._phase_start = 0
         self._prepared: Prepared | None = None
@@ -42,17 +43,20 @@ class TimelineRecorder(PhaseTracker):
         return len(self._log.events)
 
     def follow(self, prepared: Prepared, inputs: Iterable[Tensor], paths: ModulePaths) -> None:
-        """The model is built: from here on modules are named, and weights and inputs told from the rest."""
+        """Name modules from here on, and note the kinds of weights and inputs.
+
+        To be called when the model is built.
+        """
         self._prepared, self._paths = prepared, paths
         self._note("weights", model_tensors(prepared.model))
         self._note("inputs", inputs)
         self._note("optimizer", prepared.optimizer_tensors)
 
-    def malloc(self, requested_bytes: int) -> Held:
-        """As the allocator does.
+    def malloc(self, requested_bytes: int) -> LoggedBlock:
+        """Return a block of at least `requested_bytes` from the allocator, and record it.
 
         Raises:
-            SimOutOfMemoryError: as the allocator's; it names module and operation.
+            SimOutOfMemoryError: the device has no room for it; the error names module and operation.
         """
         before = self.events_so_far
         try:
@@ -60,27 +64,27 @@ class TimelineRecorder(PhaseTracker):
         except SimOutOfMemoryError as error:
             place = self._place()
             self._segments.look(None, before, place)
-            told = error.at(place.module, place.operation)
+            located = error.at(place.module, place.operation)
             # Now, since all that lives dies on the error's way up.
-            self.failed = self.timeline(out_of_memory=OutOfMemory(told, place))
-            raise told from None
+            self.failed = self.timeline(out_of_memory=OutOfMemory(located, place))
+            raise located from None
         if held.size:
             self._segments.look(held.address, before, self._log.events[-1].place)
         if self._twin.mode.in_kernel:
             self._kinds[held.number] = "workspaces"
         return held
 
-    def free(self, held: Held) -> None:
-        """As the allocator does."""
+    def free(self, held: LoggedBlock) -> None:
+        """Give a block back to the allocator, and record it."""
         self._log.free(held)
 
     def phase_started(self, phase: Phase) -> None:
-        """Note where it starts."""
+        """Note the event at which the phase starts."""
         super().phase_started(phase)
         self._phase_start = self.events_so_far
 
     def phase_ended(self, phase: Phase) -> None:
-        """Note where it ends, and what the tensors that are there now are for."""
+        """Note the event at which the phase ends, and the kinds of gradients and optimizer state."""
         assert self._prepared is not None
         self._spans.append(PhaseSpan(self.step, phase, self._phase_start, self.events_so_far))
         model, optimizer = self._prepared.model, self._prepared.optimizer
@@ -90,12 +94,12 @@ class TimelineRecorder(PhaseTracker):
             self._note("optimizer", optimizer_tensors(optimizer, "meta"))
 
     def close(self) -> None:
-        """Stop watching; needed where a step did not end."""
+        """Stop watching; needed if a step did not end."""
 
     def timeline(
         self, *, steady: tuple[int, int] | None = None, out_of_memory: OutOfMemory | None = None
     ) -> Timeline:
-        """What was recorded; what happens later is not in it."""
+        """Return what was recorded so far; what happens later is not in it."""
         events = tuple(self._log.events)
         first = steady[0] if steady is not None else len(events)
         return Timeline(
@@ -113,8 +117,11 @@ class TimelineRecorder(PhaseTracker):
         path = self._paths.path if self._paths is not None else ""
         return Place(self.step, self.phase, path, str(self._twin.mode.operation or ""))
 
-    def _note(self, kind: Kind, tensors: Iterable[Tensor]) -> None:
-        """What is known already stays: a tied weight is a weight, whoever else holds it."""
+    def _note(self, kind: BlockKind, tensors: Iterable[Tensor]) -> None:
+        """Note the kind of the tensors' blocks, except where one is noted already.
+
+        So a tied weight stays a weight, whoever else holds it.
+        """
         for tensor in tensors:
             held = self._twin.mode.block_of(tensor)
             if held is not None:
@@ -124,11 +131,11 @@ class TimelineRecorder(PhaseTracker):
 def all_kinds(
     events: tuple[AllocationEvent, ...],
     spans: Iterable[PhaseSpan],
-    known: dict[int, Kind],
+    known: dict[int, BlockKind],
     *,
     born_from: int,
-) -> dict[int, Kind]:
-    """The kind of every allocation: what is not `known` is told by when it lives.
+) -> dict[int, BlockKind]:
+    """Return the kind of every allocation; for those not in `known` it follows from when they live.
 
     What is born in a forward and alive at its end is an activation; what else is born in a step is temporary.
     The rest, which is not `known` and was there before the event `born_from`, is "other" if it is alive then.
@@ -146,7 +153,7 @@ def all_kinds(
 
 
 def _left_of(events: Iterable[AllocationEvent]) -> set[int]:
-    """Allocations among `events` without their free."""
+    """Return the allocations among `events` that are not freed in them."""
     left: set[int] = set()
     for event in events:
         if event.kind == "alloc":

@@ -26,9 +26,10 @@ Formula = Callable[..., int]
 
 
 def attention_flops(query: Tensor, key: Tensor, value: Tensor, *args: Any, **kwargs: Any) -> int:
-    """Scores and their product with the values, for query [b, h, q, d], key [b, g, k, d], value [b, g, k, e].
+    """Return the FLOPs of attention: the scores, and their product with the values.
 
-    With grouped heads (g < h) every query head still meets all keys. Older PyTorch's own formula wants g = h.
+    Shapes are query [b, h, q, d], key [b, g, k, d], value [b, g, k, e]. With grouped heads (g < h) every
+    query head still meets all keys. Older PyTorch's own formula wants g = h.
     """
     batch, heads, queries, width = query.shape
     return 2 * batch * heads * queries * key.shape[-2] * (width + value.shape[-1])
@@ -37,7 +38,10 @@ def attention_flops(query: Tensor, key: Tensor, value: Tensor, *args: Any, **kwa
 def attention_backward_flops(
     grad: Tensor, query: Tensor, key: Tensor, value: Tensor, *args: Any, **kwargs: Any
 ) -> int:
-    """Five products for forward's two: the scores once more, and the gradients of all four factors."""
+    """Return the FLOPs of attention's backward: five products for forward's two.
+
+    They are the scores once more, and the gradients of all four factors.
+    """
     batch, heads, queries, width = query.shape
     return 2 * batch * heads * queries * key.shape[-2] * (3 * width + 2 * value.shape[-1])
 
@@ -64,7 +68,7 @@ class FlopCount:
     """FLOPs of one step, all its micro-batches together.
 
     Attributes:
-        by_phase: executed in each phase.
+        by_phase: FLOPs executed in each phase.
         recomputed: the part of backward that ran forward's operations again (checkpointing).
         by_module: path → (forward, backward), a module's own operations and not its children's; recomputed
             ones are in backward. The empty path has what ran outside of all modules.
@@ -83,12 +87,12 @@ class FlopCount:
 
     @property
     def model(self) -> int:
-        """FLOPs that the model needs, whatever is recomputed: what MFU is over (arXiv 2204.02311)."""
+        """FLOPs that the model needs, without what is recomputed; MFU uses them (arXiv 2204.02311)."""
         return self.step - self.recomputed
 
 
 class FlopCounter(TorchDispatchMode):
-    """A dispatch mode and observer around one step; ask for `count` after it."""
+    """A dispatch mode and observer around one step; read `count` after it."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -108,15 +112,15 @@ class FlopCounter(TorchDispatchMode):
         self._modules.__exit__(*exc)
 
     def phase_started(self, phase: Phase) -> None:
-        """Operations belong to this phase from now on."""
+        """Count the FLOPs of operations into this phase from now on."""
         self._modules.phase_started(phase)
 
     def phase_ended(self, phase: Phase) -> None:
-        """Operations belong to no phase."""
+        """Count operations into no phase until the next one starts."""
         self._modules.phase_ended(phase)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Run the operation and count it."""
+        """Run the operation and count its FLOPs."""
         kwargs = kwargs or {}
         result = func(*args, **kwargs)
         formula = FORMULAS.get(func._overloadpacket)
@@ -135,7 +139,7 @@ class FlopCounter(TorchDispatchMode):
         return result
 
     def count(self) -> FlopCount:
-        """What was counted."""
+        """Return what was counted."""
         forward, backward = self._by_module["forward"], self._by_module["backward"]
         return FlopCount(
             by_phase={phase: self._by_phase[phase] for phase in ("forward", "backward", "optimizer")},

@@ -1,1 +1,1 @@
-"""Memory of a step by phase, on any device."""
+"""Measuring the memory of a step by phase, on any device."""

@@ -12,23 +12,23 @@ from lorafa_prof.step import Phase
 
 
 class AllocatorCounters(Protocol):
-    """What is read of an allocator."""
+    """The counters that a meter reads of an allocator."""
 
     def current(self) -> Counters:
-        """Bytes now."""
+        """Return the bytes now."""
 
     def peak(self) -> Counters:
-        """The most since the last `reset_peaks`."""
+        """Return the largest bytes since the last `reset_peaks`."""
 
     def reset_peaks(self) -> None:
-        """Let the peaks start from now."""
+        """Set the peaks to the bytes now."""
 
     def num_alloc_retries(self) -> int | None:
-        """How often cached blocks had to be given back to serve a request; None where nothing is cached."""
+        """Return how often cached blocks were given back to serve a request; None if nothing is cached."""
 
 
 class AllocatorMeter:
-    """Reads the allocator's counters at the borders of phases, and resets its peaks there.
+    """Reads the allocator's counters when a phase starts and ends, and resets its peaks when one starts.
 
     The peak of reserved is of the whole process, so it is kept over the resets.
     """
@@ -42,13 +42,13 @@ class AllocatorMeter:
         self._peak_reserved: int | None = None
 
     def phase_started(self, phase: Phase) -> None:
-        """Note the counters and let the peaks start here."""
+        """Note the counters, and let the peaks start here."""
         self._keep_reserved()
         self._counters.reset_peaks()
         self._start = self._counters.current()
 
     def phase_ended(self, phase: Phase) -> None:
-        """Note the counters and the peaks since the start."""
+        """Note the counters, and the peaks since the start of the phase."""
         assert self._start is not None
         memory = PhaseMemory(self._start, self._counters.current(), self._counters.peak())
         self._phases[phase] = memory.after(self._phases.get(phase))
@@ -63,7 +63,7 @@ class AllocatorMeter:
             self._peak_reserved = max(self._peak_reserved or 0, reserved)
 
     def profile(self) -> MemoryProfile:
-        """The step just observed."""
+        """Return the memory of the step that was observed."""
         self._keep_reserved()
         return MemoryProfile(
             phases=dict(self._phases),

@@ -1,4 +1,4 @@
-"""Memory of a step where no allocator counts: storages followed from birth to death."""
+"""Memory of a step on a device without counters: storages followed from birth to death."""
 
 from __future__ import annotations
 
@@ -10,35 +10,35 @@ from lorafa_prof.instruments.memory.storages import StorageFollower
 
 
 class FollowedCounters:
-    """The counters of an allocator that hands out what it is asked for: the host's keeps none of its own.
+    """Counters like those of an allocator, for the host, whose allocator keeps none.
 
-    What it calls allocated are the bytes that tensors asked for.
+    The bytes that tensors asked for count as allocated.
 
     Args:
-        follower: entered while there is something to count.
+        follower: a mode that the step runs under.
     """
 
     def __init__(self, follower: StorageFollower) -> None:
         self._follower = follower
 
     def current(self) -> Counters:
-        """Bytes now."""
+        """Return the bytes now."""
         return Counters(self._follower.live_bytes, self._follower.live_bytes)
 
     def peak(self) -> Counters:
-        """The most since the last `reset_peaks`."""
+        """Return the largest bytes since the last `reset_peaks`."""
         return Counters(self._follower.peak_bytes, self._follower.peak_bytes)
 
     def reset_peaks(self) -> None:
-        """Let the peaks start from now."""
+        """Set the peaks to the bytes now."""
         self._follower.reset_peak()
 
     def num_alloc_retries(self) -> None:
-        """There is no cache that could be given back."""
+        """Return None: the host has no cache that could be given back."""
 
 
 class FollowedMemoryMeter(AllocatorMeter):
-    """An `AllocatorMeter` of the host; the step must run under `follower`."""
+    """An `AllocatorMeter` for the host; the step must run under `follower`."""
 
     def __init__(self, follower: StorageFollower, model: nn.Module) -> None:
         super().__init__(FollowedCounters(follower), model)

@@ -16,34 +16,34 @@ class CudaCounters:
     """
 
     def current(self) -> Counters:
-        """Bytes now."""
+        """Return the bytes now."""
         return _counters("current")
 
     def peak(self) -> Counters:
-        """The most since the last `reset_peaks`."""
+        """Return the largest bytes since the last `reset_peaks`."""
         return _counters("peak")
 
     def reset_peaks(self) -> None:
-        """Let the peaks start from now."""
+        """Set the peaks to the bytes now."""
         torch.cuda.reset_peak_memory_stats()
 
     def num_alloc_retries(self) -> int:
-        """How often cached blocks had to be given back to serve a request."""
+        """Return how often cached blocks had to be given back to serve a request."""
         return int(torch.cuda.memory_stats()["num_alloc_retries"])
 
 
 class CudaMemoryMeter(AllocatorMeter):
-    """An `AllocatorMeter` of the current CUDA device."""
+    """An `AllocatorMeter` for the current CUDA device."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__(CudaCounters(), model)
 
 
-def _counters(which: str) -> Counters:
+def _counters(statistic: str) -> Counters:
     stats = torch.cuda.memory_stats()
     return Counters(
-        allocated=stats[f"allocated_bytes.all.{which}"],
-        requested=stats[f"requested_bytes.all.{which}"],
-        active=stats[f"active_bytes.all.{which}"],
-        reserved=stats[f"reserved_bytes.all.{which}"],
+        allocated=stats[f"allocated_bytes.all.{statistic}"],
+        requested=stats[f"requested_bytes.all.{statistic}"],
+        active=stats[f"active_bytes.all.{statistic}"],
+        reserved=stats[f"reserved_bytes.all.{statistic}"],
     )

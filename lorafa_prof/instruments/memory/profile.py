@@ -1,4 +1,4 @@
-"""Memory of one steady step by phase: the data, whoever measured it."""
+"""The memory of one steady step by phase, whichever device it was measured on."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lorafa_prof.step import PHASES, Observer, Phase
 
 @dataclass(frozen=True)
 class Counters:
-    """Bytes by the caching allocator's own counters; None where there is no such allocator.
+    """Bytes by the counters of the caching allocator; None where there is no such allocator.
 
     `allocated` counts whole blocks, `requested` what was asked for; without blocks they are the same.
     """
@@ -21,7 +21,7 @@ class Counters:
     reserved: int | None = None
 
     def larger(self, other: Counters) -> Counters:
-        """Of each counter the larger value; both are of one allocator."""
+        """Return the larger value of each counter; both are of one allocator."""
         return Counters(
             allocated=max(self.allocated, other.allocated),
             requested=max(self.requested, other.requested),
@@ -36,7 +36,7 @@ def _larger(one: int | None, other: int | None) -> int | None:
 
 @dataclass(frozen=True)
 class PhaseMemory:
-    """At the start of a phase, at its end, and the peak of each counter within it.
+    """The counters at the start of a phase, at its end, and their peaks within it.
 
     Where a step accumulates gradients over micro-batches, start and end are those of the phase's last
     micro-batch, and the peak is the largest over all of them.
@@ -47,13 +47,13 @@ class PhaseMemory:
     peak: Counters
 
     def after(self, before: PhaseMemory | None) -> PhaseMemory:
-        """This micro-batch's memory of a phase with that of the ones before it."""
+        """Return a phase's memory over this micro-batch and those `before` it."""
         return self if before is None else replace(self, peak=self.peak.larger(before.peak))
 
 
 @dataclass(frozen=True)
 class MemoryProfile:
-    """One steady step.
+    """The memory of one steady step.
 
     `num_alloc_retries` counts, over the whole process, how often the allocator had to give cached blocks
     back and try again; above 0 the row compares to no other.
@@ -66,7 +66,7 @@ class MemoryProfile:
 
     @property
     def static_bytes(self) -> int:
-        """Allocated at the start of the step: weights, optimizer state, inputs.
+        """Bytes allocated at the start of the step: weights, optimizer state, inputs.
 
         With micro-batches, at the start of the last one: the gradients of those before it are there too.
         """
@@ -74,23 +74,26 @@ class MemoryProfile:
 
     @property
     def activation_bytes(self) -> int:
-        """Allocated at the end of forward less allocated at its start, which is the start of the step."""
+        """The held bytes: allocated at the end of forward, less allocated at its start.
+
+        The start of forward is the start of the step.
+        """
         return self.phases["forward"].end.allocated - self.static_bytes
 
     @property
     def activation_requested_bytes(self) -> int:
-        """The same in bytes asked for, without what blocks have left over."""
+        """`activation_bytes` counted in bytes asked for, without what blocks have left over."""
         forward = self.phases["forward"]
         return forward.end.requested - forward.start.requested
 
     @property
     def peak_allocated_bytes(self) -> int:
-        """Peak of allocated over the step."""
+        """Peak of the allocated bytes over the step."""
         return max(self.phases[phase].peak.allocated for phase in PHASES)
 
 
 class MemoryMeter(Observer, Protocol):
-    """Observes one step and yields its memory."""
+    """An observer of one step that yields its memory."""
 
     def profile(self) -> MemoryProfile:
-        """What was measured; call after the step."""
+        """Return what was measured; call it after the step."""

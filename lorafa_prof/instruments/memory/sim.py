@@ -10,32 +10,32 @@ from lorafa_prof.instruments.memory.profile import Counters
 
 
 class SimCounters:
-    """The counters of a modelled allocator."""
+    """The counters of the twin's allocator."""
 
     def __init__(self, allocator: CachingAllocator) -> None:
         self._allocator = allocator
 
     def current(self) -> Counters:
-        """Bytes now."""
+        """Return the bytes now."""
         a = self._allocator
         return Counters(a.allocated.current, a.requested.current, a.active.current, a.reserved.current)
 
     def peak(self) -> Counters:
-        """The most since the last `reset_peaks`."""
+        """Return the largest bytes since the last `reset_peaks`."""
         a = self._allocator
         return Counters(a.allocated.peak, a.requested.peak, a.active.peak, a.reserved.peak)
 
     def reset_peaks(self) -> None:
-        """Let the peaks start from now."""
+        """Set the peaks to the bytes now."""
         self._allocator.reset_peaks()
 
     def num_alloc_retries(self) -> int:
-        """How often cached blocks had to be given back to serve a request."""
+        """Return how often cached blocks had to be given back to serve a request."""
         return self._allocator.num_alloc_retries
 
 
 class SimMemoryMeter(AllocatorMeter):
-    """An `AllocatorMeter` of the twin."""
+    """An `AllocatorMeter` for the twin."""
 
     def __init__(self, allocator: CachingAllocator, model: nn.Module) -> None:
         super().__init__(SimCounters(allocator), model)

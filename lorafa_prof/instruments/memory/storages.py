@@ -14,23 +14,23 @@ from torch.utils._pytree import tree_iter
 
 
 def storage_key(tensor: Tensor) -> int:
-    """Identity of the tensor's storage while it lives, the same for all its views."""
+    """Return the identity of the tensor's storage, the same for all its views, while it lives."""
     return int(tensor.untyped_storage()._cdata)
 
 
 def storage_bytes(tensors: Iterable[Tensor]) -> int:
-    """Bytes of the distinct storages behind `tensors`."""
+    """Return the bytes of the distinct storages behind `tensors`."""
     return sum({storage_key(t): t.untyped_storage().nbytes() for t in tensors}.values())
 
 
 def model_tensors(model: nn.Module) -> Iterator[Tensor]:
-    """Parameters and buffers of `model`."""
+    """Yield the parameters and buffers of `model`."""
     yield from model.parameters()
     yield from model.buffers()
 
 
 def optimizer_tensors(optimizer: Optimizer, device_type: str) -> Iterator[Tensor]:
-    """Tensors in the state of `optimizer` that are on `device_type` (step counts may not be)."""
+    """Yield the tensors in the state of `optimizer` that are on `device_type`; step counts may not be."""
     for value in tree_iter(dict(optimizer.state)):
         if isinstance(value, Tensor) and value.device.type == device_type:
             yield value
@@ -40,14 +40,14 @@ class StorageFollower(TorchDispatchMode):
     """A dispatch mode that keeps the bytes of live storages on one type of device.
 
     Every operation executed under it is seen below autograd; a storage it returns for the first time is
-    born there, and dies when its last tensor does. What lived before is told by `adopt`. Memory that a
+    born there, and dies when its last tensor does. What lived before is added by `adopt`. Memory that a
     kernel takes and gives back inside itself is out of its sight.
 
     The technique is that of PyTorch's own `torch/distributed/_tools/mem_tracker.py`.
 
     Attributes:
-        live_bytes: now.
-        peak_bytes: since the last `reset_peak`.
+        live_bytes: bytes of the storages that live now.
+        peak_bytes: the largest `live_bytes` since the last `reset_peak`.
     """
 
     def __init__(
@@ -61,15 +61,15 @@ class StorageFollower(TorchDispatchMode):
         self._on_birth = on_birth
 
     def adopt(self, tensors: Iterable[Tensor]) -> None:
-        """Count storages that were there before."""
+        """Count storages that were there before the mode was entered."""
         for tensor in tensors:
-            self._meet(tensor, told=True)
+            self._meet(tensor, adopted=True)
 
     def reset_peak(self) -> None:
-        """Let the peak start from what lives now."""
+        """Set the peak to the bytes that live now."""
         self.peak_bytes = self.live_bytes
 
-    def _meet(self, tensor: Tensor, told: bool = False) -> None:
+    def _meet(self, tensor: Tensor, adopted: bool = False) -> None:
         if tensor.device.type != self.device_type:
             return
         storage = tensor.untyped_storage()
@@ -83,14 +83,14 @@ class StorageFollower(TorchDispatchMode):
         if not born:
             return
         weakref.finalize(storage, self._part, key)
-        if self._on_birth is not None and not told:
+        if self._on_birth is not None and not adopted:
             self._on_birth(storage, size)
 
     def _part(self, key: int) -> None:
         self.live_bytes -= self._live.pop(key)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Run the operation and meet the storages it returns."""
+        """Run the operation and count the storages it returns."""
         result = func(*args, **(kwargs or {}))
         for value in tree_iter(result):
             if isinstance(value, Tensor):

@@ -1,1 +1,1 @@
-"""What autograd saves for backward, and what for."""
+"""Recording what autograd saves for backward, and what it needs each saved tensor for."""

@@ -1,37 +1,14 @@
-"""What kind of thing a saved tensor is: one rule, from where it was saved, by what, and its type."""
+"""The kind of a saved tensor, by one rule: where it was saved, by what operation, and its type."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import nn
 
 from lorafa_prof.layers.low_rank_linear import LowRankLinear, is_linear
-
-Kind = Literal[
-    "linear_input",
-    "adapter",
-    "norm",
-    "attention",
-    "mlp_activation",
-    "dropout_mask",
-    "logits_loss",
-    "other",
-]
-
-#: In the order in which tables show them.
-KINDS: tuple[Kind, ...] = (
-    "linear_input",
-    "adapter",
-    "norm",
-    "attention",
-    "mlp_activation",
-    "dropout_mask",
-    "logits_loss",
-    "other",
-)
+from lorafa_prof.parts import SavedKind
 
 LOSS_OPS = frozenset(
     {"cross_entropy", "log_softmax", "nll_loss", "mse_loss", "binary_cross_entropy_with_logits"}
@@ -41,13 +18,13 @@ DROPOUT_OPS = frozenset({"dropout", "native_dropout", "dropout_", "alpha_dropout
 
 @dataclass(frozen=True)
 class SavePoint:
-    """Where and by what a tensor was saved.
+    """Where and by what operation a tensor was saved.
 
     Attributes:
-        path: of the innermost module in forward; empty outside the model's modules.
-        modules: those in forward, outermost first.
-        op: the Python-level operation under way ("linear", "mul", "scaled_dot_product_attention"); empty
-            for none, as in an autograd function of Python.
+        path: path of the innermost module in forward; empty outside the model's modules.
+        modules: the modules in forward, outermost first.
+        op: the Python-level operation under way ("linear", "mul", "scaled_dot_product_attention"); empty if
+            there is none, as in an autograd function of Python.
     """
 
     path: str
@@ -64,8 +41,8 @@ def _class_names(modules: tuple[nn.Module, ...]) -> list[str]:
     return [type(module).__name__ for module in modules]
 
 
-def kind_of(point: SavePoint, shape: tuple[int, ...], dtype: torch.dtype, ranks: frozenset[int]) -> Kind:
-    """The kind of a tensor of this shape and type saved at `point`.
+def kind_of(point: SavePoint, shape: tuple[int, ...], dtype: torch.dtype, ranks: frozenset[int]) -> SavedKind:
+    """Return the kind of a tensor of this shape and type saved at `point`.
 
     `ranks` are the ranks of the model's adapters: a linear's input that is rank wide is the low-rank
     product x Aᵀ, any other is x itself, whether the base or A asked for it.

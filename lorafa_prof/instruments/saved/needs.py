@@ -1,4 +1,4 @@
-"""Why autograd holds a tensor: which operation needs it as what, for the gradients of what."""
+"""Why autograd holds a tensor: which operation needs it as which operand, for whose gradients."""
 
 from __future__ import annotations
 
@@ -64,10 +64,10 @@ class Need:
     """A use of a saved tensor in backward.
 
     Attributes:
-        module: in whose forward the operation ran.
-        op: its name in autograd, such as ``Mm``, ``Silu`` or ``LoraFunction``.
-        slot: what the tensor is to it, by the name in PyTorch's derivatives ("self", "mat2", "result"); of an
-            autograd function in Python its number among those that were saved.
+        module: path of the module in whose forward the operation ran.
+        op: the operation's name in autograd, such as ``Mm``, ``Silu`` or ``LoraFunction``.
+        slot: the operand that the tensor is, by its name in PyTorch's derivatives ("self", "mat2", "result");
+            for an autograd function in Python, its number among those that were saved.
         gradients_of: the parameters whose gradients it is needed for; "" stands for a result of an earlier
             operation, through which the gradient flows on.
     """
@@ -79,27 +79,27 @@ class Need:
 
 
 def needs_of(root: Any, model: nn.Module, module_of: Callable[[Any], str]) -> dict[int, tuple[Need, ...]]:
-    """The needs behind `root`, an autograd node, by the storage's key.
+    """Return the needs of the saved tensors behind the autograd node `root`, by the key of their storage.
 
     What hooks put away, as those of checkpointing do, is not looked at: that would bring it back.
 
     Args:
-        root: of the loss.
-        model: whose parameters are named.
-        module_of: the path of the module that made a node.
+        root: the node of the loss.
+        model: the model whose parameters are named.
+        module_of: returns the path of the module that made a node.
     """
     names = {id(parameter): name for name, parameter in model.named_parameters()}
-    found: dict[int, set[Need]] = defaultdict(set)
+    needs_by_storage: dict[int, set[Need]] = defaultdict(set)
     for node in _nodes(root):
         op = node_name(node)
         for slot, tensor in _saved_by(node):
             need = Need(module_of(node), op, slot, _gradients_of(node, op, slot, names))
-            found[storage_key(tensor)].add(need)
-    return {key: tuple(sorted(needs)) for key, needs in found.items()}
+            needs_by_storage[storage_key(tensor)].add(need)
+    return {key: tuple(sorted(needs)) for key, needs in needs_by_storage.items()}
 
 
 def node_name(node: Any) -> str:
-    """``Mm`` for ``MmBackward0``."""
+    """Return an autograd node's name without its suffix: ``Mm`` for ``MmBackward0``."""
     return str(node.name()).rpartition("::")[2].rstrip("0123456789").removesuffix("Backward")
 
 
@@ -118,28 +118,31 @@ def _saved_by(node: Any) -> Iterator[tuple[str, Tensor]]:
     for name in _raw_names(kind):
         raw = getattr(node, name)
         several = isinstance(raw, (tuple, list))
-        for index, each in enumerate(raw if several else (raw,)):
+        for index, packed in enumerate(raw if several else (raw,)):
             # `data` is what was packed: a tensor, unless hooks of others put it away. Older PyTorch has none.
-            data = getattr(each, "data", None)
+            data = getattr(packed, "data", None)
             if isinstance(data, Tensor) and torch._C._has_storage(data):
                 yield str(index) if name == f"{_RAW}tensors" else name.removeprefix(_RAW), data
 
 
 @cache
 def _raw_names(kind: object) -> tuple[str, ...]:
-    """What nodes of a type have saved; a large model has thousands of nodes of a few dozen types."""
+    """Return the attributes in which nodes of a type keep what they saved.
+
+    They are cached: a large model has thousands of nodes of a few dozen types.
+    """
     return tuple(name for name in dir(kind) if name.startswith(_RAW))
 
 
 def _gradients_of(node: Any, op: str, slot: str, names: Mapping[int, str]) -> tuple[str, ...]:
     inputs = [following for following, _ in node.next_functions]
-    wanted = _NEEDED_BY.get((op, slot), range(len(inputs)))
-    targets = (_target(inputs[index], names) for index in wanted if inputs[index] is not None)
+    needing = _NEEDED_BY.get((op, slot), range(len(inputs)))
+    targets = (_target(inputs[index], names) for index in needing if inputs[index] is not None)
     return tuple(sorted(set(targets)))
 
 
 def _target(node: Any, names: Mapping[int, str]) -> str:
-    """The parameter that a gradient arrives at without being computed with; "" if it does not."""
+    """Return the parameter that a gradient arrives at with no computation on the way; "" if there is none."""
     while node is not None and node_name(node) in _PASSING:
         node = node.next_functions[0][0]
     return names.get(id(getattr(node, "variable", None)), "")

@@ -1,4 +1,4 @@
-"""What autograd needs each saved tensor for, read at the end of a forward."""
+"""Recording what autograd needs each saved tensor for, at the end of a forward."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from lorafa_prof.instruments.saved.needs import Need, needs_of
 
 
 class NeedsRecorder:
-    """A context around one forward of `model`, whose output has a ``loss``; ask while the loss is held."""
+    """A context around one forward of `model`, whose output has a ``loss``.
+
+    Call `needs` while the loss lives.
+    """
 
     def __init__(self, model: nn.Module) -> None:
         self._model = model
@@ -31,7 +34,7 @@ class NeedsRecorder:
         self._loss_node = None  # it holds the whole graph
 
     def needs(self) -> dict[int, tuple[Need, ...]]:
-        """By `storage_key`."""
+        """Return what each saved tensor is needed for, by `storage_key`; empty before a forward has run."""
         if self._loss_node is None:
             return {}
         return needs_of(self._loss_node, self._model, self._paths.path_of)

@@ -1,4 +1,4 @@
-"""Saved tensors: every distinct storage autograd holds for backward at the end of forward."""
+"""Recording saved tensors: every distinct storage that autograd holds for backward at the end of forward."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ from torch.overrides import TorchFunctionMode, resolve_name
 
 from lorafa_prof.instruments.memory.storages import StorageFollower, model_tensors, storage_key
 from lorafa_prof.instruments.module_stack import ModuleStack
-from lorafa_prof.instruments.saved.kinds import KINDS, Kind, SavePoint, kind_of
+from lorafa_prof.instruments.saved.kinds import SavePoint, kind_of
 from lorafa_prof.instruments.saved.needs import Need
 from lorafa_prof.instruments.saved.saving_line import saving_line
+from lorafa_prof.parts import SAVED_KINDS, SavedKind
 
-KindRule = Callable[[SavePoint, tuple[int, ...], torch.dtype, frozenset[int]], Kind]
+KindRule = Callable[[SavePoint, tuple[int, ...], torch.dtype, frozenset[int]], SavedKind]
 
 
 @dataclass(frozen=True)
@@ -29,19 +30,19 @@ class SavedStorage:
     """One storage that autograd holds.
 
     Attributes:
-        module, op: where and by what it was saved first; further savers only share it.
-        kind: by `saved_kinds.kind_of`, of the first saver.
-        shape, dtype: of the tensor first saved; the storage may be larger.
-        nbytes: of the storage.
+        module, op: module and operation that saved it first; those that saved it later only share it.
+        kind: its kind by `saved.kinds.kind_of`, for the first that saved it.
+        shape, dtype: those of the tensor first saved; the storage may be larger.
+        nbytes: bytes of the storage.
         savers: how often it was saved.
-        from_before: it was there before the step (a batch's ids), so it is no activation.
-        line: of the model's or the user's code that had it saved, by `saving_line`.
-        needs: what autograd needs it for, where that was read.
+        from_before: whether it was there before the step (a batch's ids), so that it is no activation.
+        line: the line of the model's or the user's code that had it saved, by `saving_line`.
+        needs: what autograd needs it for, if that was read.
     """
 
     module: str
     op: str
-    kind: Kind
+    kind: SavedKind
     shape: tuple[int, ...]
     dtype: str
     nbytes: int
@@ -53,7 +54,7 @@ class SavedStorage:
 
 @dataclass(frozen=True)
 class HeldStorage:
-    """A storage made in forward at `module` that something other than autograd keeps."""
+    """A storage made in forward at `module` that something other than autograd holds."""
 
     module: str
     nbytes: int
@@ -72,23 +73,23 @@ class SavedTensors:
 
     @property
     def total_bytes(self) -> int:
-        """`saved_bytes`."""
+        """Bytes of all saved storages, which are the column `saved_bytes`."""
         return sum(storage.nbytes for storage in self.storages)
 
     @property
     def from_before_bytes(self) -> int:
-        """The part that was there before the step."""
+        """Bytes of the saved storages that were there before the step."""
         return sum(storage.nbytes for storage in self.storages if storage.from_before)
 
     @property
     def held_otherwise_bytes(self) -> int:
-        """What lives on without being saved."""
+        """Bytes of the storages that are held without being saved."""
         return sum(storage.nbytes for storage in self.held_otherwise)
 
     @property
-    def by_kind(self) -> dict[Kind, int]:
-        """Bytes by kind, every kind named; the sum is `total_bytes`."""
-        return {kind: sum(s.nbytes for s in self.storages if s.kind == kind) for kind in KINDS}
+    def by_kind(self) -> dict[SavedKind, int]:
+        """Bytes by kind, every kind named; their sum is `total_bytes`."""
+        return {kind: sum(s.nbytes for s in self.storages if s.kind == kind) for kind in SAVED_KINDS}
 
     @property
     def by_module(self) -> dict[str, int]:
@@ -99,7 +100,10 @@ class SavedTensors:
         return dict(total)
 
     def as_records(self) -> list[dict[str, Any]]:
-        """For JSON, largest first; without needs, which equal tensors of all layers have in common."""
+        """Return the storages as values for JSON, the largest first.
+
+        They have no needs, which equal tensors of all layers have in common.
+        """
         ordered = sorted(self.storages, key=lambda s: (-s.nbytes, s.module, s.op))
         return [{key: value for key, value in asdict(s).items() if key != "needs"} for s in ordered]
 
@@ -112,7 +116,7 @@ class _Seen:
 
 
 class _CurrentOp(TorchFunctionMode):
-    """Knows the outermost Python-level operation under way."""
+    """A mode that knows the outermost Python-level operation under way."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -132,7 +136,7 @@ def _op_name(func: Any) -> str:
 
 
 class _OutermostModules(ModuleStack):
-    """Counts paths from whichever module is called outside of all others."""
+    """A stack of modules whose paths start at whichever module is called outside of all others."""
 
     def __init__(self) -> None:
         super().__init__(nn.Module())
@@ -156,7 +160,7 @@ class _Storages:
 
 
 class SavedTensorsRecorder:
-    """A context around one forward pass; ask for `result` while the loss is still held.
+    """A context around one forward pass; call `result` while the loss still lives.
 
     Autograd's pack hook sees each tensor as it is saved. Only weak references are kept, so a storage that
     is let go within forward is not counted, and none is held longer for being looked at. Inside a
@@ -177,12 +181,12 @@ class SavedTensorsRecorder:
     - Autograd's hooks are of one thread: what another thread's forward saves is not seen.
 
     Args:
-        model: for paths, and for its parameters and buffers, which are not counted; None: paths are counted
-            from whichever module is called.
-        device_type: storages elsewhere are not counted.
+        model: gives the paths, and the parameters and buffers, which are not counted; None: paths start at
+            whichever module is called.
+        device_type: storages on other devices are not counted.
         before: tensors that were there before the step, the batch for one.
-        ranks: of the model's adapters.
-        rule: of kinds.
+        ranks: ranks of the model's adapters.
+        rule: returns the kind of a saved tensor.
         otherwise: whether to look for `held_otherwise` too. That takes a dispatch mode, under which PyTorch
             does not add up gradients in place.
     """
@@ -261,7 +265,7 @@ class SavedTensorsRecorder:
         self._births.append((weakref.ref(storage), HeldStorage(self._modules.path, nbytes)))
 
     def held(self) -> list[tuple[torch.UntypedStorage, SavedStorage]]:
-        """The storages that are held now, and what is known of each."""
+        """Return the storages that are held now, and what is known of each."""
         return [
             (storage, replace(seen.first, savers=seen.savers))
             for seen in self._seen.values()
@@ -269,10 +273,10 @@ class SavedTensorsRecorder:
         ]
 
     def result(self, needs: Mapping[int, tuple[Need, ...]] | None = None) -> SavedTensors:
-        """What is held now.
+        """Return what is held now.
 
         Args:
-            needs: what for, by `storage_key`, where that is known.
+            needs: what each storage is needed for, by `storage_key`, if that is known.
         """
         saved = self.held()
         keys = {int(storage._cdata) for storage, _ in saved}

@@ -1,4 +1,4 @@
-"""The line of Python that had a tensor saved."""
+"""The line of Python code that had a tensor saved."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ def saving_line() -> str:
 
 @cache
 def shown_file(filename: str) -> str | None:
-    """The file in a form that is the same on every machine and names nobody; None if it is passed over.
+    """Return the file's name in a form that is the same on every machine; None if the file is passed over.
 
-    It is relative to where packages are installed, to this package's checkout, to the current directory or
-    to the standard library; elsewhere it is the file's name.
+    It is relative to where packages are installed, to this package's checkout, to the current directory or to
+    the standard library; elsewhere it is the bare name of the file. So it names no person.
     """
     path = Path(filename)
     if any(path.is_relative_to(folder) for folder in _PASSED_OVER):

@@ -17,7 +17,7 @@ def _config(
     family: Mapping[str, Any],
     **overrides: Any,
 ) -> PretrainedConfig:
-    """Return a config. `shape` is (hidden, intermediate, layers, heads, key-value heads)."""
+    """Return a config; `shape` is (hidden, intermediate, layers, heads, key-value heads)."""
     from transformers import LlamaConfig
 
     hidden, intermediate, layers, heads, key_value_heads = shape

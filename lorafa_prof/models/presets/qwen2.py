@@ -19,7 +19,7 @@ def _config(
     tied: bool,
     end_of_text: int = 151643,
 ) -> PretrainedConfig:
-    """Return a config. `shape` is (hidden, intermediate, layers, heads, key-value heads)."""
+    """Return a config; `shape` is (hidden, intermediate, layers, heads, key-value heads)."""
     from transformers import Qwen2Config
 
     hidden, intermediate, layers, heads, key_value_heads = shape

@@ -31,7 +31,7 @@ def command(folder: Path, steps: tuple[str, ...]) -> None:
     """Set the published numbers of FOLDER beside the results in it; with STEPS, do only these.
 
     figures: the figures that README.md links to, of what was measured. page: README.md's tables. picture:
-    published.png and .pdf. explained: explained.csv, a minute for a hundred cells. No GPU is needed.
+    published.png and .pdf. explained: explained.csv, a few minutes for a hundred cells. No GPU is needed.
     """
     published = read_folder(folder)
     for name, work in STEPS.items():

@@ -11,7 +11,7 @@ import csv
 import io
 from collections.abc import Iterator
 
-from lorafa_prof.explaining.explain import explain
+from lorafa_prof.explaining.explain_cells import explain_cells
 from lorafa_prof.explaining.explanation import Explanation
 from lorafa_prof.explaining.folder import subjects_in
 from lorafa_prof.report.published.folder import PublishedFolder, by_of
@@ -45,7 +45,7 @@ def write_explained(folder: PublishedFolder) -> Iterator[str]:
     if not subjects:
         yield f"{TABLE_NAME}: not written, nothing was measured"
         return
-    explanations = explain(
+    explanations = explain_cells(
         [subject for _, subject in subjects], available_cores(), lambda *_: None, what_if=False
     )
     rows = [_row(run, explanation) for (run, _), explanation in zip(subjects, explanations, strict=True)]

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from lorafa_prof.figures.save import Saved, save_all
+from lorafa_prof.figures.save import SavedFigure, save_all
 from lorafa_prof.report.published.folder import KeptRow, PublishedFolder, key_of
 from lorafa_prof.report.published.marks import figures_named
 from lorafa_prof.results.row import setting_columns
@@ -28,7 +28,7 @@ def draw_figures(folder: PublishedFolder) -> Iterator[str]:
             write_table([kept.row for kept in rows], Path(scratch) / TABLE_NAME)
             table = read_table(Path(scratch))
         for outcome in save_all(table, folder.path / rows[0].place / name / "figures", [figure]):
-            if isinstance(outcome, Saved):
+            if isinstance(outcome, SavedFigure):
                 yield from map(str, outcome.paths)
             else:
                 yield f"{name}, {figure}: not drawn, {outcome.reason}"

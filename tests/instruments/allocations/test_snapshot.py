@@ -13,7 +13,8 @@ from torch.cuda import _memory_viz as viz
 from lorafa_prof.devices.sim import twin as twin_module
 from lorafa_prof.devices.sim.settings import AllocatorSettings
 from lorafa_prof.instruments.allocations.snapshot import dump_snapshot, snapshot_of
-from lorafa_prof.instruments.allocations.timeline import KINDS, Timeline
+from lorafa_prof.instruments.allocations.timeline import Timeline
+from lorafa_prof.parts import BLOCK_KINDS
 from lorafa_prof.running.recorded_step import predict_timeline
 
 # What MemoryViz.js can read (its function unpickle); anything else is an error there.
@@ -151,7 +152,7 @@ def test_the_web_pages_reader_can_read_it(timeline: Timeline, data: Any) -> None
     assert all(segment["device"] == 0 for segment in data["segments"])
     categories = {entry["category"] for entry in trace}
     assert "unknown" in categories  # else the page's own code fails
-    assert categories - {"unknown"} <= set(KINDS)
+    assert categories - {"unknown"} <= set(BLOCK_KINDS)
     assert {"weights", "activations", "temporaries", "workspaces", "gradients", "optimizer"} <= categories
 
 

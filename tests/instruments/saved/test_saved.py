@@ -24,9 +24,9 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 from lorafa_prof.instruments.memory.storages import storage_key
-from lorafa_prof.instruments.saved.kinds import KINDS
 from lorafa_prof.instruments.saved.recorder import SavedTensors, SavedTensorsRecorder
 from lorafa_prof.layers.low_rank_linear import LoraFaLinear, LoraLinear
+from lorafa_prof.parts import SAVED_KINDS
 from lorafa_prof.results.reconcile import reconcile
 
 ROWS = 3
@@ -256,7 +256,7 @@ def test_kinds_sum_to_the_total_and_bytes_reconcile_whatever_the_cell(
         seq=seq,
     )
     memory, saved = observe(cell)
-    assert list(saved.by_kind) == list(KINDS)
+    assert list(saved.by_kind) == list(SAVED_KINDS)
     assert sum(saved.by_kind.values()) == sum(saved.by_module.values()) == saved.total_bytes
     assert reconcile(memory, saved).residual_bytes == 0
 

@@ -11,9 +11,10 @@ from tiny_cells import FAMILIES, RANK, TOKENS, observe, saved_of, step_of, tiny_
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
-from lorafa_prof.instruments.saved.kinds import Kind, SavePoint, kind_of
+from lorafa_prof.instruments.saved.kinds import SavePoint, kind_of
 from lorafa_prof.instruments.saved.recorder import SavedTensors
 from lorafa_prof.layers.low_rank_linear import LoraLinear
+from lorafa_prof.parts import SavedKind
 
 
 def named(name: str) -> nn.Module:
@@ -24,7 +25,7 @@ MODEL, BLOCK, ATTENTION, MLP = named("Model"), named("Block"), named("LlamaAtten
 LINEAR = nn.Linear(8, 8)
 ADAPTED = LoraLinear(nn.Linear(8, 8), rank=4, scale=1.0, dropout=0.0, adapter_dtype=torch.float32)
 
-POINTS: list[tuple[str, list[nn.Module], str, int, torch.dtype, Kind]] = [
+POINTS: list[tuple[str, list[nn.Module], str, int, torch.dtype, SavedKind]] = [
     ("q_proj", [MODEL, ATTENTION, LINEAR], "linear", 8, torch.float32, "linear_input"),
     ("c_attn", [MODEL, ATTENTION, Conv1D(8, 8)], "addmm", 8, torch.float32, "linear_input"),
     ("q_proj", [MODEL, ATTENTION, ADAPTED], "", 8, torch.float32, "linear_input"),
@@ -49,7 +50,7 @@ POINTS: list[tuple[str, list[nn.Module], str, int, torch.dtype, Kind]] = [
 
 @pytest.mark.parametrize(("path", "modules", "op", "width", "dtype", "expected"), POINTS)
 def test_the_rule(
-    path: str, modules: list[nn.Module], op: str, width: int, dtype: torch.dtype, expected: Kind
+    path: str, modules: list[nn.Module], op: str, width: int, dtype: torch.dtype, expected: SavedKind
 ) -> None:
     point = SavePoint(path, tuple(modules), op)
     assert kind_of(point, (3, width), dtype, frozenset({4})) == expected
@@ -61,7 +62,7 @@ def test_without_adapters_a_narrow_input_is_an_input() -> None:
     assert kind_of(point, (), torch.float32, frozenset({4})) == "linear_input"
 
 
-def kinds(family: str, method: str, **settings: Any) -> dict[Kind, int]:
+def kinds(family: str, method: str, **settings: Any) -> dict[SavedKind, int]:
     return observe(tiny_cell(family, method, **settings))[1].by_kind
 
 

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 from published_folders import MB, NAME, add_run, cells_of_mine, folder_of_mine
 
-from lorafa_prof.explaining.predicted import predicted_step
+from lorafa_prof.explaining.predicted_step import predicted_step
 from lorafa_prof.report.published import __main__ as command_line
 from lorafa_prof.report.published import explained
 from lorafa_prof.report.published.explained import write_explained

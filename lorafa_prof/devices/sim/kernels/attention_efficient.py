@@ -52,7 +52,7 @@ def _bias_gradient(bias: Tensor) -> Tensor:
 
 
 def _delta(step: Execution, query: Tensor, out: Tensor) -> Any:
-    """The sum of output times gradient per row; float32 has it computed outside of the kernel."""
+    """Take memory for the row sums of output times gradient; float32 computes them outside of the kernel."""
     rows = 4 * query.size(0) * query.size(1) * query.size(2)
     if query.dtype != torch.float32:
         return step.take(rows)
@@ -63,7 +63,7 @@ def _delta(step: Execution, query: Tensor, out: Tensor) -> Any:
 
 
 def _accumulator_elements(length: int, width: int) -> int:
-    """float32 elements per head in which the query's gradient is added up, with 4 of locks to a tile."""
+    """Return the float32 elements per head that add up the query's gradient, with 4 for locks per tile."""
     columns = 64 if width <= 64 else 128
     tiles = -(-length // BLOCK_ROWS) * -(-width // columns)
     return tiles * (BLOCK_ROWS * columns + 4)

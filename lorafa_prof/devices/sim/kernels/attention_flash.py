@@ -53,7 +53,7 @@ def _rounded_width(width: int) -> int:
 
 
 def _splits(machine: Machine, groups: int, queries: int, keys: int, width: int) -> int:
-    """Over how many blocks one row's keys are split (flash_api.cpp, num_splits_heuristic)."""
+    """Return how many blocks a row's keys are split over (flash_api.cpp, num_splits_heuristic)."""
     block = 256 if width <= 64 else 128 if width <= 128 else 64
     key_blocks = -(-keys // block)
     blocks = groups * -(-queries // 64)

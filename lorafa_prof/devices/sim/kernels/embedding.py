@@ -42,7 +42,10 @@ def _dense_backward(step: Execution, func: Any, args: Any, kwargs: Any) -> Any:
 
 
 def _segments(step: Execution, weight: Tensor, count: int, index_size: int) -> list[Any]:
-    """What `embedding_backward_cuda_kernel` holds: where runs of equal indices and their parts start."""
+    """Take memory for where runs of equal indices and their parts start, and return its blocks.
+
+    ATen/native/cuda/EmbeddingBackwardKernel.cu, embedding_backward_cuda_kernel.
+    """
     held = [step.take(count * index_size), step.take(8)]
     keys = step.take(count * index_size)
     step.give_back(step.take(unique_by_key_bytes(count)))

@@ -1,4 +1,4 @@
-"""How an operation's memory on CUDA is modelled where shapes alone do not say it."""
+"""The entries of the kernel table: what an operation allocates on CUDA beyond its results' shapes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lorafa_prof.registry import Registry
 
 
 class Execution(Protocol):
-    """The running step, as a kernel sees it."""
+    """The running step, as the model of a kernel sees it."""
 
     machine: Machine
 
@@ -25,16 +25,16 @@ class Execution(Protocol):
         """Give memory to the storages of these tensors, in this order."""
 
     def take(self, size_bytes: int) -> Any:
-        """Memory inside a kernel; give it back with `give_back`."""
+        """Take memory for use inside a kernel, and return its block; `give_back` frees it."""
 
     def give_back(self, *blocks: Any) -> None:
-        """Free what `take` returned, in this order."""
+        """Free blocks that `take` returned, in this order."""
 
     def keep(self, key: str, size_bytes: int) -> None:
-        """Memory that is taken by the first call with this `key` in a thread and never given back."""
+        """Take memory that is never given back, at the first call with this `key` in a thread."""
 
     def value_of(self, tensor: Tensor) -> Tensor | None:
-        """The value of an integer or boolean tensor, on the host; None if it is not known."""
+        """Return the value of an integer or boolean tensor, on the host; None if it is not known."""
 
 
 Model = Callable[[Execution, Any, Any, Any], Any]
@@ -42,14 +42,14 @@ Model = Callable[[Execution, Any, Any, Any], Any]
 
 @dataclass(frozen=True)
 class Kernel:
-    """One entry of the table.
+    """One entry of the kernel table.
 
     Attributes:
         name: for listings.
-        ops: the operations it stands for.
+        ops: the operations whose memory it models.
         model: runs one of them: takes its memory in the order CUDA does, and returns its results.
         formula: what is allocated beside the results, in words.
-        source: PyTorch file it was read in, or the trace it was seen in.
+        source: the file of PyTorch, or the trace, that this was read in.
         holds_for: versions of PyTorch.
     """
 
@@ -71,10 +71,10 @@ KERNEL_TABLE: Registry[Kernel] = Registry(
 
 
 def models() -> dict[Any, Model]:
-    """The table by operation."""
+    """Return the model of each operation that the table has."""
     return {op: kernel.model for kernel in KERNEL_TABLE.values() for op in kernel.ops}
 
 
 def numel_bytes(tensor: Tensor, dtype: torch.dtype | None = None) -> int:
-    """Bytes of a dense tensor of this shape, in `dtype` or its own."""
+    """Return the bytes of a dense tensor of this shape, in `dtype` or its own type."""
     return tensor.numel() * (dtype or tensor.dtype).itemsize

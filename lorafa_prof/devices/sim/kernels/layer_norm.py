@@ -28,7 +28,7 @@ def _backward(step: Execution, func: Any, args: Any, kwargs: Any) -> Any:
 
 
 def _sum_partials(step: Execution, width: int, element_size: int) -> None:
-    """Weight and bias each have a partial sum for every block of rows, added up at the end."""
+    """Take and free the partial sums of weight and bias, one for every block of rows."""
     blocks = PARTIAL_ELEMENTS // width
     partials = [step.take(blocks * width * element_size) for _ in range(2)]
     buffers = reduction_buffers(

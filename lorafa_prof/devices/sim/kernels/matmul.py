@@ -30,7 +30,7 @@ def _addmm(step: Execution, func: Any, args: Any, kwargs: Any) -> Any:
 
 
 def _fused_with_bias(bias: Tensor, left: Tensor, right: Tensor, kwargs: Any) -> bool:
-    """Whether cuBLASLt adds the bias (ATen/native/cuda/Blas.cpp, isInputCompliesAddmmCudaLt)."""
+    """Return whether cuBLASLt adds the bias (ATen/native/cuda/Blas.cpp, isInputCompliesAddmmCudaLt)."""
     return (
         kwargs.get("beta", 1) == 1
         and kwargs.get("alpha", 1) == 1

@@ -1,4 +1,4 @@
-"""Fused optimizers: they update in place."""
+"""Fused optimizers, which update their tensors in place."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pointwise operations that are made of others inside."""
+"""Pointwise operations that run other operations inside."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sums and their like: a copy where the type changes first, and buffers where blocks share an output."""
+"""Sums and other reductions: a copy if the type changes first, and buffers if blocks share an output."""
 
 from __future__ import annotations
 
@@ -68,14 +68,14 @@ def _buffers(step: Execution, x: Tensor, dims: list[int], accumulate_bytes: int)
 
 
 def _dims(x: Tensor, args: Any) -> list[int]:
-    given = args[1] if len(args) > 1 else None
-    if given is None or given == []:
+    reduced = args[1] if len(args) > 1 else None
+    if reduced is None or reduced == []:
         return list(range(x.dim()))
-    return [dim % x.dim() for dim in ([given] if isinstance(given, int) else given)]
+    return [dim % x.dim() for dim in ([reduced] if isinstance(reduced, int) else reduced)]
 
 
 def _accumulated(dtype: torch.dtype) -> int:
-    """Bytes of the type that partial results have (ATen/AccumulateType.h)."""
+    """Return the bytes of the type that partial results have (ATen/AccumulateType.h)."""
     return 8 if dtype in (torch.float64, torch.int64) else 4
 
 

@@ -1,4 +1,4 @@
-"""A second opinion on forward's FLOPs: fvcore, which counts from a trace of the model."""
+"""A second opinion on the FLOPs of forward: fvcore, which counts them from a trace of the model."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PRODUCTS = frozenset({"linear", "addmm", "mm", "bmm", "matmul", "einsum", "conv"
 
 
 class _LossOf(nn.Module):
-    """The loss as a function of tensors by position: what a trace can follow."""
+    """The loss as a module of tensors by position, which a trace can follow."""
 
     def __init__(self, model: nn.Module, names: tuple[str, ...]) -> None:
         super().__init__()
@@ -23,12 +23,12 @@ class _LossOf(nn.Module):
         self.names = names
 
     def forward(self, *values: Tensor) -> Any:
-        """The loss of the batch."""
+        """Return the loss of the batch."""
         return self.model(**dict(zip(self.names, values, strict=True))).loss
 
 
 def fvcore_forward_flops(model: nn.Module, inputs: Mapping[str, Tensor]) -> int:
-    """FLOPs of one forward pass by fvcore, doubled: fvcore counts a multiply-add as one.
+    """Return the FLOPs of one forward pass by fvcore, doubled: fvcore counts a multiply-add as one.
 
     fvcore sees neither inside a fused attention nor inside a Python autograd function: give it a model with
     ``attention="eager"`` and without this package's adapters.

@@ -1,4 +1,4 @@
-"""A third opinion on FLOPs: closed formulas, from shapes alone, exact for the products of a step."""
+"""A third opinion on FLOPs: closed formulas of the shapes, exact for the products of a step."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FUSED_BACKWARD = 2.5
 
 @dataclass(frozen=True)
 class Weights:
-    """How many weights some linear layers have: their own, and those of their adapters' A and B."""
+    """Numbers of weights of some linear layers: their own, and those of their adapters' A and B."""
 
     base: int
     a: int = 0
@@ -26,15 +26,16 @@ class Weights:
 
 @dataclass(frozen=True)
 class ClosedForm:
-    """Products of a step (a multiply and an add are 2) of a decoder with adapters on all linears, or none.
+    """FLOPs of the matrix products of a step, for a decoder with adapters on all its linears, or on none.
 
-    A product with a weight costs 2 per token and weight, and so does each of its two gradients.
+    A multiply and an add are 2. A product with a weight costs 2 per token and weight, and so does each of its
+    two gradients.
 
     Attributes:
         tokens: batch times sequence.
         all: all linear layers, the output embedding included: 2 · tokens · all.base is the well-known 2N.
-        first: of those, the ones that read the embeddings: the first block's queries, keys and values. With
-            frozen embeddings nobody asks for the gradient of their inputs.
+        first: those of them that read the embeddings: the first block's queries, keys and values. With
+            frozen embeddings the gradient of their inputs is not needed.
         attention: 4·s·d per token and layer: the two products of every query with s keys of d channels.
         rotary: positions times frequencies; once per step, and without a gradient.
         attention_backward: EAGER_BACKWARD or FUSED_BACKWARD.
@@ -49,23 +50,29 @@ class ClosedForm:
 
     @property
     def forward(self) -> int:
-        """2N, the adapters', attention's and the rotary table's."""
+        """FLOPs of forward: 2N, and those of the adapters, of attention and of the rotary table."""
         weights = self.all.base + self.all.a + self.all.b
         return 2 * self.tokens * weights + self.attention + self.rotary
 
     @property
     def backward_full(self) -> int:
-        """4N: gradients of all weights and of all inputs, the embeddings' outputs included."""
+        """FLOPs of backward in full fine-tuning: 4N, for the gradients of all weights and of all inputs.
+
+        The inputs' gradients include that of the embeddings' outputs.
+        """
         return 4 * self.tokens * self.all.base + self._attention_backward
 
     @property
     def backward_lora(self) -> int:
-        """2N for inputs; 4 per adapter weight, as in full fine-tuning."""
+        """FLOPs of backward with LoRA: 2N for inputs; 4 per adapter weight, as in full fine-tuning."""
         return self.backward_lora_fa + 2 * self.tokens * self.all.a + 2 * self.tokens * self.first.b
 
     @property
     def backward_lora_fa(self) -> int:
-        """2N for inputs; 4 per weight of B; 2 per weight of A, whose own gradient is not formed."""
+        """FLOPs of backward with LoRA-FA: 2N for inputs; 4 per weight of B; 2 per weight of A.
+
+        The gradient of A itself is not formed.
+        """
         inputs = self.all.base + self.all.a + self.all.b - self.first.base - self.first.a - self.first.b
         return 2 * self.tokens * (inputs + self.all.b) + self._attention_backward
 
@@ -77,7 +84,7 @@ class ClosedForm:
 def closed_form(
     model: PreTrainedModel, batch: int, seq: int, *, attention_backward: float = EAGER_BACKWARD
 ) -> ClosedForm:
-    """The formulas for a causal language model whose blocks are attention and MLP in turn.
+    """Return the formulas for a causal language model whose blocks are attention and MLP in turn.
 
     It may have this package's adapters on all its linears, or none.
     """
@@ -98,13 +105,16 @@ def closed_form(
 
 
 def _linears(model: nn.Module) -> list[nn.Module]:
-    """Adapted and plain linear layers in the order in which the model defines them."""
+    """Return adapted and plain linear layers in the order in which the model defines them."""
     bases = {module.base for module in model.modules() if isinstance(module, LowRankLinear)}
     return [m for m in model.modules() if isinstance(m, LowRankLinear) or (is_linear(m) and m not in bases)]
 
 
 def _leading(layers: list[nn.Module], weights: int) -> list[nn.Module]:
-    """The first layers that together have so many weights: one fused, or queries, keys and values apart."""
+    """Return the first layers that together have `weights` weights.
+
+    They are one fused layer, or queries, keys and values apart.
+    """
     for count in range(len(layers)):
         if _count(layers[:count]).base == weights:
             return layers[:count]

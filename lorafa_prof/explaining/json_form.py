@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from lorafa_prof.explaining.against import Difference, differences
+from lorafa_prof.explaining.against import TensorDifference, tensor_differences
 from lorafa_prof.explaining.composition import Composition, Piece
 from lorafa_prof.explaining.explanation import Explanation
 from lorafa_prof.explaining.layers import by_layer
-from lorafa_prof.explaining.predicted import PredictedStep, RanOut
+from lorafa_prof.explaining.predicted_step import PredictedStep, RanOut
 from lorafa_prof.explaining.tree import memory_tree
 from lorafa_prof.explaining.trial import Trial
 
@@ -19,7 +19,7 @@ SCHEMA_VERSION = 1
 Values = dict[str, Any]
 
 
-def records(explanations: Sequence[Explanation]) -> Values:
+def explanations_json(explanations: Sequence[Explanation]) -> Values:
     """All that is known of each; of two also what differs, the first less the second."""
     found: Values = {"schema": SCHEMA_VERSION, "cells": [_record(each) for each in explanations]}
     if len(explanations) == 2:
@@ -102,10 +102,10 @@ def _trial(trial: Trial, predicted: PredictedStep) -> Values:
 def _differences(one: Composition | None, other: Composition | None) -> list[Values] | None:
     if one is None or other is None:
         return None
-    return [_difference(each) for each in differences(one, other)]
+    return [_difference(each) for each in tensor_differences(one, other)]
 
 
-def _difference(difference: Difference) -> Values:
+def _difference(difference: TensorDifference) -> Values:
     piece = difference.piece
     return {
         "part": piece.part,

@@ -14,8 +14,8 @@ from lorafa_prof.cell import Cell
 from lorafa_prof.devices.sim import twin as twin_module
 from lorafa_prof.devices.sim.settings import settings_of_record
 from lorafa_prof.errors import LorafaProfError, UsageError
-from lorafa_prof.explaining import explain as explain_module
-from lorafa_prof.explaining.explain import explain
+from lorafa_prof.explaining import explain_cells as explain_module
+from lorafa_prof.explaining.explain_cells import explain_cells
 from lorafa_prof.explaining.explanation import Explanation
 from lorafa_prof.explaining.remedies import remedies_for
 from lorafa_prof.explaining.subject import Subject, subjects_of
@@ -26,7 +26,7 @@ EXPANDABLE = {"allocator": {"PYTORCH_ALLOC_CONF": "expandable_segments:True"}}
 
 
 def explained(subject: Subject, *, what_if: bool = False) -> Explanation:
-    (found,) = explain([subject], 1, lambda done, count, what: None, what_if=what_if)
+    (found,) = explain_cells([subject], 1, lambda done, count, what: None, what_if=what_if)
     return found
 
 
@@ -176,7 +176,7 @@ def test_a_process_that_dies_is_one_line(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_remedies_are_tried_if_asked_for() -> None:
     told: list[tuple[int, int, str]] = []
     (subject,) = subjects_of([cell_of("lora")])
-    (explanation,) = explain([subject], 1, lambda *each: told.append(each), what_if=True)
+    (explanation,) = explain_cells([subject], 1, lambda *each: told.append(each), what_if=True)
     changes = [remedy.change for remedy in remedies_for(cell_of("lora"))]
     assert [trial.remedy.change for trial in explanation.trials] == changes
     assert sorted(done for done, _, _ in told) == list(range(1, len(changes) + 2))

@@ -13,11 +13,11 @@ from tiny_cells import METHOD_NAMES
 
 from lorafa_prof.devices.sim import twin as twin_module
 from lorafa_prof.explaining.against_text import against_text
-from lorafa_prof.explaining.explain import explain
+from lorafa_prof.explaining.explain_cells import explain_cells
 from lorafa_prof.explaining.explanation import Explanation, by_twin
+from lorafa_prof.explaining.explanation_text import explanation_text
 from lorafa_prof.explaining.lines import Line, share, table, text_of
 from lorafa_prof.explaining.subject import Subject, subjects_of
-from lorafa_prof.explaining.text import explanation_text
 from lorafa_prof.words.numbers import size
 
 STYLES = re.compile(r"\x1b\[[0-9;]*m")
@@ -25,7 +25,7 @@ STYLES = re.compile(r"\x1b\[[0-9;]*m")
 
 @cache
 def explained(method: str) -> Explanation:
-    (found,) = explain(subjects_of([cell_of(method)]), 1, lambda done, count, what: None, what_if=True)
+    (found,) = explain_cells(subjects_of([cell_of(method)]), 1, lambda done, count, what: None, what_if=True)
     return found
 
 
@@ -82,7 +82,7 @@ def test_each_depth_tells_more() -> None:
     assert len(shallow.splitlines()) < len(normal.splitlines()) < len(deep.splitlines())
     assert "and why" not in shallow
     assert "saved activations" in shallow
-    assert "inside of norms" not in shallow
+    assert "norms: what" not in shallow
     assert " more\n" not in deep
     assert "smaller\n" not in deep
     for piece in explained("lora").activation.pieces:  # type: ignore[union-attr]
@@ -106,7 +106,9 @@ def test_remedies_are_in_the_order_of_what_they_save_and_what_cannot_be_had_come
     ]
     assert savings == sorted(savings, reverse=True)
     assert len(savings) == len(explained("lora").trials)
-    (cannot,) = explain(subjects_of([cell_of("lora", "tiny-roberta")]), 1, lambda *told: None, what_if=True)
+    (cannot,) = explain_cells(
+        subjects_of([cell_of("lora", "tiny-roberta")]), 1, lambda *told: None, what_if=True
+    )
     why = "kernels: fused-loss: cannot be had: kernels 'fused-loss' is no loss"
     assert why in explanation_text(cannot, 3, None)
     assert why not in explanation_text(cannot, 2, None)
@@ -137,7 +139,7 @@ def test_out_of_memory_is_told_first(monkeypatch: pytest.MonkeyPatch) -> None:
     row = {"status": "oom", "failed_phase": "backward", "message": message}
     monkeypatch.setattr(twin_module, "allocator_capacity", lambda gpu: 40 * 2**20)
     subject = Subject(cell.cell_id, cell.label, cell, row)
-    (found,) = explain([subject], 1, lambda *told: None, what_if=True)
+    (found,) = explain_cells([subject], 1, lambda *told: None, what_if=True)
     text = explanation_text(found, 1, None)
     first, _, then = text.partition("Memory runs out in the backward phase")
     assert "oom in backward: CUDA out of memory. Tried to allocate 32.00 MiB.\n" in first
@@ -149,7 +151,7 @@ def test_out_of_memory_is_told_first(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_failed_cell_is_told_with_its_message() -> None:
     row = {"status": "error", "message": "no\x1b[31m such\nlayer"}
-    (found,) = explain([Subject("id", "it", None, row)], 1, lambda *told: None, what_if=True)
+    (found,) = explain_cells([Subject("id", "it", None, row)], 1, lambda *told: None, what_if=True)
     text = explanation_text(found, 2, None)
     assert "error: no [31m such layer\n" in text
     assert "How much memory its step takes is not known." in text
@@ -171,7 +173,7 @@ def test_two_cells(width: int | None) -> None:
 def test_of_two_cells_the_one_that_runs_out_of_memory_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     fits = explained("lora")
     monkeypatch.setattr(twin_module, "allocator_capacity", lambda gpu: 40 * 2**20)
-    (lost,) = explain(subjects_of([cell_of("full-ft")]), 1, lambda *told: None, what_if=False)
+    (lost,) = explain_cells(subjects_of([cell_of("full-ft")]), 1, lambda *told: None, what_if=False)
     head, _, _ = against_text(lost, fits, 1, None).partition("Where the memory")
     assert [line for line in head.splitlines() if "runs out" in line] == [head.splitlines()[2]]
 

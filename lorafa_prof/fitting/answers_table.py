@@ -27,7 +27,7 @@ HEADER = (
 )
 
 
-def table_rows(answers: Sequence[Answer]) -> list[tuple[str, ...]]:
+def answers_rows(answers: Sequence[Answer]) -> list[tuple[str, ...]]:
     """A row of text for each answer, under `HEADER`."""
     return [_row(answer) for answer in answers]
 
@@ -55,7 +55,7 @@ def _largest(found: Largest) -> str:
     return "-" if found.value is None else f"{found.value}{'+' if found.is_limit else ''}"
 
 
-def records(answers: Sequence[Answer]) -> list[dict[str, Any]]:
+def answers_json(answers: Sequence[Answer]) -> list[dict[str, Any]]:
     """The same for programs: plain values in bytes, None where there is no such value."""
     return [_record(answer) for answer in answers]
 

@@ -13,7 +13,7 @@ from lorafa_prof.devices.device import cell_on_twin
 from lorafa_prof.devices.sim.settings import AllocatorSettings, settings_of_record
 from lorafa_prof.errors import LorafaProfError, UsageError, first_line
 from lorafa_prof.explaining.explanation import Explanation, by_record, by_twin
-from lorafa_prof.explaining.predicted import PredictedStep, predicted_step
+from lorafa_prof.explaining.predicted_step import PredictedStep, predicted_step
 from lorafa_prof.explaining.remedies import Remedy, remedies_for
 from lorafa_prof.explaining.subject import Subject
 from lorafa_prof.explaining.trial import Trial, tried
@@ -48,7 +48,7 @@ class _Asked:
     trials: tuple[Future[Trial], ...] = ()
 
 
-def explain(subjects: Sequence[Subject], jobs: int, tell: Tell, *, what_if: bool) -> list[Explanation]:
+def explain_cells(subjects: Sequence[Subject], jobs: int, tell: Tell, *, what_if: bool) -> list[Explanation]:
     """The explanations of `subjects`, in their order.
 
     Args:

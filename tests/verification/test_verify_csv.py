@@ -6,12 +6,12 @@ import io
 import pytest
 from recorded_cell import memory, result
 
-from lorafa_prof.verification.judge import judge
-from lorafa_prof.verification.table import VERIFY_COLUMNS, table_text
+from lorafa_prof.verification.judge import judge_verification
+from lorafa_prof.verification.verify_csv import VERIFY_COLUMNS, table_text
 
 
 def test_a_row_is_read_as_it_was_written():
-    row = judge(result(memory=memory()), result(memory=memory())).row
+    row = judge_verification(result(memory=memory()), result(memory=memory())).row
     (read,) = csv.DictReader(io.StringIO(table_text([row])))
     assert tuple(read) == VERIFY_COLUMNS
     for name in VERIFY_COLUMNS:

@@ -1,4 +1,4 @@
-"""What a result came from, as far as it bears on whether another one compares to it."""
+"""The machine that a result came from, as far as it decides whether another result compares to it."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True)
-class Machine:
-    """Versions and settings as text; what is not known is `UNKNOWN`, and so equal to nothing that is.
+class Origin:
+    """Versions and settings as text; an unknown one is `UNKNOWN`, and so equal to none that is known.
 
     Attributes:
-        packages: versions by name.
-        cuda: that PyTorch was built with.
+        packages: versions by name of the package.
+        cuda: version of CUDA that PyTorch was built with.
         allocator: settings of PyTorch's caching allocator.
-        cpu: its model and number of cores.
-        driver: of the GPU.
-        commit: of lorafa-prof's checkout.
+        cpu: model of the CPU and its number of cores.
+        driver: version of the GPU's driver.
+        commit: commit of lorafa-prof's checkout.
     """
 
     packages: Mapping[str, str]
@@ -32,12 +32,12 @@ class Machine:
     commit: str
 
     def version(self, package: str) -> str:
-        """Of a package, without where it was installed from: 2.13.0 for 2.13.0+cpu."""
+        """Return the version of a package without its build: 2.13.0 for 2.13.0+cpu."""
         return self.packages.get(package, UNKNOWN).split("+")[0]
 
 
-def machine_of(environment: Mapping[str, Any]) -> Machine | None:
-    """The machine in the `environment` of a cell's record; None where there is none: the process died.
+def origin_of(environment: Mapping[str, Any]) -> Origin | None:
+    """Return the machine in the `environment` of a cell's record; None if it is empty, as the process died.
 
     Raises:
         AttributeError: it is not what a run writes.
@@ -45,12 +45,12 @@ def machine_of(environment: Mapping[str, Any]) -> Machine | None:
     if not environment:
         return None
     settings, host = _part(environment, "allocator"), _part(environment, "host")
-    given = [f"{name}={settings[name]}" for name in ALLOCATOR_VARIABLES if settings.get(name)]
+    variables = [f"{name}={settings[name]}" for name in ALLOCATOR_VARIABLES if settings.get(name)]
     packages = _part(environment, "packages")
-    return Machine(
+    return Origin(
         packages={name: str(version) for name, version in packages.items() if version},
         cuda=str(_part(environment, "torch").get("cuda") or UNKNOWN),
-        allocator=" ".join(given) or "the defaults",
+        allocator=" ".join(variables) or "the defaults",
         cpu=f"{host.get('cpu') or UNKNOWN} with {host.get('cores_logical') or UNKNOWN} cores",
         driver=str(_part(environment, "gpu").get("driver") or UNKNOWN),
         commit=str(_part(environment, "source").get("commit") or UNKNOWN)[:7],

@@ -10,7 +10,7 @@ from tiny_cells import FAMILIES
 
 from lorafa_prof.cli.main import main
 from lorafa_prof.devices.gpus.gpu import find_gpu
-from lorafa_prof.explaining.explain import explain
+from lorafa_prof.explaining.explain_cells import explain_cells
 from lorafa_prof.explaining.explanation import Explanation
 from lorafa_prof.explaining.folder import subjects_in
 
@@ -37,7 +37,7 @@ def explained(tmp_path_factory: pytest.TempPathFactory) -> Sequence[Explanation]
     with pytest.raises(SystemExit) as ended:
         main(["run", str(scenario), "-o", str(folder / "out")])
     assert ended.value.code == 0, (folder / "out" / "results.csv").read_text()
-    return explain(subjects_in(folder / "out"), 1, lambda *told: None, what_if=False)
+    return explain_cells(subjects_in(folder / "out"), 1, lambda *told: None, what_if=False)
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -10,7 +10,7 @@ from lorafa_prof.explaining.layers import by_layer
 from lorafa_prof.explaining.lines import EMPTY, Line, amount, heading, share, table, text_of
 from lorafa_prof.explaining.modules import by_module
 from lorafa_prof.explaining.names import moment_name
-from lorafa_prof.explaining.predicted import PredictedStep
+from lorafa_prof.explaining.predicted_step import PredictedStep
 from lorafa_prof.explaining.reasons import reasons
 from lorafa_prof.explaining.tree import Branch, composition_tree, memory_tree, piece_name
 from lorafa_prof.explaining.trial import Trial, bytes_left

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lorafa_prof.explaining.composition import Composition, Part, Piece, together
+from lorafa_prof.explaining.composition import Composition, Piece, together
+from lorafa_prof.parts import PartKey
 from lorafa_prof.results.needs import recorded_needs
 from lorafa_prof.results.tensors import TensorKey, saved_tensors
 
 Values = Mapping[str, Any]
-_ALWAYS_THERE: tuple[Part, ...] = ("weights", "optimizer")
+_ALWAYS_THERE: tuple[PartKey, ...] = ("weights", "optimizer")
 
 
 def recorded_peak(row: Values, details: Values) -> Composition | None:
@@ -28,8 +29,13 @@ def recorded_activation(row: Values, details: Values) -> Composition | None:
     if row.get("activation_bytes") is None:
         return None
     rounding = (details.get("reconciliation") or {}).get("slack_bytes", 0)
+    return Composition(row["activation_bytes"], together(recorded_pieces(details)), rounding)
+
+
+def recorded_pieces(details: Values) -> list[Piece]:
+    """The tensors that autograd was seen to save, and what forward was seen to hold otherwise."""
     needs = recorded_needs(details)
-    pieces = [
+    return [
         Piece(
             "held" if key.kind == "held_otherwise" else "saved",
             key,
@@ -40,4 +46,3 @@ def recorded_activation(row: Values, details: Values) -> Composition | None:
         )
         for key, held in (saved_tensors(details) or {}).items()
     ]
-    return Composition(row["activation_bytes"], together(pieces), rounding)

@@ -42,7 +42,7 @@ VERIFY_COLUMNS: tuple[str, ...] = (
 
 
 def table_text(rows: Iterable[Mapping[str, Value]]) -> str:
-    """The file; an unknown value is empty, never 0.
+    """Return the text of verify.csv; an unknown value is empty, never 0.
 
     Raises:
         ValueError: a row has a key that is no column.
@@ -51,6 +51,6 @@ def table_text(rows: Iterable[Mapping[str, Value]]) -> str:
     writer = csv.DictWriter(file, VERIFY_COLUMNS, restval="", lineterminator="\n")
     writer.writeheader()
     for row in rows:
-        told = {name: "" if value is None else value for name, value in row.items()}
-        writer.writerow(told | {"message": one_line(str(told.get("message", "")))})
+        values = {name: "" if value is None else value for name, value in row.items()}
+        writer.writerow(values | {"message": one_line(str(values.get("message", "")))})
     return file.getvalue()
