@@ -70,18 +70,32 @@ MOST_CHARACTERS = 500
 
 def first_line(error: BaseException) -> str:
     """The first line of an error's text, bounded, or its type where it has none."""
+    return _first_line_of_text(error) or type(error).__name__
+
+
+def described(error: BaseException) -> str:
+    """An error's type and the first line of its text, if it has any: "ValueError: too large"."""
+    name, line = type(error).__name__.lstrip("_"), _first_line_of_text(error)
+    return f"{name}: {line}" if line else name
+
+
+def text_of(error: BaseException) -> str:
+    """An error's text; empty where code of others raised what cannot even be told."""
     try:
-        text = str(error)
-    except Exception:  # noqa: BLE001 - its own fault; that it happened is told all the same
-        text = ""
-    lines = text[: 100 * MOST_CHARACTERS].strip().splitlines()
-    return bounded(lines[0]) if lines else type(error).__name__
+        return str(error)
+    except Exception:  # noqa: BLE001
+        return ""
 
 
 def bounded(text: str, most: int = MOST_CHARACTERS) -> str:
     """`text` in at most about `most` characters, none of which steers a terminal or can be in no file."""
     kept = "".join(map(_harmless, text[:most])).rstrip()
     return kept if len(text) <= most else f"{kept}… ({len(text) - most:,} characters more)"
+
+
+def _first_line_of_text(error: BaseException) -> str:
+    lines = text_of(error)[: 100 * MOST_CHARACTERS].strip().splitlines()
+    return bounded(lines[0]) if lines else ""
 
 
 def _harmless(character: str) -> str:

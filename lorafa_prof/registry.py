@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import Generic, TypeVar
 
-from lorafa_prof.errors import UsageError
+from lorafa_prof.errors import UsageError, described
+from lorafa_prof.guard import guarded
 
 T = TypeVar("T")
 
@@ -47,6 +48,7 @@ class Registry(Mapping[str, T], Generic[T]):
         self._group = group
         self._name_of = name_of
         self._entries: dict[str, T] | None = None
+        self._origins: dict[str, EntryPoint] = {}
 
     def _load(self) -> dict[str, T]:
         if self._entries is None:
@@ -54,18 +56,28 @@ class Registry(Mapping[str, T], Generic[T]):
             for definition in self._built_in():
                 self._add(entries, definition)
             for point in entry_points(group=self._group):
-                self._add(entries, self._load_point(point))
+                self._add_others(entries, self._load_point(point), point)
             self._entries = entries
         return self._entries
 
+    def origin(self, name: str) -> EntryPoint | None:
+        """The entry point that the entry came by; None of one of this package.
+
+        Raises:
+            UsageError: there is no such entry.
+        """
+        self[name]
+        return self._origins.get(name)
+
     def _load_point(self, point: EntryPoint) -> object:
         try:
-            return point.load()
+            with guarded(f"the {self.kind} '{point.name}'"):
+                return point.load()
         except Exception as error:
             package = point.dist.name if point.dist else "an installed package"
             raise UsageError(
                 f"the {self.kind} '{point.name}' of {package} cannot be loaded "
-                f"({type(error).__name__}: {' '.join(str(error).split())}); repair or uninstall that package"
+                f"({described(error)}); repair or uninstall that package"
             ) from error
 
     def _built_in(self) -> Iterator[object]:
@@ -75,6 +87,18 @@ class Registry(Mapping[str, T], Generic[T]):
             definition = getattr(module, self._attribute, None)
             if definition is not None:
                 yield definition
+
+    def _add_others(self, entries: dict[str, T], definition: object, point: EntryPoint) -> None:
+        before = set(entries)
+        try:
+            self._add(entries, definition)
+            self._origins |= dict.fromkeys(set(entries) - before, point)
+        except UsageError:
+            raise
+        except Exception as error:
+            raise UsageError(
+                f"the entry point '{point.name}' ({point.value}) is no {self.kind}: {described(error)}"
+            ) from error
 
     def _add(self, entries: dict[str, T], definition: object) -> None:
         for entry in definition if isinstance(definition, tuple) else (definition,):

@@ -11,6 +11,7 @@ from lorafa_prof.cell import Cell
 from lorafa_prof.claims.expected import BoundError, Expected, expected_of
 from lorafa_prof.claims.metric import claim_metric
 from lorafa_prof.claims.pairs import PairingError, grown_pairs, reference_pairs
+from lorafa_prof.claims.values import unmatched_values
 from lorafa_prof.errors import UsageError
 from lorafa_prof.registry import nearest
 from lorafa_prof.results.columns import Column
@@ -28,6 +29,7 @@ class Check:
     Attributes:
         kind: the metric of `cell` alone, or set against `other`: over it, less it, or (`cell` less `other`)
             per unit of the setting `axis`, of which `other` has the smaller value.
+        alone: of growth, the cells that the claim selects and that have no neighbour to grow from or to.
     """
 
     claim: Claim
@@ -38,6 +40,7 @@ class Check:
     cell: Cell
     other: Cell | None = None
     axis: str | None = None
+    alone: tuple[Cell, ...] = ()
 
     @property
     def cells(self) -> tuple[Cell, ...]:
@@ -55,6 +58,7 @@ def checks_of(loaded: LoadedScenario, cells: Sequence[Cell]) -> list[Check]:
     checks = []
     for index, claim in enumerate(loaded.scenario.claims):
         _check_keys(loaded, index, claim)
+        _check_values(loaded, index, claim, cells)
         for metric_index, name in enumerate(claim.metric):
             try:
                 metric = claim_metric(name)
@@ -79,6 +83,14 @@ def _check_keys(loaded: LoadedScenario, index: int, claim: Claim) -> None:
         raise loaded.error(f"no setting '{axis}'{nearest(axis, known)}", ("claims", index, "growth_over"))
 
 
+def _check_values(loaded: LoadedScenario, index: int, claim: Claim, cells: Sequence[Cell]) -> None:
+    for selector in ("of", "relative_to", "difference_to"):
+        rule = getattr(claim, selector) or {}
+        for unmatched in unmatched_values(rule, cells, loaded.document):
+            place = () if unmatched.index is None else (unmatched.index,)
+            raise loaded.error(unmatched.message, ("claims", index, selector, unmatched.key, *place))
+
+
 def _checks_of(
     loaded: LoadedScenario, index: int, claim: Claim, metric: Column, cells: Sequence[Cell]
 ) -> list[Check]:
@@ -89,8 +101,10 @@ def _checks_of(
         if claim.growth_over is not None:
             expected = expected_of(claim, metric.unit)
             pairs = grown_pairs(chosen, claim.growth_over)
+            paired = {cell.cell_id for pair in pairs for cell in pair}
+            alone = tuple(cell for cell in chosen if cell.cell_id not in paired)
             return [
-                Check(claim, index, metric, "growth", expected, cell, smaller, claim.growth_over)
+                Check(claim, index, metric, "growth", expected, cell, smaller, claim.growth_over, alone)
                 for smaller, cell in pairs
             ]
         if claim.relative_to is not None:

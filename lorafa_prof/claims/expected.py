@@ -132,8 +132,8 @@ def _tolerance(written: Amount | None, unit: str) -> tuple[Number, float]:
         raise BoundError("a tolerance is not negative", "tolerance")
     if unit == "" and not relative and amount >= 1:
         raise BoundError(
-            f"of a ratio this is {shown(100 * amount, '%')}: write '{written} %', or "
-            f"'{shown(100 * amount, '%')}' if that is meant",
+            f"of a ratio, {written} is {shown(100 * amount, '%')}: write '{written} %' for that share of the "
+            "bound, or what the ratio may differ by, such as 0.05",
             "tolerance",
         )
     return (0, float(amount)) if relative else (amount, 0.0)

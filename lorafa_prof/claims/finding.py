@@ -52,6 +52,7 @@ class Finding:
         culprits_of: the item that `culprits` explain; empty where there are none.
         culprits: the tensors that make the difference, the most to blame first.
         culprits_title: what they are, in a few words, or why there are none.
+        notes: what it does not judge though it might seem so: cells without a neighbour to grow from.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Finding:
     culprits_of: str = ""
     culprits: tuple[TensorChange, ...] = ()
     culprits_title: str = ""
+    notes: tuple[str, ...] = ()
 
     @property
     def state(self) -> State:

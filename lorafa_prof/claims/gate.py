@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from lorafa_prof.claims.baseline import (
 from lorafa_prof.claims.checks import Check, checks_of
 from lorafa_prof.claims.finding import Finding, Judgement
 from lorafa_prof.claims.judge import judge_claims
+from lorafa_prof.claims.trust import Doubts, doubts_of, several_machines
 from lorafa_prof.devices.device import resolve_twin_by_default
 from lorafa_prof.errors import NothingToJudgeError, UsageError
 from lorafa_prof.results.files import write_atomically
@@ -29,6 +31,8 @@ from lorafa_prof.running.sweep import FAILED
 from lorafa_prof.scenario.expand import PlannedCell, ResolveDevice, expand
 from lorafa_prof.scenario.labels import distinct_labels
 from lorafa_prof.scenario.load import LoadedScenario, validated_scenario
+from lorafa_prof.scenario.overrides import parse_override
+from lorafa_prof.scenario.yaml_data import KeyPath
 from lorafa_prof.scenario.yaml_lines import Document
 
 
@@ -82,28 +86,18 @@ def _gate(loaded: LoadedScenario, resolve: ResolveDevice, pattern: str | None) -
     return Gate(loaded, tuple(planned), tuple(checks))
 
 
-def still_valid(result: CellResult, now: Mapping[str, Any]) -> bool:
-    """Whether a kept result can be judged today: a prediction only if nothing that makes it has changed.
-
-    What was measured is kept as it is: `run` tells of other versions there.
-    """
-    if not result.cell.is_predicted:
-        return True
-    then = result.environment
-    same = all(then.get(key) == now.get(key) for key in ("packages", "allocator", "source"))
-    return same and not (now.get("source") or {}).get("dirty")
-
-
 def judged(
     gate: Gate,
     results: CellResults,
     store: Store,
     baseline: Baseline | None,
+    doubts: Doubts | None = None,
 ) -> Judgement:
-    """Judge what is there; `store` has the details of cells whose claims fail."""
+    """Judge what is there, but for `doubts`; `store` has the details of cells whose claims fail."""
+    doubts = doubts if doubts is not None else doubts_of(results)
     cells = [cell for check in gate.checks for cell in check.cells]
     labels = distinct_labels(list({cell.cell_id: cell for cell in cells}.values()))
-    found = judge_claims(gate.loaded, gate.checks, results, labels, baseline, store.load)
+    found = judge_claims(gate.loaded, gate.checks, results, labels, baseline, store.load, doubts)
     failed = [
         f"{labels[cell_id]}: {result.row.get('message') or result.row['status']}"
         for cell_id, result in results.items()
@@ -114,7 +108,7 @@ def judged(
         title=gate.loaded.scenario.name,
         findings=tuple(found),
         exit_code=_exit_code(found, failed),
-        notes=tuple(_notes(used, baseline)),
+        notes=(*doubts.notes, *several_machines(used), *_notes(used, baseline)),
         machine=machines_text(used),
         cells_failed=tuple(failed),
     )
@@ -168,8 +162,8 @@ def kept_baseline(gate: Gate, place: Path) -> Baseline | None:
     return read_baseline(place) if asked_for else None
 
 
-def update_baseline(gate: Gate, store: Store, place: Path) -> Baseline:
-    """Write what the cells have now to `place`.
+def update_baseline(gate: Gate, store: Store, place: Path, doubts: Doubts | None = None) -> Baseline:
+    """Write what the cells have now to `place`; of cells that are doubted nothing is written.
 
     Raises:
         UsageError: a cell has no value, no claim compares with the baseline, one that does was not chosen, or
@@ -181,6 +175,8 @@ def update_baseline(gate: Gate, store: Store, place: Path) -> Baseline:
             raise UsageError(
                 f"--update-baseline writes the whole baseline, '{claim.name}' included: leave out --claim"
             )
+    for cell_id, why in (doubts.of_cells if doubts else {}).items():
+        raise UsageError(f"the baseline is left as it is: {cell_id}: {why}")
     compared = {check.cell.cell_id for check in gate.checks if check.expected.from_baseline}
     records = {cell_id: record for cell_id in compared if (record := store.load(cell_id)) is not None}
     baseline = made_baseline(gate.checks, records)
@@ -204,11 +200,12 @@ def stored_gate(out: Path, pattern: str | None) -> tuple[Gate, Store, CellResult
     try:
         provenance = read_json(file)
         cell_ids, scenario = [str(cell_id) for cell_id in provenance["cells"]], dict(provenance["scenario"])
+        replaced = _overridden(provenance.get("command"))
     except FileNotFoundError as error:
         raise NothingToJudgeError(f"{out}: holds no results of `lorafa-prof run` or `check`") from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(f"{file}: this cannot be read as a record of lorafa-prof") from error
-    loaded = validated_scenario(Document(file, scenario), [])
+    loaded = validated_scenario(Document(file, scenario, replaced=replaced), [])
     # Of a sweep that was allowed more cells; those that are excluded count too.
     loaded = replace(loaded, most_cells=max(loaded.most_cells, 10 * len(cell_ids)))
     store = Store(out)
@@ -218,8 +215,23 @@ def stored_gate(out: Path, pattern: str | None) -> tuple[Gate, Store, CellResult
     return _gate(loaded, _where_they_ran(results), pattern), store, results
 
 
+def _overridden(command: Any) -> dict[KeyPath, str]:
+    """What ``--set`` put in the place of the file's own when the folder was made, as far as that is told."""
+    words = [str(word) for word in command] if isinstance(command, list) else []
+    given = [word.removeprefix("--set=") for word in words if word.startswith("--set=")]
+    given += [value for option, value in itertools.pairwise(words) if option == "--set"]
+    overrides = [parse_override(text) for text in given]
+    return {override.path: override.option for override in overrides}
+
+
 def _where_they_ran(results: CellResults) -> ResolveDevice:
     """What `device` and `gpu` of the scenario were on the machine that gave `results`."""
+    gpus = {result.cell.gpu or "unknown" for result in results.values() if result.cell.device_kind == "cuda"}
+    if len(gpus) > 1:
+        raise NothingToJudgeError(
+            f"its cells ran on several GPUs ({', '.join(sorted(gpus))}), and `device: cuda` is one: "
+            "keep each GPU's results in a folder of its own"
+        )
     measured = next(
         (result.cell.gpu for result in results.values() if result.cell.device_kind == "cuda"), None
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from lorafa_prof.claims.baseline import Baseline
 from lorafa_prof.claims.checks import Check
@@ -11,12 +12,15 @@ from lorafa_prof.claims.culprits import Blamed, Load, blame
 from lorafa_prof.claims.expected import Expected
 from lorafa_prof.claims.finding import Finding, Item, State, worst
 from lorafa_prof.claims.metric import UnknownValueError, value_of
+from lorafa_prof.claims.trust import Doubts, apart, doubts_of
 from lorafa_prof.results.record import CellResult
 from lorafa_prof.scenario.load import LoadedScenario
 from lorafa_prof.scenario.select import cell_settings
 from lorafa_prof.words.amounts import Number
 from lorafa_prof.words.numbers import shown, shown_change
+from lorafa_prof.words.phrases import count, first_of
 
+_MOST_NAMED = 5
 _WORDS: dict[State, str] = {"pass": "holds", "fail": "fails", "unknown": "cannot be judged"}
 
 
@@ -27,6 +31,7 @@ def judge_claims(
     labels: Mapping[str, str],
     baseline: Baseline | None,
     load: Load,
+    doubts: Doubts | None = None,
 ) -> list[Finding]:
     """One finding for each claim and metric, in the order of the scenario.
 
@@ -37,28 +42,34 @@ def judge_claims(
         labels: what people call the cells, by id.
         baseline: the scenario's; None where there is none.
         load: for the details of those cells whose claims fail.
+        doubts: why some of the results cannot be judged; None: what is wrong with them whatever the day.
     """
+    doubts = doubts if doubts is not None else doubts_of(results)
     grouped: dict[tuple[int, str], list[Check]] = defaultdict(list)
     for check in checks:
         grouped[check.index, check.metric.name].append(check)
-    return [_finding(loaded, group, results, labels, baseline, load) for group in grouped.values()]
+    known = _Known(results, labels, baseline, doubts)
+    return [_finding(loaded, group, known, load) for group in grouped.values()]
 
 
-def _finding(
-    loaded: LoadedScenario,
-    checks: Sequence[Check],
-    results: Mapping[str, CellResult],
-    labels: Mapping[str, str],
-    baseline: Baseline | None,
-    load: Load,
-) -> Finding:
+@dataclass(frozen=True)
+class _Known:
+    """What there is to judge by."""
+
+    results: Mapping[str, CellResult]
+    labels: Mapping[str, str]
+    baseline: Baseline | None
+    doubts: Doubts
+
+
+def _finding(loaded: LoadedScenario, checks: Sequence[Check], known: _Known, load: Load) -> Finding:
     claim, metric = checks[0].claim, checks[0].metric
-    judged = [_judged(check, results, labels, baseline) for check in checks]
+    judged = [_judged(check, known) for check in checks]
     items = tuple(item for item, _ in judged)
     worst_index = max(range(len(judged)), key=lambda index: abs(judged[index][1]))
     blamed = Blamed()
     if excess := judged[worst_index][1]:
-        blamed = blame(checks[worst_index], excess, labels, baseline, load)
+        blamed = blame(checks[worst_index], excess, known.labels, known.baseline, load)
     several = len(claim.metric) > 1
     line = loaded.document.lines.get(("claims", checks[0].index))
     return Finding(
@@ -72,24 +83,27 @@ def _finding(
         culprits_of=items[worst_index].what if blamed.title else "",
         culprits=blamed.tensors,
         culprits_title=blamed.title,
+        notes=_notes(checks[0]),
     )
 
 
-def _judged(
-    check: Check,
-    results: Mapping[str, CellResult],
-    labels: Mapping[str, str],
-    baseline: Baseline | None,
-) -> tuple[Item, float]:
+def _notes(check: Check) -> tuple[str, ...]:
+    if not check.alone:
+        return ()
+    labels = first_of([cell.label for cell in check.alone], _MOST_NAMED)
+    cells = count(len(check.alone), "cell")
+    return (f"{cells} without a neighbour along {check.axis}, not judged: {labels}",)
+
+
+def _judged(check: Check, known: _Known) -> tuple[Item, float]:
     """The item, and by how much of its bound it fails: above 0 too much, below 0 too little."""
-    what = _what(check, labels)
+    what = _what(check, known.labels)
     expected = check.expected
     try:
-        values = [
-            _value(cell_id, check, results, labels) for cell_id in (cell.cell_id for cell in check.cells)
-        ]
+        values = [_value(cell.cell_id, check, known) for cell in check.cells]
+        _see_that_they_go_together(check, known)
         if expected.from_baseline:
-            expected = _with_baseline(check, expected, baseline)
+            expected = _with_baseline(check, expected, known.baseline)
         number = _number(check, values)
     except UnknownValueError as error:
         return Item(what, "unknown", _WORDS["unknown"], expected=str(check.expected), note=str(error)), 0.0
@@ -108,15 +122,23 @@ def _judged(
     return item, excess / bound if bound else float(excess)
 
 
-def _value(
-    cell_id: str, check: Check, results: Mapping[str, CellResult], labels: Mapping[str, str]
-) -> Number:
+def _value(cell_id: str, check: Check, known: _Known) -> Number:
     try:
-        return value_of(results.get(cell_id), check.metric)
+        value = value_of(known.results.get(cell_id), check.metric)
+        if cell_id in known.doubts.of_cells:
+            raise UnknownValueError(known.doubts.of_cells[cell_id])
     except UnknownValueError as error:
         if len(check.cells) == 1:
             raise
-        raise UnknownValueError(f"{labels[cell_id]}: {error}") from error
+        raise UnknownValueError(f"{known.labels[cell_id]}: {error}") from error
+    return value
+
+
+def _see_that_they_go_together(check: Check, known: _Known) -> None:
+    if check.other is None or not known.doubts.pairs:
+        return
+    if why := apart(known.results[check.cell.cell_id], known.results[check.other.cell_id]):
+        raise UnknownValueError(why)
 
 
 def _with_baseline(check: Check, expected: Expected, baseline: Baseline | None) -> Expected:

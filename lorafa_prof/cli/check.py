@@ -18,6 +18,7 @@ from lorafa_prof.cli.options import (
     gpu_use_options,
     output_option,
     set_option,
+    stale_option,
     timeout_option,
 )
 from lorafa_prof.cli.scenario_cells import loaded_scenario
@@ -28,6 +29,7 @@ from lorafa_prof.words.phrases import count
 if TYPE_CHECKING:
     from lorafa_prof.claims.finding import Judgement
     from lorafa_prof.claims.gate import Gate
+    from lorafa_prof.claims.trust import Doubts, Stale
     from lorafa_prof.results.store import CellResults, Store
 
 #: Of several scenarios the first of these that one of them has is the command's exit code.
@@ -47,6 +49,7 @@ class _Asked:
     timeout_s: float | None
     wait_s: float | None
     share_gpu: bool
+    stale: Stale
     arguments: Sequence[str]
 
 
@@ -66,6 +69,7 @@ class _Asked:
 @click.option("--claim", "pattern", metavar="REGEX", help="Only claims whose name matches.")
 @timeout_option
 @gpu_use_options
+@stale_option
 @judgement_options
 def check_command(
     arguments: Sequence[str] | None,
@@ -79,17 +83,21 @@ def check_command(
     timeout_s: float | None,
     wait_s: float | None,
     share_gpu: bool,
+    stale: Stale,
     outputs: Outputs,
 ) -> int:
     """Judge the claims of each SCENARIO (a file, or the name of a shipped one), or of the results in OUT.
 
     Cells that claims need and that have no result yet are run first, on the twin unless --device or the file
-    says otherwise. Exits with 0 if every claim holds, 3 if one fails, 4 if one cannot be judged.
+    says otherwise; so are predictions of other code than today's, which in OUT are not judged. Exits with 0
+    if every claim holds, 3 if one fails, 4 if one cannot be judged.
     """
     if len(what) > 1 and (out or baseline):
         raise UsageError("-o and --baseline are of one scenario: check several without them, or one by one")
-    given = arguments or sys.argv[1:]
-    asked = _Asked(out, baseline, update, overrides, device, pattern, timeout_s, wait_s, share_gpu, given)
+    words = arguments or sys.argv[1:]
+    asked = _Asked(
+        out, baseline, update, overrides, device, pattern, timeout_s, wait_s, share_gpu, stale, words
+    )
     judgements = [_judgement(each, asked) for each in what]
     tell(judgements, outputs)
     codes = {judgement.exit_code for judgement in judgements}
@@ -98,6 +106,7 @@ def check_command(
 
 def _judgement(what: str, asked: _Asked) -> Judgement:
     from lorafa_prof.claims.gate import gate_of, stored_gate
+    from lorafa_prof.claims.trust import stored_doubts
 
     if os.path.isdir(what):  # noqa: PTH112 - of a name that is too long `Path.is_dir` raises
         if asked.overrides or asked.device is not None or asked.out:
@@ -107,7 +116,7 @@ def _judgement(what: str, asked: _Asked) -> Judgement:
         gate = gate_of(loaded_scenario(what, asked.overrides, asked.device), asked.pattern)
         store = _store(gate, asked)
         results = _run_missing(gate, store, asked)
-    return _judged(gate, store, results, asked)
+    return _judged(gate, store, results, stored_doubts(results, asked.stale), asked)
 
 
 def _store(gate: Gate, asked: _Asked) -> Store:
@@ -116,25 +125,25 @@ def _store(gate: Gate, asked: _Asked) -> Store:
     return Store(asked.out or Path("out") / f"check-{gate.loaded.scenario.name}")
 
 
-def _judged(gate: Gate, store: Store, results: CellResults, asked: _Asked) -> Judgement:
+def _judged(gate: Gate, store: Store, results: CellResults, doubts: Doubts, asked: _Asked) -> Judgement:
     from lorafa_prof.claims.baseline import baseline_beside
     from lorafa_prof.claims.gate import judged, kept_baseline, update_baseline
 
     place = asked.baseline or baseline_beside(gate.loaded.file)
     if not asked.update:
-        return judged(gate, results, store, kept_baseline(gate, place))
-    baseline = update_baseline(gate, store, place)
+        return judged(gate, results, store, kept_baseline(gate, place), doubts)
+    baseline = update_baseline(gate, store, place, doubts)
     click.echo(f"baseline: {place}", err=True)
-    return judged(gate, results, store, baseline)
+    return judged(gate, results, store, baseline, doubts)
 
 
 def _run_missing(gate: Gate, store: Store, asked: _Asked) -> CellResults:
     """Run the cells that have no valid result, and return all results that the checks need."""
     from rich.console import Console
 
-    from lorafa_prof.claims.gate import still_valid
+    from lorafa_prof.claims.trust import is_stale
+    from lorafa_prof.results.fingerprint import fingerprint_of
     from lorafa_prof.results.lock import locked
-    from lorafa_prof.results.provenance import environment
     from lorafa_prof.running.gpu_use import await_free_gpu
     from lorafa_prof.running.plan import check_cells
     from lorafa_prof.running.sweep import FAILED
@@ -149,11 +158,11 @@ def _run_missing(gate: Gate, store: Store, asked: _Asked) -> CellResults:
     store.prepare()
     with locked(store.out, asked.arguments):
         kept = store.load_all(cell_ids, discard=set(cell_ids))
-        now = environment("cpu")
         results = {
             cell_id: result
             for cell_id, result in kept.items()
-            if still_valid(result, now) and result.row["status"] not in FAILED
+            if result.row["status"] not in FAILED
+            and (asked.stale == "keep" or not is_stale(result, fingerprint_of(result.cell)))
         }
         todo = [cell for cell in cells if cell.cell_id not in results]
         if not asked.share_gpu:

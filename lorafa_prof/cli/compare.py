@@ -9,6 +9,7 @@ import click
 
 from lorafa_prof.cli.judgement_output import judgement_options, tell
 from lorafa_prof.cli.options import PATH
+from lorafa_prof.errors import NothingToJudgeError
 
 if TYPE_CHECKING:
     from lorafa_prof.cli.judgement_output import Outputs
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     metavar="WHAT",
     help="Compare rows that differ in gpu, device, torch, transformers, peft, allocator or cpu.",
 )
+@click.option("--allow-missing", is_flag=True, help="Cells and metrics that NEW lacks do not matter.")
 @judgement_options
 def compare_command(
     base: Path,
@@ -44,12 +46,14 @@ def compare_command(
     metrics: tuple[str, ...],
     tolerances: tuple[str, ...],
     across: tuple[str, ...],
+    allow_missing: bool,
     outputs: Outputs,
 ) -> int:
     """Compare the results in the folder NEW with those in BASE, cell by cell.
 
     Predicted memory and FLOPs are compared to the byte, times by a confidence interval. Exit code: 0 nothing
-    is worse; 1 a cell that was ok failed; 3 something is worse; 4 nothing could be compared.
+    is worse; 1 a cell that was ok failed; 3 something is worse; 4 nothing could be compared, or NEW lacks
+    cells or metrics of BASE.
     """
     from lorafa_prof.comparing.comparable import parse_across
     from lorafa_prof.comparing.compare import compare
@@ -61,7 +65,10 @@ def compare_command(
         tuple(compared_metric(name, "--metric") for name in dict.fromkeys(metrics)),
         tuple(parse_tolerance(text) for text in tolerances),
         parse_across(across),
+        allow_missing,
     )
+    if base.resolve() == new.resolve():
+        raise NothingToJudgeError(f"{base} and {new} are one folder: there is nothing to compare")
     judgement = compare(read_side(base), read_side(new), asked)
     tell(judgement, outputs)
     return judgement.exit_code

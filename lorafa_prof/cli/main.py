@@ -16,7 +16,7 @@ from lorafa_prof.cli.standard_streams import (
     flush_output,
     guard_streams,
 )
-from lorafa_prof.errors import LorafaProfError, UsageError, first_line
+from lorafa_prof.errors import LorafaProfError, UsageError, described, first_line
 from lorafa_prof.one_line import bounded_line
 
 #: Environment variable: a fault of the program shows its traceback.
@@ -89,6 +89,9 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(UsageError.exit_code)
     except Exception as error:  # noqa: BLE001 - the last resort: a traceback is for who mends the program
         _tell_fault(error)
+        sys.exit(LorafaProfError.exit_code)
+    except BaseException as error:  # noqa: BLE001 - of code that ran here; as it is, SystemExit(0) would be a pass
+        click.echo(f"lorafa-prof: ended before it was done, by {bounded_line(described(error))}", err=True)
         sys.exit(LorafaProfError.exit_code)
     sys.exit(code if isinstance(code, int) else 0)
 

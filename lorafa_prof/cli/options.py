@@ -109,3 +109,12 @@ def gpu_use_options(command: Callable[..., Any]) -> Callable[..., Any]:
         help="Measure beside other processes on the GPU; the rows are marked.",
     )
     return wait(share(command))
+
+
+stale_option: Decorator = click.option(
+    "--stale",
+    type=click.Choice(["again", "keep"]),
+    default="again",
+    show_default=True,
+    help="Results of another model config, method, package or version: measure again, or keep.",
+)

@@ -15,16 +15,18 @@ from lorafa_prof.cli.options import (
     gpu_use_options,
     output_option,
     set_option,
+    stale_option,
     timeout_option,
 )
 from lorafa_prof.cli.scenario_cells import loaded_scenario, scenario_cells
 from lorafa_prof.cli.sweeping import sweep
 from lorafa_prof.cli.tables import print_table
 from lorafa_prof.words.numbers import size_or_dash
-from lorafa_prof.words.phrases import count
+from lorafa_prof.words.phrases import count, first_of
 
 if TYPE_CHECKING:
     from lorafa_prof.cell import Cell
+    from lorafa_prof.claims.trust import Stale
     from lorafa_prof.results.record import CellResult
     from lorafa_prof.results.store import CellResults, Store
     from lorafa_prof.running.sweep import Rerun
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
     help="Which cells to measure: those without a result, also failed ones, or all.",
 )
 @timeout_option
+@stale_option
 @gpu_use_options
 @click.option(
     "--max-failures",
@@ -67,6 +70,7 @@ def run_command(
     wait_s: float | None,
     share_gpu: bool,
     max_failures: int | None,
+    stale: Stale,
     figures: bool,
 ) -> int:
     """Measure every cell of SCENARIO, a file or the name of a shipped one.
@@ -96,7 +100,9 @@ def run_command(
     store.prepare()
     with locked(store.out, command):
         results = store.load_all(cell_ids, discard=discard)
-        todo = cells_to_run(chosen, results, rerun)
+        changed = _changed([results[cell.cell_id] for cell in chosen if cell.cell_id in results])
+        _tell_what_changed(changed, stale)
+        todo = cells_to_run(chosen, results, rerun, () if stale == "keep" else changed)
         _tell_what_is_there(store, cell_ids, chosen, todo, results)
         if not share_gpu:
             await_free_gpu(todo, wait_s, lambda line: click.echo(line, err=True))
@@ -131,6 +137,30 @@ def _print_plan(cells: Sequence[Cell], labels: Mapping[str, str], results: CellR
 
     rows = [(cell.cell_id, status(cell), labels[cell.cell_id]) for cell in cells]
     print_table("cells", ("cell", "status", "label"), rows)
+
+
+def _changed(kept: Sequence[CellResult]) -> dict[str, list[str]]:
+    """Of kept results that depend on what is no longer the same, by id, what that is."""
+    from lorafa_prof.claims.trust import is_stale, stale_parts
+    from lorafa_prof.results.fingerprint import fingerprint_of
+
+    now = {result.cell.cell_id: fingerprint_of(result.cell) for result in kept}
+    return {
+        cell_id: stale_parts(result, now[cell_id])
+        for result in kept
+        if is_stale(result, now[cell_id := result.cell.cell_id])
+    }
+
+
+def _tell_what_changed(changed: Mapping[str, Sequence[str]], stale: Stale) -> None:
+    if not changed:
+        return
+    parts = first_of(list(dict.fromkeys(part for parts in changed.values() for part in parts)), 4)
+    cells = f"{count(len(changed), 'kept cell')} of other than today's {parts or 'settings'}"
+    done = (
+        "STALE, kept as asked by --stale keep" if stale == "keep" else "measured again (--stale keep keeps)"
+    )
+    click.echo(f"note: {cells}: {done}", err=True)
 
 
 def _tell_what_is_there(

@@ -11,7 +11,7 @@ from lorafa_prof.comparing.metrics import STATES, Comparison, Word, compare_metr
 from lorafa_prof.comparing.pairs import OutcomePair, Pairing, pair_cells
 from lorafa_prof.comparing.sides import Outcome, Side
 from lorafa_prof.scenario.labels import distinct_labels
-from lorafa_prof.words.phrases import and_more, count, first_of
+from lorafa_prof.words.phrases import and_more, count, first_of, listed
 
 #: So many cells are named of those that only one side has.
 _MOST_NAMED = 10
@@ -21,19 +21,21 @@ def compare(base: Side, new: Side, asked: Comparison) -> Judgement:
     """Return the judgement of comparing the cells of `new` with those of `base`.
 
     The exit code is 3 where something got worse, else 1 where a cell that was ok failed, 4 where nothing
-    could be compared, and 0 where all that could be compared is as good as it was.
+    could be compared or NEW lacks cells or metrics of BASE, and 0 where all that could be compared is as good
+    as it was.
     """
     pairing = pair_cells(base.outcomes, new.outcomes)
     labels = _labels(pairing)
     findings = tuple(_finding(pair, labels[pair[1].cell.cell_id], asked) for pair in pairing.pairs)
     items = [item for finding in findings for item in finding.items]
-    code = _exit_code(items)
-    nothing = [_why_nothing(pairing, items, asked)] if code == 4 else []
+    gone = [] if asked.allow_missing else _gone(pairing, items)
+    code = _exit_code(items, gone)
+    nothing = [_why_nothing(pairing, items, asked)] if code == 4 and not _any_pass(items) else []
     return Judgement(
         title=f"{base.out} → {new.out}",
         findings=findings,
         exit_code=code,
-        notes=(*nothing, *_notes(pairing, labels)),
+        notes=(*nothing, *gone, *_notes(pairing, labels)),
         machine=_machine([new for _, new in pairing.pairs]),
         noun="cell",
     )
@@ -56,6 +58,9 @@ def _finding(pair: OutcomePair, label: str, asked: Comparison) -> Finding:
 
 
 def _items(base: Outcome, new: Outcome, differing: Differences, asked: Comparison) -> list[Item]:
+    for name, side in (("BASE", base), ("NEW", new)):
+        if doubt := _doubt(side):
+            return [_not_compared(f"{name}: {doubt}")]
     if barring := bars(differing, asked.across):
         return [_not_compared(f"{_listed(barring)}; {_remedy(barring)}")]
     if (base.status, new.status) != ("ok", "ok"):
@@ -66,6 +71,16 @@ def _items(base: Outcome, new: Outcome, differing: Differences, asked: Compariso
             return [_not_compared(f"{name}: {why} {side.num_alloc_retries}), which moves everything")]
     items = compare_metrics(base, new, differing, asked)
     return items or [_not_compared("BASE has none of the metrics")]
+
+
+def _doubt(side: Outcome) -> str:
+    """Why the numbers of a cell stand for nothing."""
+    if side.contradicted:
+        return f"its row is not of its cell: {listed(side.contradicted)} differ"
+    # Of a cell whose process died it is told that it did, wherever that was.
+    if side.status == "ok" and (side.origin is None or not side.origin.packages):
+        return "nobody knows what made it: its record names no versions"
+    return ""
 
 
 def _not_compared(why: str) -> Item:
@@ -100,12 +115,27 @@ def _remedy(barring: Mapping[str, str]) -> str:
     return f"--across {','.join(barring)} compares them"
 
 
-def _exit_code(items: Sequence[Item]) -> int:
+def _gone(pairing: Pairing, items: Sequence[Item]) -> list[str]:
+    """What BASE has and NEW has not, in a line each: of that nobody can say that it is as good as it was."""
+    cells = [outcome for outcome in pairing.only_base if outcome.status in ("ok", "oom")]
+    metrics = dict.fromkeys(item.what for item in items if item.word == "gone")
+    remedy = "--allow-missing compares the rest"
+    return [
+        *([f"NEW lacks {count(len(cells), 'cell')} of BASE's; {remedy}"] if cells and pairing.pairs else []),
+        *([f"NEW has lost {listed(metrics)} in some or all cells; {remedy}"] if metrics else []),
+    ]
+
+
+def _exit_code(items: Sequence[Item], gone: Sequence[str]) -> int:
     if any(item.state == "fail" and item.word != "failed" for item in items):
         return 3
     if any(item.word == "failed" for item in items):
         return 1
-    return 0 if any(item.state == "pass" for item in items) else 4
+    return 0 if not gone and _any_pass(items) else 4
+
+
+def _any_pass(items: Sequence[Item]) -> bool:
+    return any(item.state == "pass" for item in items)
 
 
 def _why_nothing(pairing: Pairing, items: Sequence[Item], asked: Comparison) -> str:

@@ -18,10 +18,13 @@ from lorafa_prof.words.amounts import Number
 from lorafa_prof.words.numbers import percent_change, shown, shown_change
 from lorafa_prof.words.phrases import listed
 
-Word = Literal["same", "within tolerance", "better", "worse", "inconclusive", "not comparable", "failed"]
+Word = Literal[
+    "same", "within tolerance", "better", "worse", "gone", "inconclusive", "not comparable", "failed"
+]
 STATES: dict[Word, State] = {
     "failed": "fail",
     "worse": "fail",
+    "gone": "unknown",
     "inconclusive": "unknown",
     "not comparable": "unknown",
     "better": "pass",
@@ -55,11 +58,13 @@ class Comparison:
         metrics: metrics of `tolerance.COMPARED`; empty: those of `DEFAULT_METRICS` that have values.
         tolerances: tolerances in the order given.
         across: names of `comparable.ACROSS` in which rows may differ.
+        allow_missing: whether NEW may lack cells and metrics that BASE has.
     """
 
     metrics: tuple[Column, ...] = ()
     tolerances: tuple[GivenTolerance, ...] = ()
     across: frozenset[str] = frozenset()
+    allow_missing: bool = False
 
 
 def compare_metrics(base: Outcome, new: Outcome, differing: Differences, asked: Comparison) -> list[Item]:
@@ -89,7 +94,9 @@ def number_of(outcome: Outcome, metric: Column) -> Number | None:
 def _compare(metric: Column, base: Outcome, new: Outcome, differing: Differences, asked: Comparison) -> Item:
     before, after = number_of(base, metric), number_of(new, metric)
     if before is None or after is None:
-        return _item(metric, before, after, "not comparable", _why_unknown(metric, base, new))
+        lost = before is not None and base.kind == new.kind
+        word: Word = "gone" if lost else "not comparable"
+        return _item(metric, before, after, word, _why_unknown(metric, base, new))
     if metric.name in SAMPLED and "cpu" in differing and "cpu" not in asked.across:
         why = f"times on another CPU: {differing['cpu']}; --across cpu compares them"
         return _item(metric, before, after, "not comparable", why)

@@ -13,6 +13,7 @@ from lorafa_prof.comparing.origin import Origin, origin_of
 from lorafa_prof.errors import UsageError
 from lorafa_prof.results.marks import disturbance
 from lorafa_prof.results.record import CellResult, Value
+from lorafa_prof.results.row import contradicted_columns
 from lorafa_prof.results.store import DamagedRecordError, Store
 from lorafa_prof.results.table import read_table
 from lorafa_prof.results.tensors import Tensors, saved_tensors
@@ -31,9 +32,10 @@ class Outcome:
         origin: versions and settings it was measured with; None if the cell's process died.
         samples: its times; empty if there was no clock.
         num_alloc_retries: how often the allocator gave its cache back; above 0 the row compares to no other.
-        saved: what autograd held; None where that was not recorded.
-        disturbance: why its times are not its own; None where nothing is known against them.
-        unavailable: why a value is not there, by its name.
+        saved: the tensors that autograd saved; None if they were not recorded.
+        disturbance: why its times are not its own; None if nothing is known against them.
+        unavailable: why a value is missing, by its name.
+        contradicted: columns of the row that are not of the cell.
     """
 
     cell: Cell
@@ -44,6 +46,7 @@ class Outcome:
     saved: Tensors | None
     unavailable: Mapping[str, str]
     disturbance: str | None = None
+    contradicted: tuple[str, ...] = ()
 
     @property
     def status(self) -> str:
@@ -114,6 +117,7 @@ def outcome_of(result: CellResult) -> Outcome:
         saved=saved_tensors(details),
         unavailable=dict(details.get("unavailable") or {}),
         disturbance=disturbance(details),
+        contradicted=tuple(contradicted_columns(result)),
     )
 
 

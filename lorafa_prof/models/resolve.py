@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lorafa_prof.cell import ModelChoice, Weights
-from lorafa_prof.errors import UsageError
+from lorafa_prof.errors import UsageError, described, text_of
+from lorafa_prof.guard import guarded
 from lorafa_prof.models.config_limits import check_config_file
 from lorafa_prof.models.preset import PRESETS, Task
 from lorafa_prof.models.task import task_of
@@ -115,7 +116,7 @@ def _hub_location(choice: ModelChoice) -> str:
     except (OSError, ValueError, httpx.HTTPError) as error:
         raise UsageError(
             f"model '{choice.name}': no such preset or path{nearest(choice.name, list(PRESETS))}, "
-            f"and the hub has no config for it that can be read from here ({_first_line(error)})"
+            f"and the hub has no config for it that can be read from here ({described(error)})"
         ) from error
     return choice.name
 
@@ -139,22 +140,18 @@ def _read_config(choice: ModelChoice, location: str, file: Path | None) -> tuple
     try:
         if file is not None:
             check_config_file(file)
-        config: PretrainedConfig = AutoConfig.from_pretrained(
-            location, trust_remote_code=choice.trust_remote_code
-        )
+        with guarded("its code"):
+            config: PretrainedConfig = AutoConfig.from_pretrained(
+                location, trust_remote_code=choice.trust_remote_code
+            )
         return config, task_of(config, name=choice.name)
     except UsageError:
         raise
     # A config's own validation and code shipped with it may raise anything; the user needs one line of it.
     except Exception as error:
         hint = ""
-        if "trust_remote_code" in str(error):
+        if "trust_remote_code" in text_of(error):
             hint = "; if you trust its code, set trust_remote_code: true"
         raise UsageError(
-            f"model '{choice.name}': cannot read its config ({_first_line(error)}){hint}"
+            f"model '{choice.name}': cannot read its config ({described(error)}){hint}"
         ) from error
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

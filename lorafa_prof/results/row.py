@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from pydantic import ValidationError
+
 from lorafa_prof.cell import Cell
 from lorafa_prof.devices.gpus.gpu import GPUS, peak_flops
+from lorafa_prof.errors import UsageError
 from lorafa_prof.methods.base import METHODS
 from lorafa_prof.results.measured import Measured
 from lorafa_prof.results.needs import needs_records
 from lorafa_prof.results.reconcile import reconcile
-from lorafa_prof.results.record import Value
+from lorafa_prof.results.record import CellResult, Value
 from lorafa_prof.results.table import fits
 from lorafa_prof.step import PHASES
 
@@ -50,6 +53,18 @@ def setting_columns(cell: Cell) -> dict[str, Value]:
     }
     # An option of a third party's method may be called as a column and be of another kind.
     return {name: value if fits(name, value) else None for name, value in columns.items()}
+
+
+def contradicted_columns(result: CellResult) -> list[str]:
+    """The columns of a record's row that say another cell than the record's; those that it lacks say nothing.
+
+    Of a method that is not installed, or has other options by now, nothing can be told.
+    """
+    try:
+        settings = setting_columns(result.cell)
+    except (UsageError, ValidationError):
+        return []
+    return [name for name, value in settings.items() if name in result.row and result.row[name] != value]
 
 
 def metric_columns(cell: Cell, measured: Measured) -> dict[str, Value]:

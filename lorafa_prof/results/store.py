@@ -43,8 +43,8 @@ class Store:
     Known limits:
 
     - A file is written whole or not at all; that no two runs write into one folder is `lock.locked`'s.
-    - A record is found by its cell's id, so a setting that is not in the id does not tell records apart: the
-      content of a local config.json is none.
+    - A record is found by its cell's id. What the id does not have, such as a local config.json's content,
+      is in the record's fingerprint (results/fingerprint.py): whoever reuses a record looks there.
     - The table is written anew each time, from the records of the cells named; others stay in ``cells/``.
     """
 

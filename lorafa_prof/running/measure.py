@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from lorafa_prof.cell import Cell, DeviceKind
+from lorafa_prof.results.fingerprint import KEY, fingerprint_of
 from lorafa_prof.results.measured import Measured
 from lorafa_prof.results.provenance import environment
 from lorafa_prof.results.record import CellResult, Value
@@ -35,6 +36,8 @@ def run_here(cell: Cell, run: Runner) -> CellResult:
     Raises:
         UsageError: the cell cannot be built as it is written.
     """
+    # Before the cell runs: what it depends on may be edited meanwhile.
+    fingerprint = fingerprint_of(cell)
     measured = Measured()
     tracker = PhaseTracker()
     status: dict[str, Value] = {"status": "ok"}
@@ -52,7 +55,7 @@ def run_here(cell: Cell, run: Runner) -> CellResult:
         cell=cell,
         row={**setting_columns(cell), **status, **metric_columns(cell, measured)},
         details=details_of(cell, measured),
-        environment=_environment(cell.device),
+        environment={**_environment(cell.device), KEY: fingerprint},
     )
 
 

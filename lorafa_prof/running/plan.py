@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 
 from lorafa_prof.cell import Cell, ModelChoice
-from lorafa_prof.errors import LorafaProfError, ScenarioError, first_line
+from lorafa_prof.errors import LorafaProfError, ScenarioError, described
 from lorafa_prof.methods.base import METHODS
 from lorafa_prof.models.inputs import check_seq
 from lorafa_prof.models.resolve import ResolvedModel, resolve_model
@@ -17,6 +17,7 @@ from lorafa_prof.scenario.expand import PlannedCell
 from lorafa_prof.scenario.load import LoadedScenario
 from lorafa_prof.scenario.options import same_option
 from lorafa_prof.scenario.yaml_data import KeyPath
+from lorafa_prof.words.phrases import one_line
 
 
 def check_cells(loaded: LoadedScenario, planned: Sequence[PlannedCell]) -> None:
@@ -37,7 +38,7 @@ def check_cells(loaded: LoadedScenario, planned: Sequence[PlannedCell]) -> None:
         except LorafaProfError as error:
             raise _at(loaded, error, plan, plan.model_path) from error
         except Exception as error:
-            message = f"the config cannot be used: {type(error).__name__}: {first_line(error)}"
+            message = f"the config cannot be used: {described(error)}"
             raise loaded.error(message, plan.model_path) from error
         key = _shape_key(cell)
         if key not in checked:
@@ -48,7 +49,7 @@ def check_cells(loaded: LoadedScenario, planned: Sequence[PlannedCell]) -> None:
                 raise _at(loaded, error, plan, plan.method_path) from error
             except Exception as error:
                 # Odd configs make transformers raise anything; as the cell's row it would come too late.
-                message = f"{cell.label} cannot be built: {type(error).__name__}: {first_line(error)}"
+                message = one_line(f"{cell.label} cannot be built: {described(error)}")
                 raise loaded.error(message, plan.model_path) from error
             checked.add(key)
 
@@ -67,11 +68,12 @@ def _at(loaded: LoadedScenario, error: LorafaProfError, plan: PlannedCell, path:
 
     That value is in the method's entry, else in the scenario, else at `path`.
     """
+    said = one_line(str(error))  # of code of others it may be anything
     if error.about is not None:
         for place in ((*plan.method_path, error.about), (error.about,)):
             if loaded.document.has(place):
-                return loaded.error(str(error), _value_in(loaded, place, plan.cell))
-    return loaded.error(str(error), path)
+                return loaded.error(said, _value_in(loaded, place, plan.cell))
+    return loaded.error(said, path)
 
 
 def _value_in(loaded: LoadedScenario, place: KeyPath, cell: Cell) -> KeyPath:

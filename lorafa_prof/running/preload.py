@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterator, Sequence
 from importlib import import_module
 
 from lorafa_prof.methods.base import METHODS
+from lorafa_prof.results.fingerprint import note_sources
 
 #: Those that are not installed, or that cannot be imported, are left out.
 OPTIONAL = ("transformers", "accelerate", "peft")
@@ -26,6 +27,7 @@ def preload() -> Iterator[str]:
     yield _with_suspects("PyTorch, or what comes with it", set(sys.modules))
     yield from imported(OPTIONAL)
     tuple(METHODS)
+    note_sources()
     yield "a third party's method"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from lorafa_prof.cell import Cell
+from lorafa_prof.guard import guarded
 from lorafa_prof.methods.base import METHODS, TORCH_DTYPES, Prepared, Setting
 from lorafa_prof.models.build import build_model
 from lorafa_prof.models.inputs import make_inputs
@@ -26,16 +27,18 @@ def prepare_step(cell: Cell, device: torch.device) -> tuple[Prepared, TrainingSt
 
 def prepare_model(cell: Cell, resolved: ResolvedModel, device: torch.device) -> Prepared:
     """Return the cell's model, built from `resolved` on `device` and ready to train."""
-    model = build_model(
-        resolved,
-        device=device,
-        dtype=TORCH_DTYPES[cell.dtype],
-        attention=cell.attention,
-        checkpointing=cell.checkpointing,
-        seed=cell.seed,
-    )
+    with guarded(f"the model '{cell.model.name}'"):
+        model = build_model(
+            resolved,
+            device=device,
+            dtype=TORCH_DTYPES[cell.dtype],
+            attention=cell.attention,
+            checkpointing=cell.checkpointing,
+            seed=cell.seed,
+        )
     method = METHODS[cell.method.name]
     setting = Setting(resolved.task, TORCH_DTYPES[cell.adapter_dtype], cell.optimizer)
-    prepared = method.prepare(model, method.options.model_validate(cell.method.options), setting)
-    use_kernels(cell.kernels, prepared.model)
+    with guarded(f"the method '{method.name}'"):
+        prepared = method.prepare(model, method.options.model_validate(cell.method.options), setting)
+        use_kernels(cell.kernels, prepared.model)
     return prepared

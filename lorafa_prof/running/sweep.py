@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed, wait
 from itertools import groupby
 from typing import Literal
@@ -20,13 +20,19 @@ FAILED = ("error", "timeout", "skipped")
 MOST_AT_ONCE = 8
 
 
-def cells_to_run(cells: Sequence[Cell], results: CellResults, rerun: Rerun) -> list[Cell]:
-    """Return the cells that have no result yet; with ``failed`` also those that failed; with ``all`` all."""
+def cells_to_run(
+    cells: Sequence[Cell], results: CellResults, rerun: Rerun, stale: Collection[str] = ()
+) -> list[Cell]:
+    """Return the cells that have no result yet; with ``failed`` also those that failed; with ``all`` all.
+
+    Those whose id is in `stale` have a result that is worth none.
+    """
     return [
         cell
         for cell in cells
         if rerun == "all"
         or cell.cell_id not in results
+        or cell.cell_id in stale
         or (rerun == "failed" and results[cell.cell_id].row["status"] in FAILED)
     ]
 

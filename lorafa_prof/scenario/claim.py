@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, StrictStr, field_validator, model_validator
+from pydantic import BeforeValidator, StrictStr, ValidationInfo, field_validator, model_validator
 
 from lorafa_prof.cell import Frozen
 
@@ -19,8 +19,12 @@ def _as_list(value: Any) -> Any:
 
 
 def _as_amount(value: Any) -> Any:
-    # True and false are ints to Python: as a bound each would be a number that nobody wrote.
-    if isinstance(value, (int, float, str)) and not isinstance(value, bool):
+    if isinstance(value, bool):
+        raise ValueError(
+            f"it should be an amount, and this is {str(value).lower()}: YAML takes yes, no, on and off for "
+            "true and false"
+        )
+    if isinstance(value, (int, float, str)):
         return value
     raise ValueError("it should be a number, or an amount such as '24 MiB' or '85 %'")
 
@@ -64,6 +68,12 @@ class Claim(Frozen):
         if not value.strip():
             raise ValueError("a claim needs a name: it is told by it")
         return value
+
+    @field_validator("equals", mode="before")
+    @classmethod
+    def _fits_or_not(cls, value: Any, info: ValidationInfo) -> Any:
+        # Whether a step fits is a question of yes or no; of nothing else are they amounts.
+        return int(value) if isinstance(value, bool) and info.data.get("metric") == ["fits"] else value
 
     @field_validator("between")
     @classmethod

@@ -11,7 +11,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from lorafa_prof.cell import Cell, MethodChoice, ModelChoice, ResolvedDevice
-from lorafa_prof.errors import UsageError
+from lorafa_prof.errors import UsageError, described
+from lorafa_prof.guard import guarded
 from lorafa_prof.methods.base import METHODS, Method
 from lorafa_prof.registry import nearest
 from lorafa_prof.scenario.exclude import check_exclusions, excluding
@@ -155,10 +156,14 @@ def _method_points(
             raise loaded.error("the list is empty: nothing to sweep", (*path, key))
     for chosen in _product({key: list(enumerate(as_list(value))) for key, value in written.items()}):
         try:
-            options = validated_options(method, {key: value for key, (_, value) in chosen.items()})
+            with guarded(f"the method '{method.name}'"):
+                options = validated_options(method, {key: value for key, (_, value) in chosen.items()})
         except ValidationError as error:
             places = {key: index for key, (index, _) in chosen.items()}
             raise scenario_error(error, method.options, loaded.document, path, places) from error
+        except Exception as error:
+            # A third party's options may check themselves, and break over it.
+            raise loaded.error(f"the options of {method.name} fail: {described(error)}", path) from error
         yield MethodChoice(name=method.name, options=options), own_axes
 
 

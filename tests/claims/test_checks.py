@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from claimed import FIRST_LINE, cell, checks, scenario
 
-from lorafa_prof.claims.checks import checks_of
+from lorafa_prof.claims.checks import Check, checks_of
 from lorafa_prof.errors import ScenarioError
 
 FULL = cell("full-ft")
@@ -80,7 +80,22 @@ WRONG = [
     ({"at_most": 1, "tolerance": -1}, (9, "tolerance"), "a tolerance is not negative"),
     # which cells
     ({"of": {"methd": "lora"}, "at_most": 1}, (9, "of.methd"), "unknown key (did you mean 'method'?)"),
-    ({"of": {"method": "lora", "rank": 9}, "at_most": 1}, (8, "of"), "no cell of the scenario matches this"),
+    (
+        {"of": {"method": "lora", "rank": 9}, "at_most": 1},
+        (10, "of.rank"),
+        "no cell has 9 (the nearest",
+    ),
+    (
+        {"of": {"method": ["lora", "lora-af"]}, "at_most": 1},
+        (11, "of.method[1]"),
+        "no cell has 'lora-af' (did you mean 'lora-fa'?)",
+    ),
+    (
+        {"of": {"gpu": "h100-80g"}, "at_most": 1},
+        (9, "of.gpu"),
+        "no cell has 'h100-80g' (did",
+    ),
+    ({"of": {"device": "cdua"}, "at_most": 1}, (9, "of.device"), "no cell has 'cdua'"),
     (
         {"of": {"method": "lora"}, "relative_to": {"rnk": 8}, "at_most": 1},
         (11, "relative_to.rnk"),
@@ -103,8 +118,8 @@ WRONG = [
     ),
     (
         {"of": {"method": "lora-fa", "rank": 64}, "relative_to": {"method": "lora", "rank": 9}, "at_most": 1},
-        (11, "relative_to"),
-        "no cell of the scenario matches this",
+        (13, "relative_to.rank"),
+        "no cell has 9 (the nearest",
     ),
     (
         {"difference_to": {"method": "lora"}, "for_each": ["rank", "btch"], "at_most": 1},
@@ -191,5 +206,28 @@ def test_claims_that_can_both_hold_or_are_of_different_numbers_are_none(one, oth
 
 def test_an_error_of_the_second_claim_is_told_at_it():
     assert refused({"at_most": 1}, {"of": {"method": "loro"}, "at_most": 1}).startswith(
-        "s.yaml:11: claims[1].of: "
+        "s.yaml:12: claims[1].of.method: no cell has 'loro' (did you mean 'lora'?)"
     )
+
+
+def test_each_value_of_a_list_has_to_select_something_with_the_rest_of_it():
+    said = refused({"of": {"method": ["full-ft", "lora"], "rank": [4, 8]}, "at_most": 1})
+    assert said.startswith(
+        "s.yaml:10: claims[0].of.method[0]: no cell that the rest of this selects has 'full-ft'"
+    )
+
+
+def test_what_an_override_took_away_may_be_missing_but_no_other_value():
+    def checked(option: str, **of: Any) -> list[Check]:
+        loaded = scenario({"of": of, "at_most": 1})
+        loaded.document.replaced[("model",)] = option
+        return checks_of(loaded, CELLS)
+
+    assert checked("--set model=tiny-llama", model=["tiny-llama", "llama-2-7b"])
+    with pytest.raises(ScenarioError, match=r"no cell has 'lora-af' \(did you mean 'lora-fa'\?\)"):
+        checked("--set model=tiny-llama", method=["lora", "lora-af"])
+
+
+def test_cells_that_nothing_grows_to_are_known():
+    for check in checks({"growth_over": "rank", "at_most": 1}, of=CELLS):
+        assert check.alone == (FULL,)

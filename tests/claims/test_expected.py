@@ -77,7 +77,7 @@ def test_bounds_are_in_the_unit_of_the_metric():
     assert expected(at_least="1 KiB", at_most="1 MiB").limits == (1024, MIB)
     assert expected("ms", at_most="2 s").limits[1] == 2000
     assert expected("", at_most="85 %").limits[1] == 0.85
-    assert expected("", equals=True).limits == (1, 1)
+    assert expected("", at_most="0.5").limits[1] == 0.5
 
 
 @pytest.mark.parametrize(
@@ -91,6 +91,8 @@ def test_bounds_are_in_the_unit_of_the_metric():
         ("bytes", {"between": [3, 2]}, "between", "the least is more than the most"),
         ("bytes", {"at_least": "1 MiB", "at_most": "1 MB"}, "at_least", "the least is more than the most"),
         ("bytes", {"at_most": float("nan")}, "at_most", "nan is no amount"),
+        ("", {"at_most": 0.85, "tolerance": 5}, "tolerance", "of a ratio, 5 is 500 %: write '5 %'"),
+        ("", {"at_most": 0.85, "tolerance": "1"}, "tolerance", "of a ratio, 1 is 100 %"),
         ("bytes", {"at_most": 3, "tolerance": -1}, "tolerance", "a tolerance is not negative"),
         ("bytes", {"at_most": 3, "tolerance": "-1 %"}, "tolerance", "a tolerance is not negative"),
         ("bytes", {"at_most": 3, "tolerance": "1 ms"}, "tolerance", "unknown unit 'ms'"),

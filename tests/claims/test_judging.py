@@ -9,7 +9,11 @@ from claimed import cell, judged, only, result
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lorafa_prof.claims.finding import Finding, Item
+from lorafa_prof.claims.finding import Finding, Item, Judgement
+from lorafa_prof.claims.reporters.json_report import json_report
+from lorafa_prof.claims.reporters.junit import junit
+from lorafa_prof.claims.reporters.markdown import markdown
+from lorafa_prof.claims.reporters.terminal import terminal
 from lorafa_prof.results.record import CellResult
 
 LORA, LORA_FA = cell("lora", 8), cell("lora-fa", 8)
@@ -278,3 +282,15 @@ def test_cells_that_look_alike_are_told_apart():
     twins = [cell("lora", 8, dropout=dropout) for dropout in (0.0, 0.1)]
     (finding,) = judged({"at_most": 5}, of=[result(each, activation_bytes=1) for each in twins])
     assert [item.what for item in finding.items] == [f"{LORA.label} dropout=0.0", f"{LORA.label} dropout=0.1"]
+
+
+def test_growth_says_which_cells_had_no_neighbour():
+    full = cell("full-ft")
+    (finding,) = judged(
+        {**GROWTH, "at_most": "1 MiB"},
+        of=[result(each, activation_bytes=5) for each in (cell(rank=4), cell(rank=8), full)],
+    )
+    assert finding.state == "pass"
+    assert finding.notes == (f"1 cell without a neighbour along rank, not judged: {full.label}",)
+    for form in (terminal, markdown, junit, json_report):
+        assert "1 cell without a neighbour along rank" in form([Judgement("mine", (finding,), 0)])

@@ -81,9 +81,6 @@ def check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     monkeypatch.setattr(sweep, "MOST_AT_ONCE", 1)  # twins replace functions of the whole process
     runs = Check(capsys)
     monkeypatch.setattr(sweep, "run_cell", runs.cell)
-    # As in an installed package: a checkout under work is always "dirty", and predicts afresh.
-    source = {"commit": None, "dirty": None, "reason": "not a checkout"}
-    monkeypatch.setattr("lorafa_prof.results.provenance.source_state", lambda root: source)
     return runs
 
 
@@ -108,7 +105,7 @@ def test_a_second_check_predicts_nothing_again_until_versions_change(
     check(scenario(PAYS))
     assert check("s.yaml") == 0
     assert check.ran == []
-    monkeypatch.setattr("lorafa_prof.results.provenance.package_version", lambda name: "99")
+    monkeypatch.setattr("lorafa_prof.results.fingerprint.package_version", lambda name: "99")
     check("s.yaml")
     assert len(check.ran) == 4
 
@@ -239,3 +236,32 @@ def test_what_run_left_out_cannot_be_judged(check: Check, capsys: pytest.Capture
     assert "`lorafa-prof check out/mine` judges" in capsys.readouterr().err
     assert check("out/mine") == 4
     assert "not measured" in check.out
+
+
+def test_a_config_that_was_edited_is_predicted_again_and_a_stored_one_is_not_judged(check: Check) -> None:
+    from lorafa_prof.cell import ModelChoice
+    from lorafa_prof.models.resolve import resolve_model
+
+    config = resolve_model(ModelChoice(name="tiny-llama")).config
+    Path("config.json").write_text(config.to_json_string(use_diff=False))
+    small = DREAM.replace("1 KiB", "1 GiB")
+    Path("s.yaml").write_text((SCENARIO + small).replace("tiny-llama", "./config.json"))
+    assert check("s.yaml") == 0
+    assert check("s.yaml") == 0
+    assert check.ran == []
+    Path("config.json").write_text(json.dumps({**config.to_dict(), "num_hidden_layers": 1}))
+    assert check("out/check-mine") == 4
+    assert "the model's config or files" in check.out
+    assert check("out/check-mine", "--stale", "keep") == 0
+    assert "STALE: --stale keep judges 2 predictions" in check.out
+    assert check("s.yaml", "--stale", "keep") == 0
+    assert check.ran == []
+    assert "STALE: " in check.out
+    with pytest.raises(SystemExit):
+        main(["run", "s.yaml", "--no-figures", "-o", "out/check-mine", "-k", "lora r2", "--stale", "keep"])
+    assert check.ran == []
+    with pytest.raises(SystemExit):
+        main(["run", "s.yaml", "--no-figures", "-o", "out/check-mine", "-k", "lora r2"])
+    assert len(check.ran) == 1, "run too measures it again"
+    assert check("s.yaml") == 0
+    assert len(check.ran) == 1, "and check the other one"

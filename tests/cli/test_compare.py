@@ -14,6 +14,7 @@ from lorafa_prof.cli import main as command_line
 from lorafa_prof.cli.compare import compare_command
 from lorafa_prof.models.resolve import resolve_model
 from lorafa_prof.results.record import CellResult
+from lorafa_prof.results.row import setting_columns
 from lorafa_prof.results.store import Store
 from lorafa_prof.running.measure import measure_cell
 
@@ -32,7 +33,7 @@ def predicted() -> dict[str, CellResult]:
 
 def as_cell(result: CellResult, cell: Cell, **row: object) -> CellResult:
     """What `result` measured, as if `cell` had given it."""
-    return result.model_copy(update={"cell": cell, "row": {**result.row, "cell_id": cell.cell_id, **row}})
+    return result.model_copy(update={"cell": cell, "row": {**result.row, **setting_columns(cell), **row}})
 
 
 def write(out: Path, *results: CellResult) -> Path:
@@ -66,10 +67,53 @@ def command(monkeypatch, capsys, *arguments: object) -> tuple[int, str, str]:
     return ended.value.code, *capsys.readouterr()
 
 
-def test_a_run_against_itself_is_the_same(base, monkeypatch, capsys):
-    code, out, err = command(monkeypatch, capsys, base, base)
+@pytest.fixture
+def again(tmp_path, predicted) -> Path:
+    """The same once more, in a folder of its own."""
+    return write(tmp_path / "again", *predicted.values())
+
+
+def test_the_same_run_once_more_is_the_same(base, again, monkeypatch, capsys):
+    code, out, err = command(monkeypatch, capsys, base, again)
     assert (code, err) == (0, "")
     assert "2 same" in out
+
+
+def test_one_folder_against_itself_is_nothing_to_judge(base, tmp_path, monkeypatch, capsys):
+    (tmp_path / "link").symlink_to(base)
+    for new in (base, tmp_path / "link", base / ".." / "base"):
+        code, _, err = command(monkeypatch, capsys, base, new)
+        assert code == 4
+        assert "are one folder: there is nothing to compare" in err
+
+
+def test_what_new_lacks_is_no_pass_unless_it_may(base, tmp_path, predicted, monkeypatch, capsys):
+    half = write(tmp_path / "half", predicted["lora"])
+    code, out, _ = command(monkeypatch, capsys, base, half)
+    assert code == 4
+    assert "NEW lacks 1 cell of BASE's; --allow-missing compares the rest" in out
+    assert command(monkeypatch, capsys, base, half, "--allow-missing")[0] == 0
+    lost = [
+        each.model_copy(update={"row": {**each.row, "saved_bytes": float("nan")}})
+        for each in predicted.values()
+    ]
+    without = write(tmp_path / "without", *lost)
+    code, out, _ = command(monkeypatch, capsys, base, without)
+    assert code == 4
+    assert "NEW has lost saved_bytes in some or all cells" in out
+    assert command(monkeypatch, capsys, base, without, "--metric", "saved_bytes")[0] == 4
+    assert command(monkeypatch, capsys, base, without, "--allow-missing")[0] == 0
+
+
+def test_a_row_that_is_not_of_its_cell_or_of_nobody_knows_what_is_not_compared(
+    base, tmp_path, predicted, monkeypatch, capsys
+):
+    of_another = predicted["lora"].model_copy(update={"row": {**predicted["lora"].row, "batch": 99}})
+    of_nobody = predicted["lora-fa"].model_copy(update={"environment": {}})
+    code, out, _ = command(monkeypatch, capsys, base, write(tmp_path / "new", of_another, of_nobody))
+    assert code == 4
+    assert "NEW: its row is not of its cell: batch differ" in out
+    assert "NEW: nobody knows what made it" in out
 
 
 def test_a_regression_is_found_to_the_byte_and_what_grew_is_named(
@@ -126,8 +170,8 @@ def test_a_crash_is_exit_code_1(base, tmp_path, predicted, monkeypatch, capsys):
     assert "%" not in out
 
 
-def test_the_twin_has_no_clock_to_compare(base, monkeypatch, capsys):
-    code, out, _ = command(monkeypatch, capsys, base, base, "--metric", "step_ms_median")
+def test_the_twin_has_no_clock_to_compare(base, again, monkeypatch, capsys):
+    code, out, _ = command(monkeypatch, capsys, base, again, "--metric", "step_ms_median")
     assert code == 4
     assert "the twin has no clock" in out
 
@@ -138,7 +182,7 @@ def test_another_gpu_only_when_asked(base, tmp_path, predicted, monkeypatch, cap
     code, out, _ = command(monkeypatch, capsys, base, new)
     assert code == 4
     assert "--across gpu compares them" in out
-    code, out, _ = command(monkeypatch, capsys, base, new, "--across", "gpu")
+    code, out, _ = command(monkeypatch, capsys, base, new, "--across", "gpu", "--allow-missing")
     assert code == 0
     assert "only in BASE: 1 cell: tiny-llama lora-fa r4 b2 s48" in out
 

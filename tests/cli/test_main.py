@@ -46,7 +46,10 @@ def test_help_names_every_command():
         (ScenarioError("wrong", file="s.yaml", line=3, key="rank"), 2, "lorafa-prof: s.yaml:3: rank: wrong"),
         (NothingToJudgeError("no rows"), 4, "lorafa-prof: no rows"),
         (LorafaProfError("failed"), 1, "lorafa-prof: failed"),
+        (UsageError("two\nlines"), 2, "lorafa-prof: two lines"),
         (KeyboardInterrupt(), 130, "lorafa-prof: interrupted"),
+        (SystemExit(0), 1, "lorafa-prof: ended before it was done, by SystemExit: 0"),
+        (GeneratorExit(), 1, "lorafa-prof: ended before it was done, by GeneratorExit"),
     ],
 )
 def test_errors_are_one_line_on_stderr_and_the_exit_code_of_the_contract(

@@ -124,7 +124,8 @@ def test_without_a_metric_asked_for_those_are_compared_that_there_are():
 def test_a_metric_that_new_lost_is_no_pass():
     base = result(on("cuda"), activation_bytes=1, saved_bytes=1)
     lost = compared(base, result(on("cuda"), activation_bytes=1))
-    assert words(lost) == {"activation_bytes": "same", "saved_bytes": "not comparable"}
+    assert words(lost) == {"activation_bytes": "same", "saved_bytes": "gone"}
+    assert lost.exit_code == 4
     assert only(lost).state == "unknown"
     assert item(lost, "saved_bytes").note == "no value in NEW: it was not measured there"
     gained = compared(result(on("cuda"), activation_bytes=1), base)
@@ -157,7 +158,7 @@ def test_what_is_no_number_is_no_value(value):
     base = result(on("sim"), activation_bytes=1, saved_bytes=1)
     new = result(on("sim"), activation_bytes=1).model_copy()
     new.row["saved_bytes"] = value
-    assert words(compared(base, new))["saved_bytes"] == "not comparable"
+    assert words(compared(base, new))["saved_bytes"] == "gone"
 
 
 def test_on_another_cpu_times_are_not_compared_but_memory_is():

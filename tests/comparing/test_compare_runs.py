@@ -139,8 +139,13 @@ def test_what_goes_wrong_first_decides_the_exit_code():
 
 def test_cells_of_one_side_are_listed_by_label():
     base = side(ok(), *(ok(batch=batch) for batch in range(100, 112)))
-    judgement = compare(base, side(ok(), ok(batch=2)), Comparison())
+    new = side(ok(), ok(batch=2))
+    judgement = compare(base, new, Comparison(allow_missing=True))
     assert judgement.exit_code == 0
+    strict = compare(base, new, Comparison())
+    assert strict.exit_code == 4
+    assert strict.notes[0] == "NEW lacks 12 cells of BASE's; --allow-missing compares the rest"
+    assert compare(new, base, Comparison(allow_missing=False)).exit_code == 4
     assert len(judgement.findings) == 1
     names = ", ".join(f"net lora r4 b{batch} s16" for batch in range(100, 110))
     assert judgement.notes == (

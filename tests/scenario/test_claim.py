@@ -49,6 +49,18 @@ WRONG = [
     (claim("growth_over: [rank]", "at_most: 1"), 8, "claims[0].growth_over", "text, not a list"),
     # bounds
     (claim(), 6, "claims[0]", "nothing is expected: give at_most, at_least, between or equals"),
+    (
+        claim("at_least: no"),
+        8,
+        "claims[0].at_least",
+        "and this is false: YAML takes yes",
+    ),
+    (claim("at_most: true"), 8, "claims[0].at_most", "should be an amount, and this is true"),
+    (claim("equals: yes"), 8, "claims[0].equals", "should be an amount, and this is true"),
+    (claim("between: [no, 3]"), 8, "claims[0].between[0]", "should be an amount, and this is false"),
+    (claim("at_most: 1", "tolerance: on"), 9, "claims[0].tolerance", "should be an amount, and this is true"),
+    ("  - name: a\n    metric: fits\n    at_least: no\n", 8, "claims[0].at_least", "this is false"),
+    ("  - name: a\n    metric: [fits, saved_bytes]\n    equals: yes\n", 8, "claims[0].equals", "is true"),
     (claim("at_most:"), 6, "claims[0]", "nothing is expected"),
     (claim("tolerance: 1 %"), 6, "claims[0]", "nothing is expected"),
     (claim("at_most: 1", "equals: 1"), 6, "claims[0]", "at_most and equals do not go together"),
@@ -137,8 +149,8 @@ def test_the_whole_form():
 
 
 def test_short_forms():
-    (short,) = load("  - name: a\n    metric: [fits, saved_bytes]\n    equals: true\n").scenario.claims
-    assert (short.metric, short.of, short.equals) == (["fits", "saved_bytes"], {}, 1)
+    (short,) = load("  - name: a\n    metric: fits\n    equals: true\n").scenario.claims
+    assert (short.metric, short.of, short.equals) == (["fits"], {}, 1)
     assert type(short.equals) is int
     (paired,) = load(claim("difference_to: {}", "for_each: rank", "at_least: -3 MiB")).scenario.claims
     assert (paired.for_each, paired.at_least) == (["rank"], "-3 MiB")

@@ -47,6 +47,7 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "culprits_of": finding.culprits_of,
         "culprits_title": finding.culprits_title,
         "culprits": [_culprit(change) for change in finding.culprits],
+        "notes": finding.notes,
     }
 
 

@@ -33,7 +33,7 @@ def _suite(judgement: Judgement) -> ET.Element:
     unknown = "error" if judgement.exit_code else "skipped"
     cases = [_case(title, finding, unknown) for finding in judgement.findings]
     cases += [_error(title, label, "cell failed", "failed unexpectedly") for label in judgement.cells_failed]
-    if judgement.exit_code and not any(len(case) for case in cases):
+    if judgement.exit_code and not any(case.find(tag) is not None for case in cases for tag in _AMISS):
         why = "; ".join(judgement.notes) or "nothing could be judged"
         cases.append(_error(title, judgement.title, "nothing judged", why))
     suite = ET.Element("testsuite", {"name": title, **_counts(cases)})
@@ -52,6 +52,7 @@ def _counts(parts: Sequence[ET.Element]) -> dict[str, str]:
     return {name: str(number) for name, number in found.items()}
 
 
+_AMISS = ("failure", "error", "skipped")
 _COUNTED = {"tests": "testcase", "failures": "failure", "errors": "error", "skipped": "skipped"}
 
 
@@ -65,6 +66,8 @@ def _case(title: str, finding: Finding, unknown: str) -> ET.Element:
         tag = "failure" if finding.state == "fail" else unknown
         attributes = {"type": _text(finding.word), "message": _text(summary(finding))}
         ET.SubElement(case, tag, attributes).text = _NO_XML.sub("", finding_text(finding)).strip()
+    if finding.notes:
+        ET.SubElement(case, "system-out").text = "\n".join(f"note: {_text(note)}" for note in finding.notes)
     return case
 
 

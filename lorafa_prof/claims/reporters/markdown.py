@@ -41,7 +41,8 @@ def _judgement(judgement: Judgement, room: int) -> str:
     worst_first = sorted(judgement.findings, key=lambda finding: list(MARK).index(finding.state))
     machine = f"\n<sub>{escaped(judgement.machine)}</sub>\n" if judgement.machine else ""
     failed = [f"\n❌ failed unexpectedly: {escaped(label)}\n" for label in judgement.cells_failed]
-    notes = [f"\nNote: {escaped(note)}\n" for note in judgement.notes]
+    of_findings = [f"{f.name}: {note}" for f in judgement.findings for note in f.notes]
+    notes = [f"\nNote: {escaped(note)}\n" for note in (*judgement.notes, *of_findings)]
     amiss = [finding for finding in worst_first if finding.state != "pass"]
     details = [_details(finding, opened=finding is amiss[0]) for finding in amiss]
     return "".join(

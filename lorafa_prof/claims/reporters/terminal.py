@@ -77,6 +77,8 @@ def _finding(finding: Finding, word_width: int, room: int) -> Iterator[Renderabl
     name = Text(one_line(finding.name), style="" if holds else "bold")
     heading.add_row(word, name.append(f": {one_line(summary(finding))}") if holds else name)
     yield heading
+    for note in finding.notes:
+        yield _indented(_labelled("note: ", note), _INDENT)
     if not holds:
         yield from (_indented(part, _INDENT) for part in _what_is_amiss(finding, room - _INDENT))
         yield _BLANK

@@ -9,6 +9,7 @@ from lorafa_prof.claims.checks import Check
 from lorafa_prof.claims.finding import Item, State, worst
 from lorafa_prof.claims.gate import Gate
 from lorafa_prof.claims.judge import judge_claims
+from lorafa_prof.claims.trust import Doubts
 from lorafa_prof.report.published.folder import By, KeptRow, PublishedFolder, Settings, key_of
 from lorafa_prof.report.published.settings import WORD_BEFORE, settings_of_row
 from lorafa_prof.results.record import CellResult
@@ -88,4 +89,6 @@ def _judged(gate: Gate, check: Check, rows: Mapping[Settings, KeptRow]) -> Item 
     if check.cell.cell_id not in results:
         return None
     labels = {cell.cell_id: cell.label for cell in check.cells}
-    return judge_claims(gate.loaded, [check], results, labels, None, lambda _: None)[0].items[0]
+    # The table alone, whose rows may be of another machine than the claims' cells: nothing but numbers.
+    undoubted = Doubts(pairs=False)
+    return judge_claims(gate.loaded, [check], results, labels, None, lambda _: None, undoubted)[0].items[0]
