@@ -7,6 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 import torch
+from hypothesis import settings
+
+# A loaded machine, or one that measures coverage, is no failure.
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
 
 # Several test processes share a GPU, which a run refuses otherwise.
 os.environ.setdefault("LORAFA_PROF_SHARE_GPU", "1")

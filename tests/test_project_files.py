@@ -109,3 +109,12 @@ def test_reports_hold_results_and_no_programs() -> None:
         if file.suffix in (".py", ".sh", ".ipynb") or file.read_bytes()[:2] == b"#!"
     ]
     assert not programs
+
+
+def test_the_floor_of_coverage_is_stated() -> None:
+    floor = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["coverage"]["report"]["fail_under"]
+    stated = re.search(
+        r"make coverage .*: ([\d.]+) %, and below (\d+) % it fails", (ROOT / "CONTRIBUTING.md").read_text()
+    )
+    assert stated is not None
+    assert int(stated[2]) == floor == int(float(stated[1])), "the floor is what was measured, rounded down"

@@ -156,7 +156,7 @@ def storage_following() -> Capability:
     if Counting.calls:
         return Capability(name, True, f"torch {torch.__version__} dispatches operations to Python")
     return Capability(
-        name, False, f"torch {torch.__version__} hides its operations", "use torch 2.6 or newer"
+        name, False, f"torch {torch.__version__} hides its operations", "use torch 2.10 or newer"
     )
 
 

@@ -64,7 +64,7 @@ def reread(baseline: Baseline) -> Baseline:
     return found
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     storages,
     held_otherwise,

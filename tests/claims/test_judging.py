@@ -24,7 +24,7 @@ AGAINST_LORA: dict[str, Any] = {"of": {"method": "lora-fa"}, "relative_to": {"me
 LESS_LORA: dict[str, Any] = {"of": {"method": "lora-fa"}, "difference_to": {"method": "lora"}}
 GROWTH: dict[str, Any] = {"growth_over": "rank"}
 
-FEW = settings(max_examples=30, deadline=None)
+FEW = settings(max_examples=30)
 sizes = st.integers(1, 2**45)
 beyond = st.sampled_from([0, 1, -1])
 

@@ -16,7 +16,7 @@ BOTH = [cell(method, rank) for method in ("lora", "lora-fa") for rank in RANKS]
 LORA, LORA_FA = BOTH[:2], BOTH[2:]
 FULL = cell("full-ft")
 
-FEW = settings(max_examples=40, deadline=None)
+FEW = settings(max_examples=40)
 ranks = st.lists(st.integers(1, 300), min_size=2, max_size=8, unique=True)
 
 

@@ -16,7 +16,7 @@ STEP = COMPARED["step_ms_median"]
 SPEED = COMPARED["tokens_per_s"]
 TIMES = st.lists(st.floats(0.01, 1e6), min_size=5, max_size=12)
 #: As many draws as needed for a property, and no more: each draws thousands of times.
-FEW = settings(max_examples=40, deadline=None)
+FEW = settings(max_examples=40)
 
 
 def found(base, new, *, metric="step_ms_median", ratio=None):

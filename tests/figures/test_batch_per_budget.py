@@ -57,7 +57,7 @@ def test_a_line_for_each_method_and_none_for_settings_with_one_batch(table):
     assert "Not drawn: 1 cell of settings with one batch only." in notes(drawing)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.dictionaries(st.integers(1, 64), st.integers(1, 150 * GB), min_size=2, max_size=8))
 def test_what_is_drawn_fits_and_nothing_larger_in_the_table_does(table, reserved):
     rows = table(*(cell(batch, size) for batch, size in reserved.items()))

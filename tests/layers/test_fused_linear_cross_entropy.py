@@ -81,7 +81,7 @@ def close(ours: Tensor, theirs: Tensor, **tolerance: float) -> None:
     st.integers(1, 3), st.integers(2, 12), st.integers(1, 6), st.integers(2, 60), st.booleans(),
     st.floats(0, 1), st.floats(-3, 3),
 )  # fmt: skip
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_loss_and_gradients_are_those_of_cross_entropy_whatever_the_shape(
     batch: int, seq: int, h: int, v: int, bias: bool, ignored: float, incoming: float
 ) -> None:

@@ -73,7 +73,7 @@ def test_output_and_gradients_are_those_of_plain_operations(
     layer_type=st.sampled_from(LAYERS),
     contiguous=st.booleans(),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_any_shape_rank_and_scale(
     n_in: int,
     n_out: int,

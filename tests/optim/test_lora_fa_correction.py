@@ -34,7 +34,7 @@ def corrected_gradient(layer: LoraFaLinear) -> Tensor:
 
 
 @given(rank=st.integers(1, 8), extra=st.integers(0, 20), scale=st.floats(0.05, 20))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_it_is_the_inverse_of_the_gram_matrix_over_scale_squared(rank: int, extra: int, scale: float) -> None:
     torch.manual_seed(0)
     a = torch.eye(rank, rank + extra, dtype=F64) * 2 + 0.1 * torch.randn(rank, rank + extra, dtype=F64)
@@ -50,7 +50,7 @@ def test_it_is_the_inverse_of_the_gram_matrix_over_scale_squared(rank: int, extr
     size=st.sampled_from([1e-3, 1e-1, 10.0]),
     seed=st.integers(0, 2**31),
 )
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_no_other_step_of_b_changes_the_weight_more_like_full_fine_tuning(
     n_in: int, n_out: int, rank: int, scale: float, size: float, seed: int
 ) -> None:
@@ -110,7 +110,7 @@ def test_a_layer_that_got_no_gradient_is_left_alone() -> None:
 
 
 @given(rank=st.integers(2, 8), seed=st.integers(0, 2**31), dtype=st.sampled_from([torch.float32, F64]))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_dependent_rows_are_an_error_however_their_gram_matrix_rounds(
     rank: int, seed: int, dtype: torch.dtype
 ) -> None:

@@ -122,7 +122,7 @@ def test_a_hostile_name_is_text(page: Page) -> None:
     assert page.said.count(HOSTILE) >= 3  # in what all cells share, the scenario, and a figure's reason
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(text=st.text(st.one_of(st.characters(), st.sampled_from("<>/&!-script\u2028\ud800")), max_size=60))
 def test_no_text_ends_the_script_it_stands_in(text: str) -> None:
     written = script_safe_json({"name": text})

@@ -68,7 +68,7 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Content:
     return content(write_run(tmp_path_factory.mktemp("run"), [record(cell())]))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(name=NAMES)
 def test_a_name_is_no_markup_whatever_it_is(plain: Content, name: str) -> None:
     told = replace(

@@ -33,7 +33,7 @@ ROWS = st.lists(
 )
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(rows=ROWS)
 def test_what_is_written_is_what_is_read(rows, tmp_path_factory):
     out = tmp_path_factory.mktemp("out")

@@ -15,7 +15,7 @@ from lorafa_prof.results.tensors import (
     static_tensors,
 )
 
-FEW = settings(max_examples=40, deadline=None)
+FEW = settings(max_examples=40)
 keys = st.builds(
     TensorKey, st.sampled_from(["", "a", "b.*"]), st.sampled_from(["norm", "weights"]), shape=st.just((2,))
 )

@@ -167,7 +167,7 @@ def test_what_other_tests_left_behind_does_not_matter() -> None:
 
 
 @given(st.lists(st.integers(1, NUMBERS), min_size=1, max_size=4), st.booleans())
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_of_micro_batches_the_largest_counts(sizes: list[int], zero_grad: bool) -> None:
     weight = nn.Parameter(torch.zeros(NUMBERS))
     x = torch.ones(NUMBERS)

@@ -35,7 +35,7 @@ def fewest(gpu: Sequence[Key], twin: Sequence[Key]) -> int:
 
 
 @given(KEYS, KEYS, st.sampled_from([1, 2, 300]))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_every_key_once_in_order_and_only_paired_with_its_name(gpu, twin, search):
     pairs = align(gpu, twin, search)
     assert [a for a, _ in pairs if a is not None] == list(range(len(gpu)))
@@ -44,7 +44,7 @@ def test_every_key_once_in_order_and_only_paired_with_its_name(gpu, twin, search
 
 
 @given(KEYS, KEYS)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_no_way_has_fewer_differences(gpu, twin):
     assert cost(gpu, twin, align(gpu, twin)) == fewest(gpu, twin)
 

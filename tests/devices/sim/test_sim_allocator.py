@@ -628,7 +628,7 @@ def check_pools(allocator: CachingAllocator, pieces: list[Block]) -> None:
 
 
 @given(SETTINGS, st.sampled_from([None, 45 * MIB, 150 * MIB]), st.lists(STEP, max_size=60))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_invariants(chosen: AllocatorSettings, capacity: int | None, steps: list[tuple[str, int]]) -> None:
     allocator = CachingAllocator(capacity, chosen)
     live: list[Block] = []

@@ -129,7 +129,7 @@ class TestLives:
             assert memory.held == 2 * CUBLAS + CUBLASLT
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.data())
 def test_what_is_held_is_the_sum_of_the_living_storages(data: st.DataObject) -> None:
     with recording() as memory:

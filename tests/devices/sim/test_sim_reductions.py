@@ -99,7 +99,7 @@ def test_a_gpu_with_fewer_threads_splits_into_fewer_blocks() -> None:
 sizes = st.lists(st.integers(1, 700), min_size=1, max_size=4)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(sizes, st.data())
 def test_what_every_reduction_obeys(shape: list[int], data: st.DataObject) -> None:
     reduced = data.draw(st.lists(st.integers(0, len(shape) - 1), unique=True))

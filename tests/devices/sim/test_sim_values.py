@@ -277,7 +277,7 @@ def execute(program: list[tuple[str, int, int, int]], inputs: list[list[int]], d
     return known
 
 
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 @given(statements, st.lists(numbers, min_size=2, max_size=2))
 def test_integer_programs_have_the_cpus_values(
     program: list[tuple[str, int, int, int]], inputs: list[list[int]]

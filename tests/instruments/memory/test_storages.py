@@ -157,7 +157,7 @@ OPERATIONS = st.lists(
 
 
 @given(OPERATIONS)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_random_programs_equal_a_model(operations: list[tuple[str, int, int]]) -> None:
     follower = StorageFollower("cpu")
     held: list[tuple[int, Tensor]] = []  # storage's number in the model, tensor

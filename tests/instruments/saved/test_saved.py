@@ -234,7 +234,7 @@ def test_activation_reconciles_to_the_byte(family: str, method: str, dtype: str,
     st.integers(1, 3),
     st.integers(3, 40),
 )
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_kinds_sum_to_the_total_and_bytes_reconcile_whatever_the_cell(
     family: str,
     method: str,
