@@ -20,22 +20,13 @@ def _as_list(value: Any) -> Any:
 
 def _as_amount(value: Any) -> Any:
     if isinstance(value, bool):
-        raise ValueError(
-            f"it should be an amount, and this is {str(value).lower()}: YAML takes yes, no, on and off for "
-            "true and false"
-        )
+        raise ValueError(f"it should be an amount, and this is {str(value).lower()}")
     if isinstance(value, (int, float, str)):
         return value
     raise ValueError("it should be a number, or an amount such as '24 MiB' or '85 %'")
 
 
-def _as_value(value: Any) -> Any:
-    return value if isinstance(value, bool) else _as_amount(value)
-
-
 Amount = Annotated[int | float | str, BeforeValidator(_as_amount)]
-#: What a metric may be as a whole, also true or false.
-ExactValue = Annotated[int | float | str, BeforeValidator(_as_value)]
 Names = Annotated[list[StrictStr], BeforeValidator(_as_list)]
 Selector = dict[StrictStr, Any]
 
@@ -59,7 +50,7 @@ class Claim(Frozen):
     at_most: Amount | None = None
     at_least: Amount | None = None
     between: list[Amount] | None = None
-    equals: ExactValue | None = None
+    equals: Amount | None = None
     tolerance: Amount | None = None
 
     @field_validator("name")

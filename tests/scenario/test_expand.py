@@ -274,5 +274,5 @@ def test_the_number_of_cells_is_found_before_any_is_made(tmp_path, monkeypatch):
     monkeypatch.setattr("lorafa_prof.scenario.expand.validated_options", never)
     with pytest.raises(ScenarioError, match=r"its axes make 12,004 cells, 10,000 are the most"):
         expand(loaded, lambda device, gpu: ResolvedDevice("cpu", None))
-    with pytest.raises(AssertionError, match="a cell was made"):
+    with pytest.raises(ScenarioError, match="a cell was made"):
         expand(replace(loaded, most_cells=12_004), lambda device, gpu: ResolvedDevice("cpu", None))
