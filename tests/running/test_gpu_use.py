@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass, field
 
 import pytest
-from net_cell import net_cell
+from cells import make_cell
 
 from lorafa_prof.errors import UsageError
 from lorafa_prof.instruments.nvml import Unavailable
@@ -14,7 +14,7 @@ from lorafa_prof.running import gpu_use
 from lorafa_prof.running.gpu_use import await_free_gpu, disturbances
 
 GIB = 2**30
-CUDA = [net_cell(1).model_copy(update={"device": "cuda"})]
+CUDA = [make_cell().model_copy(update={"device": "cuda"})]
 STRANGER = 2**22 + 1
 
 
@@ -80,7 +80,7 @@ def test_this_process_a_screen_and_cells_of_no_gpu_are_no_use_of_it(device, monk
     device.listed, device.used = [{}], GIB // 2
     assert wait() == ([], 0)
     device.listed = [{STRANGER: GIB}]
-    await_free_gpu([net_cell(1)], None, pytest.fail)
+    await_free_gpu([make_cell()], None, pytest.fail)
     monkeypatch.setattr(gpu_use, "open_device", lambda uuid: Unavailable("no NVML"))
     assert wait() == ([], 0)
 

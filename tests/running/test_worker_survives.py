@@ -17,7 +17,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from net_cell import net_cell
+from cells import make_cell
 
 from lorafa_prof.cell import Cell
 from lorafa_prof.errors import UsageError
@@ -26,7 +26,7 @@ from lorafa_prof.results.record import CellResult
 from lorafa_prof.running import family, logs, scratch, worker
 from lorafa_prof.running.worker import run_cell
 
-CELL = net_cell(1)
+CELL = make_cell()
 
 
 def done(cell: Cell) -> CellResult:

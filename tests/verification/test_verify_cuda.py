@@ -93,7 +93,8 @@ def test_memory_that_others_hold_is_a_result(tmp_path: Path) -> None:
         for work in (record, measure, measure_cell):
             result = run_cell(cuda_cell("tiny-llama"), tmp_path / "log", 300, work)
             assert result.row["status"] == "oom", result.row.get("message")
-            assert result.row["failed_phase"] in ("build", "forward")
+            # Others may give some of theirs back meanwhile, so that it gets further than it would alone.
+            assert result.row["failed_phase"] in ("build", *PHASES)
     finally:
         del held
         torch.cuda.empty_cache()
