@@ -100,8 +100,8 @@ def test_bounds_are_in_the_unit_of_the_metric():
         ("bytes", {"at_most": 3, "tolerance": float("inf")}, "tolerance", "inf is no amount"),
         ("bytes", {"at_least": "no"}, "at_least", "'no' is no amount"),
         ("bytes", {"at_most": "1:30"}, "at_most", "unknown unit ':30'"),
-        ("", {"at_most": 1, "tolerance": 5}, "tolerance", "of a ratio this is 500 %: write '5 %', or"),
-        ("", {"at_most": 1, "tolerance": "1"}, "tolerance", "of a ratio this is 100 %: write '1 %'"),
+        ("", {"at_most": 1, "tolerance": 5}, "tolerance", "of a ratio, 5 is 500 %: write '5 %' for"),
+        ("", {"at_most": 1, "tolerance": "1"}, "tolerance", "of a ratio, 1 is 100 %: write '1 %'"),
     ],
 )
 def test_a_bound_that_means_nothing_is_told_with_its_key(unit, keys, key, words):

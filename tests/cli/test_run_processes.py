@@ -179,7 +179,7 @@ def test_the_others_go_on_when_a_cell_dies(done):
 def test_each_death_says_how_and_where_more_is(done):
     messages = {name: row["message"] for name, row in done.rows.items()}
     logs = {name: f"out/real/logs/{row['cell_id']}.log" for name, row in done.rows.items()}
-    assert messages["exit"] == f"the cell's process died: exit code 7; its log is {logs['exit']}"
+    assert messages["exit"] == "the method 'fragile' tried to end the program: Exit: os._exit(7)"
     assert messages["kill"] == (
         f"the cell's process died: killed by SIGKILL (the host ran out of memory?); its log is {logs['kill']}"
     )

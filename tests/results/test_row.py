@@ -130,7 +130,7 @@ def test_what_was_not_measured_is_absent(unknown: str) -> None:
 
 
 def test_every_measurement_is_covered_above() -> None:
-    kept_apart = {"seconds", "notes", "unavailable"}
+    kept_apart = {"seconds", "notes", "marks", "unavailable"}
     assert {field.name for field in fields(Measured)} - kept_apart == set(NEEDED_FOR)
 
 
@@ -203,7 +203,8 @@ def test_details_are_plain_and_complete() -> None:
     details = details_of(CUDA_CELL, ALL)
     assert json.loads(json.dumps(details)).keys() == details.keys()
     assert set(details) == {
-        "seconds", "notes", "unavailable", "memory", "saved", "reconciliation", "flops", "times", "energy",
+        "seconds", "notes", "marks", "unavailable", "memory", "saved", "reconciliation", "flops", "times",
+        "energy",
     }  # fmt: skip
     assert details["memory"]["static_bytes"] == 1000
     assert details["memory"]["inputs_bytes"] == 16
