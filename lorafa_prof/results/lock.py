@@ -13,6 +13,7 @@ from typing import Any
 
 from lorafa_prof.errors import UsageError, bounded
 from lorafa_prof.results.files import writing
+from lorafa_prof.results.masking import masked
 from lorafa_prof.results.owner import Owner, owner_from, this_process
 
 LOCK_NAME = ".lock"
@@ -91,7 +92,9 @@ def _is_still(descriptor: int, file: Path) -> bool:
 
 
 def _sign(descriptor: int, command: Sequence[str]) -> None:
-    text = json.dumps({**this_process().as_dict(), "since": time.time(), "command": " ".join(command)})
+    text = json.dumps(
+        {**this_process().as_dict(), "since": time.time(), "command": " ".join(masked(command))}
+    )
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, text.encode(), 0)
     os.fsync(descriptor)

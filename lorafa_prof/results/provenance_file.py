@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from lorafa_prof.results.masking import masked
 from lorafa_prof.results.record import SCHEMA_VERSION, CellResult
 from lorafa_prof.results.store import Store
 from lorafa_prof.scenario.schema import Scenario
@@ -20,7 +21,7 @@ def write_provenance(
         store: the run's folder.
         scenario: the scenario as overridden and with its defaults.
         results: the results that are in the table.
-        command: the arguments of the last run.
+        command: the arguments of the last run; what looks like a secret in them is masked.
     """
     cells = [result.cell.cell_id for result in results]
     store.write_provenance(
@@ -39,7 +40,7 @@ def provenance_of(
     return {
         "schema_version": SCHEMA_VERSION,
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": ["lorafa-prof", *command],
+        "command": ["lorafa-prof", *masked(command)],
         "scenario": scenario.model_dump(mode="json", by_alias=True),
         "cells": list(cell_ids),
         "environments": [env for index, env in enumerate(known) if env not in known[:index]],

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from lorafa_prof.errors import NothingToJudgeError, UsageError, first_line
 from lorafa_prof.results.columns import COLUMNS
 from lorafa_prof.results.record import CellResult
+from lorafa_prof.results.spreadsheet import from_text
 from lorafa_prof.results.store import Store
 from lorafa_prof.results.table import KnownTable, pandas_dtype, read_known_table, read_table
 
@@ -124,4 +125,5 @@ def _read_verification(path: Path) -> pd.DataFrame | None:
         raise UsageError(f"{path}: cannot be read as the table of `lorafa-prof verify`: {error}") from error
     if "cell_id" not in table.columns or "status" not in table.columns:
         raise UsageError(f"{path}: not the table of `lorafa-prof verify`: no column 'cell_id' or 'status'")
-    return table
+    texts = table.select_dtypes(include=["object", "string"]).columns
+    return table.assign(**{name: table[name].map(from_text, na_action="ignore") for name in texts})

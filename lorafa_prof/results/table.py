@@ -17,6 +17,7 @@ from lorafa_prof.errors import NothingToJudgeError, UsageError
 from lorafa_prof.registry import nearest
 from lorafa_prof.results.columns import COLUMN_NAMES, COLUMNS, Column
 from lorafa_prof.results.files import write_atomically
+from lorafa_prof.results.spreadsheet import as_text, from_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -197,7 +198,7 @@ def _float_text(value: Any) -> str:
 
 
 def _plain_text(value: Any) -> str:
-    return " ".join(str(value).replace("\0", "").splitlines())
+    return as_text(" ".join(str(value).replace("\0", "").splitlines()))
 
 
 _FORMATS: dict[str, Callable[[Any], str]] = {
@@ -294,5 +295,5 @@ def _parse_float(text: str) -> float | None:
 _PARSERS: dict[str, Callable[[str], str | int | float | None]] = {
     "Int64": _parse_integer,
     "Float64": _parse_float,
-    "string": str,
+    "string": from_text,
 }

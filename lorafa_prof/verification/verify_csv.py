@@ -9,6 +9,7 @@ from typing import Literal
 
 from lorafa_prof.results.columns import COLUMNS
 from lorafa_prof.results.record import Value
+from lorafa_prof.results.spreadsheet import as_text
 from lorafa_prof.verification.residuals import METRICS
 from lorafa_prof.words.phrases import one_line
 
@@ -52,5 +53,7 @@ def table_text(rows: Iterable[Mapping[str, Value]]) -> str:
     writer.writeheader()
     for row in rows:
         values = {name: "" if value is None else value for name, value in row.items()}
-        writer.writerow(values | {"message": one_line(str(values.get("message", "")))})
+        values["message"] = one_line(str(values.get("message", "")))
+        texts = {name: as_text(value) for name, value in values.items() if isinstance(value, str)}
+        writer.writerow(values | texts)
     return file.getvalue()
