@@ -1,8 +1,8 @@
 """Text in CSV files that a spreadsheet would run as a formula, and back again.
 
 A cell that begins with ``=``, ``+``, ``-`` or ``@`` is a formula to spreadsheets, and a name or message may
-come from anybody. An apostrophe before it makes it text there (OWASP, "CSV injection"); our own readers take it
-off again.
+come from anybody. An apostrophe before it makes it text there (OWASP, "CSV injection"); our own readers take
+it off again.
 """
 
 from __future__ import annotations
