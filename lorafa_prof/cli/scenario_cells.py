@@ -39,7 +39,7 @@ class ScenarioCells:
 
     @property
     def cell_ids(self) -> list[str]:
-        """Of all of them."""
+        """Ids of all cells, in the order of `planned`."""
         return [plan.cell.cell_id for plan in self.planned]
 
 

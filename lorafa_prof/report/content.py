@@ -57,7 +57,7 @@ class CellContent:
 
     @property
     def cell_id(self) -> str:
-        """Its id."""
+        """Id of the cell."""
         return str(self.row["cell_id"])
 
 

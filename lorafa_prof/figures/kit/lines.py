@@ -70,7 +70,7 @@ class LineChart:
         return self.draw_points(points)
 
     def draw_points(self, everything: Sequence[Point], notes: Sequence[str] = ()) -> Drawing:
-        """The same from points, with more notes."""
+        """Draw lines of `everything`, with `notes` beside the figure's own below them."""
         points = _fitting(everything, self.axis)
         ticks = sorted(
             {float(value) for point in points if isinstance(value := point.settings[self.axis], int | float)}
