@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from lorafa_prof.errors import UsageError
 
+_PART_NAME = re.compile(r"\..+\.\d+\.part")
+
 
 def write_atomically(path: Path, text: str | bytes) -> None:
     """Write `text`, as UTF-8, so that a reader sees the old file or the new one, never half of one."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")  # as in _PART_NAME
     try:
         with part.open("wb") as file:
             file.write(text if isinstance(text, bytes) else text.encode())
@@ -21,6 +24,14 @@ def write_atomically(path: Path, text: str | bytes) -> None:
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def remove_unfinished(out: Path) -> None:
+    """Remove what killed runs were writing into `out` and the folders in it; nobody else may write there."""
+    for folder in (out, *(path for path in out.iterdir() if path.is_dir())):
+        for part in folder.glob(".*.part"):
+            if _PART_NAME.fullmatch(part.name):
+                part.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lorafa_prof.errors import UsageError, bounded
-from lorafa_prof.results.files import writing
+from lorafa_prof.results.files import remove_unfinished, writing
 from lorafa_prof.results.masking import masked
 from lorafa_prof.results.owner import Owner, owner_from, this_process
 
@@ -26,7 +26,8 @@ def locked(out: Path, command: Sequence[str]) -> Iterator[None]:
     """A context in which no other run writes into `out`, a folder that is there.
 
     The system's lock on ``out/.lock`` decides, which ends with its process however that ends. Where the file
-    system has none, the process that the file names does, if it lives. The file is gone at the end.
+    system has none, the process that the file names does, if it lives. The file is gone at the end. What
+    killed runs had half written goes at the start.
 
     Args:
         out: the folder.
@@ -41,6 +42,7 @@ def locked(out: Path, command: Sequence[str]) -> Iterator[None]:
     try:
         with writing(out):
             _sign(descriptor, command)
+            remove_unfinished(out)
         yield
     finally:
         # Whoever waits for it locks a file that is gone, notices, and makes another.
