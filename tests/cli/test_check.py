@@ -270,8 +270,7 @@ def test_a_config_that_was_edited_is_predicted_again_and_a_stored_one_is_not_jud
 def test_times_measured_beside_others_are_judged_only_where_that_is_asked_for_and_then_it_is_said(
     check: Check,
 ) -> None:
-    claims = 'claims:\n  - {name: quick, metric: step_ms_median, of: {rank: 2}, at_most: "1 h"}\n'
-    Path("s.yaml").write_text(f"{SCENARIO}{claims.replace('1 h', '100 s')}")
+    Path("s.yaml").write_text(SCENARIO + CLOCK.replace("method: lora", "method: lora, rank: 2"))
     assert check("s.yaml", "--device", "cpu") == 0
     (file,) = Path("out/check-mine/cells").iterdir()
     record = json.loads(file.read_text())
