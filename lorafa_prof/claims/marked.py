@@ -7,7 +7,7 @@ from typing import Literal
 
 from lorafa_prof.claims.expected import Expected
 from lorafa_prof.results.columns import Column
-from lorafa_prof.results.marks import DISTURBED, against, marks_in
+from lorafa_prof.results.marks import DISTURBED, against, disturbance, marks_in
 from lorafa_prof.results.record import CellResult
 from lorafa_prof.words.amounts import Number
 
@@ -18,16 +18,9 @@ Marked = Literal["refuse", "keep"]
 _OF_WHOLE_STEPS = ("step_ms_median", "tokens_per_s", "samples_per_s", "mfu")
 
 
-def disturbance_of(result: CellResult, metric: Column) -> str:
-    """Why the value is not the cell's own; empty where nothing is known against it."""
-    marks = marks_in(result.details)
-    disturbing = [name for name in against(metric.name, marks) if name in DISTURBED]
-    return "; ".join(marks[name] for name in disturbing)
-
-
 def refusal(result: CellResult, metric: Column) -> str:
     """Why the value is not judged; empty where it is."""
-    why = disturbance_of(result, metric)
+    why = disturbance(metric.name, marks_in(result.details))
     return f"{why}; measure it again, or --marked keep judges it as it is" if why else ""
 
 
@@ -36,7 +29,8 @@ def remarks(results: Sequence[CellResult], metric: Column, expected: Expected, n
 
     Few samples always; unsteady ones unless the verdict is the same from the 5th to the 95th percentile.
     """
-    kept = [f"MARKED, judged because of --marked keep: {why}" for why in _disturbed(results, metric)]
+    disturbed = [why for result in results if (why := disturbance(metric.name, marks_in(result.details)))]
+    kept = [f"MARKED, judged because of --marked keep: {why}" for why in dict.fromkeys(disturbed)]
     weak = {
         name: why
         for result in results
@@ -46,10 +40,6 @@ def remarks(results: Sequence[CellResult], metric: Column, expected: Expected, n
     if set(weak) == {"unsteady"} and _holds_all_the_same(results, metric, expected, number):
         weak = {}
     return [*kept, *weak.values()]
-
-
-def _disturbed(results: Sequence[CellResult], metric: Column) -> list[str]:
-    return list(dict.fromkeys(why for result in results if (why := disturbance_of(result, metric))))
 
 
 def _holds_all_the_same(

@@ -11,7 +11,7 @@ from lorafa_prof.results.columns import METRICS, Column
 FEWEST_SAMPLES = 5
 #: Times whose 95th percentile is so many times the 5th are unsteady.
 UNSTEADY = 1.2
-#: Marks of a row whose times are another thing than the cell's own.
+#: Marks of a row with values that are another thing than the cell's own: these are judged of nothing.
 DISTURBED = ("beside", "clocks", "retries")
 #: What each mark says in a few words, where there is no room for its own: in legends and below tables.
 MEANINGS: Mapping[str, str] = {
@@ -82,15 +82,14 @@ def marks_in(details: Mapping[str, Any]) -> Mapping[str, str]:
     return {str(name): str(why) for name, why in marks.items()} if isinstance(marks, Mapping) else {}
 
 
-def disturbance(details: Mapping[str, Any]) -> str | None:
-    """Why a record's times are not its cell's own; None where nothing is known against them."""
-    marks = marks_in(details)
-    return next((marks[name] for name in DISTURBED if name in marks), None)
-
-
 def against(column: str, marks: Collection[str]) -> tuple[str, ...]:
     """Those of a row's marks that speak against its value in this column: the one place that decides it."""
     return tuple(name for name in _TOUCHED.get(column, ()) if name in marks)
+
+
+def disturbance(column: str, marks: Mapping[str, str]) -> str:
+    """Why a row's value in this column is not its cell's own, by its marks; empty where nothing says so."""
+    return "; ".join(marks[name] for name in against(column, marks) if name in DISTURBED)
 
 
 def written(marks: Iterable[str]) -> str | None:
