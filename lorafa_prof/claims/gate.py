@@ -20,6 +20,7 @@ from lorafa_prof.claims.baseline import (
 from lorafa_prof.claims.checks import Check, checks_of
 from lorafa_prof.claims.finding import Finding, Judgement
 from lorafa_prof.claims.judge import judge_claims
+from lorafa_prof.claims.marked import refusal
 from lorafa_prof.claims.trust import Doubts, doubts_of, several_machines
 from lorafa_prof.devices.device import resolve_twin_by_default
 from lorafa_prof.errors import NothingToJudgeError, UsageError
@@ -175,10 +176,16 @@ def update_baseline(gate: Gate, store: Store, place: Path, doubts: Doubts | None
             raise UsageError(
                 f"--update-baseline writes the whole baseline, '{claim.name}' included: leave out --claim"
             )
-    for cell_id, why in (doubts.of_cells if doubts else {}).items():
+    doubts = doubts if doubts is not None else Doubts()
+    for cell_id, why in doubts.of_cells.items():
         raise UsageError(f"the baseline is left as it is: {cell_id}: {why}")
-    compared = {check.cell.cell_id for check in gate.checks if check.expected.from_baseline}
+    wanted = [check for check in gate.checks if check.expected.from_baseline]
+    compared = {check.cell.cell_id for check in wanted}
     records = {cell_id: record for cell_id in compared if (record := store.load(cell_id)) is not None}
+    for check in wanted if doubts.marked == "refuse" else ():
+        record = records.get(check.cell.cell_id)
+        if record and (why := refusal(record, check.metric)):
+            raise UsageError(f"the baseline is left as it is: {check.cell.label}, {check.metric.name}: {why}")
     baseline = made_baseline(gate.checks, records)
     try:
         write_atomically(place, baseline_text(baseline))

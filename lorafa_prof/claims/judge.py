@@ -11,6 +11,7 @@ from lorafa_prof.claims.checks import Check
 from lorafa_prof.claims.culprits import Blamed, Load, blame
 from lorafa_prof.claims.expected import Expected
 from lorafa_prof.claims.finding import Finding, Item, State, worst
+from lorafa_prof.claims.marked import refusal, remarks
 from lorafa_prof.claims.metric import UnknownValueError, value_of
 from lorafa_prof.claims.trust import Doubts, apart, doubts_of
 from lorafa_prof.results.record import CellResult
@@ -109,13 +110,15 @@ def _judged(check: Check, known: _Known) -> tuple[Item, float]:
         return Item(what, "unknown", _WORDS["unknown"], expected=str(check.expected), note=str(error)), 0.0
     excess = expected.excess(number)
     state: State = "fail" if excess else "pass"
+    results = [known.results[cell.cell_id] for cell in check.cells]
+    told = remarks(results, check.metric, expected, number)
     item = Item(
         what=what,
         state=state,
         word=_WORDS[state],
         measured=_measured(check, number, values),
         expected=_expected_text(check, expected),
-        note=_excess_text(check, excess, values) if excess else "",
+        note="; ".join([*([_excess_text(check, excess, values)] if excess else []), *told]),
         value=number,
     )
     bound = abs(number - excess)
@@ -124,9 +127,12 @@ def _judged(check: Check, known: _Known) -> tuple[Item, float]:
 
 def _value(cell_id: str, check: Check, known: _Known) -> Number:
     try:
-        value = value_of(known.results.get(cell_id), check.metric)
+        result = known.results.get(cell_id)
+        value = value_of(result, check.metric)
         if cell_id in known.doubts.of_cells:
             raise UnknownValueError(known.doubts.of_cells[cell_id])
+        if result and known.doubts.marked == "refuse" and (why := refusal(result, check.metric)):
+            raise UnknownValueError(why)
     except UnknownValueError as error:
         if len(check.cells) == 1:
             raise

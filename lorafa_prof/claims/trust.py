@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from lorafa_prof.cell import Cell
+from lorafa_prof.claims.marked import Marked
 from lorafa_prof.results.fingerprint import (
     KEY,
     Fingerprint,
@@ -34,11 +35,13 @@ class Doubts:
     Attributes:
         of_cells: by cell id.
         pairs: whether results of different code are kept from being judged against each other.
+        marked: what becomes of values that a mark of their row disturbs.
         notes: what is judged all the same, for people.
     """
 
     of_cells: Mapping[str, str] = field(default_factory=dict)
     pairs: bool = True
+    marked: Marked = "refuse"
     notes: tuple[str, ...] = ()
 
 
@@ -65,7 +68,10 @@ def doubts_of(results: Mapping[str, CellResult]) -> Doubts:
 
 
 def stored_doubts(
-    results: Mapping[str, CellResult], stale: Stale, now: Callable[[Cell], Fingerprint] = fingerprint_of
+    results: Mapping[str, CellResult],
+    stale: Stale,
+    now: Callable[[Cell], Fingerprint] = fingerprint_of,
+    marked: Marked = "refuse",
 ) -> Doubts:
     """Also what is not of today's code: predictions of another one, which would come out otherwise perhaps.
 
@@ -73,6 +79,7 @@ def stored_doubts(
         results: by cell id, as they were stored.
         stale: with "keep" that is only told.
         now: gives the fingerprint of today.
+        marked: what becomes of values that a mark of their row disturbs; each is told where it is judged.
     """
     wrong = dict(doubts_of(results).of_cells)
     of_another_day = {}
@@ -84,9 +91,9 @@ def stored_doubts(
             of_another_day[cell_id] = first_of(changed, _MOST_NAMED)
     if stale == "again":
         refused = {cell_id: _refusal(why) for cell_id, why in of_another_day.items()}
-        return Doubts({**wrong, **refused})
+        return Doubts({**wrong, **refused}, marked=marked)
     notes = [_kept_note(of_another_day)] if of_another_day else []
-    return Doubts(wrong, pairs=False, notes=tuple(notes))
+    return Doubts(wrong, pairs=False, marked=marked, notes=tuple(notes))
 
 
 def _refusal(why: str) -> str:

@@ -16,6 +16,7 @@ from lorafa_prof.cli.options import (
     PATH,
     device_option,
     gpu_use_options,
+    marked_option,
     output_option,
     set_option,
     stale_option,
@@ -29,6 +30,7 @@ from lorafa_prof.words.phrases import count
 if TYPE_CHECKING:
     from lorafa_prof.claims.finding import Judgement
     from lorafa_prof.claims.gate import Gate
+    from lorafa_prof.claims.marked import Marked
     from lorafa_prof.claims.trust import Doubts, Stale
     from lorafa_prof.results.store import CellResults, Store
 
@@ -50,6 +52,7 @@ class _Asked:
     wait_s: float | None
     share_gpu: bool
     stale: Stale
+    marked: Marked
     arguments: Sequence[str]
 
 
@@ -70,6 +73,7 @@ class _Asked:
 @timeout_option
 @gpu_use_options
 @stale_option
+@marked_option
 @judgement_options
 def check_command(
     arguments: Sequence[str] | None,
@@ -84,6 +88,7 @@ def check_command(
     wait_s: float | None,
     share_gpu: bool,
     stale: Stale,
+    marked: Marked,
     outputs: Outputs,
 ) -> int:
     """Judge the claims of each SCENARIO (a file, or the name of a shipped one), or of the results in OUT.
@@ -96,7 +101,7 @@ def check_command(
         raise UsageError("-o and --baseline are of one scenario: check several without them, or one by one")
     words = arguments or sys.argv[1:]
     asked = _Asked(
-        out, baseline, update, overrides, device, pattern, timeout_s, wait_s, share_gpu, stale, words
+        out, baseline, update, overrides, device, pattern, timeout_s, wait_s, share_gpu, stale, marked, words
     )
     judgements = [_judgement(each, asked) for each in what]
     tell(judgements, outputs)
@@ -116,7 +121,8 @@ def _judgement(what: str, asked: _Asked) -> Judgement:
         gate = gate_of(loaded_scenario(what, asked.overrides, asked.device), asked.pattern)
         store = _store(gate, asked)
         results = _run_missing(gate, store, asked)
-    return _judged(gate, store, results, stored_doubts(results, asked.stale), asked)
+    doubts = stored_doubts(results, asked.stale, marked=asked.marked)
+    return _judged(gate, store, results, doubts, asked)
 
 
 def _store(gate: Gate, asked: _Asked) -> Store:

@@ -118,3 +118,11 @@ stale_option: Decorator = click.option(
     show_default=True,
     help="Results of another model config, method, package or version: measure again, or keep.",
 )
+
+marked_option: Decorator = click.option(
+    "--marked",
+    type=click.Choice(["refuse", "keep"]),
+    default="refuse",
+    show_default=True,
+    help="Values measured beside others, with lowered clocks or allocator retries: do not judge, or judge.",
+)

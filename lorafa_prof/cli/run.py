@@ -189,7 +189,7 @@ def _print_results(results: Sequence[CellResult]) -> None:
         value = result.row.get(column)
         return "-" if value is None else format(value, form)
 
-    header = (
+    header: tuple[str, ...] = (
         "model",
         "method",
         "rank",
@@ -202,7 +202,7 @@ def _print_results(results: Sequence[CellResult]) -> None:
         "step ms",
         "tokens/s",
     )
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (
             *(text(result, name) for name in ("model", "method", "rank", "batch", "seq", "status")),
             *(
@@ -214,11 +214,22 @@ def _print_results(results: Sequence[CellResult]) -> None:
         )
         for result in results
     ]
+    if any(marks := [_marks(result) for result in results]):
+        header = (*header, "marks")
+        rows = [(*cells, own) for cells, own in zip(rows, marks, strict=True)]
     print_table("results", header, rows)
 
 
+def _marks(result: CellResult) -> str:
+    return str(result.table_row()["marks"] or "")
+
+
 def _print_notes(results: Sequence[CellResult]) -> None:
-    """What a reader must know of rows that are in order, each once."""
+    """What the marks in the table mean, and what a reader must know of rows that are in order, each once."""
+    from lorafa_prof.results.marks import legend, read
+
+    if meant := legend({name for result in results for name in read(_marks(result))}):
+        click.echo(meant, err=True)
     told = {
         str(result.row["message"])
         for result in results

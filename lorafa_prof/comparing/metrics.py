@@ -14,6 +14,7 @@ from lorafa_prof.comparing.sides import Outcome
 from lorafa_prof.comparing.times import SAMPLED, Interval, interval
 from lorafa_prof.comparing.tolerance import COMPARED, GivenTolerance, Tolerance, tolerance_of
 from lorafa_prof.results.columns import Column
+from lorafa_prof.results.marks import disturbance
 from lorafa_prof.words.amounts import Number
 from lorafa_prof.words.numbers import percent_change, shown, shown_change
 from lorafa_prof.words.phrases import listed
@@ -100,10 +101,9 @@ def _compare(metric: Column, base: Outcome, new: Outcome, differing: Differences
     if metric.name in SAMPLED and "cpu" in differing and "cpu" not in asked.across:
         why = f"times on another CPU: {differing['cpu']}; --across cpu compares them"
         return _item(metric, before, after, "not comparable", why)
-    if metric.name in SAMPLED:
-        for name, side in (("BASE", base), ("NEW", new)):
-            if side.disturbance is not None:
-                return _item(metric, before, after, "inconclusive", f"{name}: {side.disturbance}")
+    for name, side in (("BASE", base), ("NEW", new)):
+        if why := disturbance(metric.name, side.marks):
+            return _item(metric, before, after, "inconclusive", f"{name}: {why}")
     on_cuda = "cuda" in (base.kind, new.kind)
     tolerance = tolerance_of(metric, on_cuda=on_cuda, given=asked.tolerances)
     notes = [_change(before, after, metric.unit)]

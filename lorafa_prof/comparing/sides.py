@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from lorafa_prof.cell import Cell
 from lorafa_prof.comparing.origin import Origin, origin_of
 from lorafa_prof.errors import UsageError
-from lorafa_prof.results.marks import disturbance
+from lorafa_prof.results.marks import marks_in
 from lorafa_prof.results.record import CellResult, Value
 from lorafa_prof.results.row import contradicted_columns
 from lorafa_prof.results.store import DamagedRecordError, Store
@@ -33,7 +33,7 @@ class Outcome:
         samples: its times; empty if there was no clock.
         num_alloc_retries: how often the allocator gave its cache back; above 0 the row compares to no other.
         saved: the tensors that autograd saved; None if they were not recorded.
-        disturbance: why its times are not its own; None if nothing is known against them.
+        marks: what makes its row worth less than others, by the names of `results/marks.py`.
         unavailable: why a value is missing, by its name.
         contradicted: columns of the row that are not of the cell.
     """
@@ -45,7 +45,7 @@ class Outcome:
     num_alloc_retries: int
     saved: Tensors | None
     unavailable: Mapping[str, str]
-    disturbance: str | None = None
+    marks: Mapping[str, str] = field(default_factory=dict)
     contradicted: tuple[str, ...] = ()
 
     @property
@@ -116,7 +116,7 @@ def outcome_of(result: CellResult) -> Outcome:
         num_alloc_retries=int((details.get("memory") or {}).get("num_alloc_retries") or 0),
         saved=saved_tensors(details),
         unavailable=dict(details.get("unavailable") or {}),
-        disturbance=disturbance(details),
+        marks=marks_in(details),
         contradicted=tuple(contradicted_columns(result)),
     )
 

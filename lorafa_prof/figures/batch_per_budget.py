@@ -45,10 +45,15 @@ def _at_budgets(members: Sequence[Point]) -> list[Point]:
         fitting = [point for point in members if point.values[_NEEDED] <= budget * 1e9]
         if not fitting:
             continue
-        values = {"batch": float(max(map(_batch, fitting)))}
-        rates = [rate for point in fitting if (rate := point.value("tokens_per_s")) is not None]
-        if rates:
-            values["tokens_per_s"] = max(rates)
+        largest = max(fitting, key=_batch)
+        values = {"batch": float(_batch(largest))}
+        # Whether it fits is told by its peak.
+        doubts = {"batch": largest.against(_NEEDED)}
+        timed = [point for point in fitting if point.value("tokens_per_s") is not None]
+        if timed:
+            fastest = max(timed, key=lambda point: point.values["tokens_per_s"])
+            values["tokens_per_s"] = fastest.values["tokens_per_s"]
+            doubts["tokens_per_s"] = fastest.against("tokens_per_s", _NEEDED)
         first = members[0]
         found.append(
             replace(
@@ -57,6 +62,7 @@ def _at_budgets(members: Sequence[Point]) -> list[Point]:
                 status="ok",
                 settings={**first.settings, "batch": None, "budget": budget},
                 values=values,
+                doubts=doubts,
             )
         )
     return found

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure as Drawing
 from pandas import DataFrame
 
 from lorafa_prof.figures.figure import Figure, NoDataError
+from lorafa_prof.figures.kit.marked import rings_note
 from lorafa_prof.figures.kit.page import assemble, column_width, new_drawing
 from lorafa_prof.figures.kit.panels import MOST_ROWS, panel_row, plot_height
 from lorafa_prof.figures.kit.points import (
@@ -78,6 +79,7 @@ def draw(table: DataFrame) -> Drawing:
         handles=method_handles(look),
         notes=[
             *notes,
+            *rings_note(point.against(_MEMORY, _RATE) for members in shown.values() for point in members),
             *_without(len(everything) - len(points)),
             *left_out(len(points) - sum(map(len, shown.values())), len(points)),
         ],
@@ -95,7 +97,7 @@ def _panel(
 
     return ScatterPanel(
         _RATE,
-        [Mark(point.method, *place(point)) for point in members],
+        [Mark(point.method, *place(point), point.against(_MEMORY, _RATE)) for point in members],
         Axis(f"peak allocated ({scale.unit})", plain),
         Axis("throughput (tokens/s)", plain),
         look,

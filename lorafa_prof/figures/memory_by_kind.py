@@ -7,7 +7,7 @@ from matplotlib.figure import Figure as Drawing
 from lorafa_prof.figures.figure import NoDataError, RecordFigure
 from lorafa_prof.figures.kit.bar import Bar
 from lorafa_prof.figures.kit.bars import MOST_BARS
-from lorafa_prof.figures.kit.memory_stack import PEAK, draw_stacks, stacked_bar
+from lorafa_prof.figures.kit.memory_stack import draw_stacks, stacked_bar
 from lorafa_prof.figures.kit.points import Point, points_of
 from lorafa_prof.figures.kit.style import style
 from lorafa_prof.parts import PEAK_PARTS
@@ -30,7 +30,7 @@ def _bars(points: list[Point], results: Results) -> dict[str, Bar]:
             by_kind = results.read(point.cell_id, saved_by_kind)
             if by_kind is None:
                 continue
-            bar = stacked_bar(peak_parts(point.values, by_kind), point.value(PEAK))
+            bar = stacked_bar(point, peak_parts(point.values, by_kind))
             bars |= {point.cell_id: bar} if bar else {}
     return bars
 

@@ -39,7 +39,7 @@ def draw(table: DataFrame) -> Drawing:
     bars = {
         point.cell_id: bar
         for point in points
-        if point.ok and (bar := stacked_bar(peak_parts(point.values), point.value(PEAK))) is not None
+        if point.ok and (bar := stacked_bar(point, peak_parts(point.values))) is not None
     }
     if not bars:
         raise NoDataError(f"no finished cell has {PEAK} or any part of it")

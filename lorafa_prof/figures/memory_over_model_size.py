@@ -9,6 +9,7 @@ from pandas import DataFrame
 
 from lorafa_prof.figures.figure import Figure, NoDataError
 from lorafa_prof.figures.kit.lines import MEMORY
+from lorafa_prof.figures.kit.marked import rings_note
 from lorafa_prof.figures.kit.page import assemble, column_width, new_drawing
 from lorafa_prof.figures.kit.panels import MOST_ROWS, panel_row, plot_height
 from lorafa_prof.figures.kit.points import (
@@ -63,7 +64,12 @@ def _panels(
         if values:
             scale = bytes_scale(max(values.values()))
             marks = [
-                Mark(point.method, sizes[point.cell_id], values[point.cell_id] / scale.divisor)
+                Mark(
+                    point.method,
+                    sizes[point.cell_id],
+                    values[point.cell_id] / scale.divisor,
+                    point.against(metric.column),
+                )
                 for point in points
                 if point.cell_id in values
             ]
@@ -110,6 +116,7 @@ def draw(table: DataFrame) -> Drawing:
         notes=[
             _models(points, sizes),
             *_unmarked(points),
+            *rings_note(mark.doubts for row in shown.values() for panel in row for mark in panel.marks),
             *_failed(len(everything) - len(points)),
             *left_out(len(points) - drawn, len(points)),
         ],

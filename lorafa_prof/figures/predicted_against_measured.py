@@ -11,6 +11,7 @@ from matplotlib.figure import Figure as Drawing
 
 from lorafa_prof.cell import twin_gpu
 from lorafa_prof.figures.figure import NoDataError, RecordFigure
+from lorafa_prof.figures.kit.marked import rings_note
 from lorafa_prof.figures.kit.page import assemble, column_width, new_drawing
 from lorafa_prof.figures.kit.panels import panel_row, plot_height
 from lorafa_prof.figures.kit.points import SETTINGS, Point, points_of
@@ -36,7 +37,8 @@ _UNCOMPARED = {
 class PeakPair:
     """A cell on both sides, in bytes.
 
-    `placed` says that the two agree once the twin's segments lie where the driver put the GPU's.
+    `placed` says that the two agree once the twin's segments lie where the driver put the GPU's; `doubts` are
+    marks that speak against what was measured.
     """
 
     cell_id: str
@@ -44,6 +46,7 @@ class PeakPair:
     predicted_bytes: float
     measured_bytes: float
     placed: bool = False
+    doubts: tuple[str, ...] = ()
 
     @property
     def error_bytes(self) -> float:
@@ -89,7 +92,13 @@ def _paired(points: Iterable[Point]) -> list[PeakPair]:
             by_side[twin_gpu(where) is not None].append(point)
     alone = [(found[True][0], found[False][0]) for found in sides.values() if _one_each(found)]
     return [
-        PeakPair(measured.cell_id, measured.method, predicted.values[_PEAK], measured.values[_PEAK])
+        PeakPair(
+            measured.cell_id,
+            measured.method,
+            predicted.values[_PEAK],
+            measured.values[_PEAK],
+            doubts=measured.against(_PEAK),
+        )
         for predicted, measured in alone
     ]
 
@@ -121,10 +130,13 @@ def draw(results: Results) -> Drawing:
     percent = Axis("difference (%)", plain)
     places = [pair.measured_bytes / scale.divisor for pair in pairs]
     both = [
-        Mark(pair.method, place, pair.predicted_bytes / scale.divisor)
+        Mark(pair.method, place, pair.predicted_bytes / scale.divisor, pair.doubts)
         for pair, place in zip(pairs, places, strict=True)
     ]
-    errors = [Mark(pair.method, place, 100 * pair.error) for pair, place in zip(pairs, places, strict=True)]
+    errors = [
+        Mark(pair.method, place, 100 * pair.error, pair.doubts)
+        for pair, place in zip(pairs, places, strict=True)
+    ]
     height = plot_height(1)
     panels = [
         ScatterPanel("predicted", both, measured, predicted, look, height, diagonal=True),
@@ -137,7 +149,7 @@ def draw(results: Results) -> Drawing:
         subtitle="from verify.csv" if verification is not None else "from results.csv",
         rows=[panel_row(drawing, count(len(pairs), "cell"), panels, column_width(1))],
         handles=method_handles(look),
-        notes=[*_agreement(pairs), *_uncompared(verification)],
+        notes=[*_agreement(pairs), *rings_note(pair.doubts for pair in pairs), *_uncompared(verification)],
     )
     return drawing
 

@@ -21,7 +21,8 @@ def _bar(point: Point, color: str) -> Bar | None:
     rate = point.value("tokens_per_s")
     if rate is None:
         return None
-    return Bar((Stretch("tokens_per_s", rate, color),), spread=_spread(point))
+    stretch = Stretch("tokens_per_s", rate, color)
+    return Bar((stretch,), spread=_spread(point), doubts=point.against("tokens_per_s"))
 
 
 def _spread(point: Point) -> tuple[float, float] | None:

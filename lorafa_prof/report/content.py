@@ -18,6 +18,7 @@ from lorafa_prof.report.reading import Source
 from lorafa_prof.report.reproduce import one_cell_scenario, reproducing_command
 from lorafa_prof.report.summary import Summary, summary_of
 from lorafa_prof.results.columns import COLUMNS, Column
+from lorafa_prof.results.marks import legend, read
 from lorafa_prof.results.peak_parts import peak_parts, saved_by_kind
 from lorafa_prof.results.record import CellResult
 from lorafa_prof.results.table import pandas_dtype
@@ -113,7 +114,7 @@ def content_of(source: Source) -> Content:
     name = scenario.get("name") if isinstance(scenario, dict) else None
     return Content(
         title=str(name or source.out.resolve().name),
-        notes=(*source.notes, *_record_notes(cells)),
+        notes=(*source.notes, *_record_notes(cells), *_marks_note(cells)),
         summary=summary_of(points, labels),
         points=tuple(points),
         shared=fixed(points),
@@ -199,6 +200,12 @@ def _record(cell_id: str, source: Source) -> tuple[CellResult | None, str]:
     except UsageError as error:
         return None, str(error)
     return record, "" if record is not None else _NO_RECORD
+
+
+def _marks_note(cells: Sequence[CellContent]) -> list[str]:
+    """What the marks in the table of cells say."""
+    found = legend({name for cell in cells for name in read(str(cell.row.get("marks", "")))})
+    return [found] if found else []
 
 
 def _record_notes(cells: Sequence[CellContent]) -> list[str]:

@@ -18,6 +18,7 @@ from lorafa_prof.figures.kit.points import (
     sort_key,
 )
 from lorafa_prof.report.content import Content
+from lorafa_prof.results.marks import meanings
 from lorafa_prof.words.scales import bytes_scale
 
 #: So many columns of a metric, and lines, fit on a page.
@@ -35,6 +36,9 @@ _HEAD = """\
 % Written by `lorafa-prof report`. In the preamble: \\usepackage{booktabs}
 % OOM: out of memory; --: not measured.
 """
+
+#: Behind a value that a mark of its row speaks against.
+_MARKED = r"$^\dagger$"
 
 _SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -77,7 +81,8 @@ class _Metric:
         value = point.value(self.column)
         if value is None:
             return "OOM" if point.status == "oom" else "--"
-        return f"{value / self.divisor:.{self.digits}f}"
+        sign = _MARKED if point.against(self.column) else ""
+        return f"{value / self.divisor:.{self.digits}f}{sign}"
 
 
 def latex_tables(content: Content) -> str:
@@ -138,8 +143,9 @@ def _split(
         for label, by_value in lines.items()
         for in_columns in _side_by_side(by_value, values)
     ]
+    said = meanings({name for point in points for metric in metrics for name in point.against(metric.column)})
     for first in range(0, len(texts), _MOST_LINES):
-        yield _table(texts[first : first + _MOST_LINES], axis, values, metrics, about)
+        yield _table(texts[first : first + _MOST_LINES], axis, values, metrics, about, said)
 
 
 def _side_by_side(
@@ -153,12 +159,18 @@ def _side_by_side(
 
 
 def _table(
-    lines: Sequence[str], axis: str | None, values: Sequence[Setting], metrics: Sequence[_Metric], about: str
+    lines: Sequence[str],
+    axis: str | None,
+    values: Sequence[Setting],
+    metrics: Sequence[_Metric],
+    about: str,
+    said: str,
 ) -> str:
     width = len(values)
+    legend = f" {_MARKED} {latex_text(said)}." if any(_MARKED in line for line in lines) else ""
     parts = [
         "\n\\begin{table}[htbp]\n\\centering\n",
-        f"\\caption{{Memory of one training step: {latex_text(about)}.}}\n",
+        f"\\caption{{Memory of one training step: {latex_text(about)}.{legend}}}\n",
         f"\\begin{{tabular}}{{l{'r' * (width * len(metrics))}}}\n\\toprule\n",
         *_heads(axis, values, metrics),
         "\\midrule\n",

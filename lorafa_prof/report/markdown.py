@@ -85,19 +85,23 @@ def _cells(content: Content, room: int) -> Iterator[str]:
     folded = len(content.cells) > _MOST_OPEN
     if folded:
         yield f"\n<details><summary>{count(len(content.cells), 'cell')}</summary>\n"
-    yield header(*map(column_name, settings), "status", *map(column_name, metrics))
-    rows = [row(*(escaped(text) for text in _cell(cell, settings, metrics))) for cell in content.cells]
+    signs = ["marks"] if "marks" in known else []
+    yield header(*map(column_name, settings), "status", *signs, *map(column_name, metrics))
+    rows = [row(*(escaped(text) for text in _cell(cell, settings, signs, metrics))) for cell in content.cells]
     yield fitting(rows, room, "\n{} left out: results.csv has all\n", "cell")
     if folded:
         yield "\n</details>\n"
 
 
-def _cell(cell: CellContent, settings: Sequence[str], metrics: Sequence[str]) -> list[str]:
+def _cell(
+    cell: CellContent, settings: Sequence[str], signs: Sequence[str], metrics: Sequence[str]
+) -> list[str]:
     values = cell.row
     phase = f" in {values['failed_phase']}" if values.get("failed_phase") else ""
     return [
         *(str(values.get(name, "")) for name in settings),
         f"{values.get('status', '')}{phase}",
+        *(str(values.get(name, "")) for name in signs),
         *(
             shown(value, _UNITS[name]) if isinstance(value := values.get(name), int | float) else ""
             for name in metrics

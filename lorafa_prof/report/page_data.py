@@ -12,11 +12,13 @@ from lorafa_prof.report.cell_cards import CellCards
 from lorafa_prof.report.charts import lines_of, method_shades, part_shades
 from lorafa_prof.report.content import CellContent, Content
 from lorafa_prof.results.columns import Column
+from lorafa_prof.results.marks import against, meanings, read
 from lorafa_prof.results.table import pandas_dtype
 
 #: Columns that are shown unless the reader asks for others, beside those of the settings that differ.
 _SHOWN = (
     "status",
+    "marks",
     "activation_bytes",
     "peak_allocated_bytes",
     "peak_reserved_bytes",
@@ -102,7 +104,14 @@ def _cell(cell: CellContent, content: Content, shared: Mapping[str, Any]) -> dic
         "command": cell.command,
         "settings": None if scenario is None else {k: v for k, v in scenario.items() if k not in shared},
         "machine": cell.environment,
+        **({"doubts": doubts} if (doubts := _doubts(cell)) else {}),
     }
+
+
+def _doubts(cell: CellContent) -> dict[str, str]:
+    """What speaks against values of a marked row, by column."""
+    marks = read(str(cell.row.get("marks", "")))
+    return {name: meanings(found) for name in cell.row if (found := against(name, marks))}
 
 
 def _explanation(cards: CellCards) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from lorafa_prof.cell import twin_gpu
 from lorafa_prof.figures.kit.points import SETTINGS, Point, Setting
 from lorafa_prof.figures.kit.style import method_order
+from lorafa_prof.results.marks import DISTURBED
 from lorafa_prof.words.numbers import shown
 from lorafa_prof.words.phrases import count, first_of
 
@@ -65,7 +66,10 @@ class MethodNeeds:
 
 @dataclass(frozen=True)
 class Ratio:
-    """A metric of a method's cells over that of another's, over pairs of cells that are alike in all else."""
+    """A metric of a method's cells over that of another's, over pairs of cells that are alike in all else.
+
+    Pairs of which a mark disturbs a value are left out.
+    """
 
     method: str
     reference: str
@@ -163,7 +167,9 @@ def _ratios(points: Sequence[Point]) -> list[Ratio]:
             values = [
                 ours / theirs
                 for one, other in pairs
-                if (ours := one.value(metric)) is not None and (theirs := other.value(metric))
+                if not {*one.against(metric), *other.against(metric)} & set(DISTURBED)
+                and (ours := one.value(metric)) is not None
+                and (theirs := other.value(metric))
             ]
             if values:
                 found.append(Ratio(method, reference, metric, len(values), min(values), max(values)))

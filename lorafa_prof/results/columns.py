@@ -83,6 +83,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("padding", "setting", "", "share of a batch's last sequence that is padding"),
     Column("accumulation", "setting", "", "micro-batches per step"),
     Column("max_grad_norm", "setting", "", "norm to which gradients are clipped; empty if they are not"),
+    Column("marks", "identity", "", "what makes the row worth less than others; empty if nothing does"),
 )
 
 COLUMN_NAMES: tuple[str, ...] = tuple(column.name for column in COLUMNS)

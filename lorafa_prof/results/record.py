@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from lorafa_prof.cell import Cell
 from lorafa_prof.results.columns import COLUMN_NAMES
+from lorafa_prof.results.marks import marks_in, written
 
 SCHEMA_VERSION = 1
 
@@ -31,5 +32,9 @@ class CellResult(BaseModel):
     environment: dict[str, Any] = {}
 
     def table_row(self) -> dict[str, Value]:
-        """Return the row with every column of the contract, in its order; unknown values are None."""
-        return {name: self.row.get(name) for name in COLUMN_NAMES}
+        """Return the row with every column of the contract, in its order; unknown values are None.
+
+        The names of its marks, which are kept in `details` with their reasons, are among them.
+        """
+        row = {"marks": written(marks_in(self.details)), **self.row}
+        return {name: row.get(name) for name in COLUMN_NAMES}

@@ -12,6 +12,7 @@ from typing import Any, get_args
 from lorafa_prof.errors import UsageError
 from lorafa_prof.results.columns import Status
 from lorafa_prof.results.files import write_atomically, writing
+from lorafa_prof.results.marks import marks_in
 from lorafa_prof.results.record import SCHEMA_VERSION, CellResult
 from lorafa_prof.results.soundness import check_result, read_text
 from lorafa_prof.results.table import write_table
@@ -143,5 +144,9 @@ class Store:
 
 
 def without_details(result: CellResult) -> CellResult:
-    """Return the result without its details, which may take megabytes for each cell of a large model."""
-    return result.model_copy(update={"details": {}})
+    """Return the result without its details, which may take megabytes for each cell of a large model.
+
+    Its marks stay, since they say what its row is worth.
+    """
+    marks = marks_in(result.details)
+    return result.model_copy(update={"details": {"marks": marks} if marks else {}})

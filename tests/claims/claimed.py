@@ -53,10 +53,11 @@ def result(
     storages: Sequence[dict[str, Any]] | None = None,
     held_otherwise: Sequence[dict[str, Any]] = (),
     packages: dict[str, str] | None = None,
+    marks: dict[str, str] | None = None,
     **row: Any,
 ) -> CellResult:
     """A record; without `storages` as if saved tensors had not been recorded."""
-    details = {}
+    details: dict[str, Any] = {"marks": marks} if marks else {}
     if storages is not None:
         details["saved"] = {"storages": list(storages), "held_otherwise": list(held_otherwise)}
     return CellResult(

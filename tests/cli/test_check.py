@@ -265,3 +265,18 @@ def test_a_config_that_was_edited_is_predicted_again_and_a_stored_one_is_not_jud
     assert len(check.ran) == 1, "run too measures it again"
     assert check("s.yaml") == 0
     assert len(check.ran) == 1, "and check the other one"
+
+
+def test_times_measured_beside_others_are_judged_only_where_that_is_asked_for_and_then_it_is_said(
+    check: Check,
+) -> None:
+    Path("s.yaml").write_text(SCENARIO + CLOCK.replace("method: lora", "method: lora, rank: 2"))
+    assert check("s.yaml", "--device", "cpu") == 0
+    (file,) = Path("out/check-mine/cells").iterdir()
+    record = json.loads(file.read_text())
+    record["details"]["marks"] = {"beside": "measured beside process 7 on the GPU: its times are no row's"}
+    file.write_text(json.dumps(record))
+    assert check("out/check-mine") == 4
+    assert "measured beside process 7" in check.out
+    assert check("out/check-mine", "--marked", "keep") == 0
+    assert "MARKED, judged because of --marked keep: measured beside process 7" in check.out

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from told_runs import LABELS, SCENARIO, provenance, table
 
+from lorafa_prof.running import sweep
+
 
 def test_the_results_are_in_out(run):
     assert run() == 0
@@ -224,3 +226,21 @@ def test_a_second_run_in_one_folder_is_one_line(run):
     assert len(run.err.splitlines()) == 1
     assert "out/mine: another run writes here: process" in run.err
     assert run("--no-figures") == 0
+
+
+def test_marked_rows_are_marked_in_the_table_and_a_line_says_what_that_means(run, monkeypatch):
+    def marked(cell, log, timeout_s):
+        result = run.cell(cell, log, timeout_s)
+        marks = {"unsteady": "unsteady times: ..."} if cell.label == LABELS[1] else {}
+        return result.model_copy(update={"details": {"marks": marks}})
+
+    run("--no-figures")
+    assert "marks" not in run.out + run.err
+    monkeypatch.setattr(sweep, "run_cell", marked)
+    for arguments in (("--rerun", "all"), ()):  # a kept row too
+        run("--no-figures", *arguments)
+        header, *rows = (line.split() for line in run.out.splitlines()[1:])
+        assert header[-1] == "marks"
+        assert [row[-1] == "unsteady" for row in rows] == [False, True, False]
+        assert "marks of rows that are worth less than others: unsteady: unsteady samples" in run.err
+        assert [row["marks"] for row in table()] == ["", "unsteady", ""]

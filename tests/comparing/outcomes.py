@@ -52,12 +52,14 @@ def result(
     retries: int = 0,
     unavailable: dict[str, str] | None = None,
     machine: dict[str, Any] | None = None,
+    marks: dict[str, str] | None = None,
     **row: Any,
 ) -> CellResult:
     """A result of `cell`; `phases_ms` are the samples of each phase."""
     details: dict[str, Any] = {
         "memory": {"num_alloc_retries": retries},
         "unavailable": unavailable or {},
+        "marks": marks or {},
     }
     if step_ms:
         phases = {phase: list(phases_ms) for phase in ("forward", "backward", "optimizer")}

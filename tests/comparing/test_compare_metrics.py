@@ -189,3 +189,21 @@ def test_a_gpu_on_one_side_is_enough_for_its_tolerance():
     for base, new in ((predicted, measured), (measured, predicted)):
         found = words(compared(base, new, asked(across=("device",))))
         assert found == {"peak_allocated_bytes": "within tolerance"}
+
+
+@pytest.mark.parametrize("marked", ["BASE", "NEW"])
+def test_what_a_mark_disturbs_is_inconclusive_on_either_side_and_memory_is_compared(marked):
+    row = {"activation_bytes": GIB, "device_used_bytes": GIB, "energy_j_per_token": 1.0}
+    sides = [
+        timed(**row, marks={"beside": "measured beside 7"} if name == marked else {})
+        for name in ("BASE", "NEW")
+    ]
+    metrics = ("step_ms_median", "mfu", "energy_j_per_token", "device_used_bytes", "activation_bytes")
+    judgement = compared(*sides, asked(*metrics))
+    assert words(judgement) == {**dict.fromkeys(metrics[:-1], "inconclusive"), "activation_bytes": "same"}
+    assert {item(judgement, name).note for name in metrics[:-1]} == {f"{marked}: measured beside 7"}
+
+
+def test_weak_samples_are_left_to_the_interval():
+    marks = {"unsteady": "unsteady times"}
+    assert words(compared(timed(marks=marks), timed(), asked("step_ms_median"))) == {"step_ms_median": "same"}

@@ -306,3 +306,25 @@ def test_rows_that_hold_next_to_nothing_are_shown(browser: Chromium, tmp_path: P
     tab.click(".opener")
     assert "there is no record of it" in tab.value("document.querySelector('.behind').innerText")
     assert tab.complaints == []
+
+
+def test_marked_values_are_hollow_and_the_charts_say_why(browser: Chromium, tmp_path: Path) -> None:
+    def run(rank: int, *marks: str) -> Any:
+        kept = details(storage("norm", MIB), marks=dict.fromkeys(marks, "why"))
+        return record(cell(rank=rank), kept=kept, tokens_per_s=100.0)
+
+    tab = Tab(browser)
+    tab.open(written(tmp_path, [run(2), run(4, "unsteady"), run(8, "retries")]))
+    canvases = "document.querySelectorAll('canvas')"
+    memory, line, speed = (f"Chart.getChart({canvases}[{at}]).data.datasets[0]" for at in range(3))
+    assert tab.value(f"{memory}.pointStyle") == ["line", "line", "circle"]
+    own = tab.value(f"{line}.borderColor")
+    assert [fill == own for fill in tab.value(f"{line}.pointBackgroundColor")] == [True, True, False]
+    fills = tab.value(f"{speed}.backgroundColor")
+    assert [fill == "transparent" for fill in fills] == [False, True, True]
+    notes = tab.value("[...document.querySelectorAll('.chart .muted')].map((it) => it.textContent)")
+    assert "Circles at the peak, and worth less than the others: allocator retried." in notes[0]
+    assert notes[1] == "Hollow, and worth less than the others: allocator retried."
+    assert notes[2] == "Hollow, and worth less than the others: unsteady samples; allocator retried."
+    assert column(tab, "marks") == ["", "unsteady", "retries"]
+    assert tab.complaints == []

@@ -1,8 +1,25 @@
 from __future__ import annotations
 
 import pytest
+from tiny_cells import tiny_cell
 
-from lorafa_prof.results.marks import beside, disturbance, retried, sampled, slowed
+from lorafa_prof.results.marks import (
+    DISTURBED,
+    MEANINGS,
+    against,
+    beside,
+    disturbance,
+    legend,
+    marks_in,
+    meanings,
+    read,
+    retried,
+    sampled,
+    slowed,
+    written,
+)
+from lorafa_prof.results.record import CellResult
+from lorafa_prof.results.store import without_details
 
 
 @pytest.mark.parametrize(
@@ -20,8 +37,42 @@ def test_times_of_too_few_or_unsteady_samples_are_marked(step_ms, mark):
 
 def test_what_disturbs_is_marked_and_found_again_in_a_record():
     assert beside([]) == slowed([]) == retried(0) == {}
-    marks = sampled([1.0]) | slowed(["heat"]) | beside(["process 7"])
-    assert disturbance({"marks": marks}) == "measured beside process 7 on the GPU: its times are no row's"
-    assert disturbance({"marks": slowed(["heat"])}) == "the GPU's clocks were lowered: heat"
-    assert disturbance({"marks": sampled([1.0])}) is None, "samples are judged by their interval"
-    assert disturbance({}) is disturbance({"marks": "odd"}) is None
+    marks = marks_in({"marks": sampled([1.0]) | slowed(["heat"]) | beside(["process 7"])})
+    heat = "the GPU's clocks were lowered: heat"
+    beside_it = "measured beside process 7 on the GPU: its times are no row's"
+    assert disturbance("forward_ms", marks) == disturbance("mfu", marks) == f"{beside_it}; {heat}"
+    assert disturbance("device_used_bytes", marks) == beside_it
+    assert disturbance("peak_reserved_bytes", marks) == disturbance("model", marks) == ""
+    assert disturbance("forward_ms", sampled([1.0])) == "", "samples are judged by their interval"
+    assert marks_in({}) == marks_in({"marks": "odd"}) == {}
+
+
+def test_weak_samples_speak_against_times_and_retries_against_what_the_allocator_counts():
+    everything = tuple(MEANINGS)
+    assert against("tokens_per_s", everything) == against("energy_j_per_token", everything) == everything
+    assert (
+        against("peak_allocated_bytes", everything) == against("activation_bytes", everything) == ("retries",)
+    )
+    for name in ("weights_bytes", "saved_bytes", "host_rss_bytes", "flops_step", "params_total", "nothing"):
+        assert against(name, everything) == ()
+
+
+def test_names_of_marks_are_words_of_the_table_and_each_has_a_meaning():
+    assert read(written(MEANINGS) or "") == tuple(MEANINGS)
+    assert written([]) is None
+    assert read("") == ()
+    assert legend([]) == legend(["of-later"]) == meanings([]) == ""
+    assert legend(["unsteady", "beside"]).endswith(
+        "beside: measured beside others, unsteady: unsteady samples (docs/results.md)"
+    )
+    assert set(DISTURBED) < set(MEANINGS)
+
+
+def test_the_table_and_a_result_without_details_have_the_marks_of_the_record():
+    marks = {"beside": "measured beside 7", "unsteady": "why"}
+    full = CellResult(cell=tiny_cell(), row={"status": "ok"}, details={"marks": marks, "saved": {}})
+    assert full.table_row()["marks"] == without_details(full).table_row()["marks"] == "beside unsteady"
+    assert without_details(full).details == {"marks": marks}
+    bare = full.model_copy(update={"details": {"saved": {}}})
+    assert bare.table_row()["marks"] is None
+    assert without_details(bare).details == {}

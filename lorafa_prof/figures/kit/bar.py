@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from matplotlib.axes import Axes
 
+from lorafa_prof.figures.kit.marked import hatch
 from lorafa_prof.figures.kit.points import Point
 from lorafa_prof.figures.kit.style import BLACK, VERMILION, pt
 from lorafa_prof.words.numbers import three_digits
@@ -36,12 +37,14 @@ class Bar:
         mark: a black stroke across the bar; what of the stack lies beyond it is faded.
         spread: low and high end of a whisker.
         remark: words behind the bar's number.
+        doubts: marks of the row that speak against the number: the bar is hatched.
     """
 
     stretches: tuple[Stretch, ...]
     mark: float | None = None
     spread: tuple[float, float] | None = None
     remark: str = ""
+    doubts: tuple[str, ...] = ()
 
     @property
     def length(self) -> float:
@@ -70,6 +73,9 @@ def draw_bar(axes: Axes, middle: float, point: Point, bar: Bar | None, scale: Sc
     """Draw `bar` at height `middle`; each artist's gid names what it shows and the cell."""
     if bar is not None:
         _draw_stretches(axes, middle, point, bar, scale)
+        if bar.doubts:
+            length, color = bar.length / scale.divisor, bar.stretches[0].color
+            hatch(axes, middle, length, _THICKNESS, color, f"marked:{point.cell_id}")
         _draw_mark(axes, middle, point, bar, scale)
         _draw_spread(axes, middle, point, bar, scale)
     axes.annotate(

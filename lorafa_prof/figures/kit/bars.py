@@ -13,6 +13,7 @@ from matplotlib.figure import Figure as Drawing
 from matplotlib.ticker import MaxNLocator
 
 from lorafa_prof.figures.kit.bar import VALUE_GAP, Bar, draw_bar, value_text
+from lorafa_prof.figures.kit.marked import hatches_note
 from lorafa_prof.figures.kit.page import (
     MARGIN,
     Panel,
@@ -89,6 +90,7 @@ class BarChart:
         room = column_width(len(models))
         panels = {model: _lines(drawing, cells, points, room) for model, cells in models.items()}
         labels = [text for lines in panels.values() for line in lines if line.point for text in line.text]
+        doubts = [bars[point.cell_id].doubts for point in shown if point.cell_id in bars]
         left = MARGIN + 0.06 + max(text_width(drawing, text) for text in labels)
         assemble(
             drawing,
@@ -96,7 +98,7 @@ class BarChart:
             subtitle=fixed(points),
             rows=[self._panel(drawing, model, lines, bars, left, room) for model, lines in panels.items()],
             handles=self.handles,
-            notes=[*self.notes, *left_out(len(points) - len(shown), len(points))],
+            notes=[*self.notes, *hatches_note(doubts), *left_out(len(points) - len(shown), len(points))],
         )
         return drawing
 

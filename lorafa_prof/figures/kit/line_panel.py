@@ -13,6 +13,7 @@ from matplotlib.figure import Figure as Drawing
 from matplotlib.ticker import MaxNLocator, NullLocator
 
 from lorafa_prof.figures.kit.capacities import Capacity, capacities_near
+from lorafa_prof.figures.kit.marked import draw_rings
 from lorafa_prof.figures.kit.page import text_width
 from lorafa_prof.figures.kit.points import Point
 from lorafa_prof.figures.kit.series import Series, SeriesStyle
@@ -141,6 +142,7 @@ class LinePanel:
             self._draw_capacity(axes, capacity)
         for line in self.series:
             self._draw_line(axes, line)
+            self._draw_marked(axes, line)
         if self._band:
             self._draw_band(axes)
 
@@ -219,6 +221,16 @@ class LinePanel:
             drawstyle="steps-post" if self.steps else "default",
             gid=name,
         )
+
+    def _draw_marked(self, axes: Axes, line: Series) -> None:
+        marked = [point for point in self._points(line) if point.against(self.metric.column)]
+        places = [
+            (0.5 if line.reference else _place(point, self.axis), self._value(point) / self.scale.divisor)
+            for point in marked
+        ]
+        size = pt(MARKER * line.style.weight)
+        gids = [f"marked:{self.metric.column}:{point.cell_id}" for point in marked]
+        draw_rings(axes, places, size, line.style.color, ",".join(gids), level=line.reference)
 
     def _draw_band(self, axes: Axes) -> None:
         across = axes.get_yaxis_transform()

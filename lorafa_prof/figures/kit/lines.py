@@ -13,6 +13,7 @@ from pandas import DataFrame
 from lorafa_prof.figures.figure import NoDataError
 from lorafa_prof.figures.kit.capacities import capacity_note
 from lorafa_prof.figures.kit.line_panel import LINE, MARKER, LinePanel, Metric, joined
+from lorafa_prof.figures.kit.marked import rings_note
 from lorafa_prof.figures.kit.page import assemble, column_width, new_drawing
 from lorafa_prof.figures.kit.panels import MOST_ROWS, panel_row, plot_height
 from lorafa_prof.figures.kit.points import (
@@ -116,6 +117,7 @@ class LineChart:
             notes=[
                 *notes,
                 *_notes(points, series, rows, metrics, self.axis),
+                *rings_note(point.against(metric.column) for point in points for metric in metrics),
                 *capacity_note(cards),
                 *left_out(len(everything) - len(points), len(everything), self.items),
             ],

@@ -19,7 +19,7 @@ from lorafa_prof.words.scales import bytes_scale
 PEAK = "peak_allocated_bytes"
 
 
-def stacked_bar(parts: Mapping[str, int], peak: float | None) -> Bar | None:
+def stacked_bar(point: Point, parts: Mapping[str, int]) -> Bar | None:
     """The bar of a cell's `peak_parts`; None if there are none.
 
     Where they sum to more than the peak (they are not all whole at any one time), the stretch beyond the
@@ -30,7 +30,9 @@ def stacked_bar(parts: Mapping[str, int], peak: float | None) -> Bar | None:
     stretches = tuple(
         Stretch(key, parts[key], part.color, part.hatch) for key, part in PEAK_PARTS.items() if key in parts
     )
-    return Bar(stretches, mark=peak, remark="" if peak is not None else "(peak not measured)")
+    peak = point.value(PEAK)
+    remark = "" if peak is not None else "(peak not measured)"
+    return Bar(stretches, mark=peak, remark=remark, doubts=point.against(PEAK, "activation_bytes"))
 
 
 def draw_stacks(

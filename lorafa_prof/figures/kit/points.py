@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
@@ -11,6 +11,7 @@ import pandas as pd
 from lorafa_prof.cell import twin_device
 from lorafa_prof.figures.kit.style import method_order
 from lorafa_prof.results.columns import METRICS
+from lorafa_prof.results.marks import against, read
 
 Setting = str | int | float | None
 
@@ -57,7 +58,13 @@ _PHRASES = {
 
 @dataclass(frozen=True)
 class Point:
-    """One cell. `settings` has every name of `SETTINGS`, `values` every metric that is known."""
+    """One cell.
+
+    Attributes:
+        settings: has every name of `SETTINGS`.
+        values: has every metric that is known.
+        doubts: the marks of its row that speak against a metric, of those that have any.
+    """
 
     cell_id: str
     model: str
@@ -66,6 +73,7 @@ class Point:
     failed_phase: str
     settings: Mapping[str, Setting]
     values: Mapping[str, float]
+    doubts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def ok(self) -> bool:
@@ -75,6 +83,11 @@ class Point:
     def value(self, column: str) -> float | None:
         """The metric, in the unit of its column; None if it is unknown or the cell did not finish."""
         return self.values.get(column) if self.ok else None
+
+    def against(self, *columns: str) -> tuple[str, ...]:
+        """The marks that speak against one of these metrics; none of a metric that is not known."""
+        known = [self.doubts.get(column, ()) for column in columns if self.value(column) is not None]
+        return tuple(dict.fromkeys(name for names in known for name in names))
 
     def failure(self) -> str:
         """What to print where a value would stand."""
@@ -106,6 +119,7 @@ def sort_key(value: Setting) -> tuple[int, float, str]:
 
 def _point(record: Mapping[Any, Any]) -> Point:
     known = {str(name): value for name, value in record.items() if not pd.isna(value)}
+    marks = read(str(known.get("marks", "")))
     return Point(
         cell_id=str(known.get("cell_id", "")),
         model=str(known.get("model", "")),
@@ -118,6 +132,7 @@ def _point(record: Mapping[Any, Any]) -> Point:
             "where": _where(known),
         },
         values={column.name: float(known[column.name]) for column in METRICS if column.name in known},
+        doubts={column.name: names for column in METRICS if (names := against(column.name, marks))},
     )
 
 

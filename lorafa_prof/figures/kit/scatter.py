@@ -13,6 +13,7 @@ from matplotlib.figure import Figure as Drawing
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullLocator
 
+from lorafa_prof.figures.kit.marked import draw_rings
 from lorafa_prof.figures.kit.page import text_width
 from lorafa_prof.figures.kit.style import GREY, VERMILION, Look, method_order, pt
 
@@ -23,11 +24,12 @@ _MOST_TICKS = 6
 
 @dataclass(frozen=True)
 class Mark:
-    """A point, in the units of its axes."""
+    """A point, in the units of its axes; with `doubts`, marks that speak against it, it is ringed."""
 
     method: str
     x: float
     y: float
+    doubts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -177,6 +179,8 @@ class ScatterPanel:
             markeredgewidth=pt(0.3),
             gid=f"marks:{self.key}:{method}",
         )
+        ringed = [(mark.x, mark.y) for mark in own if mark.doubts]
+        draw_rings(axes, ringed, _size(method, self.look), look.color, f"marked:{self.key}:{method}")
 
     def _draw_band(self, axes: Axes) -> None:
         """Crosses above the data, a line of them for each method."""

@@ -97,6 +97,17 @@ function roundTicks(largest, scale) {
   return ticks;
 }
 
+/** What speaks against a cell's value, by the marks of its row; null where nothing does. */
+function doubt(cell, column) {
+  return cell.doubts?.[column] ?? null;
+}
+
+/** A line on values that marks speak against; nothing where there are none. */
+function doubtNote(sign, cells, column) {
+  const said = [...new Set(cells.map((cell) => doubt(cell, column)).filter((text) => text !== null))];
+  return said.length ? `${sign}, and worth less than the others: ${said.join("; ")}.` : "";
+}
+
 function memoryBars(cells, report) {
   const border = color("--page");
   const parts = report.parts.filter((part) => cells.some((cell) => cell.parts[part.key]));
@@ -111,18 +122,29 @@ function memoryBars(cells, report) {
     borderColor: color("--ink"), pointBorderColor: color("--ink"), borderWidth: 2.5, pointBorderWidth: 2.5,
     data: peaks,
   };
-  const note = cells.some((cell) => cell.beyond_peak) ? "Parts beyond the mark of the peak are not all there at once." : "";
-  return { sums, datasets: [marks, ...bars], note };
+  const beyond = cells.some((cell) => cell.beyond_peak) ? "Parts beyond the mark of the peak are not all there at once." : "";
+  const doubted = doubtNote("Circles at the peak", cells, "peak_allocated_bytes");
+  if (doubted) {
+    const circled = cells.map((cell) => doubt(cell, "peak_allocated_bytes") !== null);
+    marks.pointStyle = circled.map((is) => (is ? "circle" : "line"));
+    marks.pointRadius = circled.map((is) => (is ? 5 : 9));
+    marks.pointBackgroundColor = border;
+  }
+  return { sums, datasets: [marks, ...bars], note: [beyond, doubted].filter(Boolean).join(" ") };
 }
 
 function speedBars(cells, report) {
   const values = cells.map((cell) => report.value(cell, "tokens_per_s"));
+  const own = cells.map((cell) => shade(report.methods[report.value(cell, "method") ?? ""]));
+  const hollow = cells.map((cell) => doubt(cell, "tokens_per_s") !== null);
   return {
     sums: values.map((value) => value ?? 0),
     datasets: [{
-      label: "tokens/s", data: values, maxBarThickness: 22, borderWidth: 1, borderColor: color("--muted"),
-      backgroundColor: cells.map((cell) => shade(report.methods[report.value(cell, "method") ?? ""])),
+      label: "tokens/s", data: values, maxBarThickness: 22,
+      borderWidth: hollow.map((is) => (is ? 2.5 : 1)), borderColor: own.map((shade, index) => (hollow[index] ? shade : color("--muted"))),
+      backgroundColor: own.map((shade, index) => (hollow[index] ? "transparent" : shade)),
     }],
+    note: doubtNote("Hollow", cells, "tokens_per_s"),
   };
 }
 
@@ -147,6 +169,8 @@ function lineChart(place, cells, report, { axis, metric, model: asked }) {
   if (all.length > lines.length) notes.push(`${lines.length} of ${countText(all.length, "line")} are drawn: filter the cells to see others.`);
   const lost = cells.filter((cell) => report.value(cell, "status") === "oom" && report.value(cell, "model") === model);
   if (lost.length) notes.push(`Not drawn: ${countText(lost.length, "cell")} out of memory.`);
+  const doubted = doubtNote("Hollow", lines.flatMap((line) => line.points.map((point) => point.cell)), metric);
+  if (doubted) notes.push(doubted);
   const places = [...new Set(lines.flatMap((line) => line.points.map((point) => point.x)).filter((x) => x !== null))].sort((a, b) => a - b);
   const scale = scaleFor(column.unit, Math.max(0, ...lines.flatMap((line) => line.points.map((point) => point.y))));
   const datasets = lines.map((line) => {
@@ -154,7 +178,9 @@ function lineChart(place, cells, report, { axis, metric, model: asked }) {
     const ends = places.length > 1 ? [places[0], places[places.length - 1]] : [0, 1];
     return {
       label: line.label, borderColor: own, backgroundColor: own, borderWidth: 2.4 * line.weight, borderDash: line.dash.map((part) => 2 * part),
-      pointStyle: MARKERS[line.marker] ?? "circle", rotation: line.marker === "v" ? 180 : 0, pointRadius: line.level ? 0 : 4.5 * line.weight, pointHitRadius: 8,
+      pointStyle: MARKERS[line.marker] ?? "circle", rotation: line.marker === "v" ? 180 : 0, pointHitRadius: 8,
+      pointRadius: line.points.map((point) => (line.level && !doubt(point.cell, metric) ? 0 : 4.5 * line.weight)),
+      pointBackgroundColor: line.points.map((point) => (doubt(point.cell, metric) ? color("--page") : own)),
       data: line.level ? ends.map((x) => ({ ...line.points[0], x })) : line.points,
     };
   });
