@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 PYTHON ?= python3
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-gpu coverage fuzz lint format types claims check ci bench-overhead bench-twin bench-check bench-report quickstart clean
+.PHONY: help setup test test-gpu coverage fuzz reliability lint format types claims check ci bench-overhead bench-twin bench-check bench-report quickstart clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,6 +27,10 @@ coverage: ## Run the tests and measure the branches they take, in all processes;
 
 fuzz: ## Try LORAFA_FUZZ_EXAMPLES generated inputs of each kind (2,000; the tests try some dozens, always the same)
 	LORAFA_FUZZ_EXAMPLES=$${LORAFA_FUZZ_EXAMPLES:-2000} $(BIN)/pytest tests/fuzzing
+
+reliability: fuzz ## What docs/reliability.md tells: all kill points, 50 twin runs, 1,000 cells, generated inputs (an hour)
+	LORAFA_ALL_KILL_POINTS=1 LORAFA_TWIN_RUNS=50 LORAFA_SOAK_CELLS=1000 $(BIN)/pytest -s tests/reliability
+	$(BIN)/pytest tests/devices/sim/test_gpu_trace.py
 
 lint: ## Check style, formatting and the order of the rooms, change nothing
 	$(BIN)/ruff check .

@@ -54,6 +54,7 @@ class CachingAllocator:
         capacity_bytes: bytes that all segments together may take; None: no limit.
         settings: options of the allocator, as PYTORCH_CUDA_ALLOC_CONF has them.
         addresses: addresses of the first segments, if those of a GPU's run are known; others follow a rule.
+        device_bytes: bytes of the whole device; None: `capacity_bytes`.
 
     Attributes:
         allocated: bytes of the blocks handed out, rounded (stats.allocated_bytes).
@@ -69,6 +70,7 @@ class CachingAllocator:
         capacity_bytes: int | None = None,
         settings: AllocatorSettings = DEFAULTS,
         addresses: Iterable[int] = (),
+        device_bytes: int | None = None,
     ) -> None:
         self.settings = settings
         self.allocated = Counter()
@@ -76,7 +78,7 @@ class CachingAllocator:
         self.active = Counter()
         self.num_alloc_retries = 0
         self.num_ooms = 0
-        self._memory = DeviceMemory(capacity_bytes, addresses)
+        self._memory = DeviceMemory(capacity_bytes, addresses, device_bytes)
         self.reserved = self._memory.reserved
         self._small = BlockPool(is_small=True)
         self._large = BlockPool(is_small=False)

@@ -23,16 +23,20 @@ class DeviceMemory:
     Addresses are not used again after a segment was given back, of which nothing is known.
 
     Args:
-        capacity_bytes: bytes of the device in all; None: no limit.
+        capacity_bytes: bytes that the allocator can get; None: no limit.
         addresses: addresses of the first segments, if those of a GPU's run are known.
+        device_bytes: bytes of the device in all; None: `capacity_bytes`.
 
     Attributes:
-        capacity_bytes: bytes of the device in all; None: no limit.
+        capacity_bytes: bytes that the allocator can get; None: no limit.
         reserved: bytes that the allocator has taken (stats.reserved_bytes).
     """
 
-    def __init__(self, capacity_bytes: int | None, addresses: Iterable[int] = ()) -> None:
+    def __init__(
+        self, capacity_bytes: int | None, addresses: Iterable[int] = (), device_bytes: int | None = None
+    ) -> None:
         self.capacity_bytes = capacity_bytes
+        self._device_bytes = device_bytes or capacity_bytes
         self._given = iter(addresses)
         self.reserved = Counter()
         self._lowest = _ABOVE_ALL
@@ -41,9 +45,9 @@ class DeviceMemory:
     @property
     def expandable_addresses(self) -> int:
         """Addresses that an expandable segment sets aside: 1 1/8 of the device, as in ExpandableSegment."""
-        if self.capacity_bytes is None:
+        if self._device_bytes is None:
             return _ADDRESSES_IF_UNLIMITED
-        return self.capacity_bytes + self.capacity_bytes // 8
+        return self._device_bytes + self._device_bytes // 8
 
     def acquire(self, size: int) -> bool:
         """Take `size` bytes; returns False, and takes none, if the device has fewer."""

@@ -60,7 +60,9 @@ class Twin:
     ) -> None:
         self.gpu = gpu
         self.settings = settings if settings is not None else settings_of_environment()
-        self.allocator = CachingAllocator(capacity_bytes or allocator_capacity(gpu), self.settings, addresses)
+        self.allocator = CachingAllocator(
+            capacity_bytes or allocator_capacity(gpu), self.settings, addresses, gpu.memory_bytes
+        )
         machine = Machine(gpu.compute_capability, gpu.multiprocessors)
         self.mode = TwinMode(machine, self.allocator, models())
         self._machine = machine

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from lorafa_prof.devices.gpus.gpu import GPUS
 from lorafa_prof.devices.sim.allocator import (
     AllocatorSettings,
     Block,
@@ -16,6 +17,7 @@ from lorafa_prof.devices.sim.allocator import (
     SimOutOfMemoryError,
 )
 
+H200 = GPUS["h200"]
 TRACES = sorted((Path(__file__).parent / "data" / "gpu_traces").glob("*.json.xz"))
 FEWEST_EVENTS = 100_000
 COUNTERS = ("allocated", "requested", "active", "reserved")
@@ -23,6 +25,7 @@ COUNTERS = ("allocated", "requested", "active", "reserved")
 
 def loaded(file: Path) -> dict[str, Any]:
     data: dict[str, Any] = json.loads(lzma.decompress(file.read_bytes()))
+    assert data["gpu"] == "NVIDIA H200"
     return data
 
 
@@ -39,7 +42,12 @@ class Replay:
         new = [address for code, address, _ in data["events"] if code == "S"]
         self._expandable = settings.expandable_segments
         self._limited = data["capacity_bytes"] is not None
-        self.allocator = CachingAllocator(data["capacity_bytes"], settings, () if self._expandable else new)
+        capacity = data["capacity_bytes"]
+        if self._limited and self._expandable:
+            # The driver took some of what was free: the most that the allocator had is what it could get.
+            capacity = data["stats"]["reserved_bytes.peak"]
+        addresses = () if self._expandable else new
+        self.allocator = CachingAllocator(capacity, settings, addresses, H200.memory_bytes)
         self._live: dict[int, Block] = {}
         self._shift: dict[bool, int] = {}
 
