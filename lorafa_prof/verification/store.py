@@ -12,9 +12,10 @@ from typing import Any
 from lorafa_prof.errors import UsageError
 from lorafa_prof.instruments.allocations.stream import PlainAllocation, from_json
 from lorafa_prof.results.files import write_atomically, writing
-from lorafa_prof.results.soundness import check_result, read_text
+from lorafa_prof.results.soundness import read_text
 from lorafa_prof.results.store import Store
 from lorafa_prof.verification.judge import SCHEMA_VERSION, Trace, VerifyRecord
+from lorafa_prof.verification.soundness import check_record
 from lorafa_prof.verification.verify_csv import TABLE_NAME, table_text
 
 Records = dict[str, VerifyRecord]
@@ -83,9 +84,7 @@ class VerifyStore:
         file = self.record_file(cell_id)
         try:
             record = VerifyRecord.model_validate_json(read_text(file))
-            for result in (record.predicted, record.measured, record.recorded, record.placed):
-                if result is not None:
-                    check_result(result)
+            check_record(record)
         except ValueError as error:
             raise _damaged(file) from error
         except OSError as error:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from fuzzing.effort import effort
 from fuzzing.ended import check_command_ends_well
+from fuzzing.odd_csv import tables
 from fuzzing.odd_json import mutations
 from hypothesis import given
 from hypothesis import strategies as st
@@ -78,6 +79,18 @@ def test_any_record_and_provenance(stored, capsys, data):
     file = data.draw(st.sampled_from(files), label="file")
     changed = data.draw(mutations(json.loads(file.read_text())), label="content")
     file.write_text(json.dumps(changed))
+    command = data.draw(st.sampled_from(commands(stored, "html,md,tex")), label="command")
+    check_command_ends_well(command, capsys)
+
+
+@effort(15)
+@given(st.data())
+def test_any_table(stored, capsys, data):
+    shutil.rmtree(stored / "odd", ignore_errors=True)
+    shutil.copytree(stored / "out", stored / "odd")
+    table = stored / "odd" / "results.csv"
+    changed = data.draw(tables(table.read_text()), label="table")
+    table.write_bytes(changed.encode(errors="surrogatepass"))
     command = data.draw(st.sampled_from(commands(stored, "html,md,tex")), label="command")
     check_command_ends_well(command, capsys)
 

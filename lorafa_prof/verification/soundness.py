@@ -1,0 +1,60 @@
+"""Whether a stored verification says what this version writes, before anyone adds it up."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, get_args
+
+from lorafa_prof.results.soundness import UnsoundError, check_result
+from lorafa_prof.verification.judge import VerifyRecord
+from lorafa_prof.verification.residuals import METRICS
+from lorafa_prof.verification.summary import describe
+from lorafa_prof.verification.verify_csv import PLACED_METRICS, SIDES, VERIFY_COLUMNS, Status
+
+_COUNTS = (
+    *(f"{side}_{metric}" for metric in METRICS for side in SIDES),
+    *(f"placed_residual_{metric}" for metric in PLACED_METRICS),
+    "differing_allocations",
+    "predicted_requests",
+)
+_REQUIRED = ("cell_id", "status", "message", "differing_allocations")
+
+
+def check_record(record: VerifyRecord) -> None:
+    """Raise an UnsoundError where a record says other than this version writes."""
+    for result in (record.predicted, record.measured, record.recorded, record.placed):
+        if result is not None:
+            check_result(result)
+    _check_row(record.row)
+    for residual in (*record.phases, *record.recording):
+        _check_residual(residual)
+    for groups in (record.operations or {}).values():
+        for group in groups:
+            _check_group(group)
+
+
+def _check_row(row: Mapping[str, Any]) -> None:
+    missing = [name for name in _REQUIRED if name not in row]
+    foreign = [name for name in row if name not in VERIFY_COLUMNS]
+    if missing or foreign or row["status"] not in get_args(Status):
+        raise UnsoundError("its row is not one of verify.csv")
+    if not all(_is_count(row.get(name)) for name in _COUNTS):
+        raise UnsoundError("its row has other than whole numbers where bytes and counts are")
+
+
+def _check_residual(residual: Mapping[str, Any]) -> None:
+    texts = [residual.get(name) for name in ("phase", "point", "counter")]
+    counts = [residual.get(name) for name in SIDES]
+    if not all(isinstance(text, str) for text in texts) or not all(map(_is_count, counts)) or None in counts:
+        raise UnsoundError("the bytes of its phases are not as this version writes them")
+
+
+def _check_group(group: Mapping[str, Any]) -> None:
+    try:
+        describe(group)
+    except (LookupError, TypeError) as error:
+        raise UnsoundError("its differing operations are not as this version writes them") from error
+
+
+def _is_count(value: object) -> bool:
+    return value is None or (isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63)
