@@ -89,6 +89,8 @@ def _write(timeline: Timeline, folder: Path, cell: Cell, label: str) -> list[Pat
     from lorafa_prof.figures.timeline import draw_timeline
     from lorafa_prof.instruments.allocations.live_bytes import live_bytes, thinned
     from lorafa_prof.instruments.allocations.snapshot import dump_snapshot
+    from lorafa_prof.results.files import write_atomically
+    from lorafa_prof.results.spreadsheet import csv_text
 
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -98,7 +100,8 @@ def _write(timeline: Timeline, folder: Path, cell: Cell, label: str) -> list[Pat
             return [pickled]
         table = live_bytes(timeline)
         listed = folder / f"{cell.cell_id}.csv"
-        thinned(table).to_csv(listed, index=False)
+        few = thinned(table)
+        write_atomically(listed, csv_text([[str(name) for name in few], *few.itertuples(index=False)]))
     except OSError as error:
         raise UsageError(f"{folder}: cannot write timelines there: {error.strerror or error}") from error
     subtitle = one_line(f"{label}, on the twin of {cell.gpu}")
