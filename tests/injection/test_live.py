@@ -23,12 +23,14 @@ from lorafa_prof.claims.reporters.annotations import workflow_commands
 from lorafa_prof.claims.reporters.terminal import terminal
 from lorafa_prof.cli.main import main
 from lorafa_prof.cli.tables import print_table
+from lorafa_prof.report.latex import latex_text
 from lorafa_prof.report.published.explained import HEADER
 from lorafa_prof.results.record import CellResult
 from lorafa_prof.results.spreadsheet import csv_text, from_text
 from lorafa_prof.running import sweep
 from lorafa_prof.running.progress import SweepProgress
 from lorafa_prof.verification import sweep as verification
+from lorafa_prof.words.tables import aligned
 from lorafa_prof.words.terminal import rendered
 
 CONFIG = (
@@ -139,6 +141,13 @@ def test_judgements_on_a_terminal_and_to_github(tmp_path):
     commands = workflow_commands([judgement], tmp_path)
     assert not steering(commands)
     assert all(line.startswith(("::error file=", "::notice title=")) for line in commands.splitlines())
+
+
+def test_tables_of_text_and_of_papers_whatever_made_them():
+    lines = aligned([("name", "n"), (HOSTILE, "1"), ("x", "2")])
+    assert not steering("\n".join(lines))
+    assert len({len(line) for line in lines}) == 1
+    assert not steering(latex_text(HOSTILE))
 
 
 def test_no_csv_of_ours_has_a_formula_and_all_of_it_comes_back():
