@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 PYTHON ?= python3
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-gpu coverage fuzz reliability lint format types claims check ci bench-overhead bench-twin bench-check bench-report quickstart clean
+.PHONY: help setup test test-gpu coverage fuzz reliability lint format types claims licences audit check ci bench-overhead bench-twin bench-check bench-report quickstart clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +46,12 @@ types: ## Check types, strictly
 
 claims: ## Check the project's own memory claims on the twin
 	$(BIN)/lorafa-prof check claims/own-steps claims/lora-fa-paper claims/peft-docs
+
+licences: ## List the licences of what is installed; one that pyproject.toml does not allow is a failure
+	$(BIN)/python .ci/licences.py
+
+audit: ## Ask pip-audit for known faults of the pinned packages, where it can be reached
+	$(BIN)/python .ci/audit.py
 
 check: lint types test claims ## Everything a pull request must pass, in this environment
 

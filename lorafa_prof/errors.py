@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from pathlib import Path
 from typing import ClassVar
 
@@ -87,19 +86,6 @@ def text_of(error: BaseException) -> str:
         return ""
 
 
-def bounded(text: str, most: int = MOST_CHARACTERS) -> str:
-    """`text` in at most about `most` characters, none of which steers a terminal or can be in no file."""
-    kept = "".join(map(_harmless, text[:most])).rstrip()
-    return kept if len(text) <= most else f"{kept}… ({len(text) - most:,} characters more)"
-
-
 def _first_line_of_text(error: BaseException) -> str:
     lines = text_of(error)[: 100 * MOST_CHARACTERS].strip().splitlines()
-    return bounded(lines[0]) if lines else ""
-
-
-def _harmless(character: str) -> str:
-    category = unicodedata.category(character)
-    if category in ("Cc", "Zl", "Zp"):
-        return " "
-    return "" if category in ("Cf", "Cs") else character
+    return bounded_line(lines[0], MOST_CHARACTERS) if lines else ""

@@ -22,6 +22,7 @@ from lorafa_prof.cli.options import (
     stale_option,
     timeout_option,
 )
+from lorafa_prof.cli.say import say
 from lorafa_prof.cli.scenario_cells import loaded_scenario
 from lorafa_prof.cli.sweeping import sweep
 from lorafa_prof.errors import UsageError
@@ -139,7 +140,7 @@ def _judged(gate: Gate, store: Store, results: CellResults, doubts: Doubts, aske
     if not asked.update:
         return judged(gate, results, store, kept_baseline(gate, place), doubts)
     baseline = update_baseline(gate, store, place, doubts)
-    click.echo(f"baseline: {place}", err=True)
+    say(f"baseline: {place}")
     return judged(gate, results, store, baseline, doubts)
 
 
@@ -172,7 +173,7 @@ def _run_missing(gate: Gate, store: Store, asked: _Asked) -> CellResults:
         }
         todo = [cell for cell in cells if cell.cell_id not in results]
         if not asked.share_gpu:
-            await_free_gpu(todo, asked.wait_s, lambda line: click.echo(line, err=True))
+            await_free_gpu(todo, asked.wait_s, say)
         sweep(
             todo,
             store,

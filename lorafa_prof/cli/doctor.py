@@ -14,6 +14,7 @@ from pathlib import Path
 
 import click
 
+from lorafa_prof.cli.say import put_whole
 from lorafa_prof.cli.tables import print_table
 from lorafa_prof.words.numbers import size
 
@@ -266,7 +267,7 @@ def doctor_command(as_json: bool) -> None:
     """Say what this machine can measure, and why not. Always exits with 0."""
     found = examine()
     if as_json:
-        click.echo(json.dumps([asdict(capability) for capability in found], indent=2))
+        put_whole(f"{json.dumps([asdict(capability) for capability in found], indent=2)}\n")
         return
     rows = [(each.name, "ok" if each.ok else "no", each.reason, each.remedy) for each in found]
     print_table("what this machine can measure", ("capability", "here", "found", "what to do"), rows)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lorafa_prof.cli.options import device_option, set_option
+from lorafa_prof.cli.say import put_whole, say
 from lorafa_prof.cli.scenario_cells import loaded_scenario, scenario_cells
 from lorafa_prof.errors import UsageError
 
@@ -97,7 +98,7 @@ def _show(explanations: Sequence[Explanation], depth: int, json_file: str | None
             text = against_text(one, other, depth, width)
         else:
             text = explanation_text(explanations[0], depth, width)
-        click.echo(text, nl=False)
+        put_whole(text)
     if json_file is not None:
         _write(json.dumps(explanations_json(explanations), indent=1), json_file)
 
@@ -111,7 +112,7 @@ def _write(text: str, file: str) -> None:
 
 
 def _tell(done: int, count: int, what: str) -> None:
-    click.echo(f"[{done}/{count}] {what}", err=True)
+    say(f"[{done}/{count}] {what}")
 
 
 def _picked_in_folder(out: Path, pattern: str | None, against: str | None) -> list[Subject]:
@@ -147,5 +148,5 @@ def _picked(subjects: Sequence[Subject], pattern: str | None, against: str | Non
             subject, note = chosen(others, wanted, option)
             picked.append(subject)
             if note:
-                click.echo(f"note: {note}", err=True)
+                say(f"note: {note}")
     return picked

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from lorafa_prof.cli.say import put_whole, say
 from lorafa_prof.cli.tables import print_table
 from lorafa_prof.errors import UsageError
 from lorafa_prof.words.numbers import size
@@ -67,11 +68,11 @@ def fit_command(scenario: str | None, as_json: bool, jobs: int | None, **options
         asked = asked_by_options(options)
     answers = _answers(asked, jobs)
     if as_json:
-        click.echo(json.dumps(answers_json(answers), indent=1))
+        put_whole(f"{json.dumps(answers_json(answers), indent=1)}\n")
     else:
         print_table("fit", HEADER, answers_rows(answers))
     for line in remarks(answers):
-        click.echo(f"note: {line}", err=True)
+        say(f"note: {line}")
 
 
 def _answers(asked: list[FitQuestion], jobs: int | None) -> list[Answer]:
@@ -84,7 +85,7 @@ def _answers(asked: list[FitQuestion], jobs: int | None) -> list[Answer]:
     with in_processes(jobs) as predict:
         predictor = Predictor(predict, _tell)
         answers = answer_all(asked, predictor, threads=jobs)
-    click.echo(f"{predictor.count} predictions in {time.monotonic() - started:.0f} s", err=True)
+    say(f"{predictor.count} predictions in {time.monotonic() - started:.0f} s")
     return answers
 
 
@@ -96,4 +97,4 @@ def _tell(count: int, cell: Cell, capacity_bytes: int, prediction: Prediction) -
     else:
         told = f"peak {size(prediction.memory.peak_allocated_bytes)}"
     limit = " without a limit" if capacity_bytes == UNLIMITED else ""
-    click.echo(f"[{count}] {cell.gpu} {cell.label}{limit}: {told}", err=True)
+    say(f"[{count}] {cell.gpu} {cell.label}{limit}: {told}")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from lorafa_prof.cli.say import put_whole
 from lorafa_prof.errors import UsageError
 
 if TYPE_CHECKING:
@@ -90,11 +91,11 @@ def tell(judgements: Sequence[Judgement] | Judgement, outputs: Outputs) -> None:
 
     told = (judgements,) if isinstance(judgements, Judgement) else tuple(judgements)
     on_stderr = STDOUT in outputs.targets.values()
-    click.echo(terminal(told, width=_terminal_width(on_stderr)), err=on_stderr, nl=False)
+    put_whole(terminal(told, width=_terminal_width(on_stderr)), on_stderr=on_stderr)
     if outputs.annotations:
         # GitHub's paths start at the repository's root, wherever in it the command runs.
         root = Path(os.environ.get("GITHUB_WORKSPACE") or Path.cwd())
-        click.echo(workflow_commands(told, root), err=on_stderr, nl=False)
+        put_whole(workflow_commands(told, root), on_stderr=on_stderr)
     forms = {"--markdown": markdown, "--junit": junit, "--json": json_report}
     failed = [
         error
@@ -117,7 +118,7 @@ def _terminal_width(on_stderr: bool) -> int | None:
 def _write(option: str, target: str, text: str) -> UsageError | None:
     """Write one form; what is wrong with its file, so that the others are still written."""
     if target == STDOUT:
-        click.echo(text, nl=False)
+        put_whole(text)
         return None
     from lorafa_prof.results.files import write_atomically
 

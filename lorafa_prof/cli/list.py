@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from lorafa_prof.cli.say import put
 from lorafa_prof.cli.tables import print_table
 
 Section = tuple[tuple[str, ...], list[tuple[str, ...]]]
@@ -110,6 +111,6 @@ def list_command(section: str | None) -> None:
     """List models, methods, gpus, metrics, scenarios, figures or the twin's kernels; all if none is named."""
     for index, name in enumerate([section] if section else SECTIONS):
         if index:
-            click.echo()
+            put()
         header, rows = SECTIONS[name]()
         print_table(name, header, rows)

@@ -10,6 +10,7 @@ import traceback
 import click
 
 from lorafa_prof.cli.first_word import say_what_takes_long
+from lorafa_prof.cli.say import say
 from lorafa_prof.cli.standard_streams import (
     READER_GONE_EXIT_CODE,
     ReaderGoneError,
@@ -70,13 +71,13 @@ def main(arguments: list[str] | None = None) -> None:
         code = cli.main(args=given, prog_name="lorafa-prof", standalone_mode=False, obj=given)
         flush_output()
     except LorafaProfError as error:
-        click.echo(f"lorafa-prof: {error}", err=True)
+        say(f"lorafa-prof: {error}")
         sys.exit(error.exit_code)
     except click.ClickException as error:
-        click.echo(f"lorafa-prof: {_wrong_usage(error)}", err=True)
+        say(f"lorafa-prof: {_wrong_usage(error)}")
         sys.exit(UsageError.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("lorafa-prof: interrupted", err=True)
+        say("lorafa-prof: interrupted")
         sys.exit(130)
     except ReaderGoneError:
         sys.exit(READER_GONE_EXIT_CODE)
@@ -85,13 +86,13 @@ def main(arguments: list[str] | None = None) -> None:
             _tell_fault(error)
             sys.exit(LorafaProfError.exit_code)
         # Of a file or folder that whoever meets it had no words for.
-        click.echo(f"lorafa-prof: {bounded_line(f'{error.filename}: {error.strerror}')}", err=True)
+        say(f"lorafa-prof: {bounded_line(f'{error.filename}: {error.strerror}')}")
         sys.exit(UsageError.exit_code)
     except Exception as error:  # noqa: BLE001 - the last resort: a traceback is for who mends the program
         _tell_fault(error)
         sys.exit(LorafaProfError.exit_code)
     except BaseException as error:  # noqa: BLE001 - of code that ran here; as it is, SystemExit(0) would be a pass
-        click.echo(f"lorafa-prof: ended before it was done, by {bounded_line(described(error))}", err=True)
+        say(f"lorafa-prof: ended before it was done, by {bounded_line(described(error))}")
         sys.exit(LorafaProfError.exit_code)
     sys.exit(code if isinstance(code, int) else 0)
 
@@ -110,4 +111,4 @@ def _tell_fault(error: Exception) -> None:
     said = (
         "too little memory for this" if isinstance(error, MemoryError) else "this is a fault of lorafa-prof"
     )
-    click.echo(f"lorafa-prof: {said}: {told} ({DEBUG_VARIABLE}=1 shows where)", err=True)
+    say(f"lorafa-prof: {said}: {told} ({DEBUG_VARIABLE}=1 shows where)")

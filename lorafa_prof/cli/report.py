@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from lorafa_prof.cli.options import PATH
+from lorafa_prof.cli.say import put, say
 from lorafa_prof.errors import UsageError
 
 _ALL_FORMATS = "html,md,tex,png,pdf"
@@ -62,10 +63,10 @@ def report_command(
         raise UsageError("--format: no format given; write for example --format html")
     written = write_report(out, kinds, folder=folder, figures=names or None, style_name=style_name)
     for note in written.notes:
-        click.echo(f"note: {note}", err=True)
+        say(f"note: {note}")
     if written.no_report:
-        click.echo(f"no report: {written.no_report}", err=True)
+        say(f"no report: {written.no_report}")
     for name, reason in written.not_drawn.items():
-        click.echo(f"{name}: not drawn: {reason}", err=True)
+        say(f"{name}: not drawn: {reason}")
     for path in written.paths:
-        click.echo(path)
+        put(path)

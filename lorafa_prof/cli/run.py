@@ -18,6 +18,7 @@ from lorafa_prof.cli.options import (
     stale_option,
     timeout_option,
 )
+from lorafa_prof.cli.say import say
 from lorafa_prof.cli.scenario_cells import loaded_scenario, scenario_cells
 from lorafa_prof.cli.sweeping import sweep
 from lorafa_prof.cli.tables import print_table
@@ -105,7 +106,7 @@ def run_command(
         todo = cells_to_run(chosen, results, rerun, () if stale == "keep" else changed)
         _tell_what_is_there(store, cell_ids, chosen, todo, results)
         if not share_gpu:
-            await_free_gpu(todo, wait_s, lambda line: click.echo(line, err=True))
+            await_free_gpu(todo, wait_s, say)
         sweep(
             todo,
             store,
@@ -120,14 +121,14 @@ def run_command(
         )
     measured = [results[cell.cell_id] for cell in chosen if cell.cell_id in results]
     if left := len(chosen) - len(measured):
-        click.echo(f"{count(left, 'cell')} not run, because of --max-failures {max_failures}", err=True)
+        say(f"{count(left, 'cell')} not run, because of --max-failures {max_failures}")
     _print_results(measured)
     _print_notes(measured)
-    click.echo(f"results: {store.results_csv}", err=True)
+    say(f"results: {store.results_csv}")
     if figures:
         _draw(store)
     if claims := loaded.scenario.claims:
-        click.echo(f"{count(len(claims), 'claim')}: `lorafa-prof check {store.out}` judges them", err=True)
+        say(f"{count(len(claims), 'claim')}: `lorafa-prof check {store.out}` judges them")
     return _exit_code(measured, labels)
 
 
@@ -160,7 +161,7 @@ def _tell_what_changed(changed: Mapping[str, Sequence[str]], stale: Stale) -> No
     done = (
         "STALE, kept as asked by --stale keep" if stale == "keep" else "measured again (--stale keep keeps)"
     )
-    click.echo(f"note: {cells}: {done}", err=True)
+    say(f"note: {cells}: {done}")
 
 
 def _tell_what_is_there(
@@ -171,16 +172,15 @@ def _tell_what_is_there(
     from lorafa_prof.results.provenance_file import environment_difference
 
     if len(todo) < len(chosen):
-        click.echo(f"{len(chosen) - len(todo)} of {len(chosen)} cells are measured already", err=True)
+        say(f"{len(chosen) - len(todo)} of {len(chosen)} cells are measured already")
     again = {cell.cell_id for cell in todo}
     kept = [result for cell_id, result in results.items() if cell_id not in again]
     if kept and (difference := environment_difference(kept, environment("cpu"))):
-        click.echo(f"note: {difference}", err=True)
+        say(f"note: {difference}")
     if others := store.others(cell_ids):
-        click.echo(
+        say(
             f"note: {count(len(others), 'record')} in {store.out / 'cells'} of other settings or of another "
-            f"scenario (such as {others[0]}): kept there, but not in results.csv",
-            err=True,
+            f"scenario (such as {others[0]}): kept there, but not in results.csv"
         )
 
 
@@ -236,7 +236,7 @@ def _print_notes(results: Sequence[CellResult]) -> None:
         if result.row["status"] == "ok" and result.row.get("message")
     }
     for note in sorted(told):
-        click.echo(f"note: {note}", err=True)
+        say(f"note: {note}")
 
 
 def _draw(store: Store) -> None:
@@ -246,7 +246,7 @@ def _draw(store: Store) -> None:
     results = read_results(store.out)
     outcomes = save_all(results, store.out / "figures", None, ["png", "pdf"])
     drawn = [outcome.name for outcome in outcomes if isinstance(outcome, SavedFigure)]
-    click.echo(f"figures: {', '.join(drawn) or 'none'} in {store.out / 'figures'}", err=True)
+    say(f"figures: {', '.join(drawn) or 'none'} in {store.out / 'figures'}")
 
 
 def _exit_code(results: Sequence[CellResult], labels: Mapping[str, str]) -> int:
@@ -255,7 +255,7 @@ def _exit_code(results: Sequence[CellResult], labels: Mapping[str, str]) -> int:
 
     failed = [result for result in results if result.row["status"] in FAILED]
     for result in failed:
-        click.echo(f"{labels[result.cell.cell_id]}: {outcome(result)}", err=True)
+        say(f"{labels[result.cell.cell_id]}: {outcome(result)}")
     if failed:
-        click.echo(f"{count(len(failed), 'cell')} failed; --rerun failed tries again", err=True)
+        say(f"{count(len(failed), 'cell')} failed; --rerun failed tries again")
     return 1 if failed else 0

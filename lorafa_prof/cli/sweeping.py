@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-import click
+from lorafa_prof.cli.say import say
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -54,7 +54,7 @@ def sweep(
     try:
         with (
             SweepProgress(len(cells), console, labels) as progress,
-            finishing_at_interrupt(lambda line: click.echo(line, err=True)) as interrupted,
+            finishing_at_interrupt(say) as interrupted,
         ):
             run_sweep(
                 cells,
@@ -69,7 +69,7 @@ def sweep(
         if interrupted():
             raise KeyboardInterrupt
     except KeyboardInterrupt:
-        click.echo("what was measured is kept; the same command goes on from there", err=True)
+        say("what was measured is kept; the same command goes on from there")
         raise
     finally:
         store.write_table(table_of, results)

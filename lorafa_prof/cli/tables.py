@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-import click
-
+from lorafa_prof.cli.say import put
+from lorafa_prof.one_line import harmless
 from lorafa_prof.words.tables import aligned
 
 Row = Sequence[str]
@@ -20,7 +20,7 @@ def print_table(title: str, header: Row, rows: Sequence[Row]) -> None:
     if sys.stdout.isatty():
         _print_rich(title, header, rows)
     else:
-        click.echo("\n".join([f"# {title}", *aligned([header, *rows])]))
+        put("\n".join([f"# {title}", *aligned([header, *rows])]))
 
 
 def _print_rich(title: str, header: Row, rows: Sequence[Row]) -> None:
@@ -34,5 +34,5 @@ def _print_rich(title: str, header: Row, rows: Sequence[Row]) -> None:
         table.add_column(Text(name), overflow="fold")
     for cells in rows:
         # Text, since rich reads "[gpu]" in a plain string as markup and drops it.
-        table.add_row(*(Text(cell) for cell in cells))
+        table.add_row(*(Text(harmless(cell)) for cell in cells))
     Console().print(table)

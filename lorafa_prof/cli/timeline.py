@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 import click
 
 from lorafa_prof.cli.options import cells_option, device_option, output_option, set_option
+from lorafa_prof.cli.say import put, say
 from lorafa_prof.cli.scenario_cells import loaded_scenario, scenario_cells
 from lorafa_prof.errors import UsageError
+from lorafa_prof.one_line import one_line
 
 if TYPE_CHECKING:
     from lorafa_prof.cell import Cell, ResolvedDevice
@@ -42,9 +44,9 @@ def timeline_command(
     for cell in chosen:
         timeline = predict_timeline(cell)
         for note in _notes(timeline):
-            click.echo(f"{labels[cell.cell_id]}: {note}", err=True)
+            say(f"{labels[cell.cell_id]}: {note}")
         for path in _write(timeline, folder, cell, labels[cell.cell_id]):
-            click.echo(path)
+            put(path)
 
 
 def _twin_or_refused(device: str, gpu: str) -> ResolvedDevice:
@@ -87,6 +89,8 @@ def _write(timeline: Timeline, folder: Path, cell: Cell, label: str) -> list[Pat
     from lorafa_prof.figures.timeline import draw_timeline
     from lorafa_prof.instruments.allocations.live_bytes import live_bytes, thinned
     from lorafa_prof.instruments.allocations.snapshot import dump_snapshot
+    from lorafa_prof.results.files import write_atomically
+    from lorafa_prof.results.spreadsheet import csv_text
 
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -96,10 +100,11 @@ def _write(timeline: Timeline, folder: Path, cell: Cell, label: str) -> list[Pat
             return [pickled]
         table = live_bytes(timeline)
         listed = folder / f"{cell.cell_id}.csv"
-        thinned(table).to_csv(listed, index=False)
+        few = thinned(table)
+        write_atomically(listed, csv_text([[str(name) for name in few], *few.itertuples(index=False)]))
     except OSError as error:
         raise UsageError(f"{folder}: cannot write timelines there: {error.strerror or error}") from error
-    subtitle = f"{label}, on the twin of {cell.gpu}"
+    subtitle = one_line(f"{label}, on the twin of {cell.gpu}")
     with style():
         drawn = write_drawing(draw_timeline(table, subtitle), folder, cell.cell_id, ("png", "pdf"))
     return [pickled, listed, *drawn]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lorafa_prof.cli.options import cells_option, gpu_use_options, output_option, set_option, timeout_option
+from lorafa_prof.cli.say import put, say
 from lorafa_prof.cli.scenario_cells import loaded_scenario, scenario_cells
 from lorafa_prof.cli.sweeping import clear_what_the_dead_left
 from lorafa_prof.cli.tables import print_table
@@ -94,12 +95,12 @@ def verify_command(
             raise NothingToJudgeError(f"{store.out}: no cell has a record that could be predicted again")
         _tell_what_is_there(store, len(chosen) - len(todo) if rerun != "twin" else 0, chosen, others)
         if not share_gpu and rerun != "twin":
-            await_free_gpu(todo, wait_s, lambda line: click.echo(line, err=True))
+            await_free_gpu(todo, wait_s, say)
         clear_what_the_dead_left()
         try:
             with (
                 SweepProgress(len(todo), console, labels) as progress,
-                finishing_at_interrupt(lambda line: click.echo(line, err=True)) as interrupted,
+                finishing_at_interrupt(say) as interrupted,
             ):
                 verify_sweep(
                     todo,
@@ -122,20 +123,17 @@ def verify_command(
             _write_provenance(store, loaded.scenario, there, arguments or sys.argv[1:])
     verified = [records[cell.cell_id] for cell in chosen if cell.cell_id in records]
     print_table("predicted less measured, bytes", HEADER, table_rows(verified, labels))
-    click.echo(summary(verified, labels))
-    click.echo(f"results: {store.table}", err=True)
+    put(summary(verified, labels))
+    say(f"results: {store.table}")
     return exit_code(verified)
 
 
 def _tell_what_is_there(store: VerifyStore, kept: int, chosen: Sequence[Cell], others: Sequence[str]) -> None:
     """Say on stderr what of OUT is kept, and what of it is of something else."""
     if kept:
-        click.echo(f"{kept} of {len(chosen)} cells are verified already; --rerun all starts anew", err=True)
+        say(f"{kept} of {len(chosen)} cells are verified already; --rerun all starts anew")
     if others:
-        click.echo(
-            f"note: {store.table} has {count(len(others), 'cell')} of other scenarios or settings too",
-            err=True,
-        )
+        say(f"note: {store.table} has {count(len(others), 'cell')} of other scenarios or settings too")
 
 
 def _on_the_gpu(*, predict_only: bool) -> ResolveDevice:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from rich.cells import cell_len
 from rich.text import Text
 
+from lorafa_prof.one_line import harmless
 from lorafa_prof.words.numbers import percent, size, size_change
 from lorafa_prof.words.phrases import one_line
 from lorafa_prof.words.tables import GAP, padded
@@ -76,17 +77,21 @@ def text_of(lines: Iterable[Line], width: int | None) -> str:
         width: of the terminal, in columns, for which words are wrapped and coloured; None: there is no
             terminal, and each is one line of plain text.
     """
-    texts = (text for line in lines for text in _wrapped(line, width or ENDLESS))
+    texts = (text for line in lines for text in _wrapped(_harmless(line), width or ENDLESS))
     return rendered(texts, ENDLESS, coloured=width is not None)
 
 
+def _harmless(line: Line) -> Line:
+    """The line, in which messages and names of others are."""
+    return line._replace(head=harmless(line.head), words=one_line(line.words), note=harmless(line.note))
+
+
 def _wrapped(line: Line, width: int) -> Iterator[Text]:
-    words = one_line(line.words)  # of messages and names of others
-    if cell_len(line.head + words + line.note) <= width:
-        yield Text.assemble((line.head + words, line.style), (line.note, "dim"))
+    if cell_len(line.head + line.words + line.note) <= width:
+        yield Text.assemble((line.head + line.words, line.style), (line.note, "dim"))
         return
     below = line.below or " " * cell_len(line.head)
-    parts = [(part, line.style) for part in _pieces(words, line.head, below, width)]
+    parts = [(part, line.style) for part in _pieces(line.words, line.head, below, width)]
     parts += [(part, "dim") for part in _pieces(line.note.lstrip(" :"), below, below, width)]
     for number, (part, style) in enumerate(parts or [("", "")]):
         yield Text.assemble((below if number else line.head, line.style), (part, style))

@@ -11,8 +11,10 @@ from typing import Any
 
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from lorafa_prof.claims.reporters import wording
+from lorafa_prof.one_line import all_texts, harmless_lines
 from lorafa_prof.report.content import Content
 from lorafa_prof.report.page_data import page_data, script_safe_json
 from lorafa_prof.report.pictures import Picture
@@ -42,10 +44,12 @@ def html_report(content: Content, pictures: Sequence[Picture], not_drawn: Mappin
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        finalize=_harmless_value,
     )
+    environment.filters["harmless"] = harmless_lines
     return environment.get_template("page.html.j2").render(
         content=content,
-        data=script_safe_json(page_data(content)),
+        data=script_safe_json(all_texts(page_data(content), harmless_lines)),
         style=style,
         scripts=(library, script),
         policy=_policy(style, (library, script)),
@@ -61,6 +65,11 @@ def html_report(content: Content, pictures: Sequence[Picture], not_drawn: Mappin
         version=package_version("lorafa-prof"),
         chart_js=CHART_JS,
     )
+
+
+def _harmless_value(value: Any) -> Any:
+    """What a template may show; what is markup already was seen to where it became it."""
+    return value if isinstance(value, Markup) else all_texts(value, harmless_lines)
 
 
 def _policy(style: str, scripts: Sequence[str]) -> str:

@@ -17,6 +17,7 @@ from lorafa_prof.figures.kit.points import (
     phrases,
     sort_key,
 )
+from lorafa_prof.one_line import harmless
 from lorafa_prof.report.content import Content
 from lorafa_prof.results.marks import meanings
 from lorafa_prof.words.scales import bytes_scale
@@ -58,12 +59,12 @@ _SPECIAL = {
 
 def latex_text(text: str) -> str:
     """`text` as it stands, in ASCII, for any engine and font; what has no ASCII form is a question mark."""
-    return "".join(_SPECIAL.get(sign) or _ascii(sign) for sign in text)
+    return "".join(_SPECIAL.get(sign) or _ascii(sign) for sign in harmless(text))
 
 
 def _ascii(sign: str) -> str:
     if sign.isascii():
-        return sign if sign.isprintable() else " "
+        return sign
     plain = unicodedata.normalize("NFKD", sign).encode("ascii", "ignore").decode()
     return "".join(_SPECIAL.get(each, each) for each in plain) or "?"
 

@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from lorafa_prof.errors import UsageError, bounded
+from lorafa_prof.errors import UsageError
+from lorafa_prof.one_line import bounded_line
 from lorafa_prof.results.files import remove_unfinished, writing
 from lorafa_prof.results.masking import masked
 from lorafa_prof.results.owner import Owner, owner_from, this_process
@@ -123,10 +124,11 @@ def _in_use(file: Path, written: dict[str, Any]) -> UsageError:
         return UsageError(f"{file.parent}: another run writes here; wait for it, or choose another with -o")
     since = written.get("since")
     when = f" since {time.strftime('%F %T', time.localtime(since))}" if _is_time(since) else ""
-    doing = bounded(f"lorafa-prof {written.get('command', '')}".strip(), 120)
+    doing = bounded_line(f"lorafa-prof {written.get('command', '')}".strip(), 120)
+    host = bounded_line(owner.host, 80)
     gone = "" if owner.lives else f"; if it is gone, remove {file}"
     return UsageError(
-        f"{file.parent}: another run writes here: process {owner.pid} on {bounded(owner.host, 80)}{when} "
+        f"{file.parent}: another run writes here: process {owner.pid} on {host}{when} "
         f"({doing}); wait for it, or choose another folder with -o{gone}"
     )
 

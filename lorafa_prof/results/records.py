@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from lorafa_prof.errors import NothingToJudgeError, UsageError, first_line
+from lorafa_prof.one_line import all_texts, harmless
 from lorafa_prof.results.columns import COLUMNS
 from lorafa_prof.results.record import CellResult
 from lorafa_prof.results.spreadsheet import from_text
@@ -31,7 +33,7 @@ def _no_record(cell_id: str) -> None:
 
 @dataclass(frozen=True)
 class Results:
-    """The results of a folder, from which figures and reports are made.
+    """The results of a folder, from which figures and reports are made: what is text in them is `harmless`.
 
     Args:
         table: what `read_table` returned; may have no rows.
@@ -42,6 +44,12 @@ class Results:
     table: pd.DataFrame
     load: LoadRecord = _no_record
     verification: pd.DataFrame | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "table", _harmless_table(self.table))
+        object.__setattr__(self, "load", partial(_harmless_record, self.load))
+        if self.verification is not None:
+            object.__setattr__(self, "verification", _harmless_table(self.verification))
 
     def details(self, cell_id: str) -> Mapping[str, Any]:
         """Return what a cell's record holds beside its row; empty if there is no record.
@@ -64,6 +72,21 @@ class Results:
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             problem = f"{type(error).__name__}: {first_line(error)}"
             raise UsageError(f"{cell_id}.json holds other than this version writes ({problem})") from error
+
+
+def _harmless_table(table: pd.DataFrame) -> pd.DataFrame:
+    texts = table.select_dtypes(include=["object", "string"]).columns
+    change = partial(all_texts, change=harmless)
+    changed = {name: table[name].map(change, na_action="ignore") for name in texts}
+    return table.assign(**{name: column.astype(table[name].dtype) for name, column in changed.items()})
+
+
+def _harmless_record(load: LoadRecord, cell_id: str) -> CellResult | None:
+    record = load(cell_id)
+    if record is None:
+        return None
+    parts = {name: all_texts(part, harmless) for name, part in vars(record).items() if name != "cell"}
+    return record.model_copy(update=parts)
 
 
 @dataclass(frozen=True)

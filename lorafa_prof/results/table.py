@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import math
 import operator
 import os
@@ -17,7 +16,7 @@ from lorafa_prof.errors import NothingToJudgeError, UsageError
 from lorafa_prof.registry import nearest
 from lorafa_prof.results.columns import COLUMN_NAMES, COLUMNS, Column
 from lorafa_prof.results.files import write_atomically
-from lorafa_prof.results.spreadsheet import as_text, from_text
+from lorafa_prof.results.spreadsheet import Value, csv_text, from_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -141,25 +140,21 @@ def write_table(rows: Iterable[Mapping[str, Any]], path: Path) -> None:
     Raises:
         ValueError: a key that is no column, or a value that does not fit its column.
     """
-    lines = [_text_row(row) for row in rows]
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMN_NAMES)
-    writer.writerows(lines)
+    text = csv_text([COLUMN_NAMES, *map(_written_row, rows)])
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, text.getvalue().encode(errors="backslashreplace"))
+    write_atomically(path, text.encode(errors="backslashreplace"))
 
 
-def _text_row(row: Mapping[str, Any]) -> list[str]:
+def _written_row(row: Mapping[str, Any]) -> list[Value]:
     foreign = [name for name in row if name not in COLUMN_NAMES]
     if foreign:
         raise ValueError(f"no such column of the results table: {', '.join(map(repr, foreign))}")
-    return [_text_value(column, row.get(column.name)) for column in COLUMNS]
+    return [_written_value(column, row.get(column.name)) for column in COLUMNS]
 
 
-def _text_value(column: Column, value: Any) -> str:
+def _written_value(column: Column, value: Any) -> Value:
     if _unknown(value):
-        return ""
+        return None
     try:
         return _FORMATS[pandas_dtype(column)](value)
     except (TypeError, ValueError) as error:
@@ -186,24 +181,20 @@ def _unknown(value: Any) -> bool:
     return isinstance(value, float) and not math.isfinite(value)
 
 
-def _integer_text(value: Any) -> str:
+def _integer(value: Any) -> int:
     integer = int(value) if isinstance(value, float) and value.is_integer() else operator.index(value)
     if abs(integer) >= _INTEGER_LIMIT:
         raise ValueError("more than 63 bits")
-    return str(integer)
-
-
-def _float_text(value: Any) -> str:
-    return repr(float(value))
+    return integer
 
 
 def _plain_text(value: Any) -> str:
-    return as_text(" ".join(str(value).replace("\0", "").splitlines()))
+    return " ".join(str(value).replace("\0", "").splitlines())
 
 
-_FORMATS: dict[str, Callable[[Any], str]] = {
-    "Int64": _integer_text,
-    "Float64": _float_text,
+_FORMATS: dict[str, Callable[[Any], Value]] = {
+    "Int64": _integer,
+    "Float64": float,
     "string": _plain_text,
 }
 

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from lorafa_prof.cell import Cell
-from lorafa_prof.errors import LorafaProfError, bounded, first_line
+from lorafa_prof.errors import LorafaProfError, first_line
+from lorafa_prof.one_line import bounded_line
 from lorafa_prof.results.files import write_atomically
 from lorafa_prof.results.owner import Owner
 from lorafa_prof.results.record import CellResult
@@ -33,7 +34,7 @@ _MOST_OF_A_MESSAGE = 1000
 
 def failed_result(cell: Cell, status: str, message: str) -> CellResult:
     """The result of a cell that yielded nothing."""
-    row = {**setting_columns(cell), "status": status, "message": bounded(message, _MOST_OF_A_MESSAGE)}
+    row = {**setting_columns(cell), "status": status, "message": bounded_line(message, _MOST_OF_A_MESSAGE)}
     return CellResult(cell=cell, row=row)
 
 

@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from lorafa_prof.cell import Cell
+from lorafa_prof.one_line import one_line
 from lorafa_prof.results.record import CellResult
 from lorafa_prof.words.numbers import size_or_dash
 
@@ -88,7 +89,7 @@ class SweepProgress:
         """Show the result of a cell."""
         self._done += 1
         eta = self._eta()
-        line = f"[{self._done}/{self._total}] {self._label(result.cell)}: {outcome(result)}"
+        line = one_line(f"[{self._done}/{self._total}] {self._label(result.cell)}: {outcome(result)}")
         if self._progress is not None and self._task is not None:
             self._progress.console.print(line, markup=False, highlight=False)
             self._progress.update(self._task, completed=self._done, eta=eta)
@@ -97,7 +98,7 @@ class SweepProgress:
             self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def _label(self, cell: Cell) -> str:
-        return self._labels.get(cell.cell_id, cell.label)
+        return one_line(self._labels.get(cell.cell_id, cell.label))
 
     def _eta(self) -> str:
         left = self._total - self._done

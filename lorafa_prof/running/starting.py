@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from lorafa_prof.cell import Cell
-from lorafa_prof.errors import bounded
+from lorafa_prof.one_line import bounded_line
 
 _FROM_SERVER = ("lorafa_prof.running.worker", "lorafa_prof.running.fork_server")
 
@@ -49,8 +49,8 @@ def start_afresh_from_now_on(spoiler: str, seconds: float) -> None:
     if not _Starts.forks_are_spoiled:
         _Starts.forks_are_spoiled = True
         print(
-            f"note: importing {bounded(spoiler, 200)} initialises CUDA, so cells cannot be forked: each one "
-            f"on the GPU starts afresh, which takes about {seconds:.0f} s more; see `lorafa-prof doctor`",
+            f"note: importing {bounded_line(spoiler, 200)} initialises CUDA, so cells cannot be forked: each "
+            f"one on the GPU starts afresh, which takes about {seconds:.0f} s more; see `lorafa-prof doctor`",
             file=sys.stderr,
             flush=True,
         )

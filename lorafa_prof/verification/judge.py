@@ -151,6 +151,8 @@ def _status(
         return "oom", messages
     if out_of_memory:
         return ("oom-predicted" if out_of_memory == ["predicted"] else "oom-measured"), messages
+    if not phases:
+        return "error", ["nothing was compared: a side has no memory by phase"]
     return ("exact" if is_exact(phases) else "differs"), []
 
 

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any, get_args
 
 from lorafa_prof.results.soundness import UnsoundError, check_result
+from lorafa_prof.step import PHASES
 from lorafa_prof.verification.judge import VerifyRecord
-from lorafa_prof.verification.residuals import METRICS
+from lorafa_prof.verification.residuals import COUNTERS, METRICS, POINTS, metrics_of
 from lorafa_prof.verification.summary import describe
 from lorafa_prof.verification.verify_csv import PLACED_METRICS, SIDES, VERIFY_COLUMNS, Status
 
@@ -25,6 +26,7 @@ def check_record(record: VerifyRecord) -> None:
     for result in (record.predicted, record.measured, record.recorded, record.placed):
         if result is not None:
             check_result(result)
+            _check_memory(result.details)
     _check_row(record.row)
     for residual in (*record.phases, *record.recording):
         _check_residual(residual)
@@ -40,6 +42,25 @@ def _check_row(row: Mapping[str, Any]) -> None:
         raise UnsoundError("its row is not one of verify.csv")
     if not all(_is_count(row.get(name)) for name in _COUNTS):
         raise UnsoundError("its row has other than whole numbers where bytes and counts are")
+
+
+def _check_memory(details: Mapping[str, Any]) -> None:
+    """That memory is there for each phase, as a residual is made of it."""
+    memory = details.get("memory")
+    if not memory:
+        return
+    try:
+        counts = [
+            memory["phases"][phase][point][counter]
+            for phase in PHASES
+            for point in POINTS
+            for counter in COUNTERS
+        ]
+        metrics_of(memory)
+    except (LookupError, TypeError, ValueError, OverflowError) as error:
+        raise UnsoundError("details.memory is not as this version writes it") from error
+    if not all(map(_is_count, counts)):
+        raise UnsoundError("details.memory has other than whole numbers")
 
 
 def _check_residual(residual: Mapping[str, Any]) -> None:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Mapping
 from typing import Literal
 
 from lorafa_prof.results.columns import COLUMNS
 from lorafa_prof.results.record import Value
-from lorafa_prof.results.spreadsheet import as_text
+from lorafa_prof.results.spreadsheet import csv_text
 from lorafa_prof.verification.residuals import METRICS
 from lorafa_prof.words.phrases import one_line
 
@@ -48,12 +46,12 @@ def table_text(rows: Iterable[Mapping[str, Value]]) -> str:
     Raises:
         ValueError: a row has a key that is no column.
     """
-    file = io.StringIO()
-    writer = csv.DictWriter(file, VERIFY_COLUMNS, restval="", lineterminator="\n")
-    writer.writeheader()
-    for row in rows:
-        values = {name: "" if value is None else value for name, value in row.items()}
-        values["message"] = one_line(str(values.get("message", "")))
-        texts = {name: as_text(value) for name, value in values.items() if isinstance(value, str)}
-        writer.writerow(values | texts)
-    return file.getvalue()
+    return csv_text([VERIFY_COLUMNS, *map(_written, rows)])
+
+
+def _written(row: Mapping[str, Value]) -> list[Value]:
+    foreign = [name for name in row if name not in VERIFY_COLUMNS]
+    if foreign:
+        raise ValueError(f"no such column of {TABLE_NAME}: {', '.join(map(repr, foreign))}")
+    values = {**row, "message": one_line(str(row.get("message") or ""))}
+    return [values.get(name) for name in VERIFY_COLUMNS]

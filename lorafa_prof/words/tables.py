@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+from lorafa_prof.one_line import harmless
+
 GAP = "  "
 """What stands between two columns."""
 
 
 def padded(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> list[list[str]]:
-    """The cells, each as wide as the widest of its column.
+    """The cells, harmless, each as wide as the widest of its column.
 
     Args:
         rows: of equal length, the header among them.
@@ -17,6 +19,7 @@ def padded(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> list[l
     """
     from rich.cells import cell_len
 
+    rows = [[harmless(cell) for cell in row] for row in rows]
     widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
     return [
         [

@@ -5,14 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable
 from io import StringIO
 
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderableType, RenderHook, RenderResult
+from rich.segment import Segment
+
+from lorafa_prof.one_line import harmless_lines
 
 #: Wider than any line: nothing is wrapped.
 ENDLESS = 100_000
 
 
 def rendered(parts: Iterable[RenderableType], width: int, *, coloured: bool) -> str:
-    """What rich makes of `parts`, each on a line of its own, in `width` columns; no line ends in blanks."""
+    """What rich makes of `parts`, each on a line of its own, in `width` columns; no line ends in blanks.
+
+    Text of others in them steers nothing; what is to line up or to be wrapped is made `harmless` before.
+    """
     console = Console(
         file=StringIO(),
         width=width,
@@ -21,6 +27,27 @@ def rendered(parts: Iterable[RenderableType], width: int, *, coloured: bool) -> 
         highlight=False,
         legacy_windows=False,
     )
+    console.push_render_hook(_Harmless())
     with console.capture() as captured:
         console.print(*parts, sep="\n")
     return "\n".join(line.rstrip() for line in captured.get().splitlines()) + "\n"
+
+
+class _Harmless(RenderHook):
+    """Puts each part that a console prints into a `_HarmlessPart`."""
+
+    def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
+        """What the console asks before it prints."""
+        return [_HarmlessPart(part) for part in renderables]
+
+
+class _HarmlessPart:
+    """A part whose text, once rich has laid it out, steers no terminal."""
+
+    def __init__(self, part: ConsoleRenderable) -> None:
+        self._part = part
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """The part's segments; colours are no text of theirs."""
+        for text, style, control in console.render(self._part, options):
+            yield Segment(text if control else harmless_lines(text), style, control)

@@ -11,6 +11,7 @@ from lorafa_prof.cell import Steps
 from lorafa_prof.figures import FIGURES
 from lorafa_prof.figures import memory_by_kind as figure
 from lorafa_prof.figures.figure import NoDataError
+from lorafa_prof.results.record import CellResult
 from lorafa_prof.results.records import Results
 from lorafa_prof.running.measure import measure_cell
 
@@ -73,6 +74,6 @@ def test_no_more_records_are_read_than_there_are_bars(table, monkeypatch):
         read.append(cell_id)
         return figure_record
 
-    figure_record = type("Record", (), {"details": RECORD})
+    figure_record = CellResult.model_construct(details=RECORD)
     FIGURES["memory-by-kind"].draw(Results(table(*({"rank": rank} for rank in range(1, 9))), load))
     assert len(read) == 3

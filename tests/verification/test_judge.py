@@ -149,3 +149,9 @@ def test_versions_and_settings_are_in_the_row():
     assert (row["cell_id"], row["model"], row["batch"]) == (cell.cell_id, cell.model.name, cell.batch)
     assert (row["predicted_torch"], row["driver"]) == ("2.11.0+cu130", "580.95.05")
     assert row["gpu_name"] == "NVIDIA H100 80GB HBM3"
+
+
+def test_without_memory_on_a_side_nothing_is_exact():
+    record = judge_verification(result(), result(memory=memory()))
+    assert record.row["status"] == "error"
+    assert "nothing was compared" in str(record.row["message"])

@@ -53,8 +53,8 @@ def _place(finding: Finding, root: Path) -> dict[str, str]:
 
 
 def _command(level: str, message: Sequence[str], *, title: str, **place: str) -> str:
-    properties = {**place, "title": one_line(title)}
-    written = ",".join(f"{key}={_property(value)}" for key, value in properties.items())
+    properties = {**place, "title": title}
+    written = ",".join(f"{key}={_property(one_line(value))}" for key, value in properties.items())
     lines = "\n".join(map(one_line, message))
     return f"::{level} {written}::{_data(lines)}"
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from lorafa_prof.errors import LorafaProfError
+from lorafa_prof.one_line import harmless
 from lorafa_prof.report.published.explained import write_explained
 from lorafa_prof.report.published.figures import draw_figures
 from lorafa_prof.report.published.folder import PublishedFolder, read_folder
@@ -37,7 +38,7 @@ def command(folder: Path, steps: tuple[str, ...]) -> None:
     for name, work in STEPS.items():
         if not steps or name in steps:
             for line in work(published):
-                click.echo(line)
+                click.echo(harmless(line))
 
 
 if __name__ == "__main__":

@@ -7,8 +7,6 @@ these are the twin's own, and so are left empty.
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator
 
 from lorafa_prof.explaining.explain_cells import explain_cells
@@ -16,6 +14,7 @@ from lorafa_prof.explaining.explanation import Explanation
 from lorafa_prof.explaining.folder import subjects_in
 from lorafa_prof.report.published.folder import PublishedFolder, by_of
 from lorafa_prof.results.files import write_atomically
+from lorafa_prof.results.spreadsheet import csv_text
 from lorafa_prof.running.pool import available_cores
 
 TABLE_NAME = "explained.csv"
@@ -49,9 +48,7 @@ def write_explained(folder: PublishedFolder) -> Iterator[str]:
         [subject for _, subject in subjects], available_cores(), lambda *_: None, what_if=False
     )
     rows = [_row(run, explanation) for (run, _), explanation in zip(subjects, explanations, strict=True)]
-    text = io.StringIO()
-    csv.writer(text).writerows([HEADER, *rows])
-    write_atomically(folder.path / TABLE_NAME, text.getvalue())
+    write_atomically(folder.path / TABLE_NAME, csv_text([HEADER, *rows]))
     finished = [row for row in rows if row[3] == "ok"]
     whole = sum(row[5] == row[7] == 0 for row in finished)
     yield f"{len(rows)} cells, {len(finished)} of them measured to the end: {whole} explained to the byte"

@@ -21,6 +21,7 @@ from lorafa_prof.report.published.wording import (
     verdict_over_rows,
 )
 from lorafa_prof.results.files import write_atomically
+from lorafa_prof.words.phrases import one_line
 
 
 def write_page(folder: PublishedFolder) -> Iterator[str]:
@@ -70,7 +71,7 @@ def summary(experiments: Mapping[str, Experiment]) -> str:
 def settings_table(judged: Experiment) -> str:
     """The claims of an experiment, what came of them, and a row for each combination of settings."""
     claims = [
-        f"{number}. {claim.name} ({'; '.join(filter(None, (expectation(claim), claim.source)))})"
+        one_line(f"{number}. {claim.name} ({'; '.join(filter(None, (expectation(claim), claim.source)))})")
         for number, claim in enumerate(judged.claims, 1)
     ]
     same = [key for key in WORD_BEFORE if key not in judged.varying and key not in SAID_WHERE_ROWS_DIFFER]
@@ -122,4 +123,4 @@ def figure_link(name: str, figure: str, folder: PublishedFolder) -> str:
 
 def _markdown(head: Sequence[str], lines: Sequence[Sequence[str]]) -> list[str]:
     rows = (head, ["---"] * len(head), *lines)
-    return [f"| {' | '.join(cell.replace('|', '&#124;') for cell in cells)} |" for cells in rows]
+    return [f"| {' | '.join(one_line(cell).replace('|', '&#124;') for cell in cells)} |" for cells in rows]

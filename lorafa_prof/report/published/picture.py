@@ -18,6 +18,7 @@ from lorafa_prof.figures.save import write_drawing
 from lorafa_prof.report.published.experiment import Experiment, Judged, experiment
 from lorafa_prof.report.published.folder import BOTH, By, PublishedFolder
 from lorafa_prof.report.published.marks import picture_note
+from lorafa_prof.words.phrases import one_line
 
 PICTURE_NAME = "published"
 
@@ -77,7 +78,7 @@ def _published(name: str, judged: Sequence[Judged]) -> Iterator[Published]:
         for by, there in items.items()
     }
     least, most = (float(limit) / number for limit in check.expected.limits)
-    yield Published(f"{check.cell.model.name}: {name}", least, most, ours)
+    yield Published(one_line(f"{check.cell.model.name}: {name}"), least, most, ours)
 
 
 def number_of(check: Check) -> float | None:
