@@ -1,0 +1,82 @@
+"""Whether each guard has a test that turns red when it is taken out: guards.yaml, one after the other.
+
+    python benchmarks/guards.py [REGEX] > reports/reliability/guards.csv
+
+Tries those of a file or name that REGEX matches, in a copy of this checkout, and prints a line of CSV for each.
+Exit code 1 where a guard has no such test.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+_COPIED = ("lorafa_prof", "tests", "scenarios", "pyproject.toml", "README.md", "docs")
+_PYTEST = ("-x", "-q", "--no-header", "--tb=no", "-p", "no:cacheprovider")
+#: A guard against what never ends shows by not ending.
+_LONGEST_S = 240
+
+
+def red_test(tree: Path, tests: list[str]) -> str:
+    """The first test that fails in `tree`; empty where all pass."""
+    command = [sys.executable, "-m", "pytest", *_PYTEST, *tests]
+    environment = {**os.environ, "PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"}
+    try:
+        done = subprocess.run(
+            command, cwd=tree, env=environment, capture_output=True, text=True, timeout=_LONGEST_S, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return f"no end within {_LONGEST_S} s"
+    if done.returncode == 0:
+        return ""
+    failed = re.search(r"^(?:FAILED|ERROR) (.+?)(?: - |$)", done.stdout, re.MULTILINE)
+    return failed[1] if failed else f"pytest ended with {done.returncode}"
+
+
+def without(tree: Path, group: dict[str, Any], guard: dict[str, str]) -> str:
+    """The test that fails in `tree` without the guard, which is put back."""
+    file = tree / group["file"]
+    source = file.read_text()
+    if source.count(guard["code"]) != 1:
+        raise SystemExit(f"{group['file']}: the code of '{guard['guard']}' is not there once; mend guards.yaml")
+    file.write_text(source.replace(guard["code"], guard["without"]))
+    try:
+        return red_test(tree, group["tests"])
+    finally:
+        file.write_text(source)
+
+
+def main() -> int:
+    """Try the guards, print the table."""
+    wanted = re.compile(sys.argv[1] if len(sys.argv) > 1 else "")
+    groups = yaml.safe_load((ROOT / "benchmarks" / "guards.yaml").read_text())
+    table = csv.writer(sys.stdout, lineterminator="\n")
+    table.writerow(("file", "guard", "red without it"))
+    missing = 0
+    with tempfile.TemporaryDirectory() as folder:
+        tree = Path(folder)
+        for name in _COPIED:
+            copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+            copy(ROOT / name, tree / name)
+        for group in groups:
+            for guard in group["guards"]:
+                if wanted.search(f"{group['file']} {guard['guard']}"):
+                    red = without(tree, group, guard)
+                    missing += not red
+                    table.writerow((group["file"], guard["guard"], red))
+                    sys.stdout.flush()
+    return int(missing > 0)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
