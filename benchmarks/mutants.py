@@ -35,7 +35,10 @@ def main() -> int:
             for whole in (module, module.rpartition("/")[0], "all"):
                 counts[whole][status not in _ALIVE] += 1
     for whole, count in counts.items():
-        print(f"{whole:28} {count[True]:5} of {count.total():5} killed  {count[True] / count.total():6.1%}", file=sys.stderr)
+        print(
+            f"{whole:28} {count[True]:5} of {count.total():5} killed  {count[True] / count.total():6.1%}",
+            file=sys.stderr,
+        )
     return 0
 
 

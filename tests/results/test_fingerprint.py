@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import sys
+from dataclasses import replace
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
@@ -102,6 +104,58 @@ def test_pretrained_weights_count_by_their_files(folder):
     before = model_part(choice)
     (folder / "model.safetensors").write_bytes(b"12")
     assert model_part(choice) != before
+
+
+@pytest.mark.parametrize("asked", [{"trust_remote_code": True}, {"weights": "pretrained"}])
+def test_of_the_hub_counts_the_revision(monkeypatch, asked):
+    def part(**config):
+        made = resolve_model(ModelChoice(name="tiny-llama")).config
+        for name, value in config.items():
+            setattr(made, name, value)
+        resolved = replace(resolve_model(ModelChoice(name="tiny-llama")), config=made, source="someone/model")
+        monkeypatch.setattr(module, "resolve_model", lambda choice: resolved)
+        return model_part(ModelChoice(name="someone/model", **asked))
+
+    assert part() is None, "nobody knows which one it was"
+    assert part(_commit_hash="") is None
+    assert part(_commit_hash="a1") is not None
+    assert part(_commit_hash="a1") == part(_commit_hash="a1") != part(_commit_hash="b2")
+
+
+def test_a_package_with_a_file_that_cannot_be_read_is_unknown(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "others_torn").mkdir()
+    (tmp_path / "others_torn" / "__init__.py").write_text("")
+    point = EntryPoint("x", "others_torn.sub:X", "lorafa_prof.gpus")
+    known = module._point_digest(point)
+    assert known is not None
+    for torn in (
+        module._point_digest(EntryPoint("x", "none_such.sub:X", "")),
+        unreadable(monkeypatch, point),
+    ):
+        assert torn is None
+    # One of two folders of one package.
+    (tmp_path / "b" / "others_split").mkdir(parents=True)
+    (tmp_path / "others_split").mkdir()
+    monkeypatch.syspath_prepend(tmp_path / "b")
+    split = EntryPoint("x", "others_split.sub:X", "lorafa_prof.gpus")
+    assert module._point_digest(split) is not None
+    real = module.files_digest
+    monkeypatch.setattr(
+        module,
+        "files_digest",
+        lambda folder, files: None if folder.parent.name == "b" else real(folder, files),
+    )
+    assert module._point_digest(split) is None
+
+
+def unreadable(monkeypatch, point):
+    def read_bytes(file):
+        raise PermissionError("not yours")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "read_bytes", read_bytes)
+        return module._point_digest(point)
 
 
 METHOD = """
