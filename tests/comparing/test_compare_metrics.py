@@ -88,6 +88,22 @@ def test_a_record_set_against_itself_is_the_same_however_noisy():
     assert words(compared(noisy, noisy)) == {"step_ms_median": "same"}
 
 
+def test_the_same_samples_or_the_same_median_alone_are_not_the_same():
+    noisy = result(on("cuda"), step_ms=[90, 95, 100, 110, 130], step_ms_median=100.0)
+    other_times = result(on("cuda"), step_ms=[80, 95, 100, 115, 140], step_ms_median=100.0)
+    assert words(compared(noisy, other_times)) == {"step_ms_median": "inconclusive"}
+    other_median = result(on("cuda"), step_ms=[90, 95, 100, 110, 130], step_ms_median=150.0)
+    assert words(compared(noisy, other_median)) == {"step_ms_median": "worse"}
+
+
+@pytest.mark.parametrize("pair", [(0.0, 100.0), (100.0, 0.0), (-1.0, 100.0), (100.0, -1.0)])
+def test_a_time_of_nothing_on_either_side_has_no_ratio(pair):
+    base, new = (result(on("cuda"), step_ms=STEADY, step_ms_median=ms) for ms in pair)
+    said = item(compared(base, new), "step_ms_median")
+    assert said.word == "inconclusive"
+    assert ", 0 has no ratio, tolerance 5 %" in f", {said.note}"
+
+
 def test_too_few_samples_are_inconclusive():
     few = result(on("cuda"), step_ms=[1.0, 1.0], step_ms_median=1.0)
     much = result(on("cuda"), step_ms=[9.0] * 9, step_ms_median=9.0)

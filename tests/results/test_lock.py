@@ -164,10 +164,10 @@ def test_a_lock_on_a_file_that_is_gone_is_none(tmp_path, monkeypatch):
     with locked(tmp_path, ["run", "s.yaml"]):
         assert json.loads(file.read_text())["pid"] == os.getpid()
     monkeypatch.setattr(module, "_is_still", lambda descriptor, file: False)
-    before = len(os.listdir("/dev/fd"))
+    before = len(list(Path("/dev/fd").iterdir()))
     with pytest.raises(UsageError, match="other runs take and leave it all the time"):
         take(tmp_path)
-    assert len(os.listdir("/dev/fd")) == before
+    assert len(list(Path("/dev/fd").iterdir())) == before
 
 
 def test_the_systems_lock_decides_whatever_is_written(tmp_path):
