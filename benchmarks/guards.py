@@ -43,14 +43,14 @@ def red_test(tree: Path, tests: list[str]) -> str:
     if not child:
         _run_tests(tree, tests, said)
     ends = time.monotonic() + _LONGEST_S
-    while not os.waitpid(child, os.WNOHANG)[0]:
+    while not (ended := os.waitpid(child, os.WNOHANG))[0]:
         if time.monotonic() > ends:
             os.killpg(child, signal.SIGKILL)
             os.waitpid(child, 0)
             return f"no end within {_LONGEST_S} s"
         time.sleep(0.05)
     text = said.read_text()
-    if re.search(r"^[0-9]+ passed", text, re.MULTILINE):
+    if ended[1] == 0 and re.search(r"^[0-9]+ passed", text, re.MULTILINE):
         return ""
     failed = re.search(r"^(?:FAILED|ERROR) (.+?)(?: - |$)", text, re.MULTILINE)
     return failed[1] if failed else "the tests do not come to their end"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -207,7 +208,17 @@ def test_measured_on_several_gpus_is_nothing_to_judge(store):
         stored_gate(store.out, None)
 
 
-@pytest.mark.parametrize(("command", "refused"), [(["run"], True), (["run", "--set", "rank=8"], False)])
+@pytest.mark.parametrize(
+    ("command", "refused"),
+    [
+        (["run"], True),
+        (["run", "--set", "rank=8"], False),
+        (["run", "--set=rank=8"], False),
+        (["run", "--set=batch=2"], True),
+        (["run", "--set", "rank=8", "--set=batch=2"], False),
+        (["run", "--set=rank=8", "--set", "batch=2"], False),
+    ],
+)
 def test_values_that_no_stored_cell_has_are_refused_too_unless_they_were_overridden(store, command, refused):
     of = gate({"of": {"rank": [4, 8]}, "at_most": 100})
     claims = [claim.model_copy(update={"of": {"rank": [4, 8, 999]}}) for claim in of.loaded.scenario.claims]
@@ -218,3 +229,11 @@ def test_values_that_no_stored_cell_has_are_refused_too_unless_they_were_overrid
             stored_gate(store.out, None)
     else:
         assert stored_gate(store.out, None)
+
+
+@pytest.mark.parametrize("command", [None, 3, {"--set": "rank=8"}])
+def test_a_command_that_is_none_overrode_nothing(store, command):
+    write_provenance(saved(store, WELL), OF.loaded.scenario, list(WELL.values()), ["run"])
+    file = store.out / "provenance.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "command": command}))
+    assert stored_gate(store.out, None)[0].loaded.document.replaced == {}

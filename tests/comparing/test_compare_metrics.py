@@ -184,8 +184,45 @@ def test_on_another_cpu_times_are_not_compared_but_memory_is():
     assert found == {
         "activation_bytes": "same", "step_ms_median": "not comparable", "tokens_per_s": "not comparable",
     }  # fmt: skip
-    assert "a CPU with 2 cores → another with 2 cores" in item(compared(base, new), "tokens_per_s").note
+    said = item(compared(base, new), "tokens_per_s")
+    assert "a CPU with 2 cores → another with 2 cores" in said.note
+    assert said.measured == said.expected == "160 tokens/s"
     assert "not comparable" not in words(compared(base, new, asked(across=("cpu",)))).values()
+
+
+def test_times_that_something_disturbed_are_inconclusive_and_memory_is_compared():
+    def beside(other):
+        marks = {"marks": {"beside": "measured beside process 7"}}
+        return other.model_copy(update={"details": other.details | marks})
+
+    well, disturbed = timed(activation_bytes=1), beside(timed(activation_bytes=1))
+    for base, new, who in ((disturbed, well, "BASE"), (well, disturbed, "NEW")):
+        judgement = compared(base, new)
+        assert words(judgement) == {
+            "activation_bytes": "same", "step_ms_median": "inconclusive", "tokens_per_s": "inconclusive",
+        }  # fmt: skip
+        said = item(judgement, "step_ms_median")
+        assert (said.note, said.measured, said.expected, said.value) == (
+            f"{who}: measured beside process 7",
+            "100 ms",
+            "100 ms",
+            100.0,
+        )
+
+
+def test_what_is_not_compared_shows_what_there_is():
+    base = result(on("cuda"), activation_bytes=MIB)
+    lost = item(compared(base, result(on("cuda"))), "activation_bytes")
+    assert (lost.measured, lost.expected, lost.value) == ("", "1.000 MiB", None)
+    gained = item(compared(result(on("cuda")), base, asked("activation_bytes")), "activation_bytes")
+    assert (gained.measured, gained.expected, gained.value) == ("1.000 MiB", "", MIB)
+    assert item(compared(base, base), "activation_bytes").note == ""
+    without = compared(
+        result(on("cuda"), unavailable={"energy": "no clock"}),
+        result(on("cuda"), unavailable={"energy": "no meter"}),
+        asked("energy_j_per_token"),
+    )
+    assert item(without, "energy_j_per_token").note == "no value in BASE and NEW: no clock; no meter"
 
 
 def test_a_base_of_nothing_has_no_ratio():
