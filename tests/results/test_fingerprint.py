@@ -230,3 +230,39 @@ def test_versions_and_the_allocators_settings_count(monkeypatch):
         "peft",
         "accelerate",
     }
+
+
+def test_each_value_of_the_allocators_settings_counts(monkeypatch):
+    parts = []
+    for value in ("", "expandable_segments:True", "expandable_segments:False"):
+        monkeypatch.setenv("PYTORCH_ALLOC_CONF", value)
+        parts.append(fingerprint_of(TWIN)["allocator"])
+    assert len(set(parts)) == 3
+    monkeypatch.delenv("PYTORCH_ALLOC_CONF")
+    assert fingerprint_of(TWIN)["allocator"] == parts[0], "not set is as empty"
+
+
+def test_of_what_is_kept_only_text_is_known():
+    assert kept_fingerprint({KEY: {"model": 3, "torch": "2.13.0"}}) == {
+        **dict.fromkeys(PARTS),
+        "torch": "2.13.0",
+    }
+
+
+def test_what_is_said_of_each_part():
+    assert changed_parts(dict.fromkeys(PARTS, "a"), dict.fromkeys(PARTS, "b")) == [
+        "the model's config or files",
+        "the method's code",
+        "third parties' kernels or GPUs",
+        "lorafa-prof's own code",
+        "the allocator's settings",
+        *(f"{name} a (now b)" for name in ("torch", "transformers", "peft", "accelerate", "triton")),
+    ]
+    assert changed_parts({}, {})[-1] == "triton unknown (now unknown)"
+
+
+def test_a_config_counts_by_its_values_not_by_their_order(folder):
+    before = model_part(ModelChoice(name=str(folder)))
+    file = folder / "config.json"
+    file.write_text(json.dumps(dict(reversed(json.loads(file.read_text()).items()))))
+    assert model_part(ModelChoice(name=str(folder))) == before
