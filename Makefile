@@ -2,9 +2,10 @@
 VENV ?= $(if $(VIRTUAL_ENV),$(VIRTUAL_ENV),.venv)
 BIN := $(VENV)/bin
 PYTHON ?= python3
+MUTANTS ?= *[37]
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-gpu coverage fuzz lint format types claims check ci bench-overhead bench-twin bench-check bench-report quickstart clean
+.PHONY: help setup test test-gpu coverage fuzz mutants guards lint format types claims check ci bench-overhead bench-twin bench-check bench-report quickstart clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,6 +28,13 @@ coverage: ## Run the tests and measure the branches they take, in all processes;
 
 fuzz: ## Try LORAFA_FUZZ_EXAMPLES generated inputs of each kind (2,000; the tests try some dozens, always the same)
 	LORAFA_FUZZ_EXAMPLES=$${LORAFA_FUZZ_EXAMPLES:-2000} $(BIN)/pytest tests/fuzzing
+
+mutants: ## Change MUTANTS of what judges and keeps ('*[37]', a fifth; '*' is all), and say how many tests and mypy notice
+	PATH=$(abspath $(BIN)):$$PATH mutmut run '$(MUTANTS)'
+	$(BIN)/python benchmarks/mutants.py '$(MUTANTS)' > reports/reliability/mutants.csv
+
+guards: ## Take each guard of benchmarks/guards.yaml out, and name the test that turns red
+	$(BIN)/python benchmarks/guards.py > reports/reliability/guards.csv
 
 lint: ## Check style, formatting and the order of the rooms, change nothing
 	$(BIN)/ruff check .

@@ -96,6 +96,13 @@ WRONG = [
         "no cell has 'h100-80g' (did",
     ),
     ({"of": {"device": "cdua"}, "at_most": 1}, (9, "of.device"), "no cell has 'cdua'"),
+    ({"of": {"rank": "eight"}, "at_most": 1}, (9, "of.rank"), "no cell has 'eight'; they have "),
+    ({"of": {"method": 3}, "at_most": 1}, (9, "of.method"), "no cell has 3; they have "),
+    (
+        {"of": {"config": 3}, "at_most": 1},
+        (9, "of.config"),
+        "no cell has 3, nor any other value: nothing here is set by this key",
+    ),
     (
         {"of": {"method": "lora"}, "relative_to": {"rnk": 8}, "at_most": 1},
         (11, "relative_to.rnk"),

@@ -24,6 +24,21 @@ def test_table_records_and_verification_of_a_folder(tmp_path):
     assert results.details("b") == {}
 
 
+def test_a_text_that_is_not_there_is_none(tmp_path):
+    (tmp_path / "verify.csv").write_text("cell_id,status,message\na,exact,\nb,error,'=1\n")
+    table = read_results(tmp_path).verification
+    assert table is not None
+    assert table["message"].isna().tolist() == [True, False]
+    assert table["message"][1] == "=1"
+
+
+@pytest.mark.parametrize("columns", ["cell_id,method", "status,method"])
+def test_a_verification_without_one_of_its_columns_is_none(tmp_path, columns):
+    (tmp_path / "verify.csv").write_text(f"{columns}\na,b\n")
+    with pytest.raises(UsageError, match="no column 'cell_id' or 'status'"):
+        read_results(tmp_path)
+
+
 def test_details_are_those_of_the_record(tmp_path):
     cell, store = tiny_cell(), Store(tmp_path)
     row = {"cell_id": cell.cell_id, "status": "ok"}
