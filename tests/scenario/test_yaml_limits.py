@@ -59,6 +59,7 @@ def test_depth_has_a_limit_however_it_is_made():
     too_deep = f"lists and mappings stand inside each other more than {DEEPEST} deep"
     assert parse_yaml("[" * (DEEPEST - 1) + "]" * (DEEPEST - 1))
     assert str(refused("[" * DEEPEST + "1" + "]" * DEEPEST)) == too_deep
+    assert str(refused("[" * 3000)) == str(refused("{a: " * 1500)) == too_deep, "before Python's own limit"
     aliases = "a0: &a0 [1]\n" + "".join(f"a{n}: &a{n} [*a{n - 1}]\n" for n in range(1, 70))
     assert str(refused(aliases)) == too_deep
     merges = "a70: &a70 {b: 1}\n" + "".join(f"a{n}: &a{n} {{<<: *a{n + 1}}}\n" for n in range(69, 0, -1))
