@@ -32,11 +32,12 @@ def test_characters_and_values_have_a_limit_and_reach_it(monkeypatch):
 
 
 def test_values_that_aliases_make_have_a_limit(monkeypatch):
-    assert str(refused(BOMB)).startswith("aliases (*) make more than 100,000 values of this: ")
     monkeypatch.setenv("LORAFA_PROF_YAML_VALUES", "60")
     lists = "a: &a [" + "1," * 20 + "]\nb: ["
     assert len(parse_yaml(lists + "*a," * 27 + "]")[0]["b"]) == 27
     assert "aliases (*) make more than 600 values" in str(refused(lists + "*a," * 28 + "]"))
+    monkeypatch.delenv("LORAFA_PROF_YAML_VALUES")
+    assert str(refused(BOMB)).startswith("aliases (*) make more than 100,000 values of this: ")
 
 
 def test_pairs_that_merges_make_have_a_limit(monkeypatch):
