@@ -111,6 +111,8 @@ def test_a_name_of_several_lines_is_one(device, monkeypatch):
         wait()
     assert "\n" not in str(refused.value)
     assert "(two lines)" in str(refused.value)
+    device.listed = [{os.getpid(): GIB, os.getppid(): GIB}]
+    assert "(two lines)" in disturbances(device)["beside"]
 
 
 def test_memory_of_processes_that_cannot_be_seen_counts(device):
