@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from stored import storage
 from tiny_cells import tiny_cell
 
 from lorafa_prof.results.record import CellResult
 from lorafa_prof.results.row import setting_columns
-from lorafa_prof.results.soundness import DEEPEST, UnsoundError, check_result, read_json
+from lorafa_prof.results.soundness import DEEPEST, UnsoundError, check_environment, check_result, read_json
 from lorafa_prof.results.store import DamagedRecordError, Store
 
 
@@ -113,6 +114,23 @@ def test_what_is_wrong_with_it_is_said(part, changes, said):
     with pytest.raises(UnsoundError) as error:
         check_result(sound.model_copy(update={part: {**getattr(sound, part), **changes}}))
     assert str(error.value).startswith(said)
+
+
+@pytest.mark.parametrize("changes", [{"dtype": 3}, {"nbytes": 2**63}, {"op": ["x"]}, {"nbytes": 1.5}])
+def test_saved_tensors_of_which_one_thing_is_odd_are_none(changes):
+    cell = tiny_cell()
+    saved = {"storages": [storage("q", 8)], "held_otherwise": []}
+    row = {**setting_columns(cell), "status": "ok"}
+    check_result(CellResult(cell=cell, row=row, details={"saved": saved}))
+    odd = {**saved, "storages": [storage("q", 8) | changes]}
+    with pytest.raises(UnsoundError, match=r"^details\.saved is not as this version writes it$"):
+        check_result(CellResult(cell=cell, row=row, details={"saved": odd}))
+
+
+def test_an_environment_is_a_mapping():
+    for odd in (3, [], None):
+        with pytest.raises(UnsoundError, match=r"^environment is no mapping$"):
+            check_environment(odd)
 
 
 def test_what_is_just_within_the_limits_is_sound():
