@@ -30,7 +30,7 @@ ROOT = Path(__file__).resolve().parent.parent
 _COPIED = ("lorafa_prof", "tests", "scenarios", "pyproject.toml", "README.md", "docs")
 _PYTEST = ("-x", "-q", "--no-header", "--tb=no", "-p", "no:cacheprovider")
 #: A guard against what never ends, or fills the memory, shows by that.
-_LONGEST_S = 60
+_LONGEST_S = 300
 _MOST_BYTES = 8 * 2**30
 
 

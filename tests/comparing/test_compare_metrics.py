@@ -242,3 +242,12 @@ def test_a_gpu_on_one_side_is_enough_for_its_tolerance():
     for base, new in ((predicted, measured), (measured, predicted)):
         found = words(compared(base, new, asked(across=("device",))))
         assert found == {"peak_allocated_bytes": "within tolerance"}
+
+
+def test_a_clock_that_is_too_coarse_tells_nothing():
+    coarse = result(on("cuda"), step_ms=[0.0, 0.0, 1.0, 1.0, 1.0], step_ms_median=1.0)
+    well = result(on("cuda"), step_ms=STEADY, step_ms_median=100.0)
+    for base, new in ((coarse, well), (well, coarse)):
+        said = item(compared(base, new), "step_ms_median")
+        assert said.word == "inconclusive"
+        assert "some of the samples are 0 ms: the clock is too coarse" in said.note
