@@ -92,6 +92,7 @@ def test_what_is_made_of_itself_is_refused():
         ("a: 1\nb: !!omap [c: 1]", "the tag !!omap is not read: write plain data, without the tag"),
         ("a: 1\nb: !mine [c]", "the tag !mine is not read: write plain data, without the tag"),
         ("a: 1\nb: !mine c", "the tag !mine is not read: write plain data, without the tag"),
+        ("a: 1\nb: !<int> 3", "the tag int is not read: write plain data, without the tag"),
         ("a: 1\nb: !int 3", "the tag !int is not read: write plain data, without the tag"),
         ("a: 1\nb: !!timestamp x", "the tag !!timestamp is not read: write plain data, without the tag"),
         ("a: 1\nb: !!bool x", "'x' is no bool: write it without the tag !!bool"),
