@@ -2,9 +2,10 @@
 VENV ?= $(if $(VIRTUAL_ENV),$(VIRTUAL_ENV),.venv)
 BIN := $(VENV)/bin
 PYTHON ?= python3
+MUTANTS ?= *[37]
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-gpu coverage fuzz reliability lint format types claims licences audit check ci bench-overhead bench-twin bench-check bench-report quickstart clean
+.PHONY: help setup test test-gpu coverage fuzz reliability mutants guards lint format types claims licences audit check ci bench-overhead bench-twin bench-check bench-report quickstart clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,6 +32,13 @@ fuzz: ## Try LORAFA_FUZZ_EXAMPLES generated inputs of each kind (2,000; the test
 reliability: fuzz ## What docs/reliability.md tells: all kill points, 50 twin runs, 1,000 cells, generated inputs (an hour)
 	LORAFA_ALL_KILL_POINTS=1 LORAFA_TWIN_RUNS=50 LORAFA_SOAK_CELLS=1000 $(BIN)/pytest -s tests/reliability
 	$(BIN)/pytest tests/devices/sim/test_gpu_trace.py
+
+mutants: ## Change MUTANTS of what judges and keeps ('*[37]', a fifth; '*' is all), and say how many tests and mypy notice
+	PATH=$(abspath $(BIN)):$$PATH mutmut run '$(MUTANTS)'
+	$(BIN)/python benchmarks/mutants.py '$(MUTANTS)' > reports/reliability/mutants.csv
+
+guards: ## Take each guard of benchmarks/guards.yaml out, and name the test that turns red
+	$(BIN)/python benchmarks/guards.py > reports/reliability/guards.csv
 
 lint: ## Check style, formatting and the order of the rooms, change nothing
 	$(BIN)/ruff check .

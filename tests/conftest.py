@@ -7,11 +7,15 @@ from collections.abc import Iterator
 
 import pytest
 import torch
-from hypothesis import settings
+from hypothesis import Phase, settings
 
 # A loaded machine, or one that measures coverage, is no failure.
 settings.register_profile("unhurried", deadline=None)
 settings.load_profile("unhurried")
+# Of a mutant only counts whether it fails (`make mutants`).
+settings.register_profile(
+    "mutants", deadline=None, derandomize=True, database=None, phases=(Phase.explicit, Phase.generate)
+)
 
 # Several test processes share a GPU, which a run refuses otherwise.
 os.environ.setdefault("LORAFA_PROF_SHARE_GPU", "1")

@@ -51,6 +51,16 @@ def test_a_key_pressed_is_no_error_of_the_code():
     assert signal.getsignal(signal.SIGINT) is before
 
 
+def test_where_ctrl_c_is_ignored_it_stays_so():
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as in the background of a shell
+    try:
+        with guarded("it"):
+            signal.raise_signal(signal.SIGINT)
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def test_leaving_at_once_is_an_error_but_not_in_a_child():
     real = os._exit
     with guarded("it"):
@@ -58,8 +68,8 @@ def test_leaving_at_once_is_an_error_but_not_in_a_child():
         if not child:
             os._exit(7)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
-    with pytest.raises(EndedByOthersError, match=r"os\._exit\(0\)"), guarded("it"):
-        os._exit(0)
+    with pytest.raises(EndedByOthersError, match=r"os\._exit\(3\)"), guarded("it"):
+        os._exit(3)  # not 0: without the guard that would end pytest as if all were well
     assert os._exit is real
 
 

@@ -23,6 +23,8 @@ from lorafa_prof.words.phrases import count, first_of, listed
 Stale = Literal["again", "keep"]
 
 _MOST_NAMED = 3
+#: Whose rows claims judge: also that a step does not fit is a result.
+_JUDGED = ("ok", "oom")
 #: What must be the same of two results for one to be judged against the other.
 _TELLING_PACKAGES = ("torch", "transformers", "peft")
 _OF_BOTH = ("lorafa-prof", "extensions", "accelerate", "triton")
@@ -85,7 +87,7 @@ def stored_doubts(
     of_another_day = {}
     for cell_id, result in results.items():
         # What a GPU measured is judged anywhere, also where there is none, with another PyTorch.
-        if cell_id in wrong or not result.cell.is_predicted or result.row["status"] != "ok":
+        if cell_id in wrong or not result.cell.is_predicted or result.row["status"] not in _JUDGED:
             continue
         if changed := stale_parts(result, now(result.cell)):
             of_another_day[cell_id] = first_of(changed, _MOST_NAMED)
@@ -109,7 +111,7 @@ def _kept_note(why: Mapping[str, str]) -> str:
 
 
 def _wrong(result: CellResult) -> str:
-    if result.row["status"] != "ok":
+    if result.row["status"] not in _JUDGED:
         return ""
     if columns := contradicted_columns(result):
         return f"its row is not of its cell: {listed(columns)} differ"

@@ -96,6 +96,13 @@ WRONG = [
         "no cell has 'h100-80g' (did",
     ),
     ({"of": {"device": "cdua"}, "at_most": 1}, (9, "of.device"), "no cell has 'cdua'"),
+    ({"of": {"rank": "eight"}, "at_most": 1}, (9, "of.rank"), "no cell has 'eight'; they have "),
+    ({"of": {"method": 3}, "at_most": 1}, (9, "of.method"), "no cell has 3; they have "),
+    (
+        {"of": {"config": 3}, "at_most": 1},
+        (9, "of.config"),
+        "no cell has 3, nor any other value: nothing here is set by this key",
+    ),
     (
         {"of": {"method": "lora"}, "relative_to": {"rnk": 8}, "at_most": 1},
         (11, "relative_to.rnk"),
@@ -231,3 +238,13 @@ def test_what_an_override_took_away_may_be_missing_but_no_other_value():
 def test_cells_that_nothing_grows_to_are_known():
     for check in checks({"growth_over": "rank", "at_most": 1}, of=CELLS):
         assert check.alone == (FULL,)
+
+
+def test_a_cell_of_another_gpu_is_compared_with_only_where_the_claim_names_it():
+    here = cell("lora-fa", 8)
+    there = cell("lora", 8, device="sim:h200").model_copy(update={"gpu": "h200"})
+    with pytest.raises(ScenarioError, match="has no cell to be compared with: the closest one differs in"):
+        checks({**RATIO, "at_most": 1}, of=[here, there])
+    named = {**RATIO, "relative_to": {"method": "lora", "gpu": "h200"}, "at_most": 1}
+    (check,) = checks(named, of=[here, there])
+    assert check.cells == (here, there)

@@ -108,6 +108,12 @@ def test_the_exit_code(store, claims, results, code):
     assert judgement(gate(*claims), results, store).exit_code == code
 
 
+def test_a_failed_cell_without_a_message_is_told_by_its_status(store):
+    found = judgement(gate(SMALL), replaced(WELL, 1, status="timeout"), store)
+    assert found.cells_failed == (f"{OF.planned[1].cell.label}: timeout",)
+    assert [found.count(state) for state in ("pass", "fail", "unknown")] == [0, 0, 1]
+
+
 def test_what_is_told_of_the_whole(store):
     broken = replaced(WELL, 2, status="error", message="it broke")
     broken = replaced(broken, 3, activation_bytes=5, message="not checked against a GPU: aten.foo")

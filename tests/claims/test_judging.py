@@ -234,6 +234,16 @@ def test_what_is_told_of_a_ratio():
     ]
 
 
+def test_all_that_a_rule_names_is_told_and_there_are_no_parts_of_a_flop():
+    rule = {"of": {"method": "lora-fa", "rank": 8}, "relative_to": {"method": "lora", "rank": 8}}
+    (finding,) = judged({**rule, "at_most": 1}, of=held(4, 3))
+    assert finding.about.startswith(
+        "activation_bytes of method lora-fa, rank 8 relative to method lora, rank 8"
+    )
+    item = only(judged({"metric": "flops_step", "at_most": 1.6}, of=[result(LORA, flops_step=3)]))[1]
+    assert item.note == "1 FLOP too much"
+
+
 def test_what_is_told_of_a_difference_and_of_growth():
     (finding,) = judged({**LESS_LORA, "at_least": 0}, of=held(4 * MIB, 3 * MIB))
     assert finding.about == "activation_bytes of method lora-fa less that of method lora ≥ 0 B"

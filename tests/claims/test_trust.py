@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -74,6 +75,61 @@ def test_stored_predictions_of_other_code_are_not_judged_unless_asked_and_then_l
         assert all("predicted with other than today's code: " in note for note in notes)
     if stale == "keep":
         assert any(note.startswith("STALE: --stale keep judges 4 predictions") for note in found.notes)
+
+
+def test_that_a_step_does_not_fit_is_not_judged_of_other_code_or_of_another_cell_either(store):
+    of = gate({"metric": "fits", "of": {"rank": 8}, "equals": 0})
+    out = {plan.cell.cell_id: result(plan.cell, status="oom", failed_phase="forward") for plan in of.planned}
+
+    def code(kept: dict[str, CellResult], stale: Stale) -> int:
+        doubts = stored_doubts(kept, stale, lambda of: NOW)
+        return judged(of, kept, saved(store, kept), None, doubts).exit_code
+
+    assert code({cell_id: made(each) for cell_id, each in out.items()}, "again") == 0
+    edited = {cell_id: made(each, model="edited") for cell_id, each in out.items()}
+    assert code(edited, "again") == 4
+    assert code(edited, "keep") == 0
+    other_rows = {
+        cell_id: made(each.model_copy(update={"row": {**each.row, "batch": 99}}))
+        for cell_id, each in out.items()
+    }
+    assert code(other_rows, "again") == code(other_rows, "keep") == 4
+
+
+def test_only_what_is_of_its_cell_is_kept_and_all_of_it_is_looked_at(store):
+    others_row, measured, edited, failed = (
+        made(cell_result, model="edited")
+        for cell_result in (
+            TWIN.model_copy(update={"row": {**TWIN.row, "batch": 99}}),
+            GPU_ROW,
+            TWIN,
+            result(cell(), status="error"),
+        )
+    )
+    kept = {"others row": others_row, "measured": measured, "failed": failed, "edited": edited}
+    again, keep = (stored_doubts(kept, stale, lambda of: NOW) for stale in ("again", "keep"))
+    assert list(again.of_cells) == ["others row", "edited"]
+    assert again.pairs
+    assert again.of_cells["edited"] == (
+        "predicted with other than today's code: the model's config or files; run or check the scenario "
+        "again, or --stale keep judges it as it is"
+    )
+    assert list(keep.of_cells) == ["others row"]
+    assert keep.notes == (
+        "STALE: --stale keep judges 1 prediction of other than today's code: the model's config or files",
+    )
+    assert stored_doubts({"measured": measured}, "keep", lambda of: NOW).notes == ()
+
+
+def test_kept_predictions_of_several_codes_are_judged_against_each_other_and_the_reasons_are_told(store):
+    first, *others = WELL
+    kept = {
+        first: made(WELL[first], model="edited"),
+        **{each: made(WELL[each], torch="1") for each in others},
+    }
+    found = judged(gate(PAYS), kept, saved(store, kept), None, stored_doubts(kept, "keep", lambda of: NOW))
+    assert found.exit_code == 0
+    assert found.notes[0].endswith("today's code: the model's config or files; torch 1 (now as it is)")
 
 
 def changed(index: int, **environment: Any) -> dict[str, CellResult]:
@@ -152,7 +208,17 @@ def test_measured_on_several_gpus_is_nothing_to_judge(store):
         stored_gate(store.out, None)
 
 
-@pytest.mark.parametrize(("command", "refused"), [(["run"], True), (["run", "--set", "rank=8"], False)])
+@pytest.mark.parametrize(
+    ("command", "refused"),
+    [
+        (["run"], True),
+        (["run", "--set", "rank=8"], False),
+        (["run", "--set=rank=8"], False),
+        (["run", "--set=batch=2"], True),
+        (["run", "--set", "rank=8", "--set=batch=2"], False),
+        (["run", "--set=rank=8", "--set", "batch=2"], False),
+    ],
+)
 def test_values_that_no_stored_cell_has_are_refused_too_unless_they_were_overridden(store, command, refused):
     of = gate({"of": {"rank": [4, 8]}, "at_most": 100})
     claims = [claim.model_copy(update={"of": {"rank": [4, 8, 999]}}) for claim in of.loaded.scenario.claims]
@@ -163,3 +229,11 @@ def test_values_that_no_stored_cell_has_are_refused_too_unless_they_were_overrid
             stored_gate(store.out, None)
     else:
         assert stored_gate(store.out, None)
+
+
+@pytest.mark.parametrize("command", [None, 3, {"--set": "rank=8"}])
+def test_a_command_that_is_none_overrode_nothing(store, command):
+    write_provenance(saved(store, WELL), OF.loaded.scenario, list(WELL.values()), ["run"])
+    file = store.out / "provenance.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "command": command}))
+    assert stored_gate(store.out, None)[0].loaded.document.replaced == {}

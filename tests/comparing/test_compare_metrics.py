@@ -88,6 +88,22 @@ def test_a_record_set_against_itself_is_the_same_however_noisy():
     assert words(compared(noisy, noisy)) == {"step_ms_median": "same"}
 
 
+def test_the_same_samples_or_the_same_median_alone_are_not_the_same():
+    noisy = result(on("cuda"), step_ms=[90, 95, 100, 110, 130], step_ms_median=100.0)
+    other_times = result(on("cuda"), step_ms=[80, 95, 100, 115, 140], step_ms_median=100.0)
+    assert words(compared(noisy, other_times)) == {"step_ms_median": "inconclusive"}
+    other_median = result(on("cuda"), step_ms=[90, 95, 100, 110, 130], step_ms_median=150.0)
+    assert words(compared(noisy, other_median)) == {"step_ms_median": "worse"}
+
+
+@pytest.mark.parametrize("pair", [(0.0, 100.0), (100.0, 0.0), (-1.0, 100.0), (100.0, -1.0)])
+def test_a_time_of_nothing_on_either_side_has_no_ratio(pair):
+    base, new = (result(on("cuda"), step_ms=STEADY, step_ms_median=ms) for ms in pair)
+    said = item(compared(base, new), "step_ms_median")
+    assert said.word == "inconclusive"
+    assert ", 0 has no ratio, tolerance 5 %" in f", {said.note}"
+
+
 def test_too_few_samples_are_inconclusive():
     few = result(on("cuda"), step_ms=[1.0, 1.0], step_ms_median=1.0)
     much = result(on("cuda"), step_ms=[9.0] * 9, step_ms_median=9.0)
@@ -168,8 +184,45 @@ def test_on_another_cpu_times_are_not_compared_but_memory_is():
     assert found == {
         "activation_bytes": "same", "step_ms_median": "not comparable", "tokens_per_s": "not comparable",
     }  # fmt: skip
-    assert "a CPU with 2 cores → another with 2 cores" in item(compared(base, new), "tokens_per_s").note
+    said = item(compared(base, new), "tokens_per_s")
+    assert "a CPU with 2 cores → another with 2 cores" in said.note
+    assert said.measured == said.expected == "160 tokens/s"
     assert "not comparable" not in words(compared(base, new, asked(across=("cpu",)))).values()
+
+
+def test_times_that_something_disturbed_are_inconclusive_and_memory_is_compared():
+    def beside(other):
+        marks = {"marks": {"beside": "measured beside process 7"}}
+        return other.model_copy(update={"details": other.details | marks})
+
+    well, disturbed = timed(activation_bytes=1), beside(timed(activation_bytes=1))
+    for base, new, who in ((disturbed, well, "BASE"), (well, disturbed, "NEW")):
+        judgement = compared(base, new)
+        assert words(judgement) == {
+            "activation_bytes": "same", "step_ms_median": "inconclusive", "tokens_per_s": "inconclusive",
+        }  # fmt: skip
+        said = item(judgement, "step_ms_median")
+        assert (said.note, said.measured, said.expected, said.value) == (
+            f"{who}: measured beside process 7",
+            "100 ms",
+            "100 ms",
+            100.0,
+        )
+
+
+def test_what_is_not_compared_shows_what_there_is():
+    base = result(on("cuda"), activation_bytes=MIB)
+    lost = item(compared(base, result(on("cuda"))), "activation_bytes")
+    assert (lost.measured, lost.expected, lost.value) == ("", "1.000 MiB", None)
+    gained = item(compared(result(on("cuda")), base, asked("activation_bytes")), "activation_bytes")
+    assert (gained.measured, gained.expected, gained.value) == ("1.000 MiB", "", MIB)
+    assert item(compared(base, base), "activation_bytes").note == ""
+    without = compared(
+        result(on("cuda"), unavailable={"energy": "no clock"}),
+        result(on("cuda"), unavailable={"energy": "no meter"}),
+        asked("energy_j_per_token"),
+    )
+    assert item(without, "energy_j_per_token").note == "no value in BASE and NEW: no clock; no meter"
 
 
 def test_a_base_of_nothing_has_no_ratio():
@@ -207,3 +260,12 @@ def test_what_a_mark_disturbs_is_inconclusive_on_either_side_and_memory_is_compa
 def test_weak_samples_are_left_to_the_interval():
     marks = {"unsteady": "unsteady times"}
     assert words(compared(timed(marks=marks), timed(), asked("step_ms_median"))) == {"step_ms_median": "same"}
+
+
+def test_a_clock_that_is_too_coarse_tells_nothing():
+    coarse = result(on("cuda"), step_ms=[0.0, 0.0, 1.0, 1.0, 1.0], step_ms_median=1.0)
+    well = result(on("cuda"), step_ms=STEADY, step_ms_median=100.0)
+    for base, new in ((coarse, well), (well, coarse)):
+        said = item(compared(base, new), "step_ms_median")
+        assert said.word == "inconclusive"
+        assert "some of the samples are 0 ms: the clock is too coarse" in said.note

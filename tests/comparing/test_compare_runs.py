@@ -44,6 +44,50 @@ def test_a_cell_that_was_ok_and_failed_is_told_and_never_a_ratio(status):
     assert judgement.exit_code == 1
 
 
+@pytest.mark.parametrize("machine", [{}, environment() | {"packages": {}}])
+def test_what_nobody_knows_the_makings_of_is_not_compared(machine):
+    unknown = ok(machine=machine)
+    for base, new, who in ((unknown, ok(), "BASE"), (ok(), unknown, "NEW"), (unknown, unknown, "BASE")):
+        judgement = compared(base, new)
+        (item,) = only(judgement).items
+        assert (item.what, item.word, item.state) == ("cell", "not comparable", "unknown")
+        assert item.note == f"{who}: nobody knows what made it: its record names no versions"
+        assert judgement.exit_code == 4
+
+
+def test_a_row_that_is_not_of_its_cell_is_not_compared():
+    wrong = ok()
+    wrong = wrong.model_copy(update={"row": {**wrong.row, "batch": 99}})
+    for base, new, who in ((wrong, ok(), "BASE"), (ok(), wrong, "NEW")):
+        judgement = compared(base, new)
+        assert only(judgement).items[0].note == f"{who}: its row is not of its cell: batch differ"
+        assert judgement.exit_code == 4
+
+
+def test_a_cell_without_any_metric_is_not_compared():
+    judgement = compared(result(on("sim")), result(on("sim"), activation_bytes=1))
+    (item,) = only(judgement).items
+    assert (item.word, item.note) == ("not comparable", "BASE has none of the metrics")
+    assert only(compared(ok(), ok())).about == ""
+
+
+def test_a_cell_that_did_not_fit_and_is_gone_is_missed_too():
+    for gone, code in ((oom(2), 4), (died("error", 2), 0)):
+        assert compare(side(ok(), gone), side(ok()), Comparison()).exit_code == code
+
+
+def test_all_versions_that_differ_are_told_of_all_cells():
+    base = side(ok(), ok(batch=2))
+    first, second = environment(numpy="9.0"), environment(pandas="9.0", click="1.0")
+    second["packages"]["numpy"] = first["packages"]["numpy"] = "9.0"
+    before = side(*(ok(batch=batch, machine=environment(numpy="8.0", pandas="8.0")) for batch in (1, 2)))
+    judgement = compare(before, side(ok(machine=first), ok(batch=2, machine=second)), Comparison())
+    assert judgement.notes == ("BASE → NEW: numpy 8.0 → 9.0, pandas 8.0 → 9.0",)
+    assert compare(base, base, Comparison()).notes == ()
+    on_cpu = result(on("cpu"), activation_bytes=1)
+    assert compared(on_cpu, on_cpu).machine.startswith("CPU, torch ")
+
+
 def test_what_runs_out_of_memory_now_is_worse_and_what_does_no_more_is_better():
     worse = compared(ok(weights_bytes=1), oom())
     (item,) = only(worse).items
@@ -52,6 +96,8 @@ def test_what_runs_out_of_memory_now_is_worse_and_what_does_no_more_is_better():
     better = compared(oom(), ok(weights_bytes=9))
     (item,) = only(better).items
     assert (item.word, item.measured, item.expected) == ("better", "ok", "out of memory in backward")
+    assert item.note == "it fits into memory now"
+    assert only(worse).items[0].note == ""
     assert better.exit_code == 0
 
 

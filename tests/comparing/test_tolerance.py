@@ -67,6 +67,7 @@ def test_what_is_given_stands_in_the_place_of_its_kind():
     assert tolerance("peak_reserved_bytes", "peak_reserved_bytes=0 B", on_cuda=True) == (0, 0)
     assert tolerance("activation_bytes", "activation_bytes=1MiB", "activation_bytes = 1 %") == (0.01, MIB)
     assert tolerance("activation_bytes", "saved_bytes=1MiB") == (0, 0)
+    assert tolerance("activation_bytes", "saved_bytes=1%", "mfu=2%") == (0, 0)
     assert tolerance("activation_bytes", "activation_bytes=1024") == (0, 1024)
     assert tolerance("mfu", "mfu=1%") == (0.01, 0)
     assert tolerance("mfu", "mfu=0.02") == (0.05, 0.02)
@@ -99,8 +100,10 @@ def test_the_last_one_counts():
         ("much", "no amount"),
         ("%", "no amount"),
         ("=1%", "unknown metric ''"),
-        ("5", "such as 1%"),
-        ("-1%", "not negative"),
+        ("5", "of what? Write a share, such as 1%, or an amount with its unit, such as 4MiB"),
+        ("50", "of what?"),
+        ("0.5", "of what?"),
+        ("-1%", "--tolerance -1%: a tolerance is not negative"),
         ("-1MiB", "not negative"),
         ("saved_bytes=-1", "not negative"),
         (f"{10**400}.5 %", "--tolerance"),
@@ -125,6 +128,8 @@ def test_it_is_told_for_people():
     assert Tolerance(floor=Fraction(4 * MIB)).text("bytes") == "4.000 MiB"
     assert Tolerance(Fraction("0.001"), Fraction("0.5")).text("ms") == "0.1 % and 0.5 ms"
     assert Tolerance(Fraction(1)).text("ms") == "100 %"
+    assert Tolerance(Fraction(10, 100)).text("ms") == "10 %"
+    assert Tolerance(Fraction("0.125")).text("ms") == "12.5 %"
     assert Tolerance().text("bytes") == "none"
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import sys
+from dataclasses import replace
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
@@ -104,6 +106,58 @@ def test_pretrained_weights_count_by_their_files(folder):
     assert model_part(choice) != before
 
 
+@pytest.mark.parametrize("asked", [{"trust_remote_code": True}, {"weights": "pretrained"}])
+def test_of_the_hub_counts_the_revision(monkeypatch, asked):
+    def part(**config):
+        made = resolve_model(ModelChoice(name="tiny-llama")).config
+        for name, value in config.items():
+            setattr(made, name, value)
+        resolved = replace(resolve_model(ModelChoice(name="tiny-llama")), config=made, source="someone/model")
+        monkeypatch.setattr(module, "resolve_model", lambda choice: resolved)
+        return model_part(ModelChoice(name="someone/model", **asked))
+
+    assert part() is None, "nobody knows which one it was"
+    assert part(_commit_hash="") is None
+    assert part(_commit_hash="a1") is not None
+    assert part(_commit_hash="a1") == part(_commit_hash="a1") != part(_commit_hash="b2")
+
+
+def test_a_package_with_a_file_that_cannot_be_read_is_unknown(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "others_torn").mkdir()
+    (tmp_path / "others_torn" / "__init__.py").write_text("")
+    point = EntryPoint("x", "others_torn.sub:X", "lorafa_prof.gpus")
+    known = module._point_digest(point)
+    assert known is not None
+    for torn in (
+        module._point_digest(EntryPoint("x", "none_such.sub:X", "")),
+        unreadable(monkeypatch, point),
+    ):
+        assert torn is None
+    # One of two folders of one package.
+    (tmp_path / "b" / "others_split").mkdir(parents=True)
+    (tmp_path / "others_split").mkdir()
+    monkeypatch.syspath_prepend(tmp_path / "b")
+    split = EntryPoint("x", "others_split.sub:X", "lorafa_prof.gpus")
+    assert module._point_digest(split) is not None
+    real = module.files_digest
+    monkeypatch.setattr(
+        module,
+        "files_digest",
+        lambda folder, files: None if folder.parent.name == "b" else real(folder, files),
+    )
+    assert module._point_digest(split) is None
+
+
+def unreadable(monkeypatch, point):
+    def read_bytes(file):
+        raise PermissionError("not yours")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "read_bytes", read_bytes)
+        return module._point_digest(point)
+
+
 METHOD = """
 from lorafa_prof.methods.base import Method, MethodOptions
 METHOD = Method("mine", "mine", MethodOptions, lambda model, options, setting: None, None)
@@ -176,3 +230,39 @@ def test_versions_and_the_allocators_settings_count(monkeypatch):
         "peft",
         "accelerate",
     }
+
+
+def test_each_value_of_the_allocators_settings_counts(monkeypatch):
+    parts = []
+    for value in ("", "expandable_segments:True", "expandable_segments:False"):
+        monkeypatch.setenv("PYTORCH_ALLOC_CONF", value)
+        parts.append(fingerprint_of(TWIN)["allocator"])
+    assert len(set(parts)) == 3
+    monkeypatch.delenv("PYTORCH_ALLOC_CONF")
+    assert fingerprint_of(TWIN)["allocator"] == parts[0], "not set is as empty"
+
+
+def test_of_what_is_kept_only_text_is_known():
+    assert kept_fingerprint({KEY: {"model": 3, "torch": "2.13.0"}}) == {
+        **dict.fromkeys(PARTS),
+        "torch": "2.13.0",
+    }
+
+
+def test_what_is_said_of_each_part():
+    assert changed_parts(dict.fromkeys(PARTS, "a"), dict.fromkeys(PARTS, "b")) == [
+        "the model's config or files",
+        "the method's code",
+        "third parties' kernels or GPUs",
+        "lorafa-prof's own code",
+        "the allocator's settings",
+        *(f"{name} a (now b)" for name in ("torch", "transformers", "peft", "accelerate", "triton")),
+    ]
+    assert changed_parts({}, {})[-1] == "triton unknown (now unknown)"
+
+
+def test_a_config_counts_by_its_values_not_by_their_order(folder):
+    before = model_part(ModelChoice(name=str(folder)))
+    file = folder / "config.json"
+    file.write_text(json.dumps(dict(reversed(json.loads(file.read_text()).items()))))
+    assert model_part(ModelChoice(name=str(folder))) == before

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
 import signal
@@ -16,12 +17,14 @@ from typing import Any
 import pytest
 
 from lorafa_prof.errors import UsageError
+from lorafa_prof.results import lock as module
 from lorafa_prof.results.lock import LOCK_NAME, locked
 from lorafa_prof.results.owner import Owner, this_process
 
 HOLDER = """
 import sys, time
 from pathlib import Path
+from lorafa_prof.results import lock as module
 from lorafa_prof.results.lock import locked
 with locked(Path(sys.argv[1]), ["run", "theirs.yaml"]):
     print("held", flush=True)
@@ -110,6 +113,71 @@ def test_without_locks_of_the_system_another_hosts_process_counts_as_alive(tmp_p
         take(tmp_path)
     assert str(refused.value).endswith(f"; if it is gone, remove {tmp_path / LOCK_NAME}")
     assert "\x1b" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("since", "said"),
+    [
+        (1.5e9, " since 2017-07-1"),
+        (0.5, " since 19"),
+        (0.0, " ("),
+        (-1.0, " ("),
+        (2.0**36, " ("),
+        (7, " ("),
+        ("2020", " ("),
+        (None, " ("),
+    ],
+)
+def test_what_is_odd_in_the_file_of_another_is_left_out_of_the_line(tmp_path, monkeypatch, since, said):
+    no_locks(monkeypatch)
+    odd = {**DEAD, "host": "h" * 500, "since": since, "command": "c" * 500}
+    (tmp_path / LOCK_NAME).write_text(json.dumps(odd))
+    with pytest.raises(UsageError) as refused:
+        take(tmp_path)
+    line = str(refused.value)
+    assert f" on {'h' * 55} […] {'h' * 20}{said}" in line
+    assert f"(lorafa-prof {'c' * 73} […] {'c' * 30}); wait" in line
+    (tmp_path / LOCK_NAME).write_text(json.dumps({**DEAD, "host": "h", "command": ""}))
+    with pytest.raises(
+        UsageError, match=r"\(lorafa-prof\); wait for it, or choose another folder with -o; if"
+    ):
+        take(tmp_path)
+
+
+def test_a_secret_in_the_command_is_not_written_down(tmp_path):
+    with locked(tmp_path, ["run", "--token", "hf_abcdefghijklmnopqrstuvwxyz0123456789"]):
+        assert "hf_abc" not in (tmp_path / LOCK_NAME).read_text()
+
+
+def test_a_lock_on_a_file_that_is_gone_is_none(tmp_path, monkeypatch):
+    file = tmp_path / LOCK_NAME
+    real, removed = module._lock, []
+
+    def lock(descriptor: int) -> bool:
+        taken = real(descriptor)
+        if len(removed) < 2:
+            file.unlink()  # as the one who had it does at the end
+            removed.append(file)
+        return taken
+
+    monkeypatch.setattr(module, "_lock", lock)
+    with locked(tmp_path, ["run", "s.yaml"]):
+        assert json.loads(file.read_text())["pid"] == os.getpid()
+    monkeypatch.setattr(module, "_is_still", lambda descriptor, file: False)
+    before = len(list(Path("/dev/fd").iterdir()))
+    with pytest.raises(UsageError, match="other runs take and leave it all the time"):
+        take(tmp_path)
+    assert len(list(Path("/dev/fd").iterdir())) == before
+
+
+def test_the_systems_lock_decides_whatever_is_written(tmp_path):
+    with (tmp_path / LOCK_NAME).open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(UsageError) as refused:
+            take(tmp_path)
+    assert (
+        str(refused.value) == f"{tmp_path}: another run writes here; wait for it, or choose another with -o"
+    )
 
 
 def test_a_folder_that_cannot_be_written_is_one_line(tmp_path):

@@ -29,6 +29,11 @@ from lorafa_prof.results.store import without_details
         ([10.0, 10.5, 11.0, 11.5, 11.9], {}),
         ([10.0] * 9 + [30.0], {"unsteady": "unsteady times: the 95th percentile is 2.10 times the 5th"}),
         ([0.0, 0.0, 0.0, 0.0, 0.0], {}),
+        ([1.0, *[10.0] * 19], {}),  # a twentieth is no more than the 5th percentile leaves out
+        (
+            [0.0] * 9 + [1.0],
+            {"unsteady": "unsteady times: the 95th percentile is 550000000.00 times the 5th"},
+        ),
     ],
 )
 def test_times_of_too_few_or_unsteady_samples_are_marked(step_ms, mark):
@@ -76,3 +81,9 @@ def test_the_table_and_a_result_without_details_have_the_marks_of_the_record():
     bare = full.model_copy(update={"details": {"saved": {}}})
     assert bare.table_row()["marks"] is None
     assert without_details(bare).details == {}
+
+
+def test_a_mark_names_everyone_and_every_reason():
+    assert beside(["process 7", "process 8"])["beside"].startswith("measured beside process 7, process 8 on")
+    assert slowed(["heat", "power"])["clocks"] == "the GPU's clocks were lowered: heat, power"
+    assert retried(2)["retries"] == "the allocator had to retry 2 times: compare to no other row"

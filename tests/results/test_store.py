@@ -38,6 +38,13 @@ def test_a_result_comes_back_as_it_was_kept(store):
     assert store.load("never-measured") is None
 
 
+def test_records_logs_and_table_have_their_places(tmp_path):
+    made = Store(tmp_path)
+    assert made.cell_file("a") == tmp_path / "cells" / "a.json"
+    assert made.log_file("a") == tmp_path / "logs" / "a.log"
+    assert made.results_csv == tmp_path / "results.csv"
+
+
 def test_a_record_of_before_axes_were_added_is_read(store):
     result = result_of(1)
     store.save(result)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from dataclasses import dataclass, field
 
 import pytest
@@ -20,9 +22,10 @@ STRANGER = 2**22 + 1
 
 @dataclass
 class Device:
-    listed: list[dict[int, int | None]] = field(default_factory=lambda: [{}])
+    listed: list[dict[int, int | None] | Unavailable] = field(default_factory=lambda: [{}])
     used: int = 0
-    reasons: tuple[str, ...] = ()
+    reasons: tuple[str, ...] | Unavailable = ()
+    closed: int = 0
 
     def processes(self) -> dict[int, int | None] | Unavailable:
         return self.listed.pop(0) if len(self.listed) > 1 else self.listed[0]
@@ -30,11 +33,11 @@ class Device:
     def device_used_bytes(self) -> int:
         return self.used
 
-    def slowed_by(self) -> tuple[str, ...]:
+    def slowed_by(self) -> tuple[str, ...] | Unavailable:
         return self.reasons
 
     def close(self) -> None:
-        pass
+        self.closed += 1
 
 
 @dataclass
@@ -83,6 +86,33 @@ def test_this_process_a_screen_and_cells_of_no_gpu_are_no_use_of_it(device, monk
     await_free_gpu([make_cell()], None, pytest.fail)
     monkeypatch.setattr(gpu_use, "open_device", lambda uuid: Unavailable("no NVML"))
     assert wait() == ([], 0)
+
+
+def test_processes_of_this_one_are_no_others(device):
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+        device.listed = [{os.getpid(): GIB, child.pid: GIB}]
+        assert wait() == ([], 0)
+        child.communicate(b"\n")
+
+
+def test_where_nvml_lists_no_processes_nothing_is_refused(device):
+    device.listed, device.used = [Unavailable("not supported")], 5 * GIB
+    assert wait() == ([], 0)
+    assert device.closed == 1
+    assert disturbances(device) == {}
+    device.reasons = Unavailable("not supported")
+    assert disturbances(device) == {}
+
+
+def test_a_name_of_several_lines_is_one(device, monkeypatch):
+    monkeypatch.setattr("psutil.Process.name", lambda process: "two\nlines")
+    device.listed = [{os.getppid(): GIB}]
+    with pytest.raises(UsageError) as refused:
+        wait()
+    assert "\n" not in str(refused.value)
+    assert "(two lines)" in str(refused.value)
+    device.listed = [{os.getpid(): GIB, os.getppid(): GIB}]
+    assert "(two lines)" in disturbances(device)["beside"]
 
 
 def test_memory_of_processes_that_cannot_be_seen_counts(device):

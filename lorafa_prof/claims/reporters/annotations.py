@@ -45,7 +45,10 @@ def _place(finding: Finding, root: Path) -> dict[str, str]:
     """Where the claim stands; nothing where GitHub could not show it: outside of the repository."""
     if finding.file is None:
         return {}
-    file = Path(finding.file).resolve()
+    try:
+        file = Path(finding.file).resolve()
+    except ValueError:  # a name that no file can have
+        return {}
     if not file.is_relative_to(root.resolve()):
         return {}
     line = {} if finding.line is None else {"line": str(finding.line)}
