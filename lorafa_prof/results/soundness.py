@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+from lorafa_prof.results.columns import Status
 from lorafa_prof.results.record import CellResult
 from lorafa_prof.results.table import fits
 from lorafa_prof.results.tensors import saved_tensors
@@ -59,6 +60,8 @@ def read_text(file: Path) -> str:
 
 def check_result(result: CellResult) -> None:
     """Raise an UnsoundError where a record says other than this version writes."""
+    if result.row.get("status") not in get_args(Status):
+        raise UnsoundError("its row has no such status")
     for name, value in result.row.items():
         if not fits(name, value):
             raise UnsoundError(f"its row has no such value of {name}")
@@ -83,6 +86,9 @@ def check_environment(environment: object) -> None:
     for name in ("packages", "allocator"):
         if any(not isinstance(value, str | None) for value in (environment.get(name) or {}).values()):
             raise UnsoundError(f"environment.{name} has other values than text")
+    for value in (environment.get("gpu") or {}).values():
+        if not isinstance(value, str | int | float | None):
+            raise UnsoundError("environment.gpu has other values than text and numbers")
     _check_depth(environment)
 
 

@@ -7,10 +7,9 @@ import tempfile
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from lorafa_prof.errors import UsageError
-from lorafa_prof.results.columns import Status
 from lorafa_prof.results.files import write_atomically, writing
 from lorafa_prof.results.marks import marks_in
 from lorafa_prof.results.record import SCHEMA_VERSION, CellResult
@@ -99,8 +98,6 @@ class Store:
         except OSError as error:
             raise UsageError(f"{file}: this record cannot be read: {error.strerror}") from error
         if result.schema_version != SCHEMA_VERSION or result.cell.cell_id != cell_id:
-            raise DamagedRecordError(file)
-        if result.row.get("status") not in get_args(Status):
             raise DamagedRecordError(file)
         return result
 

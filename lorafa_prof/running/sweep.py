@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed, wait
-from itertools import groupby
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from itertools import groupby, islice
 from typing import Literal
 
 from lorafa_prof.cell import Cell
@@ -89,15 +89,21 @@ def _as_they_come(cells: Sequence[Cell], run: Callable[[Cell], CellResult | None
 def _side_by_side(
     cells: Sequence[Cell], run: Callable[[Cell], CellResult | None]
 ) -> Iterator[CellResult | None]:
-    pool = ThreadPoolExecutor(min(MOST_AT_ONCE, available_cores()))
-    futures = [pool.submit(run, cell) for cell in cells]
+    workers = min(MOST_AT_ONCE, available_cores())
+    pool = ThreadPoolExecutor(workers)
+    waiting = iter(cells)
+    # No more than can run: what has ended is let go, whose details may be megabytes.
+    under_way = {pool.submit(run, cell) for cell in islice(waiting, workers)}
     try:
-        for future in as_completed(futures):
-            yield future.result()
+        while under_way:
+            ended, under_way = wait(under_way, return_when=FIRST_COMPLETED)
+            under_way |= {pool.submit(run, cell) for cell in islice(waiting, len(ended))}
+            while ended:
+                yield ended.pop().result()
     except BaseException:
         # An interrupt, or a disk that is full: no other starts, and those that run end now.
         pool.shutdown(wait=False, cancel_futures=True)
-        while wait(futures, timeout=0.1).not_done:
+        while wait(under_way, timeout=0.1).not_done:
             end_cells_under_way()
         raise
     finally:

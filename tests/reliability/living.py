@@ -26,7 +26,9 @@ def watched(command: Sequence[str], environment: Mapping[str, str], every_s: flo
     """Run `command`; returns its exit code and what it held itself, without the cells' processes."""
     started = time.monotonic()
     held: list[Held] = []
-    with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as process:
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as process:
         while process.poll() is None:
             if (sample := _held_by(process.pid, time.monotonic() - started)) is not None:
                 held.append(sample)
