@@ -229,7 +229,7 @@ def _print_notes(results: Sequence[CellResult]) -> None:
     from lorafa_prof.results.marks import legend, read
 
     if meant := legend({name for result in results for name in read(_marks(result))}):
-        click.echo(meant, err=True)
+        say(meant)
     told = {
         str(result.row["message"])
         for result in results

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import lzma
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,20 +14,15 @@ from fuzzing.odd_json import mutations
 from fuzzing.written_scenarios import ODD_VALUES
 from hypothesis import given
 from hypothesis import strategies as st
+from published_folders import NAME, SCENARIO, add_run, folder_of_mine
+from recorded_cell import memory, recorded_cell, result, trace_data
 
 from lorafa_prof.report.published.folder import read_folder
 from lorafa_prof.report.published.page import filled
+from lorafa_prof.verification.judge import judge_verification
 from lorafa_prof.verification.store import VerifyStore
 from lorafa_prof.verification.summary import exit_code, summary, table_rows
 from lorafa_prof.verification.verify_csv import table_text
-
-TESTS = Path(__file__).parent.parent
-sys.path += [str(TESTS / "verification"), str(TESTS / "report" / "published")]
-
-from published_folders import NAME, SCENARIO, add_run, folder_of_mine  # noqa: E402
-from recorded_cell import memory, recorded_cell, result, trace_data  # noqa: E402
-
-from lorafa_prof.verification.judge import judge_verification  # noqa: E402
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from reliability.effort import effort
+from reliability.asked_effort import effort
 
 SCENARIO = """\
 schema: 1

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from reliability.effort import effort
+from reliability.asked_effort import effort
 from reliability.living import MIB, watched
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="there is no /proc")

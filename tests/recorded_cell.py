@@ -15,7 +15,7 @@ from lorafa_prof.results.row import setting_columns
 from lorafa_prof.verification.judge import Trace
 from lorafa_prof.verification.store import trace_of
 
-FILE = Path(__file__).parent / "data" / "tiny-mistral.json.xz"
+FILE = Path(__file__).parent / "verification" / "data" / "tiny-mistral.json.xz"
 
 
 @cache
