@@ -75,7 +75,10 @@ def test_checking_draws_no_adapters_and_leaves_initialisation_as_it_was(check, m
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"update": "backward", "accumulation": [1, 2]}, r"s\.yaml:\d+: update: update 'backward' frees each"),
+        (
+            {"update": "backward", "accumulation": [1, 2]},
+            r"s\.yaml:\d+: update: update 'backward' frees each",
+        ),
         ({"update": ["step", "backward"], "max_grad_norm": 1.0}, r"s\.yaml:\d+: update\[1\]: .*common norm"),
         ({"optimizer": ["adamw", "adamw-8bit"]}, r"s\.yaml:\d+: optimizer\[1\]: .*is for a GPU"),
         ({"method": "peft-lora-fa", "update": "backward"}, r"update: .*has an optimizer of its own"),
