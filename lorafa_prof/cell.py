@@ -13,12 +13,13 @@ from pydantic import BaseModel, ConfigDict, Field, StrictInt
 Dtype = Literal["fp32", "bf16", "fp16", "fp64"]
 DeviceKind = Literal["cuda", "cpu", "sim"]
 Weights = Literal["random", "pretrained"]
+Update = Literal["step", "backward"]
 
 _TWIN = "sim:"
 _NAME_LENGTH = 60
 # Settings that came after the first ids were given: what is at its default is not in the digest, so that a
 # cell of before keeps its id and its record.
-_ADDED_LATER = ("padding", "accumulation", "max_grad_norm")
+_ADDED_LATER = ("padding", "accumulation", "max_grad_norm", "update")
 
 
 def device_kind(device: str) -> DeviceKind:
@@ -102,6 +103,7 @@ class Cell(Frozen):
     padding: float = 0.0
     accumulation: int = 1
     max_grad_norm: float | None = None
+    update: Update = "step"
 
     @property
     def device_kind(self) -> DeviceKind:

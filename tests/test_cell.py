@@ -53,6 +53,7 @@ cells = st.builds(
     padding=st.sampled_from([0.0, 0.25]),
     accumulation=st.integers(1, 3),
     max_grad_norm=st.sampled_from([None, 0.5]),
+    update=st.sampled_from(["step", "backward"]),
 )
 
 
@@ -75,7 +76,7 @@ def test_equal_ids_are_equal_cells(some):
 @given(st.sampled_from(sorted(set(Cell.model_fields) - {"model", "method", "steps"})), st.data())
 def test_every_setting_is_in_the_id(name, data):
     plain = Cell.model_validate(FIXED)
-    types = {"dtype": "bf16", "adapter_dtype": "bf16"}
+    types = {"dtype": "bf16", "adapter_dtype": "bf16", "update": "backward"}
     numbers = {name: st.integers(2, 99) for name in ("batch", "seq", "seed", "accumulation")}
     numbers |= {name: st.floats(0.01, 0.99) for name in ("padding", "max_grad_norm")}
     other = types.get(name) or data.draw(numbers.get(name, names.filter(lambda text: text != "cpu")))
@@ -104,14 +105,16 @@ def test_every_setting_is_in_the_id(name, data):
         ("roberta-base", {"name": "full-ft"}, 512, "roberta-base_full-ft_b8_s512_5c6ab335d2"),
     ],
 )
-@pytest.mark.parametrize("added", [{}, {"padding": 0, "accumulation": 1, "max_grad_norm": None}])
+@pytest.mark.parametrize(
+    "added", [{}, {"padding": 0, "accumulation": 1, "max_grad_norm": None, "update": "step"}]
+)
 def test_cells_of_the_shipped_reports_keep_their_ids(model, method, seq, cell_id, added):
     """Of reports/h100: axes that were added since are in an id only where they are not at their defaults."""
     shipped = {"dtype": "bf16", "adapter_dtype": "bf16", "device": "cuda", "gpu": "h100-80gb"}
     fields = {**FIXED, "model": {"name": model}, "method": method, "batch": 8, "seq": seq, **shipped, **added}
     cell = Cell.model_validate(fields)
     assert cell.cell_id == cell_id
-    for other in ({"padding": 0.25}, {"accumulation": 2}, {"max_grad_norm": 1.0}):
+    for other in ({"padding": 0.25}, {"accumulation": 2}, {"max_grad_norm": 1.0}, {"update": "backward"}):
         assert Cell.model_validate({**fields, **other}).cell_id != cell_id
 
 

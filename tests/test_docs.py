@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lorafa_prof.methods.base import METHODS
-from lorafa_prof.optim.choices import OPTIMIZERS
+from lorafa_prof.optim.optimizer import OPTIMIZERS
 from lorafa_prof.results.columns import COLUMNS
 from lorafa_prof.scenario.schema import Scenario
 

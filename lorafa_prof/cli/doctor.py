@@ -208,6 +208,13 @@ def peft_peers() -> Capability:
     return _by_import("PEFT peers", ("peft", "accelerate"), "pip install 'lorafa-prof[peft]'")
 
 
+def eight_bit_optimizers() -> Capability:
+    """Whether optimizers with 8-bit states can be measured."""
+    return _by_import(
+        "8-bit optimizers", ("bitsandbytes",), "pip install 'lorafa-prof[gpu]' (the twin needs none)"
+    )
+
+
 def fvcore_flops() -> Capability:
     """Whether fvcore can give a second opinion on FLOPs."""
     return _by_import("fvcore: second opinion on FLOPs", ("fvcore",), "pip install 'lorafa-prof[flops]'")
@@ -254,6 +261,7 @@ PROBES: tuple[Callable[[], Capability], ...] = (
     storage_following,
     forked_cells,
     peft_peers,
+    eight_bit_optimizers,
     fvcore_flops,
     liger_kernels,
     figures,

@@ -23,8 +23,9 @@ _SETTINGS = (
     ("--dtype", "Type of the base's weights  [default: bf16]"),
     ("--adapter-dtype", "Type of the adapters  [default: the method's]"),
     ("--attention", "Attention: sdpa, eager, …  [default: sdpa]"),
-    ("--checkpointing", "Activation checkpointing: none or full  [default: none]"),
-    ("--optimizer", "Optimizer  [default: adamw]"),
+    ("--checkpointing", "Activation checkpointing: none, full or full-reentrant  [default: none]"),
+    ("--optimizer", "Optimizer: adamw, adamw-8bit, adafactor, …  [default: adamw]"),
+    ("--update", "When weights are updated: step or backward  [default: step]"),
 )
 
 

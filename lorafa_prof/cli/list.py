@@ -27,6 +27,12 @@ def _methods() -> Section:
     return ("name", "what trains"), [(method.name, method.summary) for method in METHODS.values()]
 
 
+def _optimizers() -> Section:
+    from lorafa_prof.optim.optimizer import OPTIMIZERS
+
+    return ("name", "what it is"), [(choice.name, choice.summary) for choice in OPTIMIZERS.values()]
+
+
 def _gpus() -> Section:
     from lorafa_prof.devices.gpus import GPUS, Gpu, peak_flops
 
@@ -91,6 +97,7 @@ def _figures() -> Section:
 SECTIONS: dict[str, Callable[[], Section]] = {
     "models": _models,
     "methods": _methods,
+    "optimizers": _optimizers,
     "gpus": _gpus,
     "metrics": _metrics,
     "scenarios": _scenarios,
@@ -108,7 +115,10 @@ def first_comment(path: Path) -> str:
 @click.command("list")
 @click.argument("section", required=False, type=click.Choice(list(SECTIONS)))
 def list_command(section: str | None) -> None:
-    """List models, methods, gpus, metrics, scenarios, figures or the twin's kernels; all if none is named."""
+    """List what can be named.
+
+    Models, methods, optimizers, gpus, metrics, scenarios, figures or the kernels of the twin; all by default.
+    """
     for index, name in enumerate([section] if section else SECTIONS):
         if index:
             put()

@@ -94,7 +94,9 @@ def _of_the_rest(cell: Cell) -> Iterator[Remedy]:
     if cell.optimizer == "adamw-foreach":
         meaning = "AdamW in one kernel, without copies"
         yield Remedy("optimizer: adamw", meaning, "", _with(cell, optimizer="adamw"))
-    if cell.batch % 2 == 0:
+    yield from _of_updates(cell)
+    # What is updated in backward leaves nothing to accumulate.
+    if cell.batch % 2 == 0 and cell.update == "step":
         yield Remedy(
             f"batch: {cell.batch // 2}, accumulation: {cell.accumulation * 2}",
             "half of the batch at once, twice as often",
@@ -102,6 +104,19 @@ def _of_the_rest(cell: Cell) -> Iterator[Remedy]:
             _with(cell, batch=cell.batch // 2, accumulation=cell.accumulation * 2),
             same_places=False,
         )
+
+
+def _of_updates(cell: Cell) -> Iterator[Remedy]:
+    # With adapters there is too little of gradients and states for a change of them to matter.
+    if cell.method.name != "full-ft":
+        return
+    if cell.optimizer in ("adamw", "adamw-foreach", "adamw-loop") and cell.dtype != "fp64":
+        changed = _with(cell, optimizer="adamw-8bit")
+        yield Remedy("optimizer: adamw-8bit", "states of 8 bits", "states are rounded", changed)
+    if cell.update == "step" and cell.accumulation == 1 and cell.max_grad_norm is None:
+        meaning = "update each weight in backward and free its gradient"
+        changed = _with(cell, update="backward")
+        yield Remedy("update: backward", meaning, "no accumulation, no clipping", changed)
 
 
 def _with(cell: Cell, **changes: Any) -> Cell:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from transformers import PreTrainedModel
 
-from lorafa_prof.cell import Dtype, Frozen
+from lorafa_prof.cell import Dtype, Frozen, Update
 from lorafa_prof.models.preset import Task
 from lorafa_prof.registry import Registry
 
@@ -33,6 +33,7 @@ class Setting:
     task: Task
     adapter_dtype: torch.dtype
     optimizer: str
+    update: Update = "step"
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ class FullFtOptions(MethodOptions):
 def prepare(model: PreTrainedModel, options: MethodOptions, setting: Setting) -> Prepared:
     """Make every parameter of `model` train."""
     model.requires_grad_(True)
-    return Prepared(model, make_optimizer(setting.optimizer, model.parameters()))
+    return Prepared(model, make_optimizer(setting.optimizer, model.parameters(), setting.update))
 
 
 METHOD = Method(

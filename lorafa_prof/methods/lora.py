@@ -19,7 +19,7 @@ def prepare(model: PreTrainedModel, options: MethodOptions, setting: Setting) ->
         UsageError: a target matches nothing, or the rank is larger than a layer.
     """
     add_adapters(model, LoraLinear, cast(LowRankOptions, options), setting)
-    return Prepared(model, make_optimizer(setting.optimizer, model.parameters()))
+    return Prepared(model, make_optimizer(setting.optimizer, model.parameters(), setting.update))
 
 
 METHOD = Method(

@@ -21,7 +21,7 @@ def prepare(model: PreTrainedModel, options: MethodOptions, setting: Setting) ->
     """
     add_adapters(model, LoraFaLinear, cast(LowRankOptions, options), setting)
     correction = LoraFaCorrection.of(module for module in model.modules() if isinstance(module, LoraFaLinear))
-    optimizer = make_optimizer(setting.optimizer, model.parameters())
+    optimizer = make_optimizer(setting.optimizer, model.parameters(), setting.update)
     optimizer.register_step_pre_hook(correction)
     return Prepared(model, optimizer, tuple(matrix for _, matrix in correction.matrices))
 

@@ -59,7 +59,7 @@ def prepare(model: PreTrainedModel, options: MethodOptions, setting: Setting) ->
     """
     config = make_config(cast(PeftOptions, options), setting)
     wrapped = add_peft_adapter(model, config, setting.adapter_dtype)
-    return Prepared(wrapped, make_optimizer(setting.optimizer, wrapped.parameters()))
+    return Prepared(wrapped, make_optimizer(setting.optimizer, wrapped.parameters(), setting.update))
 
 
 def label(options: MethodOptions) -> str:

@@ -18,7 +18,7 @@ def prepare(model: PreTrainedModel, options: MethodOptions, setting: Setting) ->
         UsageError: a target matches nothing, or the rank is larger than a layer.
     """
     wrapped = peft_lora_model(model, cast(PeftLoraOptions, options), setting)
-    return Prepared(wrapped, make_optimizer(setting.optimizer, wrapped.parameters()))
+    return Prepared(wrapped, make_optimizer(setting.optimizer, wrapped.parameters(), setting.update))
 
 
 METHOD = Method(

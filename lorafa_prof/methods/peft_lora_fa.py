@@ -13,7 +13,7 @@ from lorafa_prof.methods.peft_peers import (
     peft_adapter_dtype,
     peft_lora_model,
 )
-from lorafa_prof.optim.choices import LEARNING_RATE
+from lorafa_prof.optim.optimizer import LEARNING_RATE
 
 
 def prepare(model: PreTrainedModel, options: MethodOptions, setting: Setting) -> Prepared:

@@ -25,7 +25,12 @@ _AUTO_CLASS: dict[Task, Any] = {
     "seq2seq-lm": AutoModelForSeq2SeqLM,
     "sequence-classification": AutoModelForSequenceClassification,
 }
-CHECKPOINTING = ("none", "full")
+#: What transformers hands to PyTorch's checkpoint function, by the scenario's name.
+CHECKPOINTING: dict[str, dict[str, Any] | None] = {
+    "none": None,
+    "full": {"use_reentrant": False},
+    "full-reentrant": {"use_reentrant": True},
+}
 
 
 def build_model(
@@ -47,8 +52,9 @@ def build_model(
         device: where it is created.
         dtype: type of every parameter, also of those that transformers would keep in fp32 (T5's in fp16).
         attention: implementation by its name in transformers: sdpa, eager, flash_attention_2, ...
-        checkpointing: "none", or "full" for every layer. It is non-reentrant, so a frozen base is
-            no trouble; transformers makes the embeddings' output require a gradient all the same.
+        checkpointing: "none"; "full" for every layer, non-reentrant; "full-reentrant" for every layer by
+            PyTorch's older way. That one keeps no gradient where no input of a layer requires one, so
+            transformers makes the embeddings' output require it, with either.
         seed: seed of PyTorch's global generators, set just before weights are drawn.
 
     Raises:
@@ -63,8 +69,8 @@ def build_model(
         model = _create(resolved, config, device=device, dtype=dtype, attention=attention)
     _cast_parameters(model, dtype)
     model.train()
-    if checkpointing == "full":
-        _enable_checkpointing(resolved, model)
+    if checkpointing != "none":
+        _enable_checkpointing(resolved, model, checkpointing)
     return model
 
 
@@ -159,11 +165,12 @@ def _cast_parameters(model: PreTrainedModel, dtype: torch.dtype) -> None:
             parameter.data = parameter.data.to(dtype)
 
 
-def _enable_checkpointing(resolved: ResolvedModel, model: PreTrainedModel) -> None:
+def _enable_checkpointing(resolved: ResolvedModel, model: PreTrainedModel, checkpointing: str) -> None:
     try:
-        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs=CHECKPOINTING[checkpointing])
     except ValueError as error:
         raise UsageError(
-            f"model '{resolved.name}' does not support checkpointing 'full': {_first_sentence(error)}",
+            f"model '{resolved.name}' does not support checkpointing '{checkpointing}': "
+            f"{_first_sentence(error)}",
             about="checkpointing",
         ) from error

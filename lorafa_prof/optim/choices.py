@@ -1,53 +1,66 @@
-"""The optimizers a scenario can name."""
+"""Making the optimizer that a scenario names, for one update at the step's end or for updates in backward."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from importlib import import_module
+from collections.abc import Iterable
 
 import torch
-from torch.optim import SGD, AdamW, Optimizer
+from torch.optim import Optimizer
 
+from lorafa_prof.cell import Cell, Update
 from lorafa_prof.errors import UsageError
+from lorafa_prof.optim.in_backward import UpdatesInBackward
+from lorafa_prof.optim.optimizer import OPTIMIZERS, OptimizerChoice
 from lorafa_prof.registry import nearest
 
-LEARNING_RATE = 1e-4
 
-MakeOptimizer = Callable[[list[torch.nn.Parameter]], Optimizer]
-
-
-def _adamw_fused(params: list[torch.nn.Parameter]) -> Optimizer:
-    # The meta device has no fused kernel unless it stands for a GPU: otherwise a step is checked, not run.
-    supported = import_module("torch.optim.optimizer")._get_fused_kernels_supported_devices()
-    fused = all(param.device.type in supported for param in params)
-    return AdamW(params, lr=LEARNING_RATE, fused=fused)
-
-
-def _adamw_foreach(params: list[torch.nn.Parameter]) -> Optimizer:
-    return AdamW(params, lr=LEARNING_RATE, foreach=True)
-
-
-def _sgd(params: list[torch.nn.Parameter]) -> Optimizer:
-    return SGD(params, lr=LEARNING_RATE, foreach=True)
-
-
-#: `adamw` is the fused one, as in transformers' Trainer; PyTorch's own default on CUDA is `adamw-foreach`.
-OPTIMIZERS: dict[str, MakeOptimizer] = {
-    "adamw": _adamw_fused,
-    "adamw-foreach": _adamw_foreach,
-    "sgd": _sgd,
-}
-
-
-def make_optimizer(name: str, params: Iterable[torch.nn.Parameter]) -> Optimizer:
+def make_optimizer(name: str, params: Iterable[torch.nn.Parameter], update: Update = "step") -> Optimizer:
     """Return the optimizer called `name` over those of `params` that train.
 
+    Args:
+        name: of `OPTIMIZERS`.
+        params: of the model; what does not require a gradient is left out.
+        update: "step" for one optimizer; "backward" for one of each parameter, which updates it as soon as
+            its gradient is complete, and frees that.
+
     Raises:
-        UsageError: there is no such optimizer.
+        UsageError: there is no such optimizer, or it cannot train these parameters.
     """
+    choice = _choice(name)
+    trained = [param for param in params if param.requires_grad]
+    if update == "backward":
+        return UpdatesInBackward(trained, choice.make)
+    return choice.make(trained)
+
+
+def check_update(cell: Cell) -> None:
+    """Check that the cell's optimizer can run on its device, and when the cell says.
+
+    Raises:
+        UsageError: it cannot; the line says why, and what to do.
+    """
+    if reason := _choice(cell.optimizer).refuses(cell):
+        raise UsageError(f"optimizer '{cell.optimizer}' {reason}", about="optimizer")
+    if cell.update == "step":
+        return
+    if cell.accumulation > 1:
+        raise UsageError(
+            f"update 'backward' frees each gradient as soon as it is formed, so none are left to add up over "
+            f"{cell.accumulation} micro-batches; set accumulation to 1, or update to step",
+            about="update",
+        )
+    if cell.max_grad_norm is not None:
+        raise UsageError(
+            "update 'backward' never has all gradients at once, so their common norm is not known when they "
+            f"are used; set max_grad_norm to null (it is {cell.max_grad_norm}), or update to step",
+            about="update",
+        )
+
+
+def _choice(name: str) -> OptimizerChoice:
     if name not in OPTIMIZERS:
         raise UsageError(
             f"unknown optimizer '{name}'{nearest(name, list(OPTIMIZERS))}; known: {', '.join(OPTIMIZERS)}",
             about="optimizer",
         )
-    return OPTIMIZERS[name]([param for param in params if param.requires_grad])
+    return OPTIMIZERS[name]

@@ -84,6 +84,9 @@ COLUMNS: tuple[Column, ...] = (
     Column("accumulation", "setting", "", "micro-batches per step"),
     Column("max_grad_norm", "setting", "", "norm to which gradients are clipped; empty if they are not"),
     Column("marks", "identity", "", "what makes the row worth less than others; empty if nothing does"),
+    Column(
+        "update", "setting", "", "backward if each weight is updated in backward; empty if at the step's end"
+    ),
 )
 
 COLUMN_NAMES: tuple[str, ...] = tuple(column.name for column in COLUMNS)

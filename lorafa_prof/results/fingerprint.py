@@ -33,7 +33,7 @@ KEY = "fingerprint"
 VERSIONS = ("torch", "transformers", "peft", "accelerate", "triton")
 PARTS = ("model", "method", "extensions", "lorafa-prof", "allocator", *VERSIONS)
 #: Third parties' code that any prediction may use.
-_EXTENSIONS = ("lorafa_prof.kernels", "lorafa_prof.gpus")
+_EXTENSIONS = ("lorafa_prof.kernels", "lorafa_prof.gpus", "lorafa_prof.optimizers")
 #: Where a config was read, which is no content of it.
 _NO_CONTENT = ("_name_or_path",)
 

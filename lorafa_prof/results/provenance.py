@@ -21,6 +21,7 @@ PACKAGES: tuple[str, ...] = (
     "accelerate",
     "triton",
     "liger-kernel",
+    "bitsandbytes",
     "fvcore",
     "nvidia-ml-py",
     "numpy",

@@ -17,10 +17,12 @@ from lorafa_prof.instruments.memory.storages import model_tensors, optimizer_ten
 from lorafa_prof.instruments.saved.needs_recorder import NeedsRecorder
 from lorafa_prof.instruments.saved.recorder import SavedTensors, SavedTensorsRecorder
 from lorafa_prof.methods.base import Prepared
+from lorafa_prof.optim.eight_bit import managed_bytes
 from lorafa_prof.results.measured import Measured
 from lorafa_prof.running.out_of_memory import is_out_of_memory
 from lorafa_prof.running.prepare import prepare_step
 from lorafa_prof.step import Phase, PhaseTracker, TrainingStep
+from lorafa_prof.words.numbers import size
 
 
 def build_and_warm_up(
@@ -51,6 +53,11 @@ def note_optimizer(prepared: Prepared, device: torch.device, measured: Measured)
     measured.optimizer_bytes = storage_bytes(
         (*optimizer_tensors(prepared.optimizer, device.type), *prepared.optimizer_tensors)
     )
+    if paged := managed_bytes(prepared.optimizer):
+        measured.notes.append(
+            f"{size(paged)} of the optimizer's state are in memory that GPU and host share, which the "
+            "allocator does not count"
+        )
 
 
 def run_explaining_passes(cell: Cell, prepared: Prepared, step: TrainingStep, measured: Measured) -> None:

@@ -12,6 +12,7 @@ from lorafa_prof.methods.base import METHODS
 from lorafa_prof.models.inputs import check_seq
 from lorafa_prof.models.resolve import ResolvedModel, resolve_model
 from lorafa_prof.models.undrawn import nothing_drawn
+from lorafa_prof.optim.choices import check_update
 from lorafa_prof.running.prepare import prepare_model
 from lorafa_prof.scenario.expand import PlannedCell
 from lorafa_prof.scenario.load import LoadedScenario
@@ -41,6 +42,10 @@ def check_cells(loaded: LoadedScenario, planned: Sequence[PlannedCell]) -> None:
             message = f"the config cannot be used: {described(error)}"
             raise loaded.error(message, plan.model_path) from error
         key = _shape_key(cell)
+        try:
+            check_update(cell)
+        except LorafaProfError as error:
+            raise _at(loaded, error, plan, plan.method_path) from error
         if key not in checked:
             try:
                 with nothing_drawn():

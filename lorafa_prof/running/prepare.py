@@ -5,17 +5,21 @@ from __future__ import annotations
 import torch
 
 from lorafa_prof.cell import Cell
+from lorafa_prof.errors import UsageError
 from lorafa_prof.guard import guarded
 from lorafa_prof.methods.base import METHODS, TORCH_DTYPES, Prepared, Setting
 from lorafa_prof.models.build import build_model
 from lorafa_prof.models.inputs import make_inputs
 from lorafa_prof.models.kernels import use_kernels
 from lorafa_prof.models.resolve import ResolvedModel, resolve_model
+from lorafa_prof.optim.choices import check_update
+from lorafa_prof.optim.in_backward import UpdatesInBackward
 from lorafa_prof.step import TrainingStep
 
 
 def prepare_step(cell: Cell, device: torch.device) -> tuple[Prepared, TrainingStep]:
     """Return the cell's model, built on `device` and ready to train, and its step with a batch."""
+    check_update(cell)
     resolved = resolve_model(cell.model)
     prepared = prepare_model(cell, resolved, device)
     inputs = make_inputs(
@@ -37,8 +41,14 @@ def prepare_model(cell: Cell, resolved: ResolvedModel, device: torch.device) -> 
             seed=cell.seed,
         )
     method = METHODS[cell.method.name]
-    setting = Setting(resolved.task, TORCH_DTYPES[cell.adapter_dtype], cell.optimizer)
+    setting = Setting(resolved.task, TORCH_DTYPES[cell.adapter_dtype], cell.optimizer, cell.update)
     with guarded(f"the method '{method.name}'"):
         prepared = method.prepare(model, method.options.model_validate(cell.method.options), setting)
         use_kernels(cell.kernels, prepared.model)
+    if cell.update == "backward" and not isinstance(prepared.optimizer, UpdatesInBackward):
+        raise UsageError(
+            f"the method '{method.name}' has an optimizer of its own, which updates at the end of the step; "
+            "set update to step",
+            about="update",
+        )
     return prepared

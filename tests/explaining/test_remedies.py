@@ -35,7 +35,17 @@ def remedy_of(cell: Cell, change: str) -> Remedy:
 @pytest.mark.parametrize(
     ("method", "settings", "expected"),
     [
-        ("full-ft", {}, {"method: lora", "checkpointing: full", BATCH}),
+        (
+            "full-ft",
+            {},
+            {"method: lora", "checkpointing: full", "optimizer: adamw-8bit", "update: backward", BATCH},
+        ),
+        (
+            "full-ft",
+            {"optimizer": "adamw-8bit", "max_grad_norm": 1.0},
+            {"method: lora", "checkpointing: full", BATCH},
+        ),
+        ("full-ft", {"optimizer": "sgd", "update": "backward"}, {"method: lora", "checkpointing: full"}),
         ("lora", {}, {"method: lora-fa", "checkpointing: full", BATCH}),
         ("lora-fa", {}, {"checkpointing: full", BATCH}),
         ("peft-lora", {}, {"method: peft-lora-fa", "adapter_dtype: bf16", "checkpointing: full", BATCH}),

@@ -88,6 +88,13 @@ def test_padding_accumulation_and_clipping_are_told_where_they_are_not_the_usual
     assert "padding 0, accumulation 1, clipping none" in mixed
 
 
+def test_updates_in_backward_are_told_where_they_differ_from_an_older_table(table):
+    mixed = " ".join(texts(FIGURES["throughput"].draw(table({}, {"update": "backward"}))))
+    assert "update in backward" in mixed
+    assert "update in step" in mixed
+    assert "update" not in " ".join(texts(FIGURES["throughput"].draw(table({}, {"rank": 64}))))
+
+
 def test_small_values_get_a_small_unit(table):
     small = {"weights_bytes": 4096, "gradients_bytes": 0, "optimizer_bytes": 0, "activation_bytes": 1024}
     drawing = FIGURES["memory-by-method"].draw(table({**small, "peak_allocated_bytes": 6144}))

@@ -65,6 +65,7 @@ KEYS = (
     "padding",
     "accumulation",
     "max_grad_norm",
+    "update",
     "device",
     "gpu",
     "steps",

@@ -80,8 +80,8 @@ def test_nothing_but_workspaces_is_held_between_steps_beside_model_optimizer_and
 TURNS: dict[str, tuple[Any, ...]] = {
     "gpu": ("h100-80gb", "t4"),
     "dtype": ("bf16", "fp16", "fp32"),
-    "optimizer": ("adamw", "adamw-foreach", "sgd", "adamw"),
-    "checkpointing": ("none", "full", "full", "none", "none"),
+    "optimizer": ("adamw", "adamw-foreach", "sgd", "adamw-loop", "adafactor", "sgd-momentum", "adamw-8bit"),
+    "checkpointing": ("none", "full", "full-reentrant", "none", "none"),
     "padding": (0.5, 0.0, 0.5),
     "accumulation": (1, 2, 1, 1, 2),
     "max_grad_norm": (None, 0.5, None, 0.5, 0.5, None, None),

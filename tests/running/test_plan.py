@@ -70,3 +70,21 @@ def test_checking_draws_no_adapters_and_leaves_initialisation_as_it_was(check, m
     check(method=["peft-lora", "peft-lora-fa", {"name": "peft", "config": {"peft_type": "LORA", "r": 4}}])
     monkeypatch.undo()
     assert dict(vars(torch.nn.init)) == before
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (
+            {"update": "backward", "accumulation": [1, 2]},
+            r"s\.yaml:\d+: update: update 'backward' frees each",
+        ),
+        ({"update": ["step", "backward"], "max_grad_norm": 1.0}, r"s\.yaml:\d+: update\[1\]: .*common norm"),
+        ({"optimizer": ["adamw", "adamw-8bit"]}, r"s\.yaml:\d+: optimizer\[1\]: .*is for a GPU"),
+        ({"method": "peft-lora-fa", "update": "backward"}, r"update: .*has an optimizer of its own"),
+    ],
+)
+def test_what_an_optimizer_cannot_do_is_told_at_its_line(check, settings, said):
+    """Also where another cell of the same shape was built before."""
+    with pytest.raises(ScenarioError, match=said):
+        check(**settings)

@@ -88,6 +88,7 @@ def test_cells_of_one_sweep_that_are_not_the_same_differ_in_a_setting():
         {"accumulation": 2},
         {"padding": 0.5},
         {"max_grad_norm": None},
+        {"update": "backward"},
         {"kernels": "liger"},
     ]
     for update in others:

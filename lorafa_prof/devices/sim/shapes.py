@@ -39,7 +39,8 @@ class ShapeCache:
         kind = self._kinds.get(func)
         if kind is None:
             kind = self._kinds[func] = _kind(func)
-        if kind == "other":
+        # What is written to the host is written: an optimizer counts its steps there.
+        if kind == "other" or (kind == "in place" and isinstance(args[0], Tensor) and not args[0].is_meta):
             return None
         try:
             return (func, _described(args), _described(tuple(kwargs.items())) if kwargs else None)

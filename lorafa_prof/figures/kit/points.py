@@ -15,7 +15,7 @@ from lorafa_prof.results.marks import against, read
 
 Setting = str | int | float | None
 
-METHOD_SETTINGS = ("rank", "targets", "dropout", "adapter_dtype", "optimizer")
+METHOD_SETTINGS = ("rank", "targets", "dropout", "adapter_dtype", "optimizer", "update")
 """What belongs to the method: named on each bar or line."""
 
 CONTEXT_SETTINGS = (
@@ -34,7 +34,7 @@ CONTEXT_SETTINGS = (
 
 SETTINGS = METHOD_SETTINGS + CONTEXT_SETTINGS
 
-_USUAL: Mapping[str, Setting] = {"padding": 0.0, "accumulation": 1, "max_grad_norm": "none"}
+_USUAL: Mapping[str, Setting] = {"padding": 0.0, "accumulation": 1, "max_grad_norm": "none", "update": "step"}
 """What cells have whose row says nothing, such as those of an older table; shared by all it goes unsaid."""
 
 _DEFAULT_TARGETS = "default targets"
@@ -53,6 +53,7 @@ _PHRASES = {
     "attention": "{} attention",
     "kernels": "{} kernels",
     "checkpointing": "checkpointing {}",
+    "update": "update in {}",
 }
 
 

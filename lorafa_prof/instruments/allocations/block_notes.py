@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils._pytree import tree_iter
 from transformers.modeling_layers import GradientCheckpointingLayer
 
@@ -128,6 +128,11 @@ class NotingRecorder(TimelineRecorder):
                     self._note_tensor(parameter.grad, name=self._names[id(parameter)])
         if phase == "optimizer":
             self._note_optimizer()
+
+    def gradient_formed(self, parameter: nn.Parameter, gradient: Tensor) -> None:
+        """Note what a gradient is of that will not live until backward ends."""
+        super().gradient_formed(parameter, gradient)
+        self._note_tensor(gradient, name=self._names[id(parameter)])
 
     def close(self) -> None:
         """Stop recording saved tensors, which also works in the midst of a forward."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import weakref
+from collections.abc import Callable, Iterable
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from lorafa_prof.devices.sim.allocator import SimOutOfMemoryError
 from lorafa_prof.devices.sim.twin import Twin
@@ -14,6 +15,7 @@ from lorafa_prof.instruments.allocations.timeline import OutOfMemory, PhaseSpan,
 from lorafa_prof.instruments.memory.storages import model_tensors, optimizer_tensors
 from lorafa_prof.instruments.module_path import ModulePaths
 from lorafa_prof.methods.base import Prepared
+from lorafa_prof.optim.in_backward import UpdatesInBackward
 from lorafa_prof.parts import BlockKind
 from lorafa_prof.step import Phase, PhaseTracker
 
@@ -51,6 +53,8 @@ class TimelineRecorder(PhaseTracker):
         self._note("weights", model_tensors(prepared.model))
         self._note("inputs", inputs)
         self._note("optimizer", prepared.optimizer_tensors)
+        if isinstance(prepared.optimizer, UpdatesInBackward):
+            prepared.optimizer.before_update.append(self._gradient_noter())
 
     def malloc(self, requested_bytes: int) -> LoggedBlock:
         """Return a block of at least `requested_bytes` from the allocator, and record it.
@@ -112,6 +116,22 @@ class TimelineRecorder(PhaseTracker):
             steady=steady,
             out_of_memory=out_of_memory,
         )
+
+    def _gradient_noter(self) -> Callable[[nn.Parameter], None]:
+        """Return what notes a parameter's gradient while it lives; it does not hold this recorder."""
+        this = weakref.ref(self)
+
+        def note(parameter: nn.Parameter) -> None:
+            recorder = this()
+            if recorder is not None and parameter.grad is not None:
+                recorder.gradient_formed(parameter, parameter.grad)
+
+        return note
+
+    def gradient_formed(self, parameter: nn.Parameter, gradient: Tensor) -> None:
+        """Note the kind of a gradient that will not live until backward ends."""
+        del parameter
+        self._note("gradients", (gradient,))
 
     def _place(self) -> Place:
         path = self._paths.path if self._paths is not None else ""
