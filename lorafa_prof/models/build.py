@@ -14,6 +14,7 @@ from transformers import (
 
 from lorafa_prof.errors import UsageError
 from lorafa_prof.models.preset import Task
+from lorafa_prof.models.quantization_config import check_quantization_config
 from lorafa_prof.models.resolve import ResolvedModel
 from lorafa_prof.words.phrases import one_line
 
@@ -52,8 +53,10 @@ def build_model(
         seed: seed of PyTorch's global generators, set just before weights are drawn.
 
     Raises:
-        UsageError: the model cannot run with `attention` or `checkpointing` here, or has no weights to read.
+        UsageError: the model cannot run with `attention` or `checkpointing` here, has no weights to read, or
+            its config is of a quantized checkpoint.
     """
+    check_quantization_config(resolved.name, resolved.config)
     _check_options(resolved, attention=attention, checkpointing=checkpointing)
     torch.manual_seed(seed)
     config = _config_to_build(resolved)
