@@ -18,7 +18,7 @@ _TWIN = "sim:"
 _NAME_LENGTH = 60
 # Settings that came after the first ids were given: what is at its default is not in the digest, so that a
 # cell of before keeps its id and its record.
-_ADDED_LATER = ("padding", "accumulation", "max_grad_norm")
+_ADDED_LATER = ("padding", "accumulation", "max_grad_norm", "quantization", "double_quant")
 
 
 def device_kind(device: str) -> DeviceKind:
@@ -102,6 +102,8 @@ class Cell(Frozen):
     padding: float = 0.0
     accumulation: int = 1
     max_grad_norm: float | None = None
+    quantization: str = "none"
+    double_quant: bool = False
 
     @property
     def device_kind(self) -> DeviceKind:

@@ -84,6 +84,10 @@ COLUMNS: tuple[Column, ...] = (
     Column("accumulation", "setting", "", "micro-batches per step"),
     Column("max_grad_norm", "setting", "", "norm to which gradients are clipped; empty if they are not"),
     Column("marks", "identity", "", "what makes the row worth less than others; empty if nothing does"),
+    Column(
+        "quantization", "setting", "", "how the frozen base is quantized: nf4, fp4, int8; empty if it is not"
+    ),
+    Column("double_quant", "setting", "", "true: statistics of 4-bit weights are quantized too; else empty"),
 )
 
 COLUMN_NAMES: tuple[str, ...] = tuple(column.name for column in COLUMNS)

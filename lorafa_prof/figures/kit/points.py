@@ -25,6 +25,8 @@ CONTEXT_SETTINGS = (
     "accumulation",
     "max_grad_norm",
     "dtype",
+    "quantization",
+    "double_quant",
     "attention",
     "kernels",
     "checkpointing",
@@ -34,7 +36,13 @@ CONTEXT_SETTINGS = (
 
 SETTINGS = METHOD_SETTINGS + CONTEXT_SETTINGS
 
-_USUAL: Mapping[str, Setting] = {"padding": 0.0, "accumulation": 1, "max_grad_norm": "none"}
+_USUAL: Mapping[str, Setting] = {
+    "padding": 0.0,
+    "accumulation": 1,
+    "max_grad_norm": "none",
+    "quantization": "none",
+    "double_quant": "none",
+}
 """What cells have whose row says nothing, such as those of an older table; shared by all it goes unsaid."""
 
 _DEFAULT_TARGETS = "default targets"
@@ -49,6 +57,8 @@ _PHRASES = {
     "accumulation": "accumulation {}",
     "max_grad_norm": "clipping {}",
     "dtype": "{} weights",
+    "quantization": "{} base",
+    "double_quant": "double quantization: {}",
     "adapter_dtype": "{} adapters",
     "attention": "{} attention",
     "kernels": "{} kernels",
