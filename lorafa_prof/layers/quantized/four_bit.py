@@ -79,6 +79,7 @@ class StandInLinear4bit(nn.Linear):
         nn.Module.__init__(self)
         self.out_features, self.in_features = weight.shape
         self.nested_code = nested_code
+        self.compute_dtype = weight.dtype
         packed, state = _quantize(weight, nested_code if double_quant else None)
         self.weight = nn.Parameter(packed, requires_grad=False)
         cast(Any, self.weight).quant_state = state
@@ -109,7 +110,7 @@ class StandInLinear4bit(nn.Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map x [..., in] to [..., out], computing in the weight's type (`Linear4bit.forward`)."""
-        cast_x = x.to(self.quant_state.dtype)
+        cast_x = x.to(self.compute_dtype)
         if torch.is_grad_enabled() and x.requires_grad:
             y = cast(Tensor, _MatMul4Bit.apply(cast_x, self))  # type: ignore[no-untyped-call]
         else:
