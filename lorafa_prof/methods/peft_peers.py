@@ -73,7 +73,7 @@ def add_peft_adapter(model: PreTrainedModel, config: Any, adapter_dtype: torch.d
         adapter_dtype: the type that PEFT's automatic cast would give, or another; set after that cast.
 
     Raises:
-        UsageError: PEFT refuses the config for this model, or it is not predicted beside a quantized base.
+        UsageError: PEFT refuses the config for this model, or its adapter goes beside no quantized base.
     """
     peft = require_peft()
     register_stand_ins(config, model)

@@ -24,7 +24,8 @@ def register_stand_ins(config: Any, model: nn.Module) -> None:
     """Let PEFT put its adapters for bitsandbytes' layers beside the stand-ins of `model`, if it has any.
 
     Raises:
-        UsageError: it has, and `config` is of another adapter than plain LoRA.
+        UsageError: it has, and `config` is of another adapter than plain LoRA. So it is for a GPU too, since
+            every cell is built on shapes before it runs.
     """
     if not any(isinstance(module, (StandInLinear4bit, StandInLinear8bit)) for module in model.modules()):
         return
@@ -33,8 +34,8 @@ def register_stand_ins(config: Any, model: nn.Module) -> None:
     plain = type(config) is peft.LoraConfig and not config.use_dora
     if not plain:
         raise UsageError(
-            "of PEFT's adapters only plain LoRA is predicted beside a quantized base; "
-            "on a GPU others run: device cuda, or quantization none",
+            "of PEFT's adapters only plain LoRA goes beside a quantized base here: take peft-lora, "
+            "or quantization none",
             about="quantization",
         )
     layers = _peft_layers()

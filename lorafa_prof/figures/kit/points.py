@@ -15,7 +15,7 @@ from lorafa_prof.results.marks import against, read
 
 Setting = str | int | float | None
 
-METHOD_SETTINGS = ("rank", "targets", "dropout", "adapter_dtype", "optimizer")
+METHOD_SETTINGS = ("rank", "targets", "dropout", "adapter_dtype", "optimizer", "quantization", "double_quant")
 """What belongs to the method: named on each bar or line."""
 
 CONTEXT_SETTINGS = (
@@ -25,8 +25,6 @@ CONTEXT_SETTINGS = (
     "accumulation",
     "max_grad_norm",
     "dtype",
-    "quantization",
-    "double_quant",
     "attention",
     "kernels",
     "checkpointing",
@@ -58,7 +56,7 @@ _PHRASES = {
     "max_grad_norm": "clipping {}",
     "dtype": "{} weights",
     "quantization": "{} base",
-    "double_quant": "double quantization: {}",
+    "double_quant": "double quantization",
     "adapter_dtype": "{} adapters",
     "attention": "{} attention",
     "kernels": "{} kernels",
