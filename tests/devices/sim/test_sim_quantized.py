@@ -110,7 +110,7 @@ def test_eight_bits_quantize_rows_of_a_float16_copy(dtype: torch.dtype) -> None:
     assert asked[: len(before)] == before
     product, half, y = 4 * ROWS * OUT, 2 * ROWS * OUT, dtype.itemsize * ROWS * OUT
     result = [half] if dtype == FP16 else [half, y, -half]
-    after = [1, -1, -outliers, *(-size for size in x_half), product, *result, -product, -scales, -rows]
+    after = [1, -1, -outliers, *(-size for size in x_half), product, *result, -product, -rows, -scales]
     assert asked[-len(after) :] == after
 
 

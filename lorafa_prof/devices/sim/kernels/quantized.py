@@ -10,12 +10,13 @@ from torch import Tensor
 from lorafa_prof.devices.sim.gemm_4bit import Product4bit, in_one_kernel
 from lorafa_prof.devices.sim.kernels.kernel import Execution, Kernel, numel_bytes
 from lorafa_prof.devices.sim.kernels.matmul import product, product_with_bias
+from lorafa_prof.devices.sim.machine import CHECKED_TORCH
 from lorafa_prof.devices.sim.reductions import reduction_buffers
 from lorafa_prof.layers.quantized.four_bit import BLOCK
 from lorafa_prof.layers.quantized.operations import gemm_4bit, linear_8bit
 
 aten = torch.ops.aten
-HOLDS_FOR = "bitsandbytes 0.50.2"
+HOLDS_FOR = f"bitsandbytes 0.50.2 on torch {CHECKED_TORCH}"
 
 
 def _gemm_4bit(step: Execution, func: Any, args: Any, kwargs: Any) -> Any:
@@ -64,7 +65,7 @@ def _linear_8bit(step: Execution, func: Any, args: Any, kwargs: Any) -> Any:
         rounded = step.take(half)
         step.born(result)
         step.give_back(rounded)
-    step.give_back(product_32bit, *quantized)
+    step.give_back(product_32bit, *reversed(quantized))
     return result
 
 
@@ -93,8 +94,9 @@ def _float32_product(step: Execution, rows: int, columns: int, out_features: int
     factors = [step.take(4 * rows * columns), step.take(4 * out_features * columns)]
     in_float32 = step.take(4 * rows * out_features)
     step.keep("cublas", step.machine.cublas_workspace_bytes)
+    step.give_back(*factors)
     in_32bit = step.take(4 * rows * out_features)
-    step.give_back(*factors, in_float32, in_32bit)
+    step.give_back(in_float32, in_32bit)
 
 
 KERNELS = (
@@ -106,7 +108,7 @@ KERNELS = (
             "the weight in the input's type, with double quantization the maxima in float32, twice; "
             "nothing where one kernel does it, by rows, shape and GPU"
         ),
-        source="bitsandbytes: backends/cuda/ops.py, gemm_4bit, _dequant_linear_fallback",
+        source="bitsandbytes: backends/cuda/ops.py, gemm_4bit, _dequant_linear_fallback; H200 traces",
         holds_for=HOLDS_FOR,
     ),
     Kernel(
@@ -117,7 +119,7 @@ KERNELS = (
             "the input in float16, its rows in 8 bits and their scales, its absolute values, where they are "
             "outliers (there are none); the product in 32 bits, and in float16"
         ),
-        source="bitsandbytes: autograd/_functions.py, MatMul8bitLt; backends/cuda/ops.py",
+        source="bitsandbytes: autograd/_functions.py, MatMul8bitLt; backends/cuda/ops.py; H200 traces",
         holds_for=HOLDS_FOR,
     ),
 )
