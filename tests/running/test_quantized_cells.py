@@ -74,10 +74,15 @@ def test_beside_eight_bits_pefts_lora_fa_still_holds_its_inputs() -> None:
 
 
 def test_eight_bits_are_predicted_without_outliers_and_the_row_says_so() -> None:
-    assert "int8 is predicted as if no activation was above 6" in str(
-        measured("tiny-llama", "lora", quantization="int8").row["message"]
-    )
-    assert "int8" not in str(measured("tiny-llama", "lora", quantization="nf4").row["message"])
+    packed = {kind: measured("tiny-llama", "lora", quantization=kind).row for kind in ("int8", "nf4")}
+    assert "int8 is predicted as if no activation was above 6" in str(packed["int8"]["message"])
+    assert "int8" not in str(packed["nf4"].get("message"))
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+def test_the_twin_runs_nothing_that_no_gpu_has_shown(kind: dict[str, Any]) -> None:
+    message = measured("tiny-llama", "lora-fa", **kind).row.get("message")
+    assert "not checked against a GPU" not in str(message)
 
 
 def test_an_id_without_quantization_is_as_before_and_each_kind_has_its_own() -> None:
