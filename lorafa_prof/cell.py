@@ -19,7 +19,7 @@ _TWIN = "sim:"
 _NAME_LENGTH = 60
 # Settings that came after the first ids were given: what is at its default is not in the digest, so that a
 # cell of before keeps its id and its record.
-_ADDED_LATER = ("padding", "accumulation", "max_grad_norm", "update")
+_ADDED_LATER = ("padding", "accumulation", "max_grad_norm", "update", "quantization", "double_quant")
 
 
 def device_kind(device: str) -> DeviceKind:
@@ -104,6 +104,8 @@ class Cell(Frozen):
     accumulation: int = 1
     max_grad_norm: float | None = None
     update: Update = "step"
+    quantization: str = "none"
+    double_quant: bool = False
 
     @property
     def device_kind(self) -> DeviceKind:

@@ -54,6 +54,8 @@ cells = st.builds(
     accumulation=st.integers(1, 3),
     max_grad_norm=st.sampled_from([None, 0.5]),
     update=st.sampled_from(["step", "backward"]),
+    quantization=st.sampled_from(["none", "nf4"]),
+    double_quant=st.booleans(),
 )
 
 
@@ -76,7 +78,7 @@ def test_equal_ids_are_equal_cells(some):
 @given(st.sampled_from(sorted(set(Cell.model_fields) - {"model", "method", "steps"})), st.data())
 def test_every_setting_is_in_the_id(name, data):
     plain = Cell.model_validate(FIXED)
-    types = {"dtype": "bf16", "adapter_dtype": "bf16", "update": "backward"}
+    types = {"dtype": "bf16", "adapter_dtype": "bf16", "update": "backward", "double_quant": True}
     numbers = {name: st.integers(2, 99) for name in ("batch", "seq", "seed", "accumulation")}
     numbers |= {name: st.floats(0.01, 0.99) for name in ("padding", "max_grad_norm")}
     other = types.get(name) or data.draw(numbers.get(name, names.filter(lambda text: text != "cpu")))

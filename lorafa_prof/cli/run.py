@@ -214,10 +214,19 @@ def _print_results(results: Sequence[CellResult]) -> None:
         )
         for result in results
     ]
+    if any(result.cell.quantization != "none" for result in results):
+        header = (*header, "base")
+        rows = [(*cells, _base(result.cell)) for cells, result in zip(rows, results, strict=True)]
     if any(marks := [_marks(result) for result in results]):
         header = (*header, "marks")
         rows = [(*cells, own) for cells, own in zip(rows, marks, strict=True)]
     print_table("results", header, rows)
+
+
+def _base(cell: Cell) -> str:
+    if cell.quantization == "none":
+        return cell.dtype
+    return f"{cell.quantization}{' double' if cell.double_quant else ''}"
 
 
 def _marks(result: CellResult) -> str:

@@ -10,6 +10,9 @@ with in x's type, as under autocast, and their gradients come back in their own 
 
 Every product after the first accumulates into the result of the one before it (`addmm_`), so a step holds
 no second activation-sized tensor, neither in forward nor in backward.
+
+W may be quantized: then it is unpacked for its product in forward, and again in backward, and nothing of
+that is kept in between.
 """
 
 from __future__ import annotations
@@ -20,14 +23,18 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from lorafa_prof.layers.quantized.weight import QuantizedWeight
+
 
 def scaled_mm(left: Tensor, right: Tensor, scale: float) -> Tensor:
     """Return scale · (left @ right) from one kernel: the scale rides on the product."""
     return left.new_empty(left.shape[0], right.shape[1]).addmm_(left, right, beta=0, alpha=scale)
 
 
-def frozen_linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+def frozen_linear(x: Tensor, weight: Tensor | QuantizedWeight, bias: Tensor | None) -> Tensor:
     """Return x @ weight (+ bias) for x [n, in], weight [in, out], bias [out]."""
+    if not isinstance(weight, Tensor):
+        return weight.product(x, bias)
     return torch.mm(x, weight) if bias is None else torch.addmm(bias, x, weight)
 
 
@@ -47,23 +54,42 @@ def undrop_(grad: Tensor, mask: Tensor | None, probability: float) -> Tensor:
 
 
 def input_gradient(
-    grad: Tensor, grad_low: Tensor, weight: Tensor, a: Tensor, mask: Tensor | None, probability: float
+    grad: Tensor,
+    grad_low: Tensor,
+    weight: Tensor | QuantizedWeight,
+    a: Tensor,
+    mask: Tensor | None,
+    probability: float,
 ) -> Tensor:
     """Return dL/dx = grad Wᵀ + undrop(grad_low A) for grad [n, out] and grad_low = s · grad B [n, r]."""
-    grad_x = torch.mm(grad, weight.t())
+    grad_x = torch.mm(grad, weight.t()) if isinstance(weight, Tensor) else weight.input_gradient(grad)
     if mask is None:
         return grad_x.addmm_(grad_low, a)
     return grad_x.add_(undrop_(torch.mm(grad_low, a), mask, probability))
 
 
 def adapted_linear(
-    x: Tensor, weight: Tensor, bias: Tensor | None, a: Tensor, b: Tensor, scale: float, probability: float
+    x: Tensor,
+    weight: Tensor | QuantizedWeight,
+    bias: Tensor | None,
+    a: Tensor,
+    b: Tensor,
+    scale: float,
+    probability: float,
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """Return y [n, out] of the module's formula, drop(x) Aᵀ [n, r], and the dropout mask [n, in] or None."""
     y = frozen_linear(x, weight, bias)
     dropped, mask = drop(x, probability)
     low = torch.mm(dropped, a.to(x.dtype).t())
     return y.addmm_(low, b.to(x.dtype).t(), alpha=scale), low, mask
+
+
+def _tensor(weight: Tensor | QuantizedWeight) -> Tensor | None:
+    return weight if isinstance(weight, Tensor) else None
+
+
+def _quantized(weight: Tensor | QuantizedWeight) -> QuantizedWeight | None:
+    return None if isinstance(weight, Tensor) else weight
 
 
 class LoraFunction(torch.autograd.Function):
@@ -73,7 +99,7 @@ class LoraFunction(torch.autograd.Function):
     def forward(
         ctx: Any,
         x: Tensor,
-        weight: Tensor,
+        weight: Tensor | QuantizedWeight,
         bias: Tensor | None,
         a: Tensor,
         b: Tensor,
@@ -83,7 +109,8 @@ class LoraFunction(torch.autograd.Function):
         """Return y [n, out]."""
         y, low, mask = adapted_linear(x, weight, bias, a, b, scale, probability)
         # x and not drop(x): x is shared with the neighbouring layers, drop(x) is this layer's alone.
-        ctx.save_for_backward(x, low, mask, weight, a, b)
+        ctx.save_for_backward(x, low, mask, _tensor(weight), a, b)
+        ctx.quantized = _quantized(weight)
         ctx.scale, ctx.probability = scale, probability
         return y
 
@@ -99,6 +126,7 @@ class LoraFunction(torch.autograd.Function):
         del dropped
         grad_x = None
         if ctx.needs_input_grad[0]:
+            weight = ctx.quantized or weight
             grad_x = input_gradient(grad, grad_low, weight, a.to(grad.dtype), mask, ctx.probability)
         return grad_x, None, None, grad_a, grad_b, None, None
 
@@ -110,7 +138,7 @@ class LoraFaFunction(torch.autograd.Function):
     def forward(
         ctx: Any,
         x: Tensor,
-        weight: Tensor,
+        weight: Tensor | QuantizedWeight,
         bias: Tensor | None,
         a: Tensor,
         b: Tensor,
@@ -120,7 +148,8 @@ class LoraFaFunction(torch.autograd.Function):
         """Return y [n, out]."""
         y, low, mask = adapted_linear(x, weight, bias, a, b, scale, probability)
         # Without a gradient for x (the first layer over a frozen embedding) the mask has no reader.
-        ctx.save_for_backward(low, mask if ctx.needs_input_grad[0] else None, weight, a, b)
+        ctx.save_for_backward(low, mask if ctx.needs_input_grad[0] else None, _tensor(weight), a, b)
+        ctx.quantized = _quantized(weight)
         ctx.scale, ctx.probability = scale, probability
         return y
 
@@ -133,5 +162,6 @@ class LoraFaFunction(torch.autograd.Function):
         grad_x = None
         if ctx.needs_input_grad[0]:
             grad_low = scaled_mm(grad, b.to(grad.dtype), ctx.scale)
+            weight = ctx.quantized or weight
             grad_x = input_gradient(grad, grad_low, weight, a.to(grad.dtype), mask, ctx.probability)
         return grad_x, None, None, None, grad_b, None, None

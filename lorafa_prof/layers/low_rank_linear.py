@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from lorafa_prof.layers.low_rank_functions import LoraFaFunction, LoraFunction
+from lorafa_prof.layers.quantized.state import is_quantized
+from lorafa_prof.layers.quantized.weight import QuantizedWeight, quantized_weight
 
 
 def is_linear(module: nn.Module) -> bool:
@@ -17,10 +19,20 @@ def is_linear(module: nn.Module) -> bool:
     return isinstance(module, (nn.Linear, Conv1D))
 
 
-def weight_in_by_out(base: nn.Module) -> Tensor:
+def weight_in_by_out(base: nn.Module) -> Tensor | QuantizedWeight:
     """Return the weight of a linear layer as [in, out]; a view where the layer stores [out, in]."""
+    if is_quantized(base):
+        return quantized_weight(base)
     weight = cast(Tensor, base.weight)
     return weight if isinstance(base, Conv1D) else weight.t()
+
+
+def in_by_out(base: nn.Module) -> tuple[int, int]:
+    """Return how many numbers go into a linear layer, and how many come out; packed or not."""
+    if isinstance(base, Conv1D):
+        return base.nx, base.nf
+    linear = cast(nn.Linear, base)
+    return linear.in_features, linear.out_features
 
 
 class LowRankLinear(nn.Module):
@@ -33,7 +45,7 @@ class LowRankLinear(nn.Module):
         function: the autograd function that computes the layer.
 
     Args:
-        base: nn.Linear or Conv1D; its parameters are frozen here.
+        base: nn.Linear, quantized or not, or Conv1D; its parameters are frozen here.
         rank: r.
         scale: s, the factor on the low-rank path.
         dropout: probability on the low-rank path's input, in [0, 1).
@@ -50,8 +62,8 @@ class LowRankLinear(nn.Module):
         self.rank = rank
         self.scale = scale
         self.dropout = dropout
-        weight = weight_in_by_out(base)
-        in_features, out_features = weight.shape
+        weight = cast(Tensor, base.weight)
+        in_features, out_features = in_by_out(base)
         self.lora_A = nn.Parameter(weight.new_empty(rank, in_features, dtype=adapter_dtype))
         self.lora_B = nn.Parameter(weight.new_zeros(out_features, rank, dtype=adapter_dtype))
         nn.init.kaiming_uniform_(self.lora_A, a=math.sqrt(5))

@@ -9,7 +9,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from lorafa_prof.errors import UsageError
-from lorafa_prof.layers.low_rank_linear import LowRankLinear, is_linear, weight_in_by_out
+from lorafa_prof.layers.low_rank_linear import LowRankLinear, in_by_out, is_linear
 from lorafa_prof.registry import nearest
 
 # Names under which transformers keeps the head of a classifier; PEFT keeps the same list
@@ -83,7 +83,7 @@ def find_targets(model: PreTrainedModel, targets: str) -> dict[str, nn.Module]:
 def check_rank(linears: dict[str, nn.Module], rank: int) -> None:
     """Raise UsageError if `rank` is larger than the smaller side of some layer."""
     for name, module in linears.items():
-        in_features, out_features = weight_in_by_out(module).shape
+        in_features, out_features = in_by_out(module)
         if rank > min(in_features, out_features):
             raise UsageError(
                 f"rank {rank} is larger than layer '{name}' ({in_features} to {out_features}); "

@@ -5,6 +5,7 @@ from __future__ import annotations
 from transformers import PreTrainedModel
 
 from lorafa_prof.methods.base import Method, MethodOptions, Prepared, Setting
+from lorafa_prof.models.quantization import check_trains_no_base
 from lorafa_prof.optim.choices import make_optimizer
 
 
@@ -13,7 +14,12 @@ class FullFtOptions(MethodOptions):
 
 
 def prepare(model: PreTrainedModel, options: MethodOptions, setting: Setting) -> Prepared:
-    """Make every parameter of `model` train."""
+    """Make every parameter of `model` train.
+
+    Raises:
+        UsageError: the base is quantized.
+    """
+    check_trains_no_base(model, "full-ft")
     model.requires_grad_(True)
     return Prepared(model, make_optimizer(setting.optimizer, model.parameters(), setting.update))
 

@@ -15,6 +15,7 @@ from lorafa_prof.errors import UsageError
 from lorafa_prof.layers.targets import check_rank, find_targets
 from lorafa_prof.methods.base import MethodOptions, Setting
 from lorafa_prof.methods.low_rank import canonical_targets
+from lorafa_prof.methods.peft_quantized import register_stand_ins
 from lorafa_prof.models.preset import Task
 from lorafa_prof.words.phrases import one_line
 
@@ -72,9 +73,10 @@ def add_peft_adapter(model: PreTrainedModel, config: Any, adapter_dtype: torch.d
         adapter_dtype: the type that PEFT's automatic cast would give, or another; set after that cast.
 
     Raises:
-        UsageError: PEFT refuses the config for this model.
+        UsageError: PEFT refuses the config for this model, or its adapter goes beside no quantized base.
     """
     peft = require_peft()
+    register_stand_ins(config, model)
     try:
         wrapped = peft.get_peft_model(model, config)
     except (ValueError, TypeError) as error:

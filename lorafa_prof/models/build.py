@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -14,6 +15,9 @@ from transformers import (
 
 from lorafa_prof.errors import UsageError
 from lorafa_prof.models.preset import Task
+from lorafa_prof.models.quantization import NOT_QUANTIZED, Quantization
+from lorafa_prof.models.quantization_config import forget_quantization, quantization_of
+from lorafa_prof.models.quantized_build import fill_linears, linears_left_empty
 from lorafa_prof.models.resolve import ResolvedModel
 from lorafa_prof.words.phrases import one_line
 
@@ -41,6 +45,7 @@ def build_model(
     attention: str,
     checkpointing: str,
     seed: int = 0,
+    quantization: Quantization = NOT_QUANTIZED,
 ) -> PreTrainedModel:
     """Return the network in training mode, all its parameters of `dtype` and on `device`, tied ones tied.
 
@@ -55,19 +60,26 @@ def build_model(
         checkpointing: "none"; "full" for every layer, non-reentrant; "full-reentrant" for every layer by
             PyTorch's older way. That one keeps no gradient where no input of a layer requires one, so
             transformers makes the embeddings' output require it, with either.
+        quantization: what is done to linear layers but for those that `layers_left_alone` names.
         seed: seed of PyTorch's global generators, set just before weights are drawn.
 
     Raises:
-        UsageError: the model cannot run with `attention` or `checkpointing` here, or has no weights to read.
+        UsageError: the model cannot run with `attention` or `checkpointing` here, has no weights to read, or
+            its config is of a checkpoint quantized otherwise; or `quantization` is unknown.
     """
+    quantization = quantization_of(resolved, quantization, dtype)
     _check_options(resolved, attention=attention, checkpointing=checkpointing)
     torch.manual_seed(seed)
     config = _config_to_build(resolved)
     if resolved.weights == "pretrained" and device.type != "meta":
         model = _load(resolved, config, device=device, dtype=dtype, attention=attention)
+        _cast_parameters(model, dtype)
     else:
-        model = _create(resolved, config, device=device, dtype=dtype, attention=attention)
-    _cast_parameters(model, dtype)
+        with linears_left_empty() if quantization else nullcontext():
+            model = _create(resolved, config, device=device, dtype=dtype, attention=attention)
+        _cast_parameters(model, dtype)
+        if quantization:
+            fill_linears(model, quantization, dtype)
     model.train()
     if checkpointing != "none":
         _enable_checkpointing(resolved, model, checkpointing)
@@ -93,6 +105,7 @@ def _config_to_build(resolved: ResolvedModel) -> PretrainedConfig:
     # Before building: encoder-decoders hand copies of their config to their parts.
     config.use_cache = False
     config.get_text_config().use_cache = False
+    forget_quantization(config)
     return config
 
 

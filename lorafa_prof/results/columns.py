@@ -87,6 +87,10 @@ COLUMNS: tuple[Column, ...] = (
     Column(
         "update", "setting", "", "backward if each weight is updated in backward; empty if at the step's end"
     ),
+    Column(
+        "quantization", "setting", "", "how the frozen base is quantized: nf4, fp4, int8; empty if it is not"
+    ),
+    Column("double_quant", "setting", "", "true: statistics of 4-bit weights are quantized too; else empty"),
 )
 
 COLUMN_NAMES: tuple[str, ...] = tuple(column.name for column in COLUMNS)

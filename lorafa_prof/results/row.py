@@ -51,6 +51,8 @@ def setting_columns(cell: Cell) -> dict[str, Value]:
         "accumulation": cell.accumulation,
         "max_grad_norm": cell.max_grad_norm,
         "update": None if cell.update == "step" else cell.update,
+        "quantization": None if cell.quantization == "none" else cell.quantization,
+        "double_quant": "true" if cell.double_quant else None,
     }
     # An option of a third party's method may be called as a column and be of another kind.
     return {name: value if fits(name, value) else None for name, value in columns.items()}

@@ -16,6 +16,7 @@ from lorafa_prof.instruments.host import peak_rss_bytes
 from lorafa_prof.instruments.memory.storages import model_tensors, optimizer_tensors, storage_bytes
 from lorafa_prof.instruments.saved.needs_recorder import NeedsRecorder
 from lorafa_prof.instruments.saved.recorder import SavedTensors, SavedTensorsRecorder
+from lorafa_prof.layers.quantized.state import number_of_weights
 from lorafa_prof.methods.base import Prepared
 from lorafa_prof.optim.eight_bit import managed_bytes
 from lorafa_prof.results.measured import Measured
@@ -42,7 +43,7 @@ def build_and_warm_up(
 def note_model(prepared: Prepared, step: TrainingStep, measured: Measured) -> None:
     """Note the sizes of model and inputs in `measured`."""
     model = prepared.model
-    measured.params_total = sum(p.numel() for p in model.parameters())
+    measured.params_total = sum(number_of_weights(p) for p in model.parameters())
     measured.params_trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
     measured.weights_bytes = storage_bytes(model_tensors(model))
     measured.inputs_bytes = storage_bytes(step.inputs.values())

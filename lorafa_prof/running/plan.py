@@ -7,9 +7,12 @@ from collections.abc import Sequence
 import torch
 
 from lorafa_prof.cell import Cell, ModelChoice
-from lorafa_prof.errors import LorafaProfError, ScenarioError, described
+from lorafa_prof.devices.gpus.gpu import GPUS, Gpu
+from lorafa_prof.errors import LorafaProfError, ScenarioError, UsageError, described
+from lorafa_prof.layers.quantized.by_bitsandbytes import check_installed
 from lorafa_prof.methods.base import METHODS
 from lorafa_prof.models.inputs import check_seq
+from lorafa_prof.models.quantization import EIGHT_BIT, NOT_QUANTIZED
 from lorafa_prof.models.resolve import ResolvedModel, resolve_model
 from lorafa_prof.models.undrawn import nothing_drawn
 from lorafa_prof.optim.choices import check_update
@@ -19,6 +22,9 @@ from lorafa_prof.scenario.load import LoadedScenario
 from lorafa_prof.scenario.options import same_option
 from lorafa_prof.scenario.yaml_data import KeyPath
 from lorafa_prof.words.phrases import one_line
+
+#: bitsandbytes' products of 8-bit numbers are cuBLASLt's, which has them from Turing on.
+_FIRST_WITH_8BIT_PRODUCTS = (7, 5)
 
 
 def check_cells(loaded: LoadedScenario, planned: Sequence[PlannedCell]) -> None:
@@ -57,6 +63,34 @@ def check_cells(loaded: LoadedScenario, planned: Sequence[PlannedCell]) -> None:
                 message = one_line(f"{cell.label} cannot be built: {described(error)}")
                 raise loaded.error(message, plan.model_path) from error
             checked.add(key)
+    check_quantizable(loaded, planned)
+
+
+def check_quantizable(loaded: LoadedScenario, planned: Sequence[PlannedCell]) -> None:
+    """Check that each quantized cell can run where it is to run.
+
+    Raises:
+        ScenarioError: bitsandbytes is not installed, and it is no twin; or the GPU lacks 8-bit products.
+    """
+    for plan in planned:
+        cell = plan.cell
+        try:
+            if cell.quantization != NOT_QUANTIZED.kind and not cell.is_predicted:
+                check_installed()
+            if cell.quantization == EIGHT_BIT and cell.gpu is not None and cell.gpu in GPUS:
+                _check_8bit_products(GPUS[cell.gpu])
+        except LorafaProfError as error:
+            raise _at(loaded, error, plan, plan.method_path) from error
+
+
+def _check_8bit_products(gpu: Gpu) -> None:
+    if gpu.compute_capability < _FIRST_WITH_8BIT_PRODUCTS:
+        has, needed = (".".join(map(str, c)) for c in (gpu.compute_capability, _FIRST_WITH_8BIT_PRODUCTS))
+        raise UsageError(
+            f"quantization 'int8' needs a GPU with 8-bit products (compute capability {needed}), and "
+            f"{gpu.name} has {has}; nf4 and fp4 run there",
+            about="quantization",
+        )
 
 
 def _shape_key(cell: Cell) -> str:

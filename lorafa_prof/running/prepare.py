@@ -11,6 +11,7 @@ from lorafa_prof.methods.base import METHODS, TORCH_DTYPES, Prepared, Setting
 from lorafa_prof.models.build import build_model
 from lorafa_prof.models.inputs import make_inputs
 from lorafa_prof.models.kernels import use_kernels
+from lorafa_prof.models.quantization import Quantization
 from lorafa_prof.models.resolve import ResolvedModel, resolve_model
 from lorafa_prof.optim.choices import check_update
 from lorafa_prof.optim.in_backward import UpdatesInBackward
@@ -39,6 +40,7 @@ def prepare_model(cell: Cell, resolved: ResolvedModel, device: torch.device) -> 
             attention=cell.attention,
             checkpointing=cell.checkpointing,
             seed=cell.seed,
+            quantization=Quantization(cell.quantization, cell.double_quant),
         )
     method = METHODS[cell.method.name]
     setting = Setting(resolved.task, TORCH_DTYPES[cell.adapter_dtype], cell.optimizer, cell.update)

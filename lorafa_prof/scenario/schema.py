@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, StrictFloat, StrictInt, StrictStr
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    StrictStr,
+)
 
 from lorafa_prof.cell import Dtype, Frozen, ModelChoice, Steps, Update
 from lorafa_prof.scenario.claim import Claim
@@ -38,6 +47,7 @@ Share = Annotated[StrictFloat, Field(ge=0, lt=1, allow_inf_nan=False)]
 Shares = Annotated[list[Share], _listed, _once, _filled]
 Norm = Annotated[StrictFloat, Field(gt=0, allow_inf_nan=False)]
 Norms = Annotated[list[Norm | None], _listed, _once, _filled]
+Switches = Annotated[list[StrictBool], _listed, _once, _filled]
 Names = Annotated[list[StrictStr], _listed, _once, _filled]
 Dtypes = Annotated[list[Dtype], _listed, _once, _filled]
 Updates = Annotated[list[Update], _listed, _once, _filled]
@@ -70,6 +80,8 @@ class Axes(Frozen):
     accumulation: Counts = [1]
     max_grad_norm: Norms = [None]
     update: Updates = ["step"]
+    quantization: Names = ["none"]
+    double_quant: Switches = [False]
 
 
 class Scenario(Axes):

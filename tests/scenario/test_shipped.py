@@ -18,7 +18,7 @@ from lorafa_prof.scenario.shipped import find_scenario, scenarios_folder, shippe
 @pytest.mark.parametrize("name", shipped_scenarios())
 def test_every_shipped_scenario_can_be_run(name):
     file = shipped_scenarios()[name]
-    loaded = load_scenario(file, ["device=cpu"])
+    loaded = load_scenario(file, ["device=sim:h100-80gb"])
     planned = expand(loaded, resolve_device)
     check_cells(loaded, planned)
     assert loaded.scenario.name == Path(name).name, "its results' folder would be called otherwise"

@@ -11,6 +11,8 @@ from lorafa_prof.cell import Cell
 from lorafa_prof.devices.gpus.gpu import GPUS, Gpu
 from lorafa_prof.devices.sim.machine import CHECKED_TORCH, NEWEST_TORCH
 from lorafa_prof.devices.sim.twin import CONTEXT_OF, Twin
+from lorafa_prof.layers.quantized.eight_bit import THRESHOLD
+from lorafa_prof.layers.quantized.operations import linear_8bit
 from lorafa_prof.words.numbers import size
 from lorafa_prof.words.phrases import first_of
 
@@ -20,6 +22,10 @@ def notes_of(twin: Twin, cell: Cell) -> list[str]:
     notes = notes_of_gpu(twin.gpu)
     if version := note_of_version():
         notes.append(version)
+    if linear_8bit.default in twin.mode.operations:
+        notes.append(
+            f"int8 is predicted as if no activation was above {THRESHOLD:g}; columns that have one take more"
+        )
     if unchecked := unchecked_operations(twin):
         notes.append(f"not checked against a GPU: what {first_of(unchecked, 3)} allocate inside")
     return notes

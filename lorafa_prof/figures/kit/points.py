@@ -15,7 +15,16 @@ from lorafa_prof.results.marks import against, read
 
 Setting = str | int | float | None
 
-METHOD_SETTINGS = ("rank", "targets", "dropout", "adapter_dtype", "optimizer", "update")
+METHOD_SETTINGS = (
+    "rank",
+    "targets",
+    "dropout",
+    "adapter_dtype",
+    "optimizer",
+    "update",
+    "quantization",
+    "double_quant",
+)
 """What belongs to the method: named on each bar or line."""
 
 CONTEXT_SETTINGS = (
@@ -34,7 +43,14 @@ CONTEXT_SETTINGS = (
 
 SETTINGS = METHOD_SETTINGS + CONTEXT_SETTINGS
 
-_USUAL: Mapping[str, Setting] = {"padding": 0.0, "accumulation": 1, "max_grad_norm": "none", "update": "step"}
+_USUAL: Mapping[str, Setting] = {
+    "padding": 0.0,
+    "accumulation": 1,
+    "max_grad_norm": "none",
+    "update": "step",
+    "quantization": "none",
+    "double_quant": "none",
+}
 """What cells have whose row says nothing, such as those of an older table; shared by all it goes unsaid."""
 
 _DEFAULT_TARGETS = "default targets"
@@ -49,6 +65,8 @@ _PHRASES = {
     "accumulation": "accumulation {}",
     "max_grad_norm": "clipping {}",
     "dtype": "{} weights",
+    "quantization": "{} base",
+    "double_quant": "double quantization",
     "adapter_dtype": "{} adapters",
     "attention": "{} attention",
     "kernels": "{} kernels",

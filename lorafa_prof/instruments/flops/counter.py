@@ -8,7 +8,7 @@ Only products count: element-wise work is below a percent of a transformer's ste
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,6 +45,31 @@ def attention_backward_flops(
     batch, heads, queries, width = query.shape
     return 2 * batch * heads * queries * key.shape[-2] * (3 * width + 2 * value.shape[-1])
 
+
+def gemm_4bit_flops(x: Tensor, packed: Tensor, shape: Sequence[int], *args: Any, **kwargs: Any) -> int:
+    """Return the FLOPs of x [..., in] times a weight of `shape` [out, in], as if it was dense."""
+    return 2 * x.numel() * shape[0]
+
+
+def matmul_8bit_flops(x: Tensor, weight: Tensor, *args: Any, **kwargs: Any) -> int:
+    """Return the FLOPs of x [..., in] times an 8-bit weight [out, in], as if it was dense."""
+    return 2 * x.numel() * weight.shape[0]
+
+
+def quantized_formula(name: str) -> Formula | None:
+    """Return the formula of a product with a quantized weight, by the operation's name; None for others.
+
+    By name, since bitsandbytes need not be installed; and only that of its operations that does the product.
+    """
+    return _QUANTIZED.get(name)
+
+
+_QUANTIZED: dict[str, Formula] = {
+    "lorafa_prof.gemm_4bit": gemm_4bit_flops,
+    "lorafa_prof.linear_8bit": matmul_8bit_flops,
+    "bitsandbytes.gemm_4bit": gemm_4bit_flops,
+    "bitsandbytes.int8_linear_matmul": matmul_8bit_flops,
+}
 
 _ATTENTION = ("flash_attention", "efficient_attention", "cudnn_attention", "fused_attention_overrideable")
 
@@ -123,7 +148,7 @@ class FlopCounter(TorchDispatchMode):
         """Run the operation and count its FLOPs."""
         kwargs = kwargs or {}
         result = func(*args, **kwargs)
-        formula = FORMULAS.get(func._overloadpacket)
+        formula = FORMULAS.get(func._overloadpacket) or quantized_formula(str(func._overloadpacket))
         phase = self._modules.phase
         if phase is None:
             return result

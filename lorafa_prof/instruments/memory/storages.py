@@ -12,6 +12,8 @@ from torch.optim import Optimizer
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
+from lorafa_prof.layers.quantized.state import statistics
+
 
 def storage_key(tensor: Tensor) -> int:
     """Return the identity of the tensor's storage, the same for all its views, while it lives."""
@@ -24,9 +26,10 @@ def storage_bytes(tensors: Iterable[Tensor]) -> int:
 
 
 def model_tensors(model: nn.Module) -> Iterator[Tensor]:
-    """Yield the parameters and buffers of `model`."""
+    """Yield the parameters and buffers of `model`, and what quantized weights are unpacked with."""
     yield from model.parameters()
     yield from model.buffers()
+    yield from statistics(model)
 
 
 def optimizer_tensors(optimizer: Optimizer, device_type: str) -> Iterator[Tensor]:

@@ -18,6 +18,8 @@ WORD_BEFORE = {
     "targets": "on ",
     "dropout": "dropout ",
     "dtype": "base ",
+    "quantization": "quantization ",
+    "double_quant": "double quantization ",
     "adapter_dtype": "adapters ",
     "shape": "",
     "attention": "",
@@ -31,7 +33,16 @@ WORD_BEFORE = {
 }
 #: Of these only differences are said: nobody publishes that nothing was padded.
 SAID_WHERE_ROWS_DIFFER = frozenset(
-    {"kernels", "checkpointing", "padding", "accumulation", "max_grad_norm", "update"}
+    {
+        "kernels",
+        "checkpointing",
+        "padding",
+        "accumulation",
+        "max_grad_norm",
+        "update",
+        "quantization",
+        "double_quant",
+    }
 )
 
 #: Whose code a method is: LoRA and LoRA-FA by the same are compared, so they share a row.

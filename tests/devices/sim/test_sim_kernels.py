@@ -35,7 +35,7 @@ def test_every_entry_says_what_it_takes_and_where_that_was_read(kernel: Kernel) 
     assert kernel.name
     assert kernel.name == kernel.name.strip()
     assert kernel.formula.strip()
-    assert re.search(r"\w+/\w+.*\.(cu|cuh|cpp|h)|traces", kernel.source)
+    assert re.search(r"\w+/\w+.*\.(cu|cuh|cpp|h|py)|traces", kernel.source)
     assert kernel.ops
     assert all(isinstance(op, torch._ops.OpOverload) for op in kernel.ops)
 

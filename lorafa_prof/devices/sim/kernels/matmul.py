@@ -16,14 +16,16 @@ CUBLASLT_WORKSPACE_BYTES = 1 * MIB
 HOLDS_FOR = f"torch {CHECKED_TORCH}, and before 2.15"
 
 
-def _product(step: Execution, func: Any, args: Any, kwargs: Any) -> Any:
+def product(step: Execution, func: Any, args: Any, kwargs: Any) -> Any:
+    """Run a matrix product, whose workspace is kept."""
     result = step.run(func, args, kwargs)
     step.keep("cublas", step.machine.cublas_workspace_bytes)
     return result
 
 
-def _addmm(step: Execution, func: Any, args: Any, kwargs: Any) -> Any:
-    result = _product(step, func, args, kwargs)
+def product_with_bias(step: Execution, func: Any, args: Any, kwargs: Any) -> Any:
+    """Run a matrix product that is added to its first argument; the workspaces are kept."""
+    result = product(step, func, args, kwargs)
     if _fused_with_bias(args[0], args[1], args[2], kwargs):
         step.keep("cublasLt", CUBLASLT_WORKSPACE_BYTES)
     return result
@@ -51,7 +53,7 @@ KERNELS = (
             aten.baddbmm.default,
             aten.baddbmm_.default,
         ),
-        model=_product,
+        model=product,
         formula="32 MiB on compute capability 9.0 and 10.0, else 8.125 MiB, once in each thread",
         source="ATen/cuda/CublasHandlePool.cpp: parseChosenWorkspaceSize; H100 traces",
         holds_for=HOLDS_FOR,
@@ -59,7 +61,7 @@ KERNELS = (
     Kernel(
         name="matrix product with bias",
         ops=(aten.addmm.default,),
-        model=_addmm,
+        model=product_with_bias,
         formula="as a matrix product, and 1 MiB more once in each thread when cuBLASLt adds a bias vector",
         source="ATen/native/cuda/Blas.cpp: addmm_out_cuda_impl; ATen/cuda/CublasHandlePool.cpp; H100 traces",
         holds_for=HOLDS_FOR,

@@ -1,0 +1,125 @@
+"""Products with quantized weights: a dense copy of those of 4 bits, quantized rows of x for those of 8."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lorafa_prof.devices.sim.gemm_4bit import Product4bit, in_one_kernel
+from lorafa_prof.devices.sim.kernels.kernel import Execution, Kernel, numel_bytes
+from lorafa_prof.devices.sim.kernels.matmul import product, product_with_bias
+from lorafa_prof.devices.sim.machine import CHECKED_TORCH
+from lorafa_prof.devices.sim.reductions import reduction_buffers
+from lorafa_prof.layers.quantized.four_bit import BLOCK
+from lorafa_prof.layers.quantized.operations import gemm_4bit, linear_8bit
+
+aten = torch.ops.aten
+HOLDS_FOR = f"bitsandbytes 0.50.2 on torch {CHECKED_TORCH}"
+
+
+def _gemm_4bit(step: Execution, func: Any, args: Any, kwargs: Any) -> Any:
+    x, shape, absmax = args[0], args[2], args[3]
+    bias, offset = (*args[4:], None, None)[:2]
+    out_features, in_features = shape
+    rows = x.numel() // in_features
+    asked = Product4bit(rows, out_features, in_features, x.dtype, BLOCK, step.machine)
+    if in_one_kernel(asked):
+        held = [] if x.is_contiguous() else [step.take(numel_bytes(x))]
+        result = func(*args, **kwargs)
+        step.born(result)
+    else:
+        held = [step.take(numel_bytes(absmax, torch.float32)) for _ in range(2 if offset is not None else 0)]
+        held.append(step.take(out_features * in_features * x.element_size()))
+        result = _linear(step, x, (in_features, out_features), bias)
+    step.give_back(*held)
+    return result
+
+
+def _linear(step: Execution, x: Tensor, shape: tuple[int, int], bias: Tensor | None) -> Tensor:
+    """Run x times a dense weight [in, out] whose memory is taken already."""
+    flat = x.reshape(-1, x.shape[-1])
+    weight = x.new_empty(shape[::-1]).t()
+    if bias is None:
+        y = product(step, aten.mm.default, (flat, weight), {})
+    else:
+        y = product_with_bias(step, aten.addmm.default, (bias, flat, weight), {})
+    result: Tensor = y.view(*x.shape[:-1], shape[1])
+    return result
+
+
+def _linear_8bit(step: Execution, func: Any, args: Any, kwargs: Any) -> Any:
+    x, weight = args[0], args[1]
+    rows, columns = x.numel() // x.shape[-1], x.shape[-1]
+    quantized = _quantize_rows(step, x, rows, columns)
+    product_32bit = step.take(4 * rows * len(weight))
+    if columns % 4:
+        # cuBLASLt has no product of 8-bit numbers for such a width: it is done in float32.
+        _float32_product(step, rows, columns, len(weight))
+    half = 2 * rows * len(weight)
+    result = func(*args, **kwargs)
+    if x.dtype == torch.float16:
+        step.born(result)
+    else:
+        rounded = step.take(half)
+        step.born(result)
+        step.give_back(rounded)
+    step.give_back(product_32bit, *reversed(quantized))
+    return result
+
+
+def _quantize_rows(step: Execution, x: Tensor, rows: int, columns: int) -> list[Any]:
+    """Take the scales and the 8-bit rows of x, without outliers; they are returned, all else is freed."""
+    half = [] if x.dtype == torch.float16 else [step.take(2 * rows * columns)]
+    quantized = [step.take(4 * rows), step.take(rows * columns)]
+    absolute = step.take(2 * rows * columns)
+    outliers = step.take(rows * columns)
+    step.give_back(absolute)
+    found = step.take(1)
+    buffers = reduction_buffers(
+        (rows, columns), (columns, 1), [0, 1], accumulate_bytes=1, processors=step.machine
+    )
+    if buffers is not None:
+        step.give_back(*reversed([step.take(size) for size in buffers]))
+    step.give_back(found)
+    if rows > 1:
+        # `out_row[:, outlier_cols] = 0`: the number goes to the device, whether there are columns or not.
+        step.give_back(step.take(1))
+    step.give_back(outliers, *half)
+    return quantized
+
+
+def _float32_product(step: Execution, rows: int, columns: int, out_features: int) -> None:
+    factors = [step.take(4 * rows * columns), step.take(4 * out_features * columns)]
+    in_float32 = step.take(4 * rows * out_features)
+    step.keep("cublas", step.machine.cublas_workspace_bytes)
+    step.give_back(*factors)
+    in_32bit = step.take(4 * rows * out_features)
+    step.give_back(in_float32, in_32bit)
+
+
+KERNELS = (
+    Kernel(
+        name="product with a 4-bit weight",
+        ops=(gemm_4bit.default,),
+        model=_gemm_4bit,
+        formula=(
+            "the weight in the input's type, with double quantization the maxima in float32, twice; "
+            "nothing where one kernel does it, by rows, shape and GPU"
+        ),
+        source="bitsandbytes: backends/cuda/ops.py, gemm_4bit, _dequant_linear_fallback; H200 traces",
+        holds_for=HOLDS_FOR,
+    ),
+    Kernel(
+        name="product with an 8-bit weight",
+        ops=(linear_8bit.default,),
+        model=_linear_8bit,
+        formula=(
+            "the input in float16, its rows in 8 bits and their scales, its absolute values, where they are "
+            "outliers (there are none); the product in 32 bits, and in float16"
+        ),
+        source="bitsandbytes: autograd/_functions.py, MatMul8bitLt; backends/cuda/ops.py; H200 traces",
+        holds_for=HOLDS_FOR,
+    ),
+)
