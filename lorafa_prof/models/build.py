@@ -15,6 +15,7 @@ from transformers import (
 from lorafa_prof.errors import UsageError
 from lorafa_prof.models.preset import Task
 from lorafa_prof.models.resolve import ResolvedModel
+from lorafa_prof.shapes_only import has_values
 from lorafa_prof.words.phrases import one_line
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def build_model(
     _check_options(resolved, attention=attention, checkpointing=checkpointing)
     torch.manual_seed(seed)
     config = _config_to_build(resolved)
-    if resolved.weights == "pretrained" and device.type != "meta":
+    if resolved.weights == "pretrained" and has_values(device):
         model = _load(resolved, config, device=device, dtype=dtype, attention=attention)
     else:
         model = _create(resolved, config, device=device, dtype=dtype, attention=attention)
