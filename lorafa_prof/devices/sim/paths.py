@@ -17,6 +17,8 @@ from torch import Tensor
 from lorafa_prof.devices.sim.attention import Attention, attend
 from lorafa_prof.devices.sim.cuda_answers import answers_of
 from lorafa_prof.devices.sim.cuda_build import as_built_with_cuda
+from lorafa_prof.devices.sim.cuda_trial import check_build
+from lorafa_prof.devices.sim.library_caches import answers_forgotten
 from lorafa_prof.devices.sim.machine import Machine
 
 #: native_functions.yaml: those with kernels for CUDA among others, and CompositeImplicitAutograd beside.
@@ -30,12 +32,23 @@ def cuda_paths(machine: Machine, answers: Mapping[str, Callable[..., Any]] | Non
     Args:
         machine: the GPU and its CUDA build.
         answers: functions of `torch.cuda` beside those that `machine` alone answers.
+
+    Raises:
+        LorafaProfError: this PyTorch has no such places, or others.
     """
+    check_build(_cuda_paths(machine, answers or {}))
+    with _cuda_paths(machine, answers or {}):
+        yield
+
+
+@contextmanager
+def _cuda_paths(machine: Machine, answers: Mapping[str, Callable[..., Any]]) -> Iterator[None]:
     with ExitStack() as stack:
+        stack.enter_context(answers_forgotten())
         stack.enter_context(as_built_with_cuda())
         stack.enter_context(_kernels_that_cuda_has())
         stack.enter_context(_attention_of(machine))
-        stack.enter_context(_replaced(torch.cuda, {**answers_of(machine), **(answers or {})}))
+        stack.enter_context(_replaced(torch.cuda, {**answers_of(machine), **answers}))
         stack.enter_context(_replaced(Tensor, {"__deepcopy__": _deepcopy_by_operations}))
         yield
 
