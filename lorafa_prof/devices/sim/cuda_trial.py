@@ -19,7 +19,6 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
-from torch.utils.checkpoint import checkpoint
 
 from lorafa_prof.devices.sim.device_tensors import DeviceTensors, Shadows, on_shapes
 from lorafa_prof.errors import LorafaProfError, described
@@ -106,12 +105,12 @@ def _waited_for(child: int) -> int | None:
 
 
 def small_step() -> None:
-    """Run forward and backward of a product on CUDA tensors, under autocast and recomputed."""
+    """Run forward and backward of a product on CUDA tensors, under autocast."""
     tensors = DeviceTensors()
     x, weight = (tensors.empty_strided((4, 4), (4, 1), torch.float32).requires_grad_() for _ in range(2))
     with _OnShapes(tensors):
         with torch.autocast("cuda", dtype=torch.bfloat16):
-            y: Tensor = checkpoint(torch.nn.functional.linear, x, weight, use_reentrant=False)
+            y = torch.nn.functional.linear(x, weight)
         if y.dtype != torch.bfloat16:
             raise TypeError("autocast does not cast")
         y.sum().backward()
