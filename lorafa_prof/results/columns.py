@@ -83,6 +83,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("padding", "setting", "", "share of a batch's last sequence that is padding"),
     Column("accumulation", "setting", "", "micro-batches per step"),
     Column("max_grad_norm", "setting", "", "norm to which gradients are clipped; empty if they are not"),
+    Column("autocast", "setting", "", "type in which autocast computes matrix products: none, bf16 or fp16"),
 )
 
 COLUMN_NAMES: tuple[str, ...] = tuple(column.name for column in COLUMNS)

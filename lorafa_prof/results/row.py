@@ -50,6 +50,7 @@ def setting_columns(cell: Cell) -> dict[str, Value]:
         "padding": cell.padding,
         "accumulation": cell.accumulation,
         "max_grad_norm": cell.max_grad_norm,
+        "autocast": cell.autocast,
     }
     # An option of a third party's method may be called as a column and be of another kind.
     return {name: value if fits(name, value) else None for name, value in columns.items()}
@@ -124,7 +125,8 @@ def _time_columns(cell: Cell, measured: Measured) -> dict[str, Value]:
         "tokens_per_s": tokens / median_s,
         "samples_per_s": samples / median_s,
     }
-    peak = peak_flops(GPUS[cell.gpu], cell.dtype) if cell.gpu is not None and cell.gpu in GPUS else None
+    gpu = GPUS[cell.gpu] if cell.gpu is not None and cell.gpu in GPUS else None
+    peak = peak_flops(gpu, cell.product_dtype) if gpu is not None else None
     if peak and measured.flops:
         row["mfu"] = measured.flops.model / (median_s * peak)
     if measured.energy:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, StrictFloat, StrictInt, StrictStr
 
-from lorafa_prof.cell import Dtype, Frozen, ModelChoice, Steps
+from lorafa_prof.cell import Autocast, Dtype, Frozen, ModelChoice, Steps
 from lorafa_prof.scenario.claim import Claim
 
 T = TypeVar("T")
@@ -39,6 +39,7 @@ Shares = Annotated[list[Share], _listed, _once, _filled]
 Norm = Annotated[StrictFloat, Field(gt=0, allow_inf_nan=False)]
 Norms = Annotated[list[Norm | None], _listed, _once, _filled]
 Names = Annotated[list[StrictStr], _listed, _once, _filled]
+Autocasts = Annotated[list[Autocast], _listed, _once, _filled]
 Dtypes = Annotated[list[Dtype], _listed, _once, _filled]
 Models = Annotated[list[Annotated[ModelChoice, BeforeValidator(as_choice)]], _listed, _once, _filled]
 
@@ -68,6 +69,7 @@ class Axes(Frozen):
     padding: Shares = [0.0]
     accumulation: Counts = [1]
     max_grad_norm: Norms = [None]
+    autocast: Autocasts = ["none"]
 
 
 class Scenario(Axes):

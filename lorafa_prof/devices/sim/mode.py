@@ -186,6 +186,11 @@ class TwinMode(TorchDispatchMode):
         """Return the value of an integer or boolean tensor, on the host; None if it is not known."""
         return self._values.value_of(tensor)
 
+    def learn(self, tensor: Tensor, value: float) -> None:
+        """Keep `value` as that of all elements of `tensor`, of any type, until something writes to it."""
+        with on_shapes(False):
+            self._values.learn(tensor, torch.full(tensor.shape, value, dtype=tensor.dtype, device=_HOST))
+
     def _birth(self, tensor: Tensor) -> bool:
         if not tensor.is_cuda:
             return False
@@ -219,7 +224,7 @@ class TwinMode(TorchDispatchMode):
 
     def _follow_mutation(self, func: Any, args: Any, kwargs: Any) -> None:
         written = args[0] if args else None
-        if not (isinstance(written, Tensor) and written.is_cuda and can_have_value(written)):
+        if not (isinstance(written, Tensor) and written.is_cuda and self._values.knows(written)):
             return
         if self._values.compute(func, args, kwargs) is None:
             self._values.forget(written.untyped_storage()._cdata)

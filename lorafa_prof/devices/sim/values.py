@@ -40,10 +40,14 @@ class KnownValues:
             host = torch.empty(0, dtype=tensor.dtype)
             return host.set_(storage, tensor.storage_offset(), tensor.size(), tensor.stride())
 
+    def knows(self, tensor: Tensor) -> bool:
+        """Return whether the value of the storage of `tensor` is known."""
+        return tensor.untyped_storage()._cdata in self._storages
+
     def learn(self, tensor: Tensor, value: Tensor) -> None:
         """Keep `value` for a `tensor` on the device that is the first of its storage."""
         size = tensor.untyped_storage().nbytes()
-        if tensor.dtype not in _VALUED or size > LARGEST_BYTES:
+        if size > LARGEST_BYTES:
             return
         self._storages[tensor.untyped_storage()._cdata] = torch.UntypedStorage(size)
         host = self.value_of(tensor)
@@ -62,11 +66,7 @@ class KnownValues:
             return func(*host_args, **host_kwargs)
 
     def _unknown(self, value: Any) -> bool:
-        return (
-            isinstance(value, Tensor)
-            and value.is_cuda
-            and value.untyped_storage()._cdata not in self._storages
-        )
+        return isinstance(value, Tensor) and value.is_cuda and not self.knows(value)
 
     def _on_host(self, tensor: Tensor) -> Tensor:
         if not tensor.is_cuda:

@@ -24,6 +24,7 @@ CONTEXT_SETTINGS = (
     "accumulation",
     "max_grad_norm",
     "dtype",
+    "autocast",
     "attention",
     "kernels",
     "checkpointing",
@@ -33,7 +34,12 @@ CONTEXT_SETTINGS = (
 
 SETTINGS = METHOD_SETTINGS + CONTEXT_SETTINGS
 
-_USUAL: Mapping[str, Setting] = {"padding": 0.0, "accumulation": 1, "max_grad_norm": "none"}
+_USUAL: Mapping[str, Setting] = {
+    "padding": 0.0,
+    "accumulation": 1,
+    "max_grad_norm": "none",
+    "autocast": "none",
+}
 """What cells have whose row says nothing, such as those of an older table; shared by all it goes unsaid."""
 
 _DEFAULT_TARGETS = "default targets"
@@ -48,6 +54,7 @@ _PHRASES = {
     "accumulation": "accumulation {}",
     "max_grad_norm": "clipping {}",
     "dtype": "{} weights",
+    "autocast": "autocast {}",
     "adapter_dtype": "{} adapters",
     "attention": "{} attention",
     "kernels": "{} kernels",

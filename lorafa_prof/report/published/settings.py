@@ -26,10 +26,13 @@ WORD_BEFORE = {
     "padding": "padding ",
     "accumulation": "accumulation ",
     "max_grad_norm": "gradients clipped at ",
+    "autocast": "autocast ",
     "gpu": "",
 }
 #: Of these only differences are said: nobody publishes that nothing was padded.
-SAID_WHERE_ROWS_DIFFER = frozenset({"kernels", "checkpointing", "padding", "accumulation", "max_grad_norm"})
+SAID_WHERE_ROWS_DIFFER = frozenset(
+    {"kernels", "checkpointing", "padding", "accumulation", "max_grad_norm", "autocast"}
+)
 
 #: Whose code a method is: LoRA and LoRA-FA by the same are compared, so they share a row.
 _VARIANTS = {
