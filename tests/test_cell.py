@@ -104,14 +104,16 @@ def test_every_setting_is_in_the_id(name, data):
         ("roberta-base", {"name": "full-ft"}, 512, "roberta-base_full-ft_b8_s512_5c6ab335d2"),
     ],
 )
-@pytest.mark.parametrize("added", [{}, {"padding": 0, "accumulation": 1, "max_grad_norm": None}])
+@pytest.mark.parametrize(
+    "added", [{}, {"padding": 0, "accumulation": 1, "max_grad_norm": None, "autocast": "none"}]
+)
 def test_cells_of_the_shipped_reports_keep_their_ids(model, method, seq, cell_id, added):
     """Of reports/h100: axes that were added since are in an id only where they are not at their defaults."""
     shipped = {"dtype": "bf16", "adapter_dtype": "bf16", "device": "cuda", "gpu": "h100-80gb"}
     fields = {**FIXED, "model": {"name": model}, "method": method, "batch": 8, "seq": seq, **shipped, **added}
     cell = Cell.model_validate(fields)
     assert cell.cell_id == cell_id
-    for other in ({"padding": 0.25}, {"accumulation": 2}, {"max_grad_norm": 1.0}):
+    for other in ({"padding": 0.25}, {"accumulation": 2}, {"max_grad_norm": 1.0}, {"autocast": "bf16"}):
         assert Cell.model_validate({**fields, **other}).cell_id != cell_id
 
 

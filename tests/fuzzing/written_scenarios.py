@@ -65,6 +65,7 @@ KEYS = (
     "padding",
     "accumulation",
     "max_grad_norm",
+    "autocast",
     "device",
     "gpu",
     "steps",

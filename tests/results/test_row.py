@@ -155,6 +155,14 @@ def test_mfu_needs_a_known_gpu(gpu: str | None) -> None:
     assert "mfu" not in metric_columns(tiny_cell(gpu=gpu), ALL)
 
 
+def test_mfu_is_of_the_type_that_products_are_computed_in() -> None:
+    fp32 = CUDA_CELL.model_copy(update={"dtype": "fp32"})
+    under_autocast = fp32.model_copy(update={"autocast": "bf16"})
+    bf16 = CUDA_CELL.model_copy(update={"dtype": "bf16"})
+    assert metric_columns(under_autocast, ALL)["mfu"] == metric_columns(bf16, ALL)["mfu"]
+    assert metric_columns(under_autocast, ALL)["mfu"] != metric_columns(fp32, ALL)["mfu"]
+
+
 def test_settings_of_an_adapted_and_of_a_full_cell() -> None:
     row = setting_columns(tiny_cell("tiny-llama", "lora", dtype="bf16", gpu=GPU))
     assert row.pop("cell_id") == tiny_cell("tiny-llama", "lora", dtype="bf16", gpu=GPU).cell_id
@@ -177,6 +185,7 @@ def test_settings_of_an_adapted_and_of_a_full_cell() -> None:
         "padding": 0.0,
         "accumulation": 1,
         "max_grad_norm": None,
+        "autocast": "none",
     }
     full = setting_columns(tiny_cell("tiny-llama", "full-ft"))
     assert full.keys() == row.keys() | {"cell_id"}
