@@ -14,12 +14,21 @@ Dtype = Literal["fp32", "bf16", "fp16", "fp64"]
 DeviceKind = Literal["cuda", "cpu", "sim"]
 Weights = Literal["random", "pretrained"]
 Update = Literal["step", "backward"]
+Autocast = Literal["none", "bf16", "fp16"]
 
 _TWIN = "sim:"
 _NAME_LENGTH = 60
 # Settings that came after the first ids were given: what is at its default is not in the digest, so that a
 # cell of before keeps its id and its record.
-_ADDED_LATER = ("padding", "accumulation", "max_grad_norm", "update", "quantization", "double_quant")
+_ADDED_LATER = (
+    "padding",
+    "accumulation",
+    "max_grad_norm",
+    "update",
+    "quantization",
+    "double_quant",
+    "autocast",
+)
 
 
 def device_kind(device: str) -> DeviceKind:
@@ -106,11 +115,17 @@ class Cell(Frozen):
     update: Update = "step"
     quantization: str = "none"
     double_quant: bool = False
+    autocast: Autocast = "none"
 
     @property
     def device_kind(self) -> DeviceKind:
         """The kind of device the cell runs on: "cuda", "cpu", or "sim" for the twin of a GPU."""
         return device_kind(self.device)
+
+    @property
+    def product_dtype(self) -> Dtype:
+        """The type that matrix products are computed in."""
+        return self.dtype if self.autocast == "none" else self.autocast
 
     @property
     def is_predicted(self) -> bool:

@@ -33,6 +33,7 @@ SavedKind = Literal[
     "mlp_activation",
     "dropout_mask",
     "logits_loss",
+    "cast_weight",
     "other",
 ]
 """What kind of thing a saved tensor is, in the order of `SAVED_PARTS`."""
@@ -101,6 +102,9 @@ SAVED_PARTS: Mapping[str, Part] = {
     "mlp_activation": Part("MLP activations", "between the linear layers of the MLPs", "#882255"),
     "dropout_mask": Part("dropout masks", "which numbers dropout let through", "#FFAABB"),
     "logits_loss": Part("logits and loss", "of each token of the vocabulary", "#997700"),
+    "cast_weight": Part(
+        "copies of weights", "autocast's, in 16 bits; none of a weight that is in that type itself", "#77AADD"
+    ),
     "other": Part("other", "such as what goes into checkpointed layers", "#663333", "....."),
 }
 """What ``saved`` is made of, by the kind of the saved tensor."""

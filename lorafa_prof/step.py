@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from lorafa_prof.optim.clipping import clip_gradients
+from lorafa_prof.optim.loss_scaling import LossScaler
 
 Phase = Literal["forward", "backward", "optimizer"]
 PHASES: tuple[Phase, ...] = ("forward", "backward", "optimizer")
@@ -44,6 +45,9 @@ class TrainingStep:
             what forward holds does not depend on it.
         max_grad_norm: gradients are clipped to this norm at the start of the optimizer phase; None: they are
             not clipped.
+        scaler: scales the loss at the start of backward, and unscales the gradients before they are clipped,
+            else as the optimizer updates; an update with a gradient that is not finite is skipped. None:
+            nothing is scaled.
     """
 
     model: nn.Module
@@ -51,6 +55,7 @@ class TrainingStep:
     optimizer: Optimizer
     accumulation: int = 1
     max_grad_norm: float | None = None
+    scaler: LossScaler | None = None
 
     def run(self, observers: Sequence[Observer] = ()) -> None:
         """Run the step once, and call each of `observers` when a phase starts and ends."""
@@ -63,14 +68,25 @@ class TrainingStep:
             _notify_start(observers, "backward")
             if self.accumulation > 1:
                 loss = loss / self.accumulation
+            if self.scaler is not None:
+                loss = self.scaler.scale(loss)
             loss.backward()
             _notify_end(observers, "backward")
         _notify_start(observers, "optimizer")
-        if self.max_grad_norm is not None:
-            clip_gradients(self.model.parameters(), self.max_grad_norm)
-        self.optimizer.step()
+        self._update()
         self.optimizer.zero_grad(set_to_none=True)
         _notify_end(observers, "optimizer")
+
+    def _update(self) -> None:
+        if self.max_grad_norm is not None:
+            if self.scaler is not None:
+                self.scaler.unscale_(self.optimizer)
+            clip_gradients(self.model.parameters(), self.max_grad_norm)
+        if self.scaler is None:
+            self.optimizer.step()
+        else:
+            self.scaler.step(self.optimizer)
+            self.scaler.update()
 
 
 def _notify_start(observers: Sequence[Observer], phase: Phase) -> None:

@@ -108,7 +108,8 @@ def test_every_setting_is_in_the_id(name, data):
     ],
 )
 @pytest.mark.parametrize(
-    "added", [{}, {"padding": 0, "accumulation": 1, "max_grad_norm": None, "update": "step"}]
+    "added",
+    [{}, {"padding": 0, "accumulation": 1, "max_grad_norm": None, "update": "step", "autocast": "none"}],
 )
 def test_cells_of_the_shipped_reports_keep_their_ids(model, method, seq, cell_id, added):
     """Of reports/h100: axes that were added since are in an id only where they are not at their defaults."""
@@ -116,7 +117,13 @@ def test_cells_of_the_shipped_reports_keep_their_ids(model, method, seq, cell_id
     fields = {**FIXED, "model": {"name": model}, "method": method, "batch": 8, "seq": seq, **shipped, **added}
     cell = Cell.model_validate(fields)
     assert cell.cell_id == cell_id
-    for other in ({"padding": 0.25}, {"accumulation": 2}, {"max_grad_norm": 1.0}, {"update": "backward"}):
+    for other in (
+        {"padding": 0.25},
+        {"accumulation": 2},
+        {"max_grad_norm": 1.0},
+        {"update": "backward"},
+        {"autocast": "bf16"},
+    ):
         assert Cell.model_validate({**fields, **other}).cell_id != cell_id
 
 

@@ -72,6 +72,9 @@ _ATTENTION = _Operation(
 )
 
 
+_CAST_WEIGHT = "autocast's copy: none is made of weights in that type (`dtype`, of adapters `adapter_dtype`)"
+
+
 def reasons(piece: Piece, *, checkpointed: bool = False) -> list[str]:
     """A line for each use of a saved tensor in backward; of others none.
 
@@ -81,6 +84,8 @@ def reasons(piece: Piece, *, checkpointed: bool = False) -> list[str]:
     """
     if piece.part != "saved":
         return []
+    if piece.key.kind == "cast_weight":
+        return [*uses(piece.needs, piece.key), _CAST_WEIGHT]
     if piece.needs:
         return uses(piece.needs, piece.key)
     if checkpointed and not piece.key.op:

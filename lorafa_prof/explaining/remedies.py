@@ -69,13 +69,19 @@ def _of_types(cell: Cell) -> Iterator[Remedy]:
     if adapted and cell.adapter_dtype == "fp32" and cell.dtype in _SIXTEEN_BITS:
         yield Remedy(
             f"adapter_dtype: {cell.dtype}",
-            "adapters in the type of the base",
+            f"adapters in the type of the base{_no_copies(cell)}",
             "adapters and their updates are rounded to 16 bits",
             _with(cell, adapter_dtype=cell.dtype),
         )
     if cell.dtype == "fp32":
         changed = _with(cell, dtype="bf16") if adapted else _with(cell, dtype="bf16", adapter_dtype="bf16")
-        yield Remedy("dtype: bf16", "base in 16 bits", "less precise", changed, same_places=False)
+        meaning = f"base in 16 bits{_no_copies(cell)}"
+        yield Remedy("dtype: bf16", meaning, "less precise", changed, same_places=False)
+
+
+def _no_copies(cell: Cell) -> str:
+    """What weights in 16 bits spare a step under autocast, in words."""
+    return "" if cell.autocast == "none" else ", of which autocast makes no copies"
 
 
 def _of_the_rest(cell: Cell) -> Iterator[Remedy]:

@@ -20,6 +20,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from lorafa_prof.layers.autocast_type import in_autocast_type
+
 #: Target of a token that does not count, as in PyTorch and transformers.
 IGNORED = -100
 
@@ -146,7 +148,9 @@ class FusedLinearCrossEntropyLoss(nn.Module):
         """
         targets = F.pad(labels, (0, 1), value=IGNORED)[:, 1:].reshape(-1)
         count = (targets != IGNORED).sum() if num_items_in_batch is None else num_items_in_batch
+        x, weight = in_autocast_type(hidden), in_autocast_type(weight)
+        bias = None if bias is None else in_autocast_type(bias)
         loss = FusedLinearCrossEntropyFunction.apply(  # type: ignore[no-untyped-call]
-            hidden.reshape(-1, hidden.shape[-1]), weight, bias, targets, count, torch.is_grad_enabled()
+            x.reshape(-1, x.shape[-1]), weight, bias, targets, count, torch.is_grad_enabled()
         )
         return cast(Tensor, loss)

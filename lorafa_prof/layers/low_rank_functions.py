@@ -6,7 +6,8 @@ bias [out] or None, A [r, in], B [out, r]:
     y = x W + bias + s · (drop(x) Aᵀ) Bᵀ
 
 Adapters may be stored in a wider type than x (float32 masters on a bfloat16 base). They are then computed
-with in x's type, as under autocast, and their gradients come back in their own type.
+with in x's type, as under autocast, and their gradients come back in their own type. So is W, under
+autocast; its copy is made again in backward, not kept.
 
 Every product after the first accumulates into the result of the one before it (`addmm_`), so a step holds
 no second activation-sized tensor, neither in forward nor in backward.
@@ -35,7 +36,8 @@ def frozen_linear(x: Tensor, weight: Tensor | QuantizedWeight, bias: Tensor | No
     """Return x @ weight (+ bias) for x [n, in], weight [in, out], bias [out]."""
     if not isinstance(weight, Tensor):
         return weight.product(x, bias)
-    return torch.mm(x, weight) if bias is None else torch.addmm(bias, x, weight)
+    weight = weight.to(x.dtype)
+    return torch.mm(x, weight) if bias is None else torch.addmm(bias.to(x.dtype), x, weight)
 
 
 def drop(x: Tensor, probability: float) -> tuple[Tensor, Tensor | None]:
@@ -62,7 +64,10 @@ def input_gradient(
     probability: float,
 ) -> Tensor:
     """Return dL/dx = grad Wᵀ + undrop(grad_low A) for grad [n, out] and grad_low = s · grad B [n, r]."""
-    grad_x = torch.mm(grad, weight.t()) if isinstance(weight, Tensor) else weight.input_gradient(grad)
+    if isinstance(weight, Tensor):
+        grad_x = torch.mm(grad, weight.to(grad.dtype).t())
+    else:
+        grad_x = weight.input_gradient(grad)
     if mask is None:
         return grad_x.addmm_(grad_low, a)
     return grad_x.add_(undrop_(torch.mm(grad_low, a), mask, probability))

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
+from lorafa_prof.layers.autocast_type import in_autocast_type
 from lorafa_prof.layers.low_rank_functions import LoraFaFunction, LoraFunction
 from lorafa_prof.layers.quantized.state import is_quantized
 from lorafa_prof.layers.quantized.weight import QuantizedWeight, quantized_weight
@@ -80,6 +81,7 @@ class LowRankLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map x [..., in] to [..., out]."""
+        x = in_autocast_type(x)
         y: Tensor = self.function.apply(
             x.reshape(-1, x.shape[-1]),
             weight_in_by_out(self.base),

@@ -19,6 +19,7 @@ from lorafa_prof.models.quantization import NOT_QUANTIZED, Quantization
 from lorafa_prof.models.quantization_config import forget_quantization, quantization_of
 from lorafa_prof.models.quantized_build import fill_linears, linears_left_empty
 from lorafa_prof.models.resolve import ResolvedModel
+from lorafa_prof.shapes_only import has_values
 from lorafa_prof.words.phrases import one_line
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def build_model(
     _check_options(resolved, attention=attention, checkpointing=checkpointing)
     torch.manual_seed(seed)
     config = _config_to_build(resolved)
-    if resolved.weights == "pretrained" and device.type != "meta":
+    if resolved.weights == "pretrained" and has_values(device):
         model = _load(resolved, config, device=device, dtype=dtype, attention=attention)
         _cast_parameters(model, dtype)
     else:

@@ -24,6 +24,7 @@ from lorafa_prof.models.quantization import (
     is_left_alone,
     layers_left_alone,
 )
+from lorafa_prof.shapes_only import has_values
 
 #: From a dense weight [out, in] and a bias to the quantized layer.
 MakeLayer = Callable[[Tensor, nn.Parameter | None], nn.Module]
@@ -58,7 +59,7 @@ def fill_linears(model: PreTrainedModel, quantization: Quantization, dtype: torc
     """Draw the weights of linear layers in `dtype` and quantize them, but for layers left alone."""
     left_alone = layers_left_alone(model, quantization.left_alone)
     device = next(parameter for parameter in model.parameters() if parameter.numel()).device
-    make = _maker(quantization, on_shapes=device.type == "meta")
+    make = _maker(quantization, on_shapes=not has_values(device))
     for name, module in list(model.named_modules()):
         if not _is_plain(module) or cast(Tensor, module.weight).numel():
             continue

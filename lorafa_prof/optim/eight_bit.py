@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
@@ -57,7 +58,7 @@ def _make(paged: bool, params: list[torch.nn.Parameter]) -> Optimizer:
 
 def _class_of_bitsandbytes(name: str, paged: bool) -> Callable[..., Any]:
     try:
-        from bitsandbytes.optim import AdamW8bit, PagedAdamW8bit
+        optimizers = import_module("bitsandbytes.optim")
     except ModuleNotFoundError as error:
         raise UsageError(f"optimizer '{name}' {_MISSING} ({error})", about="optimizer") from error
     except Exception as error:
@@ -65,7 +66,7 @@ def _class_of_bitsandbytes(name: str, paged: bool) -> Callable[..., Any]:
             f"optimizer '{name}': bitsandbytes cannot be loaded ({described(error)}); repair or update it",
             about="optimizer",
         ) from error
-    chosen: Callable[..., Any] = PagedAdamW8bit if paged else AdamW8bit
+    chosen: Callable[..., Any] = optimizers.PagedAdamW8bit if paged else optimizers.AdamW8bit
     return chosen
 
 

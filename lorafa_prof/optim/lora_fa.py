@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from lorafa_prof.layers.low_rank_linear import LoraFaLinear
+from lorafa_prof.shapes_only import has_values
 
 # A row of A depends on the rows before it if less than this share of its squared length is its own. Cholesky
 # alone sees that in half of the cases: rounding leaves shares of about ±1e-14.
@@ -33,7 +34,7 @@ def correction_matrix(a: Tensor, scale: float) -> Tensor:
 
 def _inverse(gram: Tensor) -> Tensor:
     """Return the inverse of gram [r, r], on the host: cuSOLVER would leave a workspace on the GPU."""
-    if gram.is_meta:
+    if not has_values(gram.device):
         # By columns, as LAPACK has matrices.
         return torch.empty(gram.shape, dtype=gram.dtype).t()
     gram = gram.cpu()

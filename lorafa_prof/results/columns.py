@@ -91,6 +91,9 @@ COLUMNS: tuple[Column, ...] = (
         "quantization", "setting", "", "how the frozen base is quantized: nf4, fp4, int8; empty if it is not"
     ),
     Column("double_quant", "setting", "", "true: statistics of 4-bit weights are quantized too; else empty"),
+    Column(
+        "autocast", "setting", "", "type in which autocast computes: bf16 or fp16; empty if nothing is cast"
+    ),
 )
 
 COLUMN_NAMES: tuple[str, ...] = tuple(column.name for column in COLUMNS)

@@ -53,6 +53,7 @@ def setting_columns(cell: Cell) -> dict[str, Value]:
         "update": None if cell.update == "step" else cell.update,
         "quantization": None if cell.quantization == "none" else cell.quantization,
         "double_quant": "true" if cell.double_quant else None,
+        "autocast": None if cell.autocast == "none" else cell.autocast,
     }
     # An option of a third party's method may be called as a column and be of another kind.
     return {name: value if fits(name, value) else None for name, value in columns.items()}
@@ -127,7 +128,8 @@ def _time_columns(cell: Cell, measured: Measured) -> dict[str, Value]:
         "tokens_per_s": tokens / median_s,
         "samples_per_s": samples / median_s,
     }
-    peak = peak_flops(GPUS[cell.gpu], cell.dtype) if cell.gpu is not None and cell.gpu in GPUS else None
+    gpu = GPUS[cell.gpu] if cell.gpu is not None and cell.gpu in GPUS else None
+    peak = peak_flops(gpu, cell.product_dtype) if gpu is not None else None
     if peak and measured.flops:
         row["mfu"] = measured.flops.model / (median_s * peak)
     if measured.energy:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
+from torch import nn
 
 from lorafa_prof.cell import Cell, twin_gpu
 from lorafa_prof.devices.gpus.gpu import GPUS
@@ -18,12 +19,13 @@ from lorafa_prof.devices.sim.allocator import AllocatorSettings, SimOutOfMemoryE
 from lorafa_prof.devices.sim.honesty import notes_of
 from lorafa_prof.devices.sim.mode import BlockSource, TwinMode
 from lorafa_prof.devices.sim.twin import Twin
+from lorafa_prof.errors import LorafaProfError
 from lorafa_prof.instruments.module_path import ModulePaths
 from lorafa_prof.methods.base import Prepared
 from lorafa_prof.running.prepare import prepare_step
 from lorafa_prof.step import Observer, TrainingStep
 
-META = torch.device("meta")
+CUDA = torch.device("cuda", 0)
 Part = Literal["build", "warmup", "memory"]
 
 
@@ -110,7 +112,8 @@ def run_on_twin(cell: Cell, twin: Twin, watch: TwinWatch) -> BuiltOnTwin:
         SimOutOfMemoryError: the GPU has too little memory; the error names module and operation.
     """
     with watch.during("build"):
-        prepared, step = prepare_step(cell, META)
+        prepared, step = prepare_step(cell, CUDA)
+    _check_placed(prepared.model, twin)
     built = BuiltOnTwin(cell, twin, ModulePaths(prepared.model), step, prepared)
     watch.built(built)
     twin.mode.memory = _Placing(twin.mode, twin.mode.memory, built.paths)
@@ -121,6 +124,21 @@ def run_on_twin(cell: Cell, twin: Twin, watch: TwinWatch) -> BuiltOnTwin:
         with watch.during("memory"):
             step.run((*watch.observers, built.paths, *steady))
     return built
+
+
+def _check_placed(model: nn.Module, twin: Twin) -> None:
+    """Check that each parameter and buffer is on the device, and that its memory was counted.
+
+    Raises:
+        LorafaProfError: one is not; the error names it.
+    """
+    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
+        counted = not tensor.untyped_storage().nbytes() or twin.mode.block_of(tensor) is not None
+        if not (tensor.is_cuda and counted):
+            raise LorafaProfError(
+                f"'{name}' of the model is on {tensor.device} after building, and takes no memory of the "
+                "twin's GPU: the model makes it in a way that the twin does not see"
+            )
 
 
 def _run_until_steady(built: BuiltOnTwin, observers: Sequence[Observer]) -> None:

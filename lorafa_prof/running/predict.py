@@ -9,7 +9,7 @@ from lorafa_prof.cell import Cell
 from lorafa_prof.instruments.flops.counter import FlopCounter
 from lorafa_prof.instruments.memory.sim import SimMemoryMeter
 from lorafa_prof.results.measured import Measured
-from lorafa_prof.running.on_twin import META, BuiltOnTwin, Part, TwinWatch, make_twin, noting, run_on_twin
+from lorafa_prof.running.on_twin import CUDA, BuiltOnTwin, Part, TwinWatch, make_twin, noting, run_on_twin
 from lorafa_prof.running.passes import note_model, note_optimizer, saved_observer, timed
 from lorafa_prof.step import Observer, PhaseTracker
 
@@ -54,7 +54,7 @@ class MeasuredOnTwin(TwinWatch):
 
     def settled(self, built: BuiltOnTwin) -> Sequence[Observer]:
         """Note the optimizer's size, and return the meter of the steady step's memory."""
-        note_optimizer(built.prepared, META, self._measured)
+        note_optimizer(built.prepared, CUDA, self._measured)
         self._meter = SimMemoryMeter(built.twin.allocator, built.prepared.model)
         return (self._meter,)
 

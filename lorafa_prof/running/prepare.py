@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 
 from lorafa_prof.cell import Cell
 from lorafa_prof.errors import UsageError
 from lorafa_prof.guard import guarded
 from lorafa_prof.methods.base import METHODS, TORCH_DTYPES, Prepared, Setting
+from lorafa_prof.models.autocast import use_autocast
 from lorafa_prof.models.build import build_model
 from lorafa_prof.models.inputs import make_inputs
 from lorafa_prof.models.kernels import use_kernels
@@ -15,6 +18,7 @@ from lorafa_prof.models.quantization import Quantization
 from lorafa_prof.models.resolve import ResolvedModel, resolve_model
 from lorafa_prof.optim.choices import check_update
 from lorafa_prof.optim.in_backward import UpdatesInBackward
+from lorafa_prof.running.mixed_precision import check_autocast, scaler_of
 from lorafa_prof.step import TrainingStep
 
 
@@ -26,7 +30,13 @@ def prepare_step(cell: Cell, device: torch.device) -> tuple[Prepared, TrainingSt
     inputs = make_inputs(
         resolved, batch=cell.batch, seq=cell.seq, device=device, seed=cell.seed, padding=cell.padding
     )
-    step = TrainingStep(prepared.model, inputs, prepared.optimizer, cell.accumulation, cell.max_grad_norm)
+    use_autocast(cell.autocast, prepared.model, device.type)
+    scaler = scaler_of(cell, device)
+    if scaler is not None:
+        prepared = replace(prepared, optimizer_tensors=(*prepared.optimizer_tensors, *scaler.tensors))
+    step = TrainingStep(
+        prepared.model, inputs, prepared.optimizer, cell.accumulation, cell.max_grad_norm, scaler
+    )
     return prepared, step
 
 
@@ -53,4 +63,5 @@ def prepare_model(cell: Cell, resolved: ResolvedModel, device: torch.device) -> 
             "set update to step",
             about="update",
         )
+        check_autocast(cell, prepared.model)
     return prepared

@@ -15,7 +15,7 @@ from pydantic import (
     StrictStr,
 )
 
-from lorafa_prof.cell import Dtype, Frozen, ModelChoice, Steps, Update
+from lorafa_prof.cell import Autocast, Dtype, Frozen, ModelChoice, Steps, Update
 from lorafa_prof.scenario.claim import Claim
 
 T = TypeVar("T")
@@ -49,6 +49,7 @@ Norm = Annotated[StrictFloat, Field(gt=0, allow_inf_nan=False)]
 Norms = Annotated[list[Norm | None], _listed, _once, _filled]
 Switches = Annotated[list[StrictBool], _listed, _once, _filled]
 Names = Annotated[list[StrictStr], _listed, _once, _filled]
+Autocasts = Annotated[list[Autocast], _listed, _once, _filled]
 Dtypes = Annotated[list[Dtype], _listed, _once, _filled]
 Updates = Annotated[list[Update], _listed, _once, _filled]
 Models = Annotated[list[Annotated[ModelChoice, BeforeValidator(as_choice)]], _listed, _once, _filled]
@@ -82,6 +83,7 @@ class Axes(Frozen):
     update: Updates = ["step"]
     quantization: Names = ["none"]
     double_quant: Switches = [False]
+    autocast: Autocasts = ["none"]
 
 
 class Scenario(Axes):

@@ -60,7 +60,7 @@ def place_of(
         UsageError: nothing can be measured there.
     """
     if device is None and twin is not None:
-        return StepPlace(twin_device(twin.gpu.name), "meta", twin)
+        return StepPlace(twin_device(twin.gpu.name), "cuda", twin)
     if device is None:
         parameter = next(model.parameters(), None) if model is not None else None
         if parameter is None:

@@ -34,6 +34,7 @@ def test_a_line_joins_the_cells_of_one_setting_in_order_of_the_axis(table):
         ("padding", (0.0, 0.5)),
         ("accumulation", (1, 4)),
         ("max_grad_norm", (None, 1.0)),
+        ("autocast", ("none", "bf16")),
     ],
 )
 def test_cells_of_different_settings_are_never_joined(table, setting, values):

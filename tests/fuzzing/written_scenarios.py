@@ -66,6 +66,7 @@ KEYS = (
     "accumulation",
     "max_grad_norm",
     "update",
+    "autocast",
     "device",
     "gpu",
     "steps",

@@ -155,6 +155,14 @@ def test_mfu_needs_a_known_gpu(gpu: str | None) -> None:
     assert "mfu" not in metric_columns(tiny_cell(gpu=gpu), ALL)
 
 
+def test_mfu_is_of_the_type_that_products_are_computed_in() -> None:
+    fp32 = CUDA_CELL.model_copy(update={"dtype": "fp32"})
+    under_autocast = fp32.model_copy(update={"autocast": "bf16"})
+    bf16 = CUDA_CELL.model_copy(update={"dtype": "bf16"})
+    assert metric_columns(under_autocast, ALL)["mfu"] == metric_columns(bf16, ALL)["mfu"]
+    assert metric_columns(under_autocast, ALL)["mfu"] != metric_columns(fp32, ALL)["mfu"]
+
+
 def test_settings_of_an_adapted_and_of_a_full_cell() -> None:
     row = setting_columns(tiny_cell("tiny-llama", "lora", dtype="bf16", gpu=GPU))
     assert row.pop("cell_id") == tiny_cell("tiny-llama", "lora", dtype="bf16", gpu=GPU).cell_id
@@ -180,12 +188,13 @@ def test_settings_of_an_adapted_and_of_a_full_cell() -> None:
         "update": None,
         "quantization": None,
         "double_quant": None,
+        "autocast": None,
     }
     full = setting_columns(tiny_cell("tiny-llama", "full-ft"))
     assert full.keys() == row.keys() | {"cell_id"}
     assert {name for name, value in full.items() if value is None} == {
         "rank", "targets", "dropout", "adapter_dtype", "gpu", "max_grad_norm", "update",
-        "quantization", "double_quant",
+        "quantization", "double_quant", "autocast",
     }  # fmt: skip
     assert set(full) <= set(COLUMN_NAMES)
 

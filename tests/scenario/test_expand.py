@@ -91,7 +91,7 @@ def test_what_a_scenario_leaves_out(cells):
     assert (cell.attention, cell.kernels, cell.checkpointing) == ("sdpa", "eager", "none")
     assert (cell.optimizer, cell.device) == ("adamw", "cpu")
     assert cell.steps.model_dump() == {"warmup": 3, "timed": 10}
-    assert (cell.padding, cell.accumulation, cell.max_grad_norm) == (0.0, 1, None)
+    assert (cell.padding, cell.accumulation, cell.max_grad_norm, cell.autocast) == (0.0, 1, None, "none")
     assert cell.method.options["rank"] == 8
 
 

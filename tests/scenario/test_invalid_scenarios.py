@@ -138,6 +138,7 @@ LATER = [
     (text(max_grad_norm="\n  - null\n  - 0"), 11, "max_grad_norm[1]", "greater than 0, not 0"),
     (text(max_grad_norm="none"), 9, "max_grad_norm", "a number, not 'none'"),
     (text(max_grad_norm=".inf"), 9, "max_grad_norm", "a finite number"),
+    (text(autocast="[none, bf61]"), 9, "autocast[1]", "bf61"),
     (text(method="\n  - lora\n  - name: lora-fa\n    padding: 2"), 11, "method[1].padding", "less than 1"),
     (text(exclude="{padding: 0.5}"), 9, "exclude", "no cell matches this"),
     (text(claims="x"), 9, "claims", "a list, not 'x'"),

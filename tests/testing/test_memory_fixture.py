@@ -29,7 +29,7 @@ def memory() -> Memory:
     return Memory()
 
 
-@pytest.fixture(params=["meta", pytest.param("cuda", marks=GPU)])
+@pytest.fixture(params=["twin", pytest.param("cuda", marks=GPU)])
 def device(request: pytest.FixtureRequest, memory: Memory) -> Iterator[str]:
     if request.param == "cuda":
         yield "cuda"
@@ -39,13 +39,15 @@ def device(request: pytest.FixtureRequest, memory: Memory) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("step", TOY_STEPS, ids=lambda step: step.__name__)
-def test_every_number_of_a_known_step(memory: Memory, device: str, step: ToyStep) -> None:
+def test_every_number_of_a_known_step(
+    request: pytest.FixtureRequest, memory: Memory, device: str, step: ToyStep
+) -> None:
     (held_vectors, held_scalars), (peak_vectors, peak_scalars) = TOY_STEPS[step]
     taken = memory.profile(bound(step, device)[0])
     assert taken.activation_bytes == held_vectors * VECTOR + held_scalars * SCALAR
     assert taken.saved_bytes == 4000
     assert taken.peak_bytes == peak_vectors * VECTOR + peak_scalars * SCALAR
-    assert taken.device == {"meta": f"sim:{TWIN}", "cuda": "cuda"}[device]
+    assert taken.device == {"twin": f"sim:{TWIN}", "cuda": "cuda"}[request.node.callspec.params["device"]]
     assert memory.profiles == [taken]
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 
+from lorafa_prof.devices.sim.device_tensors import DeviceTensors, Shadows, on_shapes
 from lorafa_prof.devices.sim.in_place import holders_of_a_free_gradient, in_place
 from lorafa_prof.devices.sim.kernels.kernel import Model
 from lorafa_prof.devices.sim.machine import Machine
@@ -19,6 +20,7 @@ from lorafa_prof.devices.sim.values import KnownValues, can_have_value
 from lorafa_prof.errors import LorafaProfError
 
 _HOST = torch.device("cpu")
+_META = torch.device("meta")
 
 
 class BlockSource(Protocol):
@@ -40,10 +42,10 @@ class _Life(weakref.ref):  # type: ignore[type-arg]
 
 
 class TwinMode(TorchDispatchMode):
-    """Runs operations on `meta` as if on CUDA: their storages take blocks of `memory` and give them back.
+    """Runs operations on CUDA tensors by shapes: their storages take blocks of `memory` and give them back.
 
     Args:
-        machine: the GPU and its CUDA build that `meta` stands for.
+        machine: the GPU and its CUDA build.
         memory: the allocator that blocks come from.
         models: how to run operations that allocate more than their results, or other than `meta` says.
 
@@ -67,7 +69,9 @@ class TwinMode(TorchDispatchMode):
         self._models = models
         self._free_gradient = holders_of_a_free_gradient()
         self._values = KnownValues()
-        self._shapes = ShapeCache()
+        self._tensors = DeviceTensors()
+        self._shapes = ShapeCache(self._tensors)
+        self._modelled = Shadows(self._tensors)
         self._live: dict[int, _Life] = {}
         self._kept: set[tuple[bool, str]] = set()
         self._mutating: dict[Any, bool] = {}
@@ -82,18 +86,31 @@ class TwinMode(TorchDispatchMode):
             return args[0]
         model = self._models.get(func)
         if model is not None:
-            return model(self, func, args, kwargs)
+            return self._run_model(model, func, args, kwargs)
         return self.run(func, args, kwargs)
+
+    def _run_model(self, model: Model, func: Any, args: Any, kwargs: Any) -> Any:
+        """Run a model, which may make its results on `meta`."""
+        before, self._modelled = self._modelled, Shadows(self._tensors)
+        try:
+            with on_shapes():
+                result = model(self, func, args, kwargs)
+            return _mapped(self._modelled.on_device, result)
+        finally:
+            self._modelled = before
 
     def run(self, func: Any, args: Any, kwargs: Any) -> Any:
         """Run `func` on shapes and give memory to the storages it returns."""
+        if not _concerns_device(args, kwargs):
+            with on_shapes(False):
+                return func(*args, **kwargs)
         key = self._shapes.key(func, args, kwargs)
         result = self._shapes.recall(key, args) if key is not None else None
         if result is not None:
             key = None
         else:
             try:
-                result = func(*args, **kwargs)
+                result = self._run_on_shapes(func, args, kwargs)
             except NotImplementedError:
                 result = self._run_on_values(func, args, kwargs)
                 key = None  # other values of the same shape have another result
@@ -107,6 +124,22 @@ class TwinMode(TorchDispatchMode):
             self._shapes.remember(key, args, result)
         return result
 
+    def _run_on_shapes(self, func: Any, args: Any, kwargs: Any) -> Any:
+        if self._shapes.is_view(func):
+            with on_shapes():
+                return func(*args, **kwargs)
+        shadows = Shadows(self._tensors)
+        shapes, options = tree_map_only(Tensor, shadows.shape_of, (args, kwargs))
+        device = options.get("device")
+        if device is not None and device.type == "cuda":
+            options = {**options, "device": _META}
+        with on_shapes(False):
+            result = func(*shapes, **options)
+        shadows.follow_resizing()
+        if device is not None and device.type != "cuda":
+            return result
+        return _mapped(shadows.on_device, result)
+
     def _is_mutating(self, func: Any) -> bool:
         mutating = self._mutating.get(func)
         if mutating is None:
@@ -117,7 +150,7 @@ class TwinMode(TorchDispatchMode):
         """Give memory to the storages of these tensors, in this order."""
         for tensor in tensors:
             if tensor is not None:
-                self._birth(tensor)
+                self._birth(self._modelled.on_device(tensor))
 
     def take(self, size_bytes: int) -> Any:
         """Take memory for use inside a kernel, and return its block; `give_back` frees it."""
@@ -153,8 +186,13 @@ class TwinMode(TorchDispatchMode):
         """Return the value of an integer or boolean tensor, on the host; None if it is not known."""
         return self._values.value_of(tensor)
 
+    def learn(self, tensor: Tensor, value: float) -> None:
+        """Keep `value` as that of all elements of `tensor`, of any type, until something writes to it."""
+        with on_shapes(False):
+            self._values.learn(tensor, torch.full(tensor.shape, value, dtype=tensor.dtype, device=_HOST))
+
     def _birth(self, tensor: Tensor) -> bool:
-        if not tensor.is_meta:
+        if not tensor.is_cuda:
             return False
         storage = tensor.untyped_storage()
         key = storage._cdata
@@ -181,12 +219,12 @@ class TwinMode(TorchDispatchMode):
         values = self._values.compute(func, args, kwargs)
         if values is not None:
             for tensor, value in zip(tensors_in(result), tensors_in(values), strict=True):
-                if tensor.is_meta and can_have_value(tensor):
+                if tensor.is_cuda and can_have_value(tensor):
                     self._values.learn(tensor, value)
 
     def _follow_mutation(self, func: Any, args: Any, kwargs: Any) -> None:
         written = args[0] if args else None
-        if not (isinstance(written, Tensor) and written.is_meta and can_have_value(written)):
+        if not (isinstance(written, Tensor) and written.is_cuda and self._values.knows(written)):
             return
         if self._values.compute(func, args, kwargs) is None:
             self._values.forget(written.untyped_storage()._cdata)
@@ -201,8 +239,33 @@ class TwinMode(TorchDispatchMode):
                 f"the {unknown} of {func} depends on values that the twin does not know; "
                 "it knows shapes, and values of integers and booleans only"
             )
-        return result if to_host else tree_map_only(Tensor, _shape_of, result)
+        return result if to_host else _mapped(self._like, result)
+
+    def _like(self, tensor: Tensor) -> Tensor:
+        return self._tensors.empty_strided(tensor.size(), tensor.stride(), tensor.dtype)
 
 
-def _shape_of(tensor: Tensor) -> Tensor:
-    return torch.empty_strided(tensor.size(), tensor.stride(), dtype=tensor.dtype, device="meta")
+def _concerns_device(args: Any, kwargs: Any) -> bool:
+    """Return whether an operation reads, writes or makes a tensor on the device."""
+    for value in args:
+        if isinstance(value, Tensor):
+            if value.is_cuda:
+                return True
+        elif isinstance(value, (list, tuple)) and _concerns_device(value, {}):
+            return True
+    for value in kwargs.values():
+        if isinstance(value, Tensor):
+            if value.is_cuda:
+                return True
+        elif isinstance(value, torch.device) and value.type == "cuda":
+            return True
+    return False
+
+
+def _mapped(function: Any, result: Any) -> Any:
+    """Return `result` with `function` applied to each tensor in it."""
+    if isinstance(result, Tensor):
+        return function(result)
+    if isinstance(result, (tuple, list)):
+        return type(result)([_mapped(function, item) for item in result])
+    return result

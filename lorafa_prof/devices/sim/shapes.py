@@ -1,4 +1,4 @@
-"""A cache of operations' results on `meta`, by the shapes of their arguments.
+"""A cache of operations' results on the device, by the shapes of their arguments.
 
 A network repeats its layers, and a step the one before it: nearly every operation was run before on tensors
 of the same shapes, while PyTorch finds the shape of many results in Python.
@@ -10,12 +10,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor
 
+from lorafa_prof.devices.sim.device_tensors import DeviceTensors
+
+#: These return their argument's storage, and their schema does not say so.
+_UNDECLARED_VIEWS = ("_unsafe_view", "_reshape_alias")
 #: These write to a tensor's shape or storage, not only to its elements.
 _RESHAPING = (
-    "resize",
     "set_",
     "as_strided_",
     "squeeze_",
@@ -30,17 +32,24 @@ _RESHAPING = (
 class ShapeCache:
     """Remembers the results of operations that make new storages or write to their first argument."""
 
-    def __init__(self) -> None:
+    def __init__(self, tensors: DeviceTensors) -> None:
+        self._tensors = tensors
         self._results: dict[Any, Any] = {}
         self._kinds: dict[Any, str] = {}
 
-    def key(self, func: Any, args: Any, kwargs: Any) -> Any:
-        """Return what decides the shapes that `func` returns; None if its result is not remembered."""
+    def is_view(self, func: Any) -> bool:
+        """Return whether `func` returns views of its arguments, or changes their shape or storage."""
+        return self._kind(func) == "view"
+
+    def _kind(self, func: Any) -> str:
         kind = self._kinds.get(func)
         if kind is None:
             kind = self._kinds[func] = _kind(func)
-        # What is written to the host is written: an optimizer counts its steps there.
-        if kind == "other" or (kind == "in place" and isinstance(args[0], Tensor) and not args[0].is_meta):
+        return kind
+
+    def key(self, func: Any, args: Any, kwargs: Any) -> Any:
+        """Return what decides the shapes that `func` returns; None if its result is not remembered."""
+        if self._kind(func) in ("view", "other"):
             return None
         try:
             return (func, _described(args), _described(tuple(kwargs.items())) if kwargs else None)
@@ -52,7 +61,7 @@ class ShapeCache:
         result = self._results.get(key)
         if result is None:
             return None
-        return args[0] if result is _FIRST_ARGUMENT else _made(result)
+        return args[0] if result is _FIRST_ARGUMENT else self._made(result)
 
     def remember(self, key: Any, args: Any, result: Any) -> None:
         """Keep the form of `result`: dense tensors, or the first argument; others are not kept."""
@@ -61,27 +70,38 @@ class ShapeCache:
         elif self._kinds[key[0]] == "pure" and (described := _result(result)) is not None:
             self._results[key] = described
 
+    def _made(self, described: Any) -> Any:
+        if isinstance(described, list):
+            return tuple([self._made(item) for item in described])
+        if isinstance(described, _Plain):
+            return described.value
+        return self._tensors.empty_strided(*described)
+
 
 _FIRST_ARGUMENT = object()
 
 
 def _kind(func: Any) -> str:
-    """Return "pure", "in place" or "other".
+    """Return "pure", "in place", "view" or "other".
 
-    A pure function makes new tensors; one in place writes to elements of its first argument.
+    A pure function makes new tensors; one in place writes to elements of its first argument; a view shares
+    storages with its arguments, or changes their shape.
     """
     schema = func._schema
     aliases = [value.alias_info for value in schema.returns]
-    if not schema.is_mutable and not any(aliases):
-        return "pure"
     name = schema.name.split("::")[1]
-    writes_in_place = name.endswith("_") and len(aliases) == 1 and not name.startswith(_RESHAPING)
-    return "in place" if writes_in_place else "other"
+    if not schema.is_mutable:
+        return "view" if any(aliases) or name in _UNDECLARED_VIEWS else "pure"
+    if name.startswith(_RESHAPING):
+        return "view"
+    if name.startswith("resize"):
+        return "other"
+    return "in place" if name.endswith("_") and len(aliases) == 1 else "other"
 
 
 def _described(value: Any) -> Any:
     if isinstance(value, Tensor):
-        return (value.shape, value.stride(), value.dtype, value.is_meta)
+        return (value.shape, value.stride(), value.dtype, value.is_cuda)
     if isinstance(value, (tuple, list)):
         return tuple([_described(item) for item in value])
     if type(value) is float or type(value) is bool:
@@ -94,7 +114,7 @@ def _described(value: Any) -> Any:
 def _result(value: Any) -> Any:
     """Return the form of a result: a tuple for a tensor, a list for several; None if it cannot be kept."""
     if isinstance(value, Tensor):
-        dense = value.is_meta and not value.storage_offset()
+        dense = value.is_cuda and not value.storage_offset()
         return (value.size(), value.stride(), value.dtype) if dense else None
     if not isinstance(value, (tuple, list)):
         return None
@@ -105,15 +125,6 @@ def _result(value: Any) -> Any:
 @dataclass(frozen=True)
 class _Plain:
     value: Any
-
-
-def _made(described: Any) -> Any:
-    if isinstance(described, list):
-        return tuple([_made(item) for item in described])
-    if isinstance(described, _Plain):
-        return described.value
-    size, stride, dtype = described
-    return torch.empty_strided(size, stride, dtype=dtype, device="meta")
 
 
 def tensors_in(result: Any) -> Iterator[Tensor]:

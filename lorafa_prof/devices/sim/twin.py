@@ -1,4 +1,4 @@
-"""The twin of a GPU: what runs inside it on `meta` takes memory as it would on that GPU."""
+"""The twin of a GPU: what runs inside it on CUDA tensors takes memory as it would on that GPU."""
 
 from __future__ import annotations
 
@@ -9,24 +9,26 @@ from typing import Any
 
 from lorafa_prof.devices.gpus.gpu import GPUS, Gpu
 from lorafa_prof.devices.sim.allocator import AllocatorSettings, CachingAllocator
+from lorafa_prof.devices.sim.cuda_answers import answers_on_memory
 from lorafa_prof.devices.sim.kernels.kernel import models
 from lorafa_prof.devices.sim.machine import Machine
 from lorafa_prof.devices.sim.mode import TwinMode
 from lorafa_prof.devices.sim.paths import cuda_paths
 from lorafa_prof.models.undrawn import nothing_drawn
+from lorafa_prof.shapes_only import no_values_on_cuda
 
 #: Where a GPU's context was not measured, this one's is taken.
 CONTEXT_OF = "h100-80gb"
 
 
 class Twin:
-    """A context in which `meta` stands for a GPU. Everything from the first weight on belongs inside.
+    """A context in which CUDA tensors are those of a GPU's twin. All from the first weight on belongs inside.
 
     Usage::
 
         with Twin(GPUS["h100-80gb"]) as twin:
-            linear = nn.Linear(1024, 1024, device="meta")
-            linear(torch.empty(8, 1024, device="meta")).sum().backward()
+            linear = nn.Linear(1024, 1024, device="cuda")
+            linear(torch.empty(8, 1024, device="cuda")).sum().backward()
             print(twin.allocator.allocated.current, twin.allocator.reserved.peak)
 
     Known limits:
@@ -40,7 +42,7 @@ class Twin:
     - There is no clock, and one GPU.
 
     Args:
-        gpu: the GPU that `meta` stands for.
+        gpu: the GPU that is stood for.
         settings: options of the caching allocator; None: those in this process's environment.
         capacity_bytes: bytes that the allocator can get; None: what `allocator_capacity` says of `gpu`.
         addresses: addresses of the first segments, if those of the GPU's own run are known.
@@ -70,7 +72,9 @@ class Twin:
 
     def __enter__(self) -> Twin:
         self._stack.enter_context(nothing_drawn())
-        self._stack.enter_context(cuda_paths(self._machine))
+        self._stack.enter_context(no_values_on_cuda())
+        answers = answers_on_memory(self.gpu, self.allocator)
+        self._stack.enter_context(cuda_paths(self._machine, answers))
         self._stack.enter_context(self.mode)
         return self
 

@@ -34,6 +34,7 @@ CONTEXT_SETTINGS = (
     "accumulation",
     "max_grad_norm",
     "dtype",
+    "autocast",
     "attention",
     "kernels",
     "checkpointing",
@@ -50,6 +51,7 @@ _USUAL: Mapping[str, Setting] = {
     "update": "step",
     "quantization": "none",
     "double_quant": "none",
+    "autocast": "none",
 }
 """What cells have whose row says nothing, such as those of an older table; shared by all it goes unsaid."""
 
@@ -67,6 +69,7 @@ _PHRASES = {
     "dtype": "{} weights",
     "quantization": "{} base",
     "double_quant": "double quantization",
+    "autocast": "autocast {}",
     "adapter_dtype": "{} adapters",
     "attention": "{} attention",
     "kernels": "{} kernels",

@@ -84,7 +84,7 @@ class NotingRecorder(TimelineRecorder):
         for tensor in prepared.optimizer_tensors:
             self._note_tensor(tensor, role="the method's own")
         self._make_saved = lambda: SavedTensorsRecorder(
-            model, device_type="meta", before=inputs, ranks=self._ranks, otherwise=False
+            model, device_type="cuda", before=inputs, ranks=self._ranks, otherwise=False
         )
         self._needs = NeedsRecorder(model)
         for module in model.modules():
@@ -161,7 +161,7 @@ class NotingRecorder(TimelineRecorder):
             # Of a parameter, as in PyTorch, or of what the optimizer itself names, as PEFT's do.
             name = key if isinstance(key, str) else self._names.get(id(key), "")
             for role, value in state.items():
-                if isinstance(value, Tensor) and value.is_meta:
+                if isinstance(value, Tensor) and value.is_cuda:
                     self._note_tensor(value, name=name, role=role)
 
     def _note_tensor(self, tensor: Tensor, **fields: Any) -> None:

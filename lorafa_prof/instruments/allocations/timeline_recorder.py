@@ -95,7 +95,7 @@ class TimelineRecorder(PhaseTracker):
         if phase == "backward":
             self._note("gradients", (p.grad for p in model.parameters() if p.grad is not None))
         if phase == "optimizer":
-            self._note("optimizer", optimizer_tensors(optimizer, "meta"))
+            self._note("optimizer", optimizer_tensors(optimizer, "cuda"))
 
     def close(self) -> None:
         """Stop watching; needed if a step did not end."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from lorafa_prof.layers.low_rank_linear import LowRankLinear, is_linear
 from lorafa_prof.parts import SavedKind
@@ -66,6 +66,33 @@ def kind_of(point: SavePoint, shape: tuple[int, ...], dtype: torch.dtype, ranks:
     if any(_is_mlp(name) for name in names):
         return "mlp_activation"
     return "other"
+
+
+def is_cast_weight(tensor: Tensor, modules: tuple[nn.Module, ...]) -> bool:
+    """Return whether a saved tensor is a copy of a weight of the innermost module, in another type.
+
+    Autocast makes them, and nothing marks them: they are told by the weight's size, shape and layout. An
+    input of nn.Linear never has those, since the weight is saved transposed; in other modules one that is as
+    large as the weight may be taken for it. Our own low-rank layers keep no copies.
+    """
+    if not modules or isinstance(modules[-1], LowRankLinear) or not tensor.is_floating_point():
+        return False
+    return any(
+        weight.dtype != tensor.dtype
+        and weight.is_floating_point()
+        and _is_laid_out_as(tensor, weight, modules[-1])
+        for weight in modules[-1].parameters(recurse=False)
+    )
+
+
+def _is_laid_out_as(tensor: Tensor, weight: Tensor, module: nn.Module) -> bool:
+    if tensor.untyped_storage().nbytes() != weight.numel() * tensor.element_size():
+        return False
+    layouts = [] if isinstance(module, nn.Linear) else [(weight.shape, weight.stride())]
+    if weight.dim() >= 2:
+        turned = weight.detach().transpose(-2, -1)
+        layouts.append((turned.shape, turned.stride()))
+    return (tensor.shape, tensor.stride()) in layouts
 
 
 def _is_mlp(class_name: str) -> bool:

@@ -17,7 +17,7 @@ from torch.overrides import TorchFunctionMode, resolve_name
 
 from lorafa_prof.instruments.memory.storages import StorageFollower, model_tensors, storage_key
 from lorafa_prof.instruments.module_stack import ModuleStack
-from lorafa_prof.instruments.saved.kinds import SavePoint, kind_of
+from lorafa_prof.instruments.saved.kinds import SavePoint, is_cast_weight, kind_of
 from lorafa_prof.instruments.saved.needs import Need
 from lorafa_prof.instruments.saved.saving_line import saving_line
 from lorafa_prof.parts import SAVED_KINDS, SavedKind
@@ -251,7 +251,7 @@ class SavedTensorsRecorder:
         first = SavedStorage(
             module=point.path,
             op=point.op,
-            kind=self._rule(point, shape, tensor.dtype, self._ranks),
+            kind=self._kind(point, tensor),
             shape=shape,
             dtype=str(tensor.dtype).removeprefix("torch."),
             nbytes=tensor.untyped_storage().nbytes(),
@@ -260,6 +260,11 @@ class SavedTensorsRecorder:
             line=saving_line(),
         )
         self._seen[key] = _Seen(weakref.ref(tensor.untyped_storage()), first)
+
+    def _kind(self, point: SavePoint, tensor: Tensor) -> SavedKind:
+        if is_cast_weight(tensor, point.modules):
+            return "cast_weight"
+        return self._rule(point, tuple(tensor.shape), tensor.dtype, self._ranks)
 
     def _born(self, storage: torch.UntypedStorage, nbytes: int) -> None:
         self._births.append((weakref.ref(storage), HeldStorage(self._modules.path, nbytes)))

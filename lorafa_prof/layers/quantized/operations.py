@@ -28,11 +28,11 @@ def _gemm_4bit(
     bias: Tensor | None = None,
     offset: Tensor | None = None,
 ) -> Tensor:
-    return x.new_empty(*x.shape[:-1], shape[0])
+    return torch.empty(*x.shape[:-1], shape[0], dtype=x.dtype, device="meta")
 
 
 def _linear_8bit(x: Tensor, weight: Tensor, scale: Tensor, bias: Tensor | None = None) -> Tensor:
-    return x.new_empty(*x.shape[:-1], weight.shape[0])
+    return torch.empty(*x.shape[:-1], weight.shape[0], dtype=x.dtype, device="meta")
 
 
 _LIBRARY.impl("gemm_4bit", _gemm_4bit, "Meta")

@@ -29,6 +29,7 @@ WORD_BEFORE = {
     "accumulation": "accumulation ",
     "max_grad_norm": "gradients clipped at ",
     "update": "updates in ",
+    "autocast": "autocast ",
     "gpu": "",
 }
 #: Of these only differences are said: nobody publishes that nothing was padded.
@@ -42,6 +43,7 @@ SAID_WHERE_ROWS_DIFFER = frozenset(
         "update",
         "quantization",
         "double_quant",
+        "autocast",
     }
 )
 

@@ -59,4 +59,4 @@ def recording(machine: Machine = H100, table: Mapping[Any, Model] | None = None)
 
 
 def on_meta(*shape: int, dtype: torch.dtype = torch.float32, grad: bool = False) -> Tensor:
-    return torch.empty(*shape, dtype=dtype, device="meta", requires_grad=grad)
+    return torch.empty(*shape, dtype=dtype, device="cuda", requires_grad=grad)

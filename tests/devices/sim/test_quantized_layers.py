@@ -48,6 +48,6 @@ def test_every_request_and_free_is_the_gpus(kind: str, double: bool) -> None:
         for case in chosen:
             for _ in range(2):  # the first takes what is kept from then on, as in the recording
                 parts.clear()
-                run(case, "meta", make, section)
+                run(case, "cuda", make, section)
             recorded = {name: GPUS_OWN[str(case)][name] for name in parts}
             assert parts == recorded, case

@@ -217,7 +217,7 @@ class TestSoftmax:
 class TestReductions:
     def test_cumsum_copies_what_it_widens(self) -> None:
         with recording() as memory:
-            x = torch.ones(3, 7, dtype=torch.int32, device="meta")
+            x = torch.ones(3, 7, dtype=torch.int32, device="cuda")
             assert asked(memory, lambda: x.cumsum(1)) == [168, 168, -168]
             wide = x.long()
             assert asked(memory, lambda: wide.cumsum(1)) == [168]
@@ -225,7 +225,7 @@ class TestReductions:
 
     def test_a_sum_of_booleans_casts_them_first(self) -> None:
         with recording() as memory:
-            x = torch.ones(3, 7, dtype=torch.bool, device="meta")
+            x = torch.ones(3, 7, dtype=torch.bool, device="cuda")
             assert asked(memory, x.sum) == [8, 168, -168]
 
     def test_a_sum_of_16_bit_numbers_widens_as_it_goes(self) -> None:
@@ -272,24 +272,24 @@ class TestProducts:
 class TestIndexing:
     def test_one_index_takes_nothing(self) -> None:
         with recording() as memory:
-            x, index = on_meta(5, 3), torch.tensor([1, 2], device="meta")
+            x, index = on_meta(5, 3), torch.tensor([1, 2], device="cuda")
             assert asked(memory, lambda: x[index]) == [24]
 
     def test_broadcast_indices_are_copied(self) -> None:
         with recording() as memory:
             x = on_meta(5, 3)
-            rows, columns = torch.tensor([[1], [2]], device="meta"), torch.tensor([0, 1, 2], device="meta")
+            rows, columns = torch.tensor([[1], [2]], device="cuda"), torch.tensor([0, 1, 2], device="cuda")
             events = asked(memory, lambda: x[rows, columns])
             assert events == [48, 48, 24, -48, -48]
 
     def test_equal_strides_are_not(self) -> None:
         with recording() as memory:
-            x, index = on_meta(5, 3), torch.tensor([1, 2], device="meta")
+            x, index = on_meta(5, 3), torch.tensor([1, 2], device="cuda")
             assert asked(memory, lambda: x[index, index]) == [8]
 
     def test_reading_a_known_value_takes_nothing(self) -> None:
         with recording() as memory:
-            x = torch.tensor([1, 2], device="meta")
+            x = torch.tensor([1, 2], device="cuda")
             assert asked(memory, lambda: x[1].item()) == []
             with pytest.raises(LorafaProfError):
                 on_meta(1).item()
@@ -304,12 +304,12 @@ class TestCopies:
     def test_a_contiguous_copy_of_the_host_takes_its_own(self) -> None:
         with recording() as memory:
             host = torch.zeros(3, 4)
-            assert asked(memory, lambda: host.to("meta")) == [48]
+            assert asked(memory, lambda: host.to("cuda")) == [48]
 
     def test_a_transposed_one_goes_by_way_of_another(self) -> None:
         with recording() as memory:
             host = torch.zeros(3, 4).t()
-            assert asked(memory, lambda: host.to("meta")) == [48, 48, -48]
+            assert asked(memory, lambda: host.to("cuda")) == [48, 48, -48]
 
     def test_dropout_takes_its_mask_first(self) -> None:
         with recording() as memory:
@@ -330,7 +330,7 @@ class TestEmbeddings:
     def events(count: int, rows: int = 50, width: int = 8, dtype: torch.dtype = BF16) -> list[int]:
         with recording() as memory:
             grad = on_meta(count, width, dtype=dtype)
-            indices = torch.zeros(count, dtype=torch.int64, device="meta")
+            indices = torch.zeros(count, dtype=torch.int64, device="cuda")
             return asked(memory, lambda: aten.embedding_dense_backward(grad, indices, rows, -1, False))
 
     def test_few_indices_take_the_gradient_alone(self) -> None:

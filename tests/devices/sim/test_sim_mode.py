@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from lorafa_prof.devices.gpus.gpu import GPUS
 from lorafa_prof.devices.sim.mode import TwinMode
+from lorafa_prof.devices.sim.paths import cuda_paths
 from lorafa_prof.devices.sim.twin import Twin
 from lorafa_prof.instruments.allocations.log import AllocationEvent, AllocationLog, Place
 from lorafa_prof.running.prepare import prepare_step
@@ -53,7 +54,7 @@ class TestLives:
     def test_the_size_is_that_of_the_storage(self) -> None:
         with recording() as memory:
             tensors = [
-                torch.empty_strided((3, 3), (10, 1), device="meta"),
+                torch.empty_strided((3, 3), (10, 1), device="cuda"),
                 on_meta(7, dtype=torch.bool),
                 on_meta(7, dtype=torch.bfloat16),
                 on_meta(7, dtype=torch.float64),
@@ -85,7 +86,7 @@ class TestLives:
     def test_host_tensors_take_nothing(self) -> None:
         with recording() as memory:
             assert (torch.ones(3) + 1).tolist() == [2, 2, 2]
-            moved = torch.arange(3).to("meta")
+            moved = torch.arange(3).to("cuda")
             assert memory.events == [24]
             back = moved.cpu()
             assert memory.events == [24]
@@ -100,7 +101,8 @@ class TestLives:
 
     def test_what_was_made_before_is_met_when_it_is_used(self) -> None:
         # Such a tensor is the caller's mistake (`Twin` says everything belongs inside); it must not crash.
-        outside = on_meta(3)
+        with recording():
+            outside = on_meta(3)
         with recording() as memory:
             y = outside.view(3)
             assert memory.events == [12]
@@ -119,7 +121,7 @@ class TestLives:
 
     def test_after_everything_is_dropped_only_workspaces_are_left(self) -> None:
         with recording() as memory:
-            model, x = nn.Sequential(nn.Linear(4, 8), nn.GELU(), nn.Linear(8, 2)).to("meta"), on_meta(3, 4)
+            model, x = nn.Sequential(nn.Linear(4, 8), nn.GELU(), nn.Linear(8, 2)).to("cuda"), on_meta(3, 4)
             for _ in range(2):
                 model(x).sum().backward()
             model.zero_grad()
@@ -138,7 +140,7 @@ def test_what_is_held_is_the_sum_of_the_living_storages(data: st.DataObject) -> 
             what = data.draw(st.sampled_from(["new", "view", "compute", "write", "drop"]))
             if what == "new" or not alive:
                 dtype = data.draw(st.sampled_from([torch.float32, torch.bfloat16, torch.int64, torch.bool]))
-                alive.append(torch.zeros(data.draw(st.integers(0, 9)), dtype=dtype, device="meta"))
+                alive.append(torch.zeros(data.draw(st.integers(0, 9)), dtype=dtype, device="cuda"))
                 continue
             index = data.draw(st.integers(0, len(alive) - 1))
             if what == "view":
@@ -159,7 +161,7 @@ class TestModels:
     def test_an_operation_runs_by_its_model(self) -> None:
         def forty_bytes(step: TwinMode, func: object, args: tuple[Tensor], kwargs: object) -> Tensor:
             blocks = [step.take(size) for size in (7, 40)]
-            result = torch.empty_like(args[0])
+            result = torch.empty_like(args[0], device="meta")
             step.born(result, None)
             step.give_back(*reversed(blocks))
             return result
@@ -200,7 +202,7 @@ class TestModels:
     def test_the_running_operation_has_a_name(self) -> None:
         mode = TwinMode(H100, Ledger(), {})
         assert mode.operation is None
-        with mode:
+        with cuda_paths(H100), mode:
             x = on_meta(3).relu()
         assert str(mode.operation) == "aten.relu.default"
         del x
@@ -221,6 +223,6 @@ class TestSameEveryTime:
         log = AllocationLog(twin.allocator, lambda: nowhere)
         twin.mode.memory = log
         with twin:
-            _, step = prepare_step(cell, torch.device("meta"))  # type: ignore[arg-type]
+            _, step = prepare_step(cell, torch.device("cuda"))  # type: ignore[arg-type]
             step.run()
             return list(log.events)

@@ -25,12 +25,12 @@ def memory() -> Iterator[Ledger]:
 
 
 def on_twin(values_: Any, dtype: torch.dtype = torch.int64) -> Tensor:
-    return torch.tensor(values_, dtype=dtype).to("meta")
+    return torch.tensor(values_, dtype=dtype).to("cuda")
 
 
 def read(tensor: Tensor) -> list[Any]:
     """The elements of a meta tensor, as a model could read them."""
-    assert tensor.is_meta
+    assert tensor.is_cuda
     return [tensor.flatten()[index].item() for index in range(tensor.numel())]
 
 
@@ -39,7 +39,7 @@ class TestKnown:
     @pytest.mark.parametrize("dtype", VALUED)
     def test_a_copy_from_the_host_has_the_hosts_values(self, dtype: torch.dtype) -> None:
         host = torch.tensor([[3, 0, 1], [1, 1, 0]]).to(dtype)
-        assert read(host.to("meta")) == host.flatten().tolist()
+        assert read(host.to("cuda")) == host.flatten().tolist()
 
     def test_a_list_of_them(self) -> None:
         assert on_twin([[3, 0], [1, 2]]).tolist() == [[3, 0], [1, 2]]
@@ -48,20 +48,20 @@ class TestKnown:
     @pytest.mark.parametrize("name", ["tensor", "as_tensor"])
     def test_so_does_a_tensor_made_of_numbers(self, name: str) -> None:
         make = getattr(torch, name)  # only inside of the context is it the twin's
-        assert read(make([4, 2], device="meta")) == [4, 2]
-        assert read(make([4, 2], device=torch.device("meta"))) == [4, 2]
+        assert read(make([4, 2], device="cuda")) == [4, 2]
+        assert read(make([4, 2], device=torch.device("cuda"))) == [4, 2]
 
     @pytest.mark.parametrize(
         ("make", "expected"),
         [
-            (lambda: torch.arange(2, 6, device="meta"), [2, 3, 4, 5]),
-            (lambda: torch.zeros(2, dtype=torch.int32, device="meta"), [0, 0]),
-            (lambda: torch.ones(2, dtype=torch.bool, device="meta"), [True, True]),
-            (lambda: torch.full((2,), 7, device="meta"), [7, 7]),
+            (lambda: torch.arange(2, 6, device="cuda"), [2, 3, 4, 5]),
+            (lambda: torch.zeros(2, dtype=torch.int32, device="cuda"), [0, 0]),
+            (lambda: torch.ones(2, dtype=torch.bool, device="cuda"), [True, True]),
+            (lambda: torch.full((2,), 7, device="cuda"), [7, 7]),
             (lambda: on_twin([1]).new_zeros(2), [0, 0]),
             (lambda: torch.ones_like(on_twin([5, 6])), [1, 1]),
-            (lambda: torch.empty(2, dtype=torch.int64, device="meta").fill_(3), [3, 3]),
-            (lambda: torch.ones(2, 2, dtype=torch.bool, device="meta").tril(), [True, False, True, True]),
+            (lambda: torch.empty(2, dtype=torch.int64, device="cuda").fill_(3), [3, 3]),
+            (lambda: torch.ones(2, 2, dtype=torch.bool, device="cuda").tril(), [True, False, True, True]),
         ],
     )
     def test_factories_are_known(self, make: Callable[[], Tensor], expected: list[Any]) -> None:
@@ -90,7 +90,7 @@ class TestKnown:
         assert read(mask.nonzero()) == [0, 0, 0, 2, 1, 2]
         rows, columns = torch.where(mask)
         assert (read(rows), read(columns)) == ([0, 0, 1], [0, 2, 2])
-        ids = torch.arange(6, device="meta").view(2, 3)
+        ids = torch.arange(6, device="cuda").view(2, 3)
         assert read(ids[mask]) == [0, 2, 5]
         assert read(torch.masked_select(ids, mask)) == [0, 2, 5]
         assert read(torch.unique(ids % 2)) == [0, 1]
@@ -212,7 +212,7 @@ def test_a_dead_storages_value_is_forgotten(memory: Ledger) -> None:
 def test_large_ones_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(values, "LARGEST_BYTES", 80)
     with recording():
-        small, large = torch.arange(10, device="meta"), torch.arange(11, device="meta")
+        small, large = torch.arange(10, device="cuda"), torch.arange(11, device="cuda")
         assert small.sum().item() == 45
         with pytest.raises(LorafaProfError):
             large.sum().item()
@@ -284,7 +284,7 @@ def test_integer_programs_have_the_cpus_values(
 ) -> None:
     expected = execute(program, inputs, "cpu")
     with recording() as memory:
-        known = execute(program, inputs, "meta")
+        known = execute(program, inputs, "cuda")
         assert [read(tensor) for tensor in known] == [tensor.flatten().tolist() for tensor in expected]
         storages = {t.untyped_storage()._cdata: t.untyped_storage().nbytes() for t in known}
         assert memory.held == sum(storages.values())

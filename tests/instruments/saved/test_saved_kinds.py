@@ -86,7 +86,7 @@ def test_inputs_of_linears_are_kept_unless_a_is_frozen(family: str) -> None:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_family_keeps_the_kinds_it_has(family: str) -> None:
     found = kinds(family, "full-ft")
-    assert {kind for kind, nbytes in found.items() if nbytes == 0} == {"adapter"} | (
+    assert {kind for kind, nbytes in found.items() if nbytes == 0} == {"adapter", "cast_weight"} | (
         set() if family in ("tiny-gpt2", "tiny-t5", "tiny-roberta") else {"dropout_mask"}
     )
 
@@ -157,5 +157,6 @@ def test_one_more_layer_by_kind(method: str, inputs: int, norms: int, adapters: 
         "mlp_activation": MLP_KEEPS,
         "dropout_mask": 0,
         "logits_loss": 0,
+        "cast_weight": 0,
         "other": 0,
     }

@@ -28,7 +28,7 @@ def _forward(step: Execution, func: Any, args: Any, kwargs: Any) -> Any:
 
 def _backward(step: Execution, func: Any, args: Any, kwargs: Any) -> Any:
     _, query, key, value = args[:4]
-    grads = tuple(torch.empty_like(tensor) for tensor in (query, key, value))
+    grads = tuple(torch.empty_like(tensor, device="meta") for tensor in (query, key, value))
     step.born(*grads)
     batch, heads, length, width = query.shape
     # The query's gradient is accumulated in float32, beside a sum per row.

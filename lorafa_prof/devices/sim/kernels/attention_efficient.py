@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lorafa_prof.devices.sim.device_tensors import on_shapes
 from lorafa_prof.devices.sim.kernels.kernel import Execution, Kernel, numel_bytes
 
 aten = torch.ops.aten
@@ -22,7 +23,8 @@ def _forward(step: Execution, func: Any, args: Any, kwargs: Any) -> Any:
     lse = torch.empty(batch, heads, rows, dtype=torch.float32, device="meta")
     step.born(out, lse)
     # The random state is on the host unless a graph is captured.
-    seed, offset = (torch.empty((), dtype=torch.int64) for _ in range(2))
+    with on_shapes(False):
+        seed, offset = (torch.empty((), dtype=torch.int64) for _ in range(2))
     return out.transpose(1, 2), lse, seed, offset
 
 
@@ -33,7 +35,9 @@ def _backward(step: Execution, func: Any, args: Any, kwargs: Any) -> Any:
     if not grad_out.transpose(1, 2).is_contiguous():
         held.append(step.take(numel_bytes(grad_out)))
     grads: list[Tensor | None] = [
-        torch.empty_like(tensor.transpose(1, 2), memory_format=torch.contiguous_format).transpose(1, 2)
+        torch.empty_like(
+            tensor.transpose(1, 2), device="meta", memory_format=torch.contiguous_format
+        ).transpose(1, 2)
         for tensor in (query, key, value)
     ]
     grads.append(_bias_gradient(bias) if bias is not None and mask[3] else None)

@@ -17,7 +17,7 @@ def _forward(step: Execution, func: Any, args: Any, kwargs: Any) -> Any:
     query, key = args[:2]
     dropout = args[3] if len(args) > 3 else kwargs.get("dropout_p", 0.0)
     batch, heads, length, width = query.shape
-    out = torch.empty_like(query.transpose(1, 2)).transpose(1, 2)
+    out = torch.empty_like(query.transpose(1, 2), device="meta").transpose(1, 2)
     lse = torch.empty(batch, heads, length, dtype=torch.float32, device="meta")
     step.born(out, lse)
     splits = _splits(step.machine, batch * heads, length, key.size(2), width) if dropout == 0.0 else 1
@@ -37,7 +37,10 @@ def _forward(step: Execution, func: Any, args: Any, kwargs: Any) -> Any:
 
 def _backward(step: Execution, func: Any, args: Any, kwargs: Any) -> Any:
     _, query, key, value = args[:4]
-    grads = tuple(torch.empty_like(tensor.transpose(1, 2)).transpose(1, 2) for tensor in (query, key, value))
+    grads = tuple(
+        torch.empty_like(tensor.transpose(1, 2), device="meta").transpose(1, 2)
+        for tensor in (query, key, value)
+    )
     step.born(*grads)
     batch, heads, length, width = query.shape
     rows = batch * heads * (-(-length // 128) * 128)

@@ -14,7 +14,7 @@ SCALAR_BYTES = 8
 
 def _to_copy(step: Execution, func: Any, args: Any, kwargs: Any) -> Any:
     result = step.run(func, args, kwargs)
-    if result.is_meta and not args[0].is_meta and not result.is_contiguous():
+    if result.is_cuda and not args[0].is_cuda and not result.is_contiguous():
         step.give_back(step.take(numel_bytes(result)))
     return result
 

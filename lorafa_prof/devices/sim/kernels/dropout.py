@@ -11,8 +11,8 @@ from lorafa_prof.devices.sim.kernels.kernel import Execution, Kernel
 
 def _native_dropout(step: Execution, func: Any, args: Any, kwargs: Any) -> Any:
     x = args[0]
-    mask = torch.empty_like(x, dtype=torch.bool)
-    result = torch.empty_like(x)
+    mask = torch.empty_like(x, dtype=torch.bool, device="meta")
+    result = torch.empty_like(x, device="meta")
     step.born(mask, result)
     return result, mask
 

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lorafa_prof.devices.sim.device_tensors import on_shapes
 from lorafa_prof.devices.sim.kernels.kernel import Execution, Kernel, numel_bytes
 from lorafa_prof.errors import LorafaProfError
 
@@ -26,13 +27,14 @@ def _index(step: Execution, func: Any, args: Any, kwargs: Any) -> Any:
 
 
 def _item(step: Execution, func: Any, args: Any, kwargs: Any) -> Any:
-    value = step.value_of(args[0]) if args[0].is_meta else args[0]
+    value = step.value_of(args[0]) if args[0].is_cuda else args[0]
     if value is None:
         raise LorafaProfError(
             "the model reads a value of a floating-point tensor; the twin knows shapes, "
             "and values of integers and booleans only"
         )
-    return value.item()
+    with on_shapes(False):
+        return value.item()
 
 
 KERNELS = (

@@ -36,6 +36,9 @@ class Execution(Protocol):
     def value_of(self, tensor: Tensor) -> Tensor | None:
         """Return the value of an integer or boolean tensor, on the host; None if it is not known."""
 
+    def learn(self, tensor: Tensor, value: float) -> None:
+        """Keep `value` as that of all elements of `tensor`, of any type, until something writes to it."""
+
 
 Model = Callable[[Execution, Any, Any, Any], Any]
 

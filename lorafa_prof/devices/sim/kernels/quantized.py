@@ -40,7 +40,7 @@ def _gemm_4bit(step: Execution, func: Any, args: Any, kwargs: Any) -> Any:
 def _linear(step: Execution, x: Tensor, shape: tuple[int, int], bias: Tensor | None) -> Tensor:
     """Run x times a dense weight [in, out] whose memory is taken already."""
     flat = x.reshape(-1, x.shape[-1])
-    weight = x.new_empty(shape[::-1]).t()
+    weight = torch.empty(shape[::-1], dtype=x.dtype, device="meta").t()
     if bias is None:
         y = product(step, aten.mm.default, (flat, weight), {})
     else:

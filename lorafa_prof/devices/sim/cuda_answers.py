@@ -1,0 +1,53 @@
+"""What `torch.cuda` says of the GPU that a twin stands for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+from lorafa_prof.devices.gpus.gpu import Gpu
+from lorafa_prof.devices.sim.allocator import CachingAllocator
+from lorafa_prof.devices.sim.machine import Machine
+
+Answers = dict[str, Callable[..., Any]]
+
+
+def answers_of(machine: Machine) -> Answers:
+    """Return functions for those of `torch.cuda` that ask for a device or its kind: one GPU, `machine`."""
+    return {
+        "is_available": lambda: True,
+        "device_count": lambda: 1,
+        "current_device": lambda: 0,
+        "get_device_capability": lambda device=None: machine.compute_capability,
+        "is_bf16_supported": lambda including_emulation=True: (
+            including_emulation or machine.compute_capability >= (8, 0)
+        ),
+        "is_current_stream_capturing": lambda: False,
+        "synchronize": lambda device=None: None,
+        "set_device": lambda device: None,
+        "_exchange_device": lambda device: 0,
+        "_maybe_exchange_device": lambda device: 0,
+        "_lazy_init": lambda: None,
+    }
+
+
+def answers_on_memory(gpu: Gpu, allocator: CachingAllocator) -> Answers:
+    """Return functions for those of `torch.cuda` that ask for the GPU's name, size and use."""
+    properties = SimpleNamespace(
+        name=gpu.name,
+        major=gpu.compute_capability[0],
+        minor=gpu.compute_capability[1],
+        total_memory=gpu.memory_bytes or 0,
+        multi_processor_count=gpu.multiprocessors,
+    )
+    return {
+        "get_device_name": lambda device=None: gpu.name,
+        "get_device_properties": lambda device=None: properties,
+        "memory_allocated": lambda device=None: allocator.allocated.current,
+        "max_memory_allocated": lambda device=None: allocator.allocated.peak,
+        "memory_reserved": lambda device=None: allocator.reserved.current,
+        "max_memory_reserved": lambda device=None: allocator.reserved.peak,
+        "reset_peak_memory_stats": lambda device=None: allocator.reset_peaks(),
+        "empty_cache": allocator.empty_cache,
+    }
