@@ -63,5 +63,5 @@ def prepare_model(cell: Cell, resolved: ResolvedModel, device: torch.device) -> 
             "set update to step",
             about="update",
         )
-        check_autocast(cell, prepared.model)
+    check_autocast(cell, prepared.model)
     return prepared

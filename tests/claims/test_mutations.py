@@ -113,7 +113,7 @@ def test_a_thawed_a_is_named_by_the_inputs_it_keeps(green: Path, tmp_path: Path)
 
 
 def test_a_stray_float_copy_is_named(green: Path, tmp_path: Path) -> None:
-    old = "ctx.save_for_backward(x, low, mask, weight, a, b)"
+    old = "ctx.save_for_backward(x, low, mask, _tensor(weight), a, b)"
     checked = mutated(green, tmp_path, Edit(FUNCTIONS, old, old.replace("(x,", "(x.float(),")))
     assert checked.code == 3
     named = checked.named("activation_bytes")
