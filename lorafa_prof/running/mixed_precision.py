@@ -27,6 +27,12 @@ def check_autocast(cell: Cell, model: nn.Module) -> None:
             "8.0 and above do); autocast: fp16 is what it has",
             about="autocast",
         )
+    if cell.autocast == "fp16" and cell.update == "backward":
+        raise UsageError(
+            "update 'backward' with autocast 'fp16': a weight would be updated by its scaled gradient; "
+            "set update to step, or autocast to bf16",
+            about="update",
+        )
     if cell.autocast == "fp16":
         check_scalable(model.parameters())
 

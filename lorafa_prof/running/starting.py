@@ -2,21 +2,27 @@
 
 An import that initialises CUDA in the server (of torchao by PEFT, of a sitecustomize) makes CUDA unusable in
 all that is forked from it. A cell that needs CUDA notices at its start and says so; from then on such cells
-import everything for themselves.
+import everything for themselves. So do all where the folder of temporary files has too long a path for the
+server's socket.
 """
 
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from lorafa_prof.cell import Cell
 from lorafa_prof.one_line import bounded_line
 
+#: sun_path of macOS, the shortest, less its end.
+_LONGEST_SOCKET_PATH = 103
 _FROM_SERVER = ("lorafa_prof.running.worker", "lorafa_prof.running.fork_server")
 
 
@@ -28,10 +34,16 @@ class _Starts:
 
 def process_context(*, afresh: bool = False) -> Any:
     """Where processes are forked from: a server that has imported all, or, on some systems, nothing."""
-    methods = multiprocessing.get_all_start_methods()
-    context = multiprocessing.get_context("forkserver" if "forkserver" in methods and not afresh else "spawn")
+    there_is_one = "forkserver" in multiprocessing.get_all_start_methods() and _a_socket_fits()
+    context = multiprocessing.get_context("forkserver" if there_is_one and not afresh else "spawn")
     context.set_forkserver_preload(list(_FROM_SERVER))
     return context
+
+
+def _a_socket_fits() -> bool:
+    """Whether the server's socket can lie in the folder of temporary files: its path has few characters."""
+    socket_path = Path(tempfile.gettempdir()) / "pymp-12345678" / "listener-12345678"
+    return len(os.fsencode(socket_path)) <= _LONGEST_SOCKET_PATH
 
 
 def starts_afresh(cell: Cell) -> bool:

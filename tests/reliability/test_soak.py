@@ -7,6 +7,7 @@ import os
 import statistics
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from reliability.asked_effort import effort
@@ -34,11 +35,13 @@ def test_a_long_sweep_does_not_grow(tmp_path: Path) -> None:
     lengths = ", ".join(str(8 * n) for n in range(1, PER_BATCH + 1))
     file = tmp_path / "soak.yaml"
     file.write_text(SCENARIO.format(batches=", ".join(map(str, range(1, batches + 1))), lengths=lengths))
-    scratch = tmp_path / "scratch"
-    scratch.mkdir()
     out = tmp_path / "out"
     command = [sys.executable, "-m", "lorafa_prof", "run", str(file), "-o", str(out), "--no-figures"]
-    code, held = watched(command, {**os.environ, "TMPDIR": str(scratch)}, every_s=0.25)
+    # Not in tmp_path, which may be too deep for the socket of the server that cells are forked from.
+    with TemporaryDirectory(prefix="soak-", dir="/tmp") as scratch:
+        code, held = watched(command, {**os.environ, "TMPDIR": scratch}, every_s=0.25)
+        # What PyTorch compiles it keeps for whoever comes next.
+        left = [path.name for path in Path(scratch).iterdir() if not path.name.startswith("torchinductor_")]
     assert code == 0
     with (out / "results.csv").open() as table:
         rows = list(csv.DictReader(table))
@@ -53,7 +56,5 @@ def test_a_long_sweep_does_not_grow(tmp_path: Path) -> None:
     )
     assert grown < MOST_GROWTH_BYTES
     assert more_files < MOST_MORE_FILES
-    # What PyTorch compiles it keeps for whoever comes next.
-    left = [path.name for path in scratch.iterdir() if not path.name.startswith("torchinductor_")]
     assert left == []
     assert sorted(path.name for path in out.iterdir()) == ["cells", "logs", "provenance.json", "results.csv"]

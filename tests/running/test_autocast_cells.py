@@ -121,3 +121,8 @@ def test_fp16_weights_that_train_are_an_error_before_anything_runs() -> None:
     with pytest.raises(UsageError, match="weights that train must be in fp32"):
         _checked(on_twin("tiny-llama", "lora", dtype="fp16", autocast="fp16"))
     _checked(on_twin("tiny-llama", "lora", dtype="fp16", adapter_dtype="fp32", autocast="fp16"))
+
+
+def test_fp16_updates_at_the_end_of_the_step() -> None:
+    with pytest.raises(UsageError, match="set update to step, or autocast to bf16"):
+        _checked(tiny_cell(method="full-ft", autocast="fp16", update="backward"))

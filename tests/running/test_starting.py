@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 import torch
 
 from lorafa_prof.running import preload
+from lorafa_prof.running.starting import process_context
 
 #: As PEFT with torchao does it; the flag is what PyTorch says in a process that was forked then.
 FAKE_PEFT = "import torch\ntorch.cuda._is_in_bad_fork = lambda: True\n"
@@ -114,3 +116,10 @@ def test_a_gpu_cell_is_measured_where_an_import_initialises_cuda(tmp_path: Path)
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("initialises CUDA, so cells cannot be forked") == 1
+
+
+def test_where_the_temporary_folder_is_too_deep_for_a_socket_nothing_is_forked(monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", "/tmp/" + "d" * 90)
+    assert process_context().get_start_method() == "spawn"
+    monkeypatch.setattr(tempfile, "tempdir", "/tmp")
+    assert process_context().get_start_method() == "forkserver"

@@ -1,0 +1,174 @@
+"""Steps as people run them, on a GPU and on its twin: autocast, quantized bases, optimizers; bytes by phase.
+
+    python benchmarks/steps.py > reports/h200-steps/cells.csv
+
+A line of CSV for each cell: what was measured and predicted, and by how much the twin is off at worst, over
+start, peak and end of each phase. It needs a CUDA GPU of the catalogue and bitsandbytes. Each cell has
+processes of its own, several at once: only bytes are compared, which others on the GPU do not change.
+"""
+
+from __future__ import annotations
+
+import csv
+import multiprocessing
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import torch
+
+from lorafa_prof.cell import Cell, MethodChoice, ModelChoice, Steps, twin_device
+from lorafa_prof.devices.here import gpu_here
+from lorafa_prof.methods.base import METHODS
+from lorafa_prof.results.measured import Measured
+from lorafa_prof.running.measure import run_here
+from lorafa_prof.running.on_cuda import measure_memory_on_cuda
+from lorafa_prof.running.predict import predict_on_twin
+
+SIZES = (("llama-3.2-1b", 2, 1024), ("roberta-large", 8, 512), ("t5-base", 4, 512))
+OPTIMIZERS = (
+    "adamw", "adamw-foreach", "adamw-loop", "sgd", "sgd-momentum", "adafactor",
+    "adamw-8bit", "paged-adamw-8bit",
+)  # fmt: skip
+ADAPTERS = ("lora", "lora-fa", "peft-lora")
+METRICS = ("activation_bytes", "peak_allocated_bytes", "peak_requested_bytes", "peak_reserved_bytes")
+COUNTERS = ("requested", "allocated", "reserved")
+SETTINGS = (
+    "model", "batch", "seq", "method", "dtype", "adapter_dtype", "autocast", "quantization", "double_quant",
+    "optimizer", "update", "checkpointing", "accumulation", "max_grad_norm", "kernels",
+)  # fmt: skip
+Spec = dict[str, Any]
+
+
+def specs() -> Iterator[Spec]:
+    """All cells, as changes to a plain one."""
+    for model, batch, seq in SIZES:
+        size = {"model": model, "batch": batch, "seq": seq}
+        for changes in (*_autocast(model), *_quantized(), *_optimizers()):
+            yield {**size, **changes}
+    size = {"model": "llama-3.2-1b", "batch": 2, "seq": 1024}
+    for kernels in ("fused-norm", "fused-loss", "fused"):
+        yield {**size, **_types("fp32", "fp32", "bf16"), "method": "lora-fa", "kernels": kernels}
+
+
+def _types(dtype: str, adapter_dtype: str, autocast: str = "none") -> Spec:
+    return {"dtype": dtype, "adapter_dtype": adapter_dtype, "autocast": autocast}
+
+
+def _autocast(model: str) -> Iterator[Spec]:
+    for autocast in ("bf16", "fp16"):
+        # A classifier head trains in the base's type, which fp16 wants in fp32.
+        base = "fp32" if model == "roberta-large" and autocast == "fp16" else "bf16"
+        for checkpointing in ("none", "full"):
+            more = {"checkpointing": checkpointing, "max_grad_norm": 1.0}
+            yield {"method": "full-ft", **_types("fp32", "fp32", autocast), **more}
+            for method in ADAPTERS:
+                yield {"method": method, **_types(base, "fp32", autocast), **more}
+    for method in (*ADAPTERS, "peft-lora-fa"):
+        yield {"method": method, **_types("fp32", "fp32", "bf16")}
+    yield {"method": "full-ft", **_types("bf16", "bf16", "bf16")}
+    for method in ("full-ft", "lora-fa"):
+        yield {"method": method, **_types("fp32", "fp32", "fp16"), "optimizer": "adamw-foreach"}
+    yield {"method": "lora", **_types("fp32", "fp32", "fp16"), "optimizer": "sgd", "accumulation": 2}
+
+
+def _quantized() -> Iterator[Spec]:
+    for method in ADAPTERS:
+        for quantization in ("nf4", "int8"):
+            for checkpointing in ("none", "full"):
+                more = {"quantization": quantization, "checkpointing": checkpointing}
+                yield {"method": method, **_types("bf16", "bf16"), **more}
+        more = {"quantization": "nf4", "double_quant": True}
+        yield {"method": method, **_types("bf16", "fp32", "bf16"), **more}
+
+
+def _optimizers() -> Iterator[Spec]:
+    for optimizer in OPTIMIZERS:
+        yield {"method": "full-ft", **_types("bf16", "bf16"), "optimizer": optimizer}
+    yield {"method": "full-ft", **_types("bf16", "bf16"), "update": "backward"}
+    more = {"optimizer": "adamw-8bit", "checkpointing": "full-reentrant"}
+    yield {"method": "lora-fa", **_types("bf16", "bf16"), **more}
+
+
+def cell_of(spec: Spec, device: str, gpu: str) -> Cell:
+    """The cell of `spec` on `device`."""
+    settings = {
+        "attention": "sdpa",
+        "kernels": "eager",
+        "checkpointing": "none",
+        "optimizer": "adamw",
+        **spec,
+    }
+    method = METHODS[settings.pop("method")]
+    given = {} if method.name == "full-ft" else {"rank": 16, "targets": "all-linear"}
+    options = method.options.model_validate(given).model_dump(mode="json")
+    model = ModelChoice(name=settings.pop("model"))
+    choice = MethodChoice(name=method.name, options=options)
+    return Cell(
+        model=model, method=choice, device=device, gpu=gpu, steps=Steps(warmup=3, timed=1), **settings
+    )
+
+
+def _memory(spec: Spec, device: str, gpu: str, end: Any) -> None:
+    run = measure_memory_on_cuda if device == "cuda" else predict_on_twin
+
+    def measured(cell: Cell, into: Measured, tracker: Any) -> None:
+        run(cell, into, tracker)
+
+    result = run_here(cell_of(spec, device, gpu), measured)
+    end.send((result.row, result.details.get("memory")))
+
+
+def _forked(spec: Spec, device: str, gpu: str) -> tuple[Spec, Any]:
+    context = multiprocessing.get_context("forkserver")
+    here, there = context.Pipe()
+    process = context.Process(target=_memory, args=(spec, device, gpu, there))
+    process.start()
+    there.close()
+    try:
+        answer: tuple[Spec, Any] = here.recv()
+    except EOFError:
+        answer = ({}, None)
+    process.join()
+    return answer
+
+
+def line(spec: Spec, gpu: tuple[Spec, Any], twin: tuple[Spec, Any]) -> Spec:
+    """A line of the table."""
+    row: Spec = {name: spec.get(name, "") for name in SETTINGS}
+    for side, (values, _) in (("measured", gpu), ("predicted", twin)):
+        row |= {f"{side}_{metric}": values.get(metric, "") for metric in METRICS}
+    if gpu[1] is None or twin[1] is None:
+        return row
+    for counter in COUNTERS:
+        differences = [
+            twin[1]["phases"][phase][point][counter] - points[point][counter]
+            for phase, points in gpu[1]["phases"].items()
+            for point in ("start", "peak", "end")
+        ]
+        row[f"worst_{counter}_off_bytes"] = max(differences, key=abs)
+    return row
+
+
+def main() -> None:
+    """Run all cells."""
+    if not torch.cuda.is_available():
+        sys.exit("benchmarks/steps.py: this needs a CUDA GPU")
+    name = gpu_here().name
+    columns = [*SETTINGS, *(f"{side}_{metric}" for side in ("measured", "predicted") for metric in METRICS)]
+    writer = csv.DictWriter(
+        sys.stdout, [*columns, *(f"worst_{counter}_off_bytes" for counter in COUNTERS)], lineterminator="\n"
+    )
+    writer.writeheader()
+    chosen = list(specs())
+    with ThreadPoolExecutor(5) as on_gpu, ThreadPoolExecutor(8) as on_twin:
+        measured = [on_gpu.submit(_forked, spec, "cuda", name) for spec in chosen]
+        predicted = [on_twin.submit(_forked, spec, twin_device(name), name) for spec in chosen]
+        for spec, gpu, twin in zip(chosen, measured, predicted, strict=True):
+            writer.writerow(line(spec, gpu.result(), twin.result()))
+            sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
