@@ -25,10 +25,9 @@ from lorafa_prof.claims.trust import Doubts, doubts_of, several_machines
 from lorafa_prof.devices.device import resolve_twin_by_default
 from lorafa_prof.errors import NothingToJudgeError, UsageError
 from lorafa_prof.results.files import write_atomically
-from lorafa_prof.results.record import CellResult
+from lorafa_prof.results.record import FAILED, CellResult
 from lorafa_prof.results.soundness import read_json
 from lorafa_prof.results.store import CellResults, Store
-from lorafa_prof.running.sweep import FAILED
 from lorafa_prof.scenario.expand import PlannedCell, ResolveDevice, expand
 from lorafa_prof.scenario.labels import distinct_labels
 from lorafa_prof.scenario.load import LoadedScenario, validated_scenario

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from lorafa_prof.claims.marked import Marked
     from lorafa_prof.claims.trust import Doubts, Stale
     from lorafa_prof.results.store import CellResults, Store
+    from lorafa_prof.scenario.load import LoadedScenario
 
 #: Of several scenarios the first of these that one of them has is the command's exit code.
 _WORST_FIRST = (3, 1, 4, 0)
@@ -104,22 +105,34 @@ def check_command(
     asked = _Asked(
         out, baseline, update, overrides, device, pattern, timeout_s, wait_s, share_gpu, stale, marked, words
     )
-    judgements = [_judgement(each, asked) for each in what]
+    judgements = [_judgement(name, loaded, asked) for name, loaded in _loaded(what, asked)]
     tell(judgements, outputs)
     codes = {judgement.exit_code for judgement in judgements}
     return next(code for code in _WORST_FIRST if code in codes)
 
 
-def _judgement(what: str, asked: _Asked) -> Judgement:
+def _loaded(what: Sequence[str], asked: _Asked) -> list[tuple[str, LoadedScenario | None]]:
+    """Return all that is to be judged; of results no scenario is loaded: they are judged as they are."""
+    loaded: list[tuple[str, LoadedScenario | None]] = []
+    for name in what:
+        if os.path.isdir(name):  # noqa: PTH112 - of a name that is too long `Path.is_dir` raises
+            if asked.overrides or asked.device is not None or asked.out:
+                raise UsageError(f"{name}: results are judged as they are: without --set, --device and -o")
+            loaded.append((name, None))
+        else:
+            scenario = loaded_scenario(name, asked.overrides, asked.device)
+            loaded.append((name, scenario))
+    return loaded
+
+
+def _judgement(name: str, loaded: LoadedScenario | None, asked: _Asked) -> Judgement:
     from lorafa_prof.claims.gate import gate_of, stored_gate
     from lorafa_prof.claims.trust import stored_doubts
 
-    if os.path.isdir(what):  # noqa: PTH112 - of a name that is too long `Path.is_dir` raises
-        if asked.overrides or asked.device is not None or asked.out:
-            raise UsageError(f"{what}: results are judged as they are: without --set, --device and -o")
-        gate, store, results = stored_gate(Path(what), asked.pattern)
+    if loaded is None:
+        gate, store, results = stored_gate(Path(name), asked.pattern)
     else:
-        gate = gate_of(loaded_scenario(what, asked.overrides, asked.device), asked.pattern)
+        gate = gate_of(loaded, asked.pattern)
         store = _store(gate, asked)
         results = _run_missing(gate, store, asked)
     doubts = stored_doubts(results, asked.stale, marked=asked.marked)
@@ -151,9 +164,9 @@ def _run_missing(gate: Gate, store: Store, asked: _Asked) -> CellResults:
     from lorafa_prof.claims.trust import is_stale
     from lorafa_prof.results.fingerprint import fingerprint_of
     from lorafa_prof.results.lock import locked
+    from lorafa_prof.results.record import FAILED
     from lorafa_prof.running.gpu_use import await_free_gpu
     from lorafa_prof.running.plan import check_cells
-    from lorafa_prof.running.sweep import FAILED
     from lorafa_prof.scenario.labels import distinct_labels
 
     needed = gate.needed

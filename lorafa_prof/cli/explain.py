@@ -60,9 +60,6 @@ def explain_command(
     A tree from the peak down to single tensors, why each of them is kept, and what would remove it, by the
     twin of the cell's GPU. Of a cell that was measured, what the twin cannot explain is told.
     """
-    from lorafa_prof.explaining.explain_cells import explain_cells
-    from lorafa_prof.running.pool import available_cores
-
     _check_before(what, device, json_file)
     if not os.path.isdir(what):  # noqa: PTH112 - of a name that is too long `Path.is_dir` raises
         subjects = _picked_of_scenario(what, pattern, against, overrides, device)
@@ -72,6 +69,9 @@ def explain_command(
         subjects = _picked_in_folder(Path(what), pattern, against)
     if what_if is None:
         what_if = against is None
+    from lorafa_prof.explaining.explain_cells import explain_cells
+    from lorafa_prof.running.pool import available_cores
+
     explanations = explain_cells(subjects, jobs or available_cores(), _tell, what_if=what_if)
     _show(explanations, depth, json_file)
 
@@ -124,13 +124,15 @@ def _picked_in_folder(out: Path, pattern: str | None, against: str | None) -> li
 def _picked_of_scenario(
     name: str, pattern: str | None, against: str | None, overrides: tuple[str, ...], device: str | None
 ) -> list[Subject]:
+    loaded = loaded_scenario(name, overrides, device)
     from lorafa_prof.devices.device import resolve_twin_of_gpu_here
     from lorafa_prof.explaining.subject import subjects_of
-    from lorafa_prof.running.plan import check_cells
 
-    found = scenario_cells(loaded_scenario(name, overrides, device), resolve_twin_of_gpu_here, None)
+    found = scenario_cells(loaded, resolve_twin_of_gpu_here, None)
     picked = _picked(subjects_of(found.cells), pattern, against)
     ids = {subject.cell_id for subject in picked}
+    from lorafa_prof.running.plan import check_cells
+
     check_cells(found.loaded, [plan for plan in found.planned if plan.cell.cell_id in ids])
     return picked
 

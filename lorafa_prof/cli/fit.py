@@ -17,7 +17,7 @@ from lorafa_prof.words.numbers import size
 if TYPE_CHECKING:
     from lorafa_prof.cell import Cell
     from lorafa_prof.fitting.answer import Answer, FitQuestion
-    from lorafa_prof.running.predict_memory import Prediction
+    from lorafa_prof.running.prediction import Prediction
 
 _SETTINGS = (
     ("--dtype", "Type of the base's weights  [default: bf16]"),
@@ -93,7 +93,7 @@ def _answers(asked: list[FitQuestion], jobs: int | None) -> list[Answer]:
 
 
 def _tell(count: int, cell: Cell, capacity_bytes: int, prediction: Prediction) -> None:
-    from lorafa_prof.running.predict_memory import UNLIMITED
+    from lorafa_prof.running.prediction import UNLIMITED
 
     if prediction.memory is None:
         told = f"out of memory in {prediction.failed_phase}"

@@ -78,20 +78,23 @@ def run_command(
 
     A run continues where it stopped. The results are in OUT: results.csv, cells/, provenance.json, figures/.
     """
+    loaded = loaded_scenario(scenario, overrides, device)
+    from lorafa_prof.devices.device import resolve_device
+
+    found = scenario_cells(loaded, resolve_device, pattern)
+    labels, chosen, cell_ids = found.labels, found.chosen, found.cell_ids
     from rich.console import Console
 
-    from lorafa_prof.devices.device import resolve_device
-    from lorafa_prof.results.lock import locked
-    from lorafa_prof.results.store import Store
-    from lorafa_prof.running.gpu_use import await_free_gpu
     from lorafa_prof.running.plan import check_cells
-    from lorafa_prof.running.sweep import cells_to_run
 
-    found = scenario_cells(loaded_scenario(scenario, overrides, device), resolve_device, pattern)
-    loaded, labels, chosen, cell_ids = found.loaded, found.labels, found.chosen, found.cell_ids
     console = Console(stderr=True)
     with console.status(f"checking {count(len(cell_ids), 'cell')}"):
         check_cells(loaded, found.planned)
+    from lorafa_prof.results.lock import locked
+    from lorafa_prof.results.store import Store
+    from lorafa_prof.running.gpu_use import await_free_gpu
+    from lorafa_prof.running.sweep import cells_to_run
+
     store = Store(out or Path("out") / loaded.scenario.name)
     discard = {cell.cell_id for cell in chosen} if rerun != "missing" else set()
     if dry_run:
@@ -259,8 +262,8 @@ def _draw(store: Store) -> None:
 
 
 def _exit_code(results: Sequence[CellResult], labels: Mapping[str, str]) -> int:
+    from lorafa_prof.results.record import FAILED
     from lorafa_prof.running.progress import outcome
-    from lorafa_prof.running.sweep import FAILED
 
     failed = [result for result in results if result.row["status"] in FAILED]
     for result in failed:

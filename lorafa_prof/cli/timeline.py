@@ -33,13 +33,15 @@ def timeline_command(
     For each cell OUT/timelines has a .pickle that https://pytorch.org/memory_viz opens, with module names, a
     .csv of the live bytes by kind, and a figure of them, .png and .pdf. Prints the path of every file.
     """
+    loaded = loaded_scenario(scenario, overrides, device)
+    found = scenario_cells(loaded, _twin_or_refused, pattern)
+    labels, chosen = found.labels, found.chosen
+    _check_devices(chosen)
     from lorafa_prof.running.plan import check_cells
+
+    check_cells(loaded, [plan for plan in found.planned if plan.cell in chosen])
     from lorafa_prof.running.recorded_step import predict_timeline
 
-    found = scenario_cells(loaded_scenario(scenario, overrides, device), _twin_or_refused, pattern)
-    loaded, labels, chosen = found.loaded, found.labels, found.chosen
-    _check_devices(chosen)
-    check_cells(loaded, [plan for plan in found.planned if plan.cell in chosen])
     folder = (out or Path("out") / loaded.scenario.name) / "timelines"
     for cell in chosen:
         timeline = predict_timeline(cell)

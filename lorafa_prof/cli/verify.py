@@ -66,6 +66,10 @@ def verify_command(
     Cells run on the GPU that is there and on its twin, whatever the scenario's device. The results are in
     OUT: verify.csv, verify/, traces/, provenance.json. Exits with 3 where the twin differs from the GPU.
     """
+    loaded = loaded_scenario(scenario, overrides)
+    resolve = _on_the_gpu(predict_only=rerun == "twin")
+    found = scenario_cells(loaded, resolve, pattern)
+    labels, chosen, own_ids = found.labels, found.chosen, found.cell_ids
     from rich.console import Console
 
     from lorafa_prof.results.lock import locked
@@ -77,9 +81,6 @@ def verify_command(
     from lorafa_prof.verification.summary import HEADER, exit_code, summary, table_rows
     from lorafa_prof.verification.sweep import cells_to_verify, verify_sweep
 
-    resolve = _on_the_gpu(predict_only=rerun == "twin")
-    found = scenario_cells(loaded_scenario(scenario, overrides), resolve, pattern)
-    loaded, labels, chosen, own_ids = found.loaded, found.labels, found.chosen, found.cell_ids
     console = Console(stderr=True)
     with console.status(f"checking {count(len(own_ids), 'cell')}"):
         check_cells(loaded, found.planned)

@@ -12,7 +12,7 @@ from lorafa_prof.explaining.composition import (
     left_by_forward,
     peak_moment,
 )
-from lorafa_prof.running.predict_memory import UNLIMITED
+from lorafa_prof.running.prediction import UNLIMITED
 from lorafa_prof.running.recorded_step import RecordedStep, record_step
 
 

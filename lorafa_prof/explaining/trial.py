@@ -11,7 +11,8 @@ from lorafa_prof.explaining.composition import Piece
 from lorafa_prof.explaining.remedies import Remedy
 from lorafa_prof.instruments.memory.profile import MemoryProfile
 from lorafa_prof.results.tensors import Tensors, saved_tensors
-from lorafa_prof.running.predict_memory import UNLIMITED, predict_memory
+from lorafa_prof.running.predict_memory import predict_memory
+from lorafa_prof.running.prediction import UNLIMITED
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from lorafa_prof.cell import Cell
 from lorafa_prof.fitting.search import guess_from, largest
 from lorafa_prof.instruments.memory.profile import MemoryProfile
-from lorafa_prof.running.predict_memory import UNLIMITED, Prediction
+from lorafa_prof.running.prediction import UNLIMITED, Prediction
 
 #: Sequences are multiples of so many tokens.
 SEQ_UNIT = 64

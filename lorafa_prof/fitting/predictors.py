@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from lorafa_prof.cell import Cell
 from lorafa_prof.fitting.answer import Predict
 from lorafa_prof.running.pool import work_pool
-from lorafa_prof.running.predict_memory import Prediction, predict_memory
+from lorafa_prof.running.predict_memory import predict_memory
+from lorafa_prof.running.prediction import Prediction
 
 #: Told of each prediction: how many there are now, of which cell, with which capacity, what it says.
 Tell = Callable[[int, Cell, int, Prediction], None]

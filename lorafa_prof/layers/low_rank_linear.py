@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 import math
-from typing import ClassVar, cast
+from typing import TYPE_CHECKING, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
-from transformers.pytorch_utils import Conv1D
 
 from lorafa_prof.layers.autocast_type import in_autocast_type
 from lorafa_prof.layers.low_rank_functions import LoraFaFunction, LoraFunction
 from lorafa_prof.layers.quantized.state import is_quantized
 from lorafa_prof.layers.quantized.weight import QuantizedWeight, quantized_weight
 
+if TYPE_CHECKING:
+    from transformers.pytorch_utils import Conv1D
+    from typing_extensions import TypeIs
+
 
 def is_linear(module: nn.Module) -> bool:
     """Return whether `module` can have an adapter: it is nn.Linear or GPT-2's transposed Conv1D."""
-    return isinstance(module, (nn.Linear, Conv1D))
+    return isinstance(module, nn.Linear) or is_conv1d(module)
+
+
+def is_conv1d(module: nn.Module) -> TypeIs[Conv1D]:
+    """Return whether `module` is GPT-2's linear layer, which keeps its weight as [in, out]."""
+    # transformers takes a second to import, and the methods are listed without it.
+    from transformers.pytorch_utils import Conv1D
+
+    return isinstance(module, Conv1D)
 
 
 def weight_in_by_out(base: nn.Module) -> Tensor | QuantizedWeight:
@@ -25,12 +36,12 @@ def weight_in_by_out(base: nn.Module) -> Tensor | QuantizedWeight:
     if is_quantized(base):
         return quantized_weight(base)
     weight = cast(Tensor, base.weight)
-    return weight if isinstance(base, Conv1D) else weight.t()
+    return weight if is_conv1d(base) else weight.t()
 
 
 def in_by_out(base: nn.Module) -> tuple[int, int]:
     """Return how many numbers go into a linear layer, and how many come out; packed or not."""
-    if isinstance(base, Conv1D):
+    if is_conv1d(base):
         return base.nx, base.nf
     linear = cast(nn.Linear, base)
     return linear.in_features, linear.out_features

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from torch import nn
-from transformers import PreTrainedModel
 
 from lorafa_prof.errors import UsageError
 from lorafa_prof.layers.low_rank_linear import LowRankLinear, in_by_out, is_linear
 from lorafa_prof.registry import nearest
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 # Names under which transformers keeps the head of a classifier; PEFT keeps the same list
 # (peft/utils/constants.py, SEQ_CLS_HEAD_NAMES).

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from transformers import PreTrainedModel
 
 from lorafa_prof.cell import Dtype, Frozen, Update
 from lorafa_prof.models.preset import Task
 from lorafa_prof.registry import Registry
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 TORCH_DTYPES: dict[str, torch.dtype] = {
     "fp64": torch.float64,

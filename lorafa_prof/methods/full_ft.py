@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from transformers import PreTrainedModel
+from typing import TYPE_CHECKING
 
 from lorafa_prof.methods.base import Method, MethodOptions, Prepared, Setting
 from lorafa_prof.models.quantization import check_trains_no_base
 from lorafa_prof.optim.choices import make_optimizer
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 
 class FullFtOptions(MethodOptions):

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import cast
-
-from transformers import PreTrainedModel
+from typing import TYPE_CHECKING, cast
 
 from lorafa_prof.layers.low_rank_linear import LoraFaLinear
 from lorafa_prof.methods.base import Method, MethodOptions, Prepared, Setting
 from lorafa_prof.methods.low_rank import LowRankOptions, add_adapters, same_as_base
 from lorafa_prof.optim.choices import make_optimizer
 from lorafa_prof.optim.lora_fa import LoraFaCorrection
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 
 def prepare(model: PreTrainedModel, options: MethodOptions, setting: Setting) -> Prepared:

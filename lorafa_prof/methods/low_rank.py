@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, field_validator
 from torch import nn
-from transformers import PreTrainedModel
 
 from lorafa_prof.cell import Dtype
 from lorafa_prof.layers.low_rank_linear import LowRankLinear
 from lorafa_prof.layers.targets import check_rank, classification_head, find_targets, replace_linears
 from lorafa_prof.methods.base import MethodOptions, Setting
 from lorafa_prof.models.preset import Task
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 
 def canonical_targets(value: Any) -> Any:

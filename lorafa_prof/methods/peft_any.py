@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any, cast
-
-from transformers import PreTrainedModel
+from typing import TYPE_CHECKING, Any, cast
 
 from lorafa_prof.errors import UsageError
 from lorafa_prof.methods.base import Method, MethodOptions, Prepared, Setting
@@ -13,6 +11,9 @@ from lorafa_prof.methods.peft_peers import PEFT_TASKS, add_peft_adapter, peft_ad
 from lorafa_prof.optim.choices import make_optimizer
 from lorafa_prof.registry import nearest
 from lorafa_prof.words.phrases import one_line
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 
 class PeftOptions(MethodOptions):

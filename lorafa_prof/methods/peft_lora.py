@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import cast
-
-from transformers import PreTrainedModel
+from typing import TYPE_CHECKING, cast
 
 from lorafa_prof.methods.base import Method, MethodOptions, Prepared, Setting
 from lorafa_prof.methods.peft_peers import PeftLoraOptions, peft_adapter_dtype, peft_lora_model
 from lorafa_prof.optim.choices import make_optimizer
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 
 def prepare(model: PreTrainedModel, options: MethodOptions, setting: Setting) -> Prepared:

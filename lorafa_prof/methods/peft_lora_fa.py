@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
-
-from transformers import PreTrainedModel
+from typing import TYPE_CHECKING, Any, cast
 
 from lorafa_prof.errors import UsageError
 from lorafa_prof.methods.base import Method, MethodOptions, Prepared, Setting
@@ -14,6 +12,9 @@ from lorafa_prof.methods.peft_peers import (
     peft_lora_model,
 )
 from lorafa_prof.optim.optimizer import LEARNING_RATE
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 
 def prepare(model: PreTrainedModel, options: MethodOptions, setting: Setting) -> Prepared:

@@ -8,12 +8,13 @@ stay the same; the activations that LoRA-FA is there to save are held after all.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, cast
-
-from transformers import PreTrainedModel
+from typing import TYPE_CHECKING, Any, cast
 
 from lorafa_prof.methods import peft_lora_fa
 from lorafa_prof.methods.base import MethodOptions, Prepared, Setting
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 
 def prepare(model: PreTrainedModel, options: MethodOptions, setting: Setting) -> Prepared:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from pydantic import Field, field_validator
 from torch import nn
-from transformers import PreTrainedModel
 
 from lorafa_prof.cell import Dtype
 from lorafa_prof.errors import UsageError
@@ -18,6 +17,9 @@ from lorafa_prof.methods.low_rank import canonical_targets
 from lorafa_prof.methods.peft_quantized import register_stand_ins
 from lorafa_prof.models.preset import Task
 from lorafa_prof.words.phrases import one_line
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 PEFT_TASKS: dict[Task, str] = {
     "causal-lm": "CAUSAL_LM",

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
-from transformers import PreTrainedModel
-from transformers.quantizers.base import get_keys_to_not_convert
-from transformers.quantizers.quantizers_utils import should_convert_module
 
 from lorafa_prof.errors import UsageError
 from lorafa_prof.layers.targets import classification_head
 from lorafa_prof.registry import nearest
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 FOUR_BIT = ("nf4", "fp4")
 EIGHT_BIT = "int8"
@@ -72,6 +73,8 @@ def layers_left_alone(model: PreTrainedModel, more: Iterable[str] = ()) -> list[
     They are the output layer, tied weights, the last layer and what the model wants in float32. The head of a
     classifier is left alone too: it trains.
     """
+    from transformers.quantizers.base import get_keys_to_not_convert
+
     head = classification_head(model)
     names: set[str] = {*get_keys_to_not_convert(model), *(model._keep_in_fp32_modules or ()), *more}
     return sorted(names | ({head[0]} if head else set()))
@@ -79,6 +82,8 @@ def layers_left_alone(model: PreTrainedModel, more: Iterable[str] = ()) -> list[
 
 def is_left_alone(name: str, left_alone: list[str]) -> bool:
     """Return whether the layer of this name is among them, by the rule of transformers."""
+    from transformers.quantizers.quantizers_utils import should_convert_module
+
     return not should_convert_module(name, left_alone)
 
 

@@ -6,11 +6,10 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from lorafa_prof.layers.low_rank_linear import in_by_out
@@ -25,6 +24,9 @@ from lorafa_prof.models.quantization import (
     layers_left_alone,
 )
 from lorafa_prof.shapes_only import has_values
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 #: From a dense weight [out, in] and a bias to the quantized layer.
 MakeLayer = Callable[[Tensor, nn.Parameter | None], nn.Module]

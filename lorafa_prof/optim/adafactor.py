@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import torch
 from torch.optim import Optimizer
-from transformers.optimization import Adafactor
 
 from lorafa_prof.optim.optimizer import LEARNING_RATE, OptimizerChoice
 
 
 def _make(params: list[torch.nn.Parameter]) -> Optimizer:
+    from transformers.optimization import Adafactor
+
     # As Trainer sets it: transformers/trainer_optimizer.py, _get_adafactor.
     return Adafactor(params, lr=LEARNING_RATE, scale_parameter=False, relative_step=False)
 

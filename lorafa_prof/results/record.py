@@ -14,6 +14,9 @@ SCHEMA_VERSION = 1
 
 Value = str | int | float | None
 
+#: Statuses of a cell without a measurement; running out of memory is one.
+FAILED = ("error", "timeout", "skipped")
+
 
 class CellResult(BaseModel):
     """What measuring one cell yielded: its row of the table and everything behind that row.

@@ -16,7 +16,6 @@ from lorafa_prof.models.quantization import EIGHT_BIT, NOT_QUANTIZED
 from lorafa_prof.models.resolve import ResolvedModel, resolve_model
 from lorafa_prof.models.undrawn import nothing_drawn
 from lorafa_prof.optim.choices import check_update
-from lorafa_prof.running.prepare import prepare_model
 from lorafa_prof.scenario.expand import PlannedCell
 from lorafa_prof.scenario.load import LoadedScenario
 from lorafa_prof.scenario.options import same_option
@@ -34,19 +33,13 @@ def check_cells(loaded: LoadedScenario, planned: Sequence[PlannedCell]) -> None:
         ScenarioError: a cell cannot be built: an unknown model, target or optimizer, a rank larger than a
             layer, a sequence longer than the positions, …; the line names file, line and key.
     """
-    resolved: dict[ModelChoice, ResolvedModel] = {}
+    resolved = _resolved_models(loaded, planned)
+    # With it come transformers' models: seconds, that a wrong name need not wait for.
+    from lorafa_prof.running.prepare import prepare_model
+
     checked: set[str] = set()
     for plan in planned:
         cell = plan.cell
-        try:
-            if cell.model not in resolved:
-                resolved[cell.model] = resolve_model(cell.model)
-            check_seq(resolved[cell.model], cell.seq)
-        except LorafaProfError as error:
-            raise _at(loaded, error, plan, plan.model_path) from error
-        except Exception as error:
-            message = f"the config cannot be used: {described(error)}"
-            raise loaded.error(message, plan.model_path) from error
         key = _shape_key(cell)
         try:
             check_update(cell)
@@ -64,6 +57,25 @@ def check_cells(loaded: LoadedScenario, planned: Sequence[PlannedCell]) -> None:
                 raise loaded.error(message, plan.model_path) from error
             checked.add(key)
     check_quantizable(loaded, planned)
+
+
+def _resolved_models(
+    loaded: LoadedScenario, planned: Sequence[PlannedCell]
+) -> dict[ModelChoice, ResolvedModel]:
+    """Return the models of all cells, which can have their sequences."""
+    resolved: dict[ModelChoice, ResolvedModel] = {}
+    for plan in planned:
+        cell = plan.cell
+        try:
+            if cell.model not in resolved:
+                resolved[cell.model] = resolve_model(cell.model)
+            check_seq(resolved[cell.model], cell.seq)
+        except LorafaProfError as error:
+            raise _at(loaded, error, plan, plan.model_path) from error
+        except Exception as error:
+            message = f"the config cannot be used: {described(error)}"
+            raise loaded.error(message, plan.model_path) from error
+    return resolved
 
 
 def check_quantizable(loaded: LoadedScenario, planned: Sequence[PlannedCell]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 
 from lorafa_prof.cell import Cell
 from lorafa_prof.devices.sim.allocator import AllocatorSettings, SimOutOfMemoryError
@@ -13,32 +12,8 @@ from lorafa_prof.instruments.memory.sim import SimMemoryMeter
 from lorafa_prof.instruments.saved.recorder import SavedTensors
 from lorafa_prof.running.on_twin import BuiltOnTwin, TwinWatch, make_twin, noting, run_on_twin
 from lorafa_prof.running.passes import SavedAtForwardsEnd, saved_observer
+from lorafa_prof.running.prediction import Prediction
 from lorafa_prof.step import Observer, PhaseTracker
-
-#: More than any step takes: the allocator never runs out.
-UNLIMITED = 1 << 59
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """The predicted memory of a cell, or where memory runs out.
-
-    Attributes:
-        memory: memory of one steady step; None if memory runs out.
-        failed_phase: where it runs out: build, forward, backward or optimizer; None if it does not.
-        notes: sentences that a reader must know of the prediction.
-        saved: what autograd saved in that step, if that was asked for.
-    """
-
-    memory: MemoryProfile | None
-    failed_phase: str | None = None
-    notes: tuple[str, ...] = ()
-    saved: SavedTensors | None = None
-
-    @property
-    def fits(self) -> bool:
-        """Whether all steps ran."""
-        return self.memory is not None
 
 
 def predict_memory(

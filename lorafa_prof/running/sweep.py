@@ -8,14 +8,13 @@ from itertools import groupby, islice
 from typing import Literal
 
 from lorafa_prof.cell import Cell
-from lorafa_prof.results.record import CellResult
+from lorafa_prof.results.record import FAILED, CellResult
 from lorafa_prof.results.store import CellResults, Store, without_details
 from lorafa_prof.running.pool import available_cores
 from lorafa_prof.running.progress import SweepProgress
 from lorafa_prof.running.worker import end_cells_under_way, run_cell
 
 Rerun = Literal["missing", "failed", "all"]
-FAILED = ("error", "timeout", "skipped")
 #: More processes than this bring little, and each takes half a GiB.
 MOST_AT_ONCE = 8
 

@@ -11,6 +11,7 @@ from lorafa_prof.cli import main as module
 from lorafa_prof.cli.main import COMMANDS, cli, main
 from lorafa_prof.errors import LorafaProfError, NothingToJudgeError, ScenarioError, UsageError
 
+CLAIMS = Path(__file__).parents[2] / "scenarios/claims/own-steps.yaml"
 HEAVY = ("torch", "transformers", "pandas", "matplotlib", "peft", "pydantic", "yaml", "rich")
 
 
@@ -168,7 +169,7 @@ def test_every_command_is_where_main_looks_for_it():
 
 @pytest.mark.parametrize(
     "arguments",
-    [["run", "quickstart", "--dry-run"], ["check", "none.yaml"], ["report", "none"], ["list", "methods"]],
+    [["run", "quickstart", "--dry-run"], ["check", str(CLAIMS)], ["report", "none"], ["list", "methods"]],
 )
 def test_the_first_word_comes_before_what_takes_long(arguments, tmp_path):
     code = (

@@ -9,7 +9,8 @@ from lorafa_prof.cell import Cell
 from lorafa_prof.fitting.answer import Fit, FitQuestion, Largest, fit_as_asked, largest_batch, longest_seq
 from lorafa_prof.fitting.predictors import Predictor
 from lorafa_prof.running.measure import measure_cell
-from lorafa_prof.running.predict_memory import UNLIMITED, Prediction, predict_memory
+from lorafa_prof.running.predict_memory import predict_memory
+from lorafa_prof.running.prediction import UNLIMITED, Prediction
 
 MIB = 2**20
 ROOM = 96 * MIB

@@ -12,7 +12,7 @@ from lorafa_prof.cell import Cell
 from lorafa_prof.fitting.answer import FitQuestion, Largest
 from lorafa_prof.fitting.answering import answer_all
 from lorafa_prof.fitting.predictors import Predictor
-from lorafa_prof.running.predict_memory import Prediction
+from lorafa_prof.running.prediction import Prediction
 
 
 def by_tokens(cell: Cell, capacity_bytes: int) -> Prediction:

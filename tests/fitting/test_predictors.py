@@ -10,7 +10,8 @@ from predictions import made_up, sim_cell
 
 from lorafa_prof.cell import Cell
 from lorafa_prof.fitting.predictors import Predictor, in_processes
-from lorafa_prof.running.predict_memory import UNLIMITED, Prediction, predict_memory
+from lorafa_prof.running.predict_memory import predict_memory
+from lorafa_prof.running.prediction import UNLIMITED, Prediction
 
 CELL, OTHER = sim_cell(batch=1), sim_cell(batch=2)
 

@@ -8,7 +8,7 @@ import yaml
 
 from lorafa_prof.cell import ResolvedDevice
 from lorafa_prof.errors import ScenarioError
-from lorafa_prof.running import plan
+from lorafa_prof.running import plan, prepare
 from lorafa_prof.running.plan import check_cells
 from lorafa_prof.scenario.expand import expand
 from lorafa_prof.scenario.load import load_scenario
@@ -38,8 +38,8 @@ def test_no_memory_is_taken_for_a_model_of_any_size(check):
 
 def test_each_shape_is_built_once_whatever_the_batches_and_lengths(check, monkeypatch):
     built = []
-    real = plan.prepare_model
-    monkeypatch.setattr(plan, "prepare_model", lambda *args: built.append(1) or real(*args))
+    real = prepare.prepare_model
+    monkeypatch.setattr(prepare, "prepare_model", lambda *args: built.append(1) or real(*args))
     check(method={"name": "lora", "rank": [2, 4]}, batch=[1, 2, 3], seq=[16, 32], padding=[0, 0.5])
     assert len(built) == 2
     check(accumulation=[1, 2], max_grad_norm=[None, 1.0])

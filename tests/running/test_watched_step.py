@@ -9,7 +9,8 @@ from tiny_cells import FAMILIES, METHOD_NAMES
 from lorafa_prof.devices.sim import twin as twin_module
 from lorafa_prof.instruments.allocations.block_notes import BlockNote
 from lorafa_prof.parts import BlockKind
-from lorafa_prof.running.predict_memory import UNLIMITED, predict_memory
+from lorafa_prof.running.predict_memory import predict_memory
+from lorafa_prof.running.prediction import UNLIMITED
 from lorafa_prof.running.recorded_step import RecordedStep, predict_timeline, record_step
 
 CELLS: list[tuple[str, str, Settings]] = [

@@ -289,12 +289,12 @@ def test_an_odd_config_is_one_line_at_its_model(complaint, content, words):
 
 
 def test_what_is_found_only_on_building_is_one_line_too(complaint, monkeypatch):
-    from lorafa_prof.running import plan
+    from lorafa_prof.running import prepare
 
     def explode(*args: object, **kwargs: object) -> None:
         raise ZeroDivisionError("by zero\nand more")
 
-    monkeypatch.setattr(plan, "prepare_model", explode)
+    monkeypatch.setattr(prepare, "prepare_model", explode)
     said = complaint(text())
     assert said == "s.yaml:3: model: tiny-llama lora r4 b2 s16 cannot be built: ZeroDivisionError: by zero"
 

@@ -9,7 +9,6 @@ from typing import Any
 
 from torch import Tensor, nn
 from torch.utils._pytree import tree_iter
-from transformers.modeling_layers import GradientCheckpointingLayer
 
 from lorafa_prof.devices.sim.twin import Twin
 from lorafa_prof.instruments.allocations.log import LoggedBlock
@@ -87,6 +86,9 @@ class NotingRecorder(TimelineRecorder):
             model, device_type="cuda", before=inputs, ranks=self._ranks, otherwise=False
         )
         self._needs = NeedsRecorder(model)
+        # transformers' layers take seconds to import, and whoever reads what was recorded needs none.
+        from transformers.modeling_layers import GradientCheckpointingLayer
+
         for module in model.modules():
             if isinstance(module, GradientCheckpointingLayer):
                 module.register_forward_pre_hook(self._note_layer_inputs, with_kwargs=True)

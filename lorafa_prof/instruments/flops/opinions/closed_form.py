@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from torch import Tensor, nn
-from transformers import PreTrainedModel
 
 from lorafa_prof.layers.low_rank_linear import LowRankLinear, is_linear
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 EAGER_BACKWARD = 2.0
 FUSED_BACKWARD = 2.5
