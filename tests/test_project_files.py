@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import re
 import shutil
@@ -10,6 +11,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
@@ -118,3 +120,25 @@ def test_the_floor_of_coverage_is_stated() -> None:
     )
     assert stated is not None
     assert int(stated[2]) == floor == int(float(stated[1])), "the floor is what was measured, rounded down"
+
+
+def guards() -> list[tuple[str, dict[str, str]]]:
+    groups = yaml.safe_load((ROOT / "benchmarks" / "guards.yaml").read_text())
+    return [(group["file"], guard) for group in groups for guard in group["guards"]]
+
+
+def test_each_guard_that_is_taken_out_is_in_the_code_once() -> None:
+    """Else `make guards` ends there, and the guards after it are not tried."""
+    unlike = [
+        f"{file}: {guard['guard']}"
+        for file, guard in guards()
+        if (ROOT / file).read_text().count(guard["code"]) != 1 or guard["code"] == guard["without"]
+    ]
+    assert unlike == []
+
+
+def test_the_table_of_guards_has_each_guard_and_the_test_that_turns_red() -> None:
+    with (ROOT / "reports" / "reliability" / "guards.csv").open(newline="") as file:
+        _, *rows = csv.reader(file)
+    assert [(file, name) for file, name, _ in rows] == [(file, guard["guard"]) for file, guard in guards()]
+    assert [row for row in rows if not row[2] or row[2].startswith("not t")] == []

@@ -103,22 +103,22 @@ def _sign(descriptor: int, command: Sequence[str]) -> None:
     os.fsync(descriptor)
 
 
-def _written(descriptor: int) -> dict[str, Any]:
+def _written(descriptor: int) -> Any:
+    """What it says, of whatever kind; None where that is no JSON."""
     try:
-        written = json.loads(os.pread(descriptor, 2**16, 0))
+        return json.loads(os.pread(descriptor, 2**16, 0))
     except (ValueError, RecursionError):
-        return {}
-    return written if isinstance(written, dict) else {}
-
-
-def _owner(written: dict[str, Any]) -> Owner | None:
-    try:
-        return owner_from(written)
-    except (KeyError, TypeError, ValueError, OverflowError):
         return None
 
 
-def _in_use(file: Path, written: dict[str, Any]) -> UsageError:
+def _owner(written: Any) -> Owner | None:
+    try:
+        return owner_from(written)
+    except (KeyError, TypeError, ValueError, OverflowError):  # TypeError: also of what is no mapping
+        return None
+
+
+def _in_use(file: Path, written: Any) -> UsageError:
     owner = _owner(written)
     if owner is None:
         return UsageError(f"{file.parent}: another run writes here; wait for it, or choose another with -o")

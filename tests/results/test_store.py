@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +116,12 @@ def test_the_table_has_the_asked_cells_that_have_a_result_in_the_asked_order(sto
     assert pd.api.types.is_integer_dtype(table["batch"])
 
 
+def test_provenance_is_text_that_can_be_compared_line_by_line(store):
+    store.write_provenance({"b": {"d": 1, "c": 2}, "a": "x"})
+    text = (store.out / "provenance.json").read_text()
+    assert text == '{\n "a": "x",\n "b": {\n  "c": 2,\n  "d": 1\n }\n}\n'
+
+
 def test_records_of_other_cells_are_known(store):
     ids = [result_of(batch).cell.cell_id for batch in (1, 2, 3)]
     for batch in (1, 2, 3):
@@ -175,6 +183,22 @@ def test_a_folder_that_cannot_be_written_is_told_before_anything_runs(tmp_path):
     for out in (tmp_path / "file", tmp_path / "file" / "out", Path("/proc/out")):
         with pytest.raises(UsageError, match=r"cannot write to .*choose another with -o"):
             Store(out).prepare()
+
+
+def test_a_full_disk_is_told_before_anything_runs_in_each_folder_that_is_written(tmp_path, monkeypatch):
+    tried: list[Path] = []
+
+    def full(dir: Path) -> AbstractContextManager[None]:
+        tried.append(dir)
+        if dir == tmp_path:
+            raise OSError(28, "No space left on device")
+        return nullcontext()
+
+    monkeypatch.setattr(module.tempfile, "TemporaryFile", full)
+    with pytest.raises(UsageError, match=f"^cannot write to '{re.escape(str(tmp_path))}': No space left"):
+        Store(tmp_path).prepare()
+    assert tried == [tmp_path / "cells", tmp_path / "logs", tmp_path]
+    assert all(folder.is_dir() for folder in tried)
 
 
 def test_a_record_that_may_not_be_read_is_not_called_damaged(store, monkeypatch):

@@ -45,6 +45,7 @@ class Time:
     now: float = 0.0
 
     def sleep(self, seconds: float) -> None:
+        assert seconds > 0, "whoever waits beyond the end waits for ever"
         self.now += seconds
 
     def clock(self) -> float:

@@ -67,11 +67,16 @@ def test_depth_has_a_limit_however_it_is_made():
     assert parse_yaml(merges), "each is merged of what is merged already"
 
 
-def test_a_merge_of_merges_not_yet_made_has_a_depth():
-    chain = "{b: 1}"
-    for level in range(70):
-        chain = f"{{<<: &n{level} {chain}}}"
-    assert "deep" in str(refused(f"a: {chain}"))
+@pytest.mark.parametrize("levels", [DEEPEST, 2000])
+def test_a_merge_of_merges_not_yet_made_has_a_depth(levels):
+    """However flat it is written: the mapping around them is merged before they are."""
+
+    def nested(levels: int) -> str:
+        merges = "".join(f", k{n}: &m{n} {{<<: *m{n - 1}}}" for n in range(1, levels))
+        return f"a: {{k0: &m0 {{b: 1}}{merges}, <<: *m{levels - 1}}}"
+
+    assert parse_yaml(nested(DEEPEST - 1))[0]["a"]["b"] == 1
+    assert str(refused(nested(levels))).startswith("lists and mappings stand inside each other more than")
 
 
 def test_what_is_made_of_itself_is_refused():
