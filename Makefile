@@ -73,7 +73,7 @@ bench-twin: ## Measure what a prediction costs: single cells, a sweep of 100, ho
 	$(BIN)/python benchmarks/twin.py
 
 bench-steps: ## Predict every cell of reports/h200-steps again, and compare with what an H200 did (minutes; tests try a third)
-	LORAFA_ALL_STEPS=1 $(BIN)/pytest -n 2 tests/running/test_steps_table.py
+	LORAFA_ALL_STEPS=1 $(BIN)/pytest -n 2 tests/running/test_steps_table.py tests/running/test_steps_off.py
 
 bench-check: ## Measure what checking the shipped memory claims costs
 	$(BIN)/python benchmarks/check.py
