@@ -1,6 +1,6 @@
 #!/bin/sh
 # Measure on one H100 what the page of reports/paper compares, the most telling first, in at most 8 minutes; on one
-# H200 what is larger than an H100, the last three.
+# H200 what is larger than an H100, the last three, and what was tried under autocast, the three before them.
 #
 #     sh benchmarks/paper.sh OUT [RUN...]
 #
@@ -53,6 +53,11 @@ run models paper/models --set 'model=[roberta-base, roberta-large, t5-small, t5-
 run rank paper/rank --set 'method[0].rank=[32, 128]' --set 'method[1].rank=[32, 128]'
 run models-t5-large paper/models --set model=t5-large
 # On an H200.
+run autocast paper/autocast
+run llama-2-7b-autocast paper/llama-2-7b --set gpu=h200 --set autocast=bf16 \
+  --set 'method[0].targets=all-linear' --set 'method[0].adapter_dtype=fp32' \
+  --set 'method[1].targets=all-linear' --set 'method[1].adapter_dtype=fp32'
+run llama-7b-autocast paper/llama-7b --set gpu=h200 --set autocast=bf16 --set dtype=bf16
 run llama-65b paper/llama-65b --set steps.warmup=2 --set steps.timed=1
 run llama-2-7b-h200 paper/llama-2-7b --set gpu=h200 \
   --set 'method[0].targets=all-linear' --set 'method[0].adapter_dtype=fp32' \

@@ -2,9 +2,11 @@
 
     python benchmarks/steps.py > reports/h200-steps/cells.csv
 
-A line of CSV for each cell: what was measured and predicted, and by how much the twin is off at worst, over
-start, peak and end of each phase. It needs a CUDA GPU of the catalogue and bitsandbytes. Each cell has
-processes of its own, several at once: only bytes are compared, which others on the GPU do not change.
+A line of CSV for each cell: what was measured and predicted, by how much the twin is off at worst, over
+start, peak and end of each phase, and why: "unknown", until somebody has found it out. It needs a CUDA GPU of
+the catalogue and bitsandbytes. Each cell has processes of its own, several at once: only bytes are compared,
+which others on the GPU do not change.
+`make bench-steps` predicts the cells of that table again, and needs no GPU.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from __future__ import annotations
 import csv
 import multiprocessing
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -21,10 +23,8 @@ import torch
 from lorafa_prof.cell import Cell, MethodChoice, ModelChoice, Steps, twin_device
 from lorafa_prof.devices.here import gpu_here
 from lorafa_prof.methods.base import METHODS
-from lorafa_prof.results.measured import Measured
-from lorafa_prof.running.measure import run_here
-from lorafa_prof.running.on_cuda import measure_memory_on_cuda
-from lorafa_prof.running.predict import predict_on_twin
+from lorafa_prof.verification.processes import measure, predict
+from lorafa_prof.verification.residuals import METRICS, metrics_of
 
 SIZES = (("llama-3.2-1b", 2, 1024), ("roberta-large", 8, 512), ("t5-base", 4, 512))
 OPTIMIZERS = (
@@ -32,12 +32,21 @@ OPTIMIZERS = (
     "adamw-8bit", "paged-adamw-8bit",
 )  # fmt: skip
 ADAPTERS = ("lora", "lora-fa", "peft-lora")
-METRICS = ("activation_bytes", "peak_allocated_bytes", "peak_requested_bytes", "peak_reserved_bytes")
+SIDES = ("measured", "predicted")
 COUNTERS = ("requested", "allocated", "reserved")
 SETTINGS = (
     "model", "batch", "seq", "method", "dtype", "adapter_dtype", "autocast", "quantization", "double_quant",
     "optimizer", "update", "checkpointing", "accumulation", "max_grad_norm", "kernels",
 )  # fmt: skip
+_EARLIER = ("activation_bytes", "peak_allocated_bytes", "peak_requested_bytes", "peak_reserved_bytes")
+_LATER = tuple(metric for metric in METRICS if metric not in _EARLIER)
+COLUMNS = (
+    *SETTINGS,
+    *(f"{side}_{metric}" for side in SIDES for metric in _EARLIER),
+    *(f"worst_{counter}_off_bytes" for counter in COUNTERS),
+    *(f"{side}_{metric}" for side in SIDES for metric in _LATER),
+    "why",
+)
 Spec = dict[str, Any]
 
 
@@ -110,45 +119,50 @@ def cell_of(spec: Spec, device: str, gpu: str) -> Cell:
     )
 
 
+def spec_of(row: Mapping[str, str]) -> Spec:
+    """The changes that a line of the table was made of."""
+    kinds = {"batch": int, "seq": int, "accumulation": int, "max_grad_norm": float}
+    spec: Spec = {name: kinds.get(name, str)(row[name]) for name in SETTINGS if row[name]}
+    return spec | ({"double_quant": row["double_quant"] == "True"} if row["double_quant"] else {})
+
+
 def _memory(spec: Spec, device: str, gpu: str, end: Any) -> None:
-    run = measure_memory_on_cuda if device == "cuda" else predict_on_twin
-
-    def measured(cell: Cell, into: Measured, tracker: Any) -> None:
-        run(cell, into, tracker)
-
-    result = run_here(cell_of(spec, device, gpu), measured)
-    end.send((result.row, result.details.get("memory")))
+    run = measure if device == "cuda" else predict
+    end.send(run(cell_of(spec, device, gpu)).details.get("memory"))
 
 
-def _forked(spec: Spec, device: str, gpu: str) -> tuple[Spec, Any]:
+def _forked(spec: Spec, device: str, gpu: str) -> Any:
+    """The memory of a cell in a process of its own; None if it ended without."""
     context = multiprocessing.get_context("forkserver")
     here, there = context.Pipe()
     process = context.Process(target=_memory, args=(spec, device, gpu, there))
     process.start()
     there.close()
     try:
-        answer: tuple[Spec, Any] = here.recv()
+        memory = here.recv()
     except EOFError:
-        answer = ({}, None)
+        memory = None
     process.join()
-    return answer
+    return memory
 
 
-def line(spec: Spec, gpu: tuple[Spec, Any], twin: tuple[Spec, Any]) -> Spec:
-    """A line of the table."""
+def line(spec: Spec, measured: Any, predicted: Any) -> Spec:
+    """A line of the table, from the memory of both sides."""
     row: Spec = {name: spec.get(name, "") for name in SETTINGS}
-    for side, (values, _) in (("measured", gpu), ("predicted", twin)):
-        row |= {f"{side}_{metric}": values.get(metric, "") for metric in METRICS}
-    if gpu[1] is None or twin[1] is None:
+    for side, memory in zip(SIDES, (measured, predicted), strict=True):
+        metrics = metrics_of(memory) if memory else dict.fromkeys(METRICS, "")
+        row |= {f"{side}_{metric}": value for metric, value in metrics.items()}
+    if not (measured and predicted):
         return row
     for counter in COUNTERS:
         differences = [
-            twin[1]["phases"][phase][point][counter] - points[point][counter]
-            for phase, points in gpu[1]["phases"].items()
+            predicted["phases"][phase][point][counter] - points[point][counter]
+            for phase, points in measured["phases"].items()
             for point in ("start", "peak", "end")
         ]
         row[f"worst_{counter}_off_bytes"] = max(differences, key=abs)
-    return row
+    is_off = any(row[f"worst_{counter}_off_bytes"] for counter in COUNTERS)
+    return row | {"why": "unknown" if is_off else ""}
 
 
 def main() -> None:
@@ -156,10 +170,7 @@ def main() -> None:
     if not torch.cuda.is_available():
         sys.exit("benchmarks/steps.py: this needs a CUDA GPU")
     name = gpu_here().name
-    columns = [*SETTINGS, *(f"{side}_{metric}" for side in ("measured", "predicted") for metric in METRICS)]
-    writer = csv.DictWriter(
-        sys.stdout, [*columns, *(f"worst_{counter}_off_bytes" for counter in COUNTERS)], lineterminator="\n"
-    )
+    writer = csv.DictWriter(sys.stdout, COLUMNS, lineterminator="\n")
     writer.writeheader()
     chosen = list(specs())
     with ThreadPoolExecutor(5) as on_gpu, ThreadPoolExecutor(8) as on_twin:

@@ -2,31 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import subprocess
 import sys
 from email.message import Message
 from importlib.metadata import Distribution
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
+from programs import ROOT, program
 
-ROOT = Path(__file__).resolve().parents[1]
-
-
-def program(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"ci_{name}", ROOT / ".ci" / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-licences, audit = program("licences"), program("audit")
+licences, audit = program(".ci/licences.py"), program(".ci/audit.py")
 
 
 class Installed(Distribution):

@@ -52,6 +52,11 @@ class Row:
         """Of every claim that says something here."""
         return [self.state(index) for index in self.claims]
 
+    def merit(self, index: int) -> tuple[bool, int, bool]:
+        """How this claim fares here: whether it holds, how many hold with it, whether it was measured."""
+        was_measured = any(judged.measured is not None for judged in self.claims[index])
+        return self.state(index) == "pass", self.states.count("pass"), was_measured
+
 
 @dataclass(frozen=True)
 class Experiment:

@@ -53,14 +53,17 @@ def filled(folder: PublishedFolder) -> str:
 
 
 def summary(experiments: Mapping[str, Experiment]) -> str:
-    """A line for each claim, with the settings in which it fares best, and its neighbours with it."""
+    """A line for each claim, with the settings in which it fares best, and its neighbours with it.
+
+    Of settings alike in that it is one that was measured.
+    """
     head = ["published", "source", "measured", "predicted", "settings assumed", "verdict"]
     lines = []
     for judged in experiments.values():
         keys = ["model", *(key for key in judged.varying if key != "model")]
         for index, claim in enumerate(judged.claims):
             rows = [row for row in judged.rows if index in row.claims]
-            best = max(rows, key=lambda row: (row.state(index) == "pass", row.states.count("pass")))
+            best = max(rows, key=lambda row: row.merit(index))
             numbers = [_numbers(best, index, by) or "–" for by in BOTH]
             verdict = verdict_over_rows([row.state(index) for row in rows])
             settings = in_words(best.settings, keys)

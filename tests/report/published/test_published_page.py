@@ -69,6 +69,14 @@ def test_of_equal_cells_that_of_the_scenarios_own_run_counts(folder: Path) -> No
     assert [row[1].partition("<br>")[0] for row in table_of(folder)] == ["(1) 0.06 GB ✓"] * 2
 
 
+def test_of_rows_that_fare_alike_the_summary_has_a_measured_one(tmp_path: Path) -> None:
+    path = folder_of_mine(tmp_path / "any-name")
+    add_run(path, "forecast/some-run", TWIN, lambda method, seq: 60 * MB)
+    add_run(path, "a-gpu/another-run", GPU, lambda method, seq: 60 * MB if seq == 16 else None)
+    line = next(line for line in filled(read_folder(path)).splitlines() if "LoRA-FA takes 60 MB" in line)
+    assert "| 0.06 GB ✓ | 0.06 GB ✓ | tiny-llama, 2 × 16 |" in line
+
+
 def test_what_stands_outside_of_marks_stays(folder: Path) -> None:
     assert list(write_page(read_folder(folder))) == [str(folder / "README.md")]
     text = (folder / "README.md").read_text()
