@@ -145,6 +145,8 @@ def details_of(cell: Cell, measured: Measured) -> dict[str, Any]:
         "marks": measured.marks,
         "unavailable": measured.unavailable,
     }
+    if measured.unchecked_operations is not None:
+        details["unchecked_operations"] = measured.unchecked_operations
     if measured.memory:
         details["memory"] = asdict(measured.memory) | {
             "static_bytes": measured.memory.static_bytes,

@@ -14,7 +14,7 @@ from lorafa_prof.devices.sim.twin import CONTEXT_OF, Twin
 from lorafa_prof.layers.quantized.eight_bit import THRESHOLD
 from lorafa_prof.layers.quantized.operations import linear_8bit
 from lorafa_prof.words.numbers import size
-from lorafa_prof.words.phrases import first_of
+from lorafa_prof.words.phrases import count, first_of
 
 
 def notes_of(twin: Twin, cell: Cell) -> list[str]:
@@ -27,7 +27,7 @@ def notes_of(twin: Twin, cell: Cell) -> list[str]:
             f"int8 is predicted as if no activation was above {THRESHOLD:g}; columns that have one take more"
         )
     if unchecked := unchecked_operations(twin):
-        notes.append(f"not checked against a GPU: what {first_of(unchecked, 3)} allocate inside")
+        notes.append(note_of_unchecked(unchecked))
     return notes
 
 
@@ -37,6 +37,15 @@ def note_of_version() -> str:
     if version <= NEWEST_TORCH:
         return ""
     return f"this is torch {torch.__version__}; the twin was checked against GPUs with torch {CHECKED_TORCH}"
+
+
+def note_of_unchecked(operations: list[str]) -> str:
+    """Return how many operations are unchecked, with the first names; the record has them all."""
+    allocate = "allocates" if len(operations) == 1 else "allocate"
+    return (
+        f"not checked against a GPU: what {count(len(operations), 'operation')} {allocate} inside "
+        f"({first_of(operations, 3)})"
+    )
 
 
 def unchecked_operations(twin: Twin) -> list[str]:
