@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pytest
+import torch
 from cells import TWIN
 from tiny_cells import tiny_cell
 
 from lorafa_prof.devices.sim import honesty
+from lorafa_prof.instruments.flops.formulas import FORMULAS
 from lorafa_prof.running.measure import measure_cell
 from lorafa_prof.words.phrases import count
 
@@ -31,3 +33,17 @@ def test_where_all_is_checked_nothing_is_said_and_the_list_is_empty() -> None:
 
 def test_a_measured_record_knows_no_unchecked_operations() -> None:
     assert "unchecked_operations" not in measure_cell(tiny_cell()).details
+
+
+@pytest.mark.parametrize("device", ["cpu", TWIN])
+def test_a_row_says_which_products_its_flops_leave_out(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    complete = measure_cell(tiny_cell(device=device))
+    monkeypatch.delitem(FORMULAS, torch.ops.aten.bmm)
+    monkeypatch.delitem(FORMULAS, torch.ops.aten.mm)
+    result = measure_cell(tiny_cell(device=device))
+    assert result.row["message"] == (
+        "FLOPs leave out 2 operations without a formula that look like matrix products (aten.bmm, aten.mm)"
+    )
+    assert set(result.details["flops"]["uncounted_products"]) == {"aten.bmm", "aten.mm"}
+    assert int(str(result.row["flops_step"])) < int(str(complete.row["flops_step"]))
+    assert complete.details["flops"]["uncounted_products"] == {}
