@@ -81,6 +81,7 @@ def run_command(
     from rich.console import Console
 
     from lorafa_prof.devices.device import resolve_device
+    from lorafa_prof.devices.gpus.types import note_of_types
     from lorafa_prof.results.lock import locked
     from lorafa_prof.results.store import Store
     from lorafa_prof.running.gpu_use import await_free_gpu
@@ -92,6 +93,8 @@ def run_command(
     console = Console(stderr=True)
     with console.status(f"checking {count(len(cell_ids), 'cell')}"):
         check_cells(loaded, found.planned)
+    for note in dict.fromkeys(filter(None, map(note_of_types, chosen))):
+        say(f"note: {note}")
     store = Store(out or Path("out") / loaded.scenario.name)
     discard = {cell.cell_id for cell in chosen} if rerun != "missing" else set()
     if dry_run:

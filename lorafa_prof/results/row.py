@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from lorafa_prof.cell import Cell
-from lorafa_prof.devices.gpus.gpu import GPUS, peak_flops
+from lorafa_prof.devices.gpus.gpu import catalogued, peak_flops
 from lorafa_prof.errors import UsageError
 from lorafa_prof.methods.base import METHODS
 from lorafa_prof.results.measured import Measured
@@ -128,7 +128,7 @@ def _time_columns(cell: Cell, measured: Measured) -> dict[str, Value]:
         "tokens_per_s": tokens / median_s,
         "samples_per_s": samples / median_s,
     }
-    gpu = GPUS[cell.gpu] if cell.gpu is not None and cell.gpu in GPUS else None
+    gpu = catalogued(cell.gpu)
     peak = peak_flops(gpu, cell.product_dtype) if gpu is not None else None
     if peak and measured.flops:
         row["mfu"] = measured.flops.model / (median_s * peak)

@@ -9,6 +9,7 @@ import torch
 
 from lorafa_prof.cell import Cell
 from lorafa_prof.devices.gpus.gpu import GPUS
+from lorafa_prof.devices.gpus.types import note_of_types
 from lorafa_prof.instruments.energy import EnergyWindow
 from lorafa_prof.instruments.memory.cuda import CudaMemoryMeter
 from lorafa_prof.instruments.nvml import Unavailable, open_device, torch_device_uuid
@@ -58,6 +59,8 @@ def measure_memory_on_cuda(cell: Cell, measured: Measured, tracker: PhaseTracker
 def _until_memory(
     cell: Cell, measured: Measured, tracker: PhaseTracker
 ) -> tuple[Prepared, TrainingStep, CudaMemoryMeter]:
+    if types := note_of_types(cell):
+        measured.notes.append(types)
     prepared, step = build_and_warm_up(cell, torch.device("cuda"), measured, tracker)
     meter = CudaMemoryMeter(prepared.model)
     with timed(measured, "memory"):

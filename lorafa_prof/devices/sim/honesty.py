@@ -9,6 +9,7 @@ import torch
 
 from lorafa_prof.cell import Cell
 from lorafa_prof.devices.gpus.gpu import GPUS, Gpu
+from lorafa_prof.devices.gpus.types import note_of_types
 from lorafa_prof.devices.sim.machine import CHECKED_TORCH, NEWEST_TORCH
 from lorafa_prof.devices.sim.twin import CONTEXT_OF, Twin
 from lorafa_prof.layers.quantized.eight_bit import THRESHOLD
@@ -22,6 +23,8 @@ def notes_of(twin: Twin, cell: Cell) -> list[str]:
     notes = notes_of_gpu(twin.gpu)
     if version := note_of_version():
         notes.append(version)
+    if types := note_of_types(cell):
+        notes.append(types)
     if linear_8bit.default in twin.mode.operations:
         notes.append(
             f"int8 is predicted as if no activation was above {THRESHOLD:g}; columns that have one take more"
