@@ -51,6 +51,12 @@ def _settings(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--seq", type=int, help="Tokens of a sequence  [default: 1024, or all positions if fewer]")
 @_settings
 @click.option("--double-quant", is_flag=True, default=None, help="Quantize 4-bit weights' statistics too.")
+@click.option(
+    "--kbit-prepare",
+    is_flag=True,
+    default=None,
+    help="Of a quantized base: what is not packed in fp32, as PEFT's prepare_model_for_kbit_training has it.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, in bytes, in the place of the table.")
 @click.option("--jobs", type=click.IntRange(min=1), help="Predictions at once  [default: one a core]")
 def fit_command(scenario: str | None, as_json: bool, jobs: int | None, **options: Any) -> None:

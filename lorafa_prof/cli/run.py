@@ -229,7 +229,9 @@ def _print_results(results: Sequence[CellResult]) -> None:
 def _base(cell: Cell) -> str:
     if cell.quantization == "none":
         return cell.dtype
-    return f"{cell.quantization}{' double' if cell.double_quant else ''}"
+    return (
+        f"{cell.quantization}{' double' if cell.double_quant else ''}{' kbit' if cell.kbit_prepare else ''}"
+    )
 
 
 def _marks(result: CellResult) -> str:

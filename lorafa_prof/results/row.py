@@ -54,6 +54,7 @@ def setting_columns(cell: Cell) -> dict[str, Value]:
         "quantization": None if cell.quantization == "none" else cell.quantization,
         "double_quant": "true" if cell.double_quant else None,
         "autocast": None if cell.autocast == "none" else cell.autocast,
+        "kbit_prepare": "true" if cell.kbit_prepare else None,
     }
     # An option of a third party's method may be called as a column and be of another kind.
     return {name: value if fits(name, value) else None for name, value in columns.items()}

@@ -153,6 +153,14 @@ def test_a_scenario_is_asked_about_on_the_twin_and_options_stand_before_it(
     assert [(cell.gpu, cell.label) for cell in cells] == [("t4", "tiny-llama lora-fa r3 b2 s32")]
 
 
+def test_a_prepared_quantized_base_can_be_asked_about(
+    fit: FitCommand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = ["--method", "lora", "--quantization", "nf4", "--double-quant", "--kbit-prepare"]
+    (cell,) = asked_cells(fit, monkeypatch, *TINY, *given)
+    assert (cell.quantization, cell.double_quant, cell.kbit_prepare) == ("nf4", True, True)
+
+
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
@@ -168,6 +176,7 @@ def test_a_scenario_is_asked_about_on_the_twin_and_options_stand_before_it(
         ((*TINY, "--dtype", "bf61"), "--dtype bf61: dtype: it should be 'fp32', 'bf16', 'fp16' or 'fp64'"),
         ((*TINY, "--autocast", "bf61"), "--autocast bf61: autocast: it should be 'none', 'bf16' or 'fp16'"),
         ((*TINY, "--gpu", "t4", "--autocast", "bf16"), "autocast 'bf16': t4 does not compute in bf16"),
+        ((*TINY, "--kbit-prepare"), "--kbit-prepare True: kbit_prepare: kbit_prepare is what PEFT's"),
         ((*TINY, "--autocast", "fp16"), "weights that train must be in fp32"),
         ((*TINY, "--optimizer", "adm"), "unknown optimizer 'adm' (did you mean 'adamw'?)"),
         ((*TINY, "--batch", "0"), "--batch 0: batch: it should be at least 1, not 0"),
