@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import nn
 
@@ -9,6 +12,8 @@ from lorafa_prof.cell import Cell
 from lorafa_prof.devices.gpus.types import check_autocast_type
 from lorafa_prof.errors import UsageError
 from lorafa_prof.optim.loss_scaling import LossScaler, check_scalable
+from lorafa_prof.step import TrainingStep
+from lorafa_prof.words.phrases import count
 
 
 def check_autocast(cell: Cell, model: nn.Module) -> None:
@@ -26,6 +31,27 @@ def check_autocast(cell: Cell, model: nn.Module) -> None:
         )
     if cell.autocast == "fp16":
         check_scalable(model.parameters())
+
+
+@contextmanager
+def noting_a_skip(step: TrainingStep, notes: list[str]) -> Iterator[None]:
+    """A context around the step whose memory is measured; that its update is skipped is added to `notes`."""
+    before = step.scaler.skipped() if step.scaler is not None else 0
+    yield
+    if step.scaler is not None and step.scaler.skipped() > before:
+        notes.append(
+            "a gradient of the step whose memory was measured was not finite, so the loss scaler skipped its "
+            "update, and what the optimizer takes may be missing"
+        )
+
+
+def note_skips(step: TrainingStep, notes: list[str]) -> None:
+    """Add to `notes` how many of the updates until now were skipped, if any was."""
+    if step.scaler is not None and (skipped := step.scaler.skipped()):
+        notes.append(
+            f"the loss scaler skipped {skipped} of {count(step.scaler.updates, 'update')}, warm-up included: "
+            "a gradient was not finite"
+        )
 
 
 def scaler_of(cell: Cell, device: torch.device) -> LossScaler | None:

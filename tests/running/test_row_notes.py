@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import math
+import re
+
 import pytest
 import torch
 from cells import TWIN
 from tiny_cells import tiny_cell
 
+from lorafa_prof.cell import Cell, Steps
 from lorafa_prof.devices.sim import honesty
 from lorafa_prof.instruments.flops.formulas import FORMULAS
+from lorafa_prof.optim.loss_scaling import LossScaler
+from lorafa_prof.running import mixed_precision
 from lorafa_prof.running.measure import measure_cell
 from lorafa_prof.words.phrases import count
 
@@ -47,3 +53,51 @@ def test_a_row_says_which_products_its_flops_leave_out(device: str, monkeypatch:
     assert set(result.details["flops"]["uncounted_products"]) == {"aten.bmm", "aten.mm"}
     assert int(str(result.row["flops_step"])) < int(str(complete.row["flops_step"]))
     assert complete.details["flops"]["uncounted_products"] == {}
+
+
+class Overflowing(LossScaler):
+    """A scaler whose scale is too large for gradients in fp16, until it was halved often enough."""
+
+    def __init__(self, device: torch.device) -> None:
+        super().__init__(device)
+        self._init_scale = 2.0**30
+        self.tensors[0].fill_(self._init_scale)
+
+
+def fp16_cell(warmup: int, timed: int) -> Cell:
+    return tiny_cell(method="full-ft", autocast="fp16", steps=Steps(warmup=warmup, timed=timed))
+
+
+def test_skipped_updates_are_counted_and_that_of_the_measured_memory_is_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert "message" not in measure_cell(fp16_cell(1, 2)).row
+    monkeypatch.setattr(mixed_precision, "LossScaler", Overflowing)
+    memory = "so the loss scaler skipped its update, and what the optimizer takes may be missing"
+    message = str(measure_cell(fp16_cell(1, 2)).row["message"])
+    assert memory in message
+    assert "the loss scaler skipped 4 of 4 updates, warm-up included: a gradient was not finite" in message
+    # 30 halvings are enough for any gradient: the warm-up's are skipped, then none is.
+    message = str(measure_cell(fp16_cell(30, 2)).row["message"])
+    assert memory not in message
+    skipped, of = map(int, re.findall(r"skipped (\d+) of (\d+) updates", message)[0])
+    assert 4 < skipped < 30
+    assert of == 33
+
+
+def test_on_the_twin_no_update_is_skipped() -> None:
+    cell = tiny_cell(method="full-ft", autocast="fp16", device=TWIN)
+    assert "skipped" not in str(measure_cell(cell).row.get("message"))
+
+
+def test_skips_are_what_the_scale_lost() -> None:
+    scaler = LossScaler(torch.device("cpu"))
+    weight = torch.nn.Parameter(torch.ones(2))
+    optimizer = torch.optim.SGD([weight], lr=0.1)
+    for number, gradient in enumerate((1.0, math.inf, 1.0, math.nan, math.inf), start=1):
+        weight.grad = torch.full((2,), gradient)
+        scaler.step(optimizer)
+        scaler.update()
+        assert scaler.updates == number
+    assert scaler.skipped() == 3
+    assert LossScaler(torch.device("cpu")).skipped() == 0
