@@ -38,6 +38,12 @@ def test_weights_with_gaps_are_refused_and_transposed_ones_are_not() -> None:
         update(on_meta(4, 8).t(), on_meta(4, 8).t(), amsgrad=True)
 
 
+def test_gaps_are_refused_though_all_have_the_same() -> None:
+    gaps, overlapping = torch.empty(8, 8)[:, :4], torch.empty(4).expand(8, 4)
+    assert not lie_alike([gaps], [gaps])
+    assert not lie_alike([overlapping], [overlapping])
+
+
 def test_strides_of_a_dimension_of_one_do_not_matter() -> None:
     """PyTorch issue 106951: the gradient of [2, 1, 100] comes with strides 100, 1, 1."""
     with recording():
