@@ -28,6 +28,7 @@ _ADDED_LATER = (
     "quantization",
     "double_quant",
     "autocast",
+    "kbit_prepare",
 )
 
 
@@ -116,6 +117,7 @@ class Cell(Frozen):
     quantization: str = "none"
     double_quant: bool = False
     autocast: Autocast = "none"
+    kbit_prepare: bool = False
 
     @property
     def device_kind(self) -> DeviceKind:

@@ -56,6 +56,7 @@ cells = st.builds(
     update=st.sampled_from(["step", "backward"]),
     quantization=st.sampled_from(["none", "nf4"]),
     double_quant=st.booleans(),
+    kbit_prepare=st.booleans(),
 )
 
 
@@ -78,7 +79,8 @@ def test_equal_ids_are_equal_cells(some):
 @given(st.sampled_from(sorted(set(Cell.model_fields) - {"model", "method", "steps"})), st.data())
 def test_every_setting_is_in_the_id(name, data):
     plain = Cell.model_validate(FIXED)
-    types = {"dtype": "bf16", "adapter_dtype": "bf16", "update": "backward", "double_quant": True}
+    types = {"dtype": "bf16", "adapter_dtype": "bf16", "update": "backward"}
+    types |= dict.fromkeys(("double_quant", "kbit_prepare"), True)
     numbers = {name: st.integers(2, 99) for name in ("batch", "seq", "seed", "accumulation")}
     numbers |= {name: st.floats(0.01, 0.99) for name in ("padding", "max_grad_norm")}
     other = types.get(name) or data.draw(numbers.get(name, names.filter(lambda text: text != "cpu")))

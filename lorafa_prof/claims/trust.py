@@ -9,6 +9,7 @@ from typing import Any, Literal
 from lorafa_prof.cell import Cell
 from lorafa_prof.claims.marked import Marked
 from lorafa_prof.results.fingerprint import (
+    BITSANDBYTES,
     KEY,
     Fingerprint,
     changed_parts,
@@ -27,7 +28,7 @@ _MOST_NAMED = 3
 _JUDGED = ("ok", "oom")
 #: What must be the same of two results for one to be judged against the other.
 _TELLING_PACKAGES = ("torch", "transformers", "peft")
-_OF_BOTH = ("lorafa-prof", "extensions", "accelerate", "triton")
+_OF_BOTH = ("lorafa-prof", "extensions", "accelerate", "triton", BITSANDBYTES)
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     "--across",
     multiple=True,
     metavar="WHAT",
-    help="Compare rows that differ in gpu, device, torch, transformers, peft, allocator or cpu.",
+    help="Compare rows that differ in gpu, device, torch, transformers, peft, bitsandbytes, allocator, cpu.",
 )
 @click.option("--allow-missing", is_flag=True, help="Cells and metrics that NEW lacks do not matter.")
 @judgement_options

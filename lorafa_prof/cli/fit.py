@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _SETTINGS = (
     ("--dtype", "Type of the base's weights  [default: bf16]"),
     ("--adapter-dtype", "Type of the adapters  [default: the method's]"),
+    ("--autocast", "Type of autocast: none, bf16 or fp16  [default: none]"),
     ("--quantization", "Of the frozen base: none, nf4, fp4 or int8  [default: none]"),
     ("--attention", "Attention: sdpa, eager, …  [default: sdpa]"),
     ("--checkpointing", "Activation checkpointing: none, full or full-reentrant  [default: none]"),
@@ -50,6 +51,12 @@ def _settings(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--seq", type=int, help="Tokens of a sequence  [default: 1024, or all positions if fewer]")
 @_settings
 @click.option("--double-quant", is_flag=True, default=None, help="Quantize 4-bit weights' statistics too.")
+@click.option(
+    "--kbit-prepare",
+    is_flag=True,
+    default=None,
+    help="Of a quantized base: what is not packed in fp32, as PEFT's prepare_model_for_kbit_training has it.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, in bytes, in the place of the table.")
 @click.option("--jobs", type=click.IntRange(min=1), help="Predictions at once  [default: one a core]")
 def fit_command(scenario: str | None, as_json: bool, jobs: int | None, **options: Any) -> None:

@@ -85,11 +85,14 @@ def run_command(
     labels, chosen, cell_ids = found.labels, found.chosen, found.cell_ids
     from rich.console import Console
 
+    from lorafa_prof.devices.gpus.types import note_of_types
     from lorafa_prof.running.plan import check_cells
 
     console = Console(stderr=True)
     with console.status(f"checking {count(len(cell_ids), 'cell')}"):
         check_cells(loaded, found.planned)
+    for note in dict.fromkeys(filter(None, map(note_of_types, chosen))):
+        say(f"note: {note}")
     from lorafa_prof.results.lock import locked
     from lorafa_prof.results.store import Store
     from lorafa_prof.running.gpu_use import await_free_gpu
@@ -229,7 +232,9 @@ def _print_results(results: Sequence[CellResult]) -> None:
 def _base(cell: Cell) -> str:
     if cell.quantization == "none":
         return cell.dtype
-    return f"{cell.quantization}{' double' if cell.double_quant else ''}"
+    return (
+        f"{cell.quantization}{' double' if cell.double_quant else ''}{' kbit' if cell.kbit_prepare else ''}"
+    )
 
 
 def _marks(result: CellResult) -> str:

@@ -9,9 +9,10 @@ from lorafa_prof.comparing.pairs import OutcomePair
 from lorafa_prof.comparing.sides import Outcome
 from lorafa_prof.errors import UsageError
 from lorafa_prof.registry import nearest
+from lorafa_prof.results.fingerprint import runs_bitsandbytes
 
 #: What ``--across`` takes: rows that differ in it are compared only when it is named there.
-ACROSS = ("gpu", "device", "torch", "transformers", "peft", "allocator", "cpu")
+ACROSS = ("gpu", "device", "torch", "transformers", "peft", "allocator", "cpu", "bitsandbytes")
 _DEVICES = {"cuda": "a GPU", "cpu": "the CPU", "sim": "the twin"}
 
 #: What two cells differ in, by its name in `ACROSS`, as "before → after".
@@ -69,6 +70,8 @@ def _origins(base: Outcome, new: Outcome) -> dict[str, tuple[str, str]]:
     }
     if new.cell.method.name.startswith("peft"):
         values["peft"] = (before.version("peft"), after.version("peft"))
+    if runs_bitsandbytes(base.cell) and runs_bitsandbytes(new.cell):
+        values["bitsandbytes"] = (before.version("bitsandbytes"), after.version("bitsandbytes"))
     if "cpu" not in kinds:
         values["allocator"] = (before.allocator, after.allocator)
     if kinds == {"cpu"}:

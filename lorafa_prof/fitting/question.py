@@ -15,7 +15,7 @@ from lorafa_prof.fitting.answer import FitQuestion
 from lorafa_prof.methods.base import METHODS
 from lorafa_prof.models.inputs import max_seq
 from lorafa_prof.models.resolve import ResolvedModel, resolve_model
-from lorafa_prof.running.plan import check_cells, check_quantizable
+from lorafa_prof.running.plan import check_cells, check_gpus
 from lorafa_prof.scenario.expand import PlannedCell, expand
 from lorafa_prof.scenario.load import LoadedScenario, load_scenario, validated_scenario
 from lorafa_prof.scenario.overrides import Override
@@ -120,7 +120,7 @@ def _asked(loaded: LoadedScenario) -> list[FitQuestion]:
     planned = expand(loaded, resolve_twin)
     # What can be built does not depend on the GPU; what can run there is asked of each.
     check_cells(loaded, [plan for plan in planned if plan.cell.gpu == planned[0].cell.gpu])
-    check_quantizable(loaded, planned)
+    check_gpus(loaded, planned)
     limits = {plan.cell.model: _seq_limit(resolve_model(plan.cell.model)) for plan in planned}
     return [
         FitQuestion(plan.cell, _capacity(loaded, plan), max(limits[plan.cell.model], plan.cell.seq))

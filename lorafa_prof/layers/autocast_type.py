@@ -6,10 +6,13 @@ import torch
 from torch import Tensor
 
 
-def in_autocast_type(x: Tensor) -> Tensor:
-    """Return `x` as autocast would hand it to a matrix product: in its type if it is on, else as it is."""
+def is_autocast(x: Tensor) -> bool:
+    """Return whether autocast would cast `x` for a matrix product, or leave it for being so already."""
     device = x.device.type
     castable = x.is_floating_point() and x.dtype != torch.float64
-    if not castable or not torch.amp.is_autocast_available(device) or not torch.is_autocast_enabled(device):
-        return x
-    return x.to(torch.get_autocast_dtype(device))
+    return castable and torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+
+
+def in_autocast_type(x: Tensor) -> Tensor:
+    """Return `x` as autocast would hand it to a matrix product: in its type if it is on, else as it is."""
+    return x.to(torch.get_autocast_dtype(x.device.type)) if is_autocast(x) else x

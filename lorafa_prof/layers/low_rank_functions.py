@@ -35,7 +35,7 @@ def scaled_mm(left: Tensor, right: Tensor, scale: float) -> Tensor:
 def frozen_linear(x: Tensor, weight: Tensor | QuantizedWeight, bias: Tensor | None) -> Tensor:
     """Return x @ weight (+ bias) for x [n, in], weight [in, out], bias [out]."""
     if not isinstance(weight, Tensor):
-        return weight.product(x, bias)
+        return weight.product(x, None if bias is None else bias.to(x.dtype))
     weight = weight.to(x.dtype)
     return torch.mm(x, weight) if bias is None else torch.addmm(bias.to(x.dtype), x, weight)
 

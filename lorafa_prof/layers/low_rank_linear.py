@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, cast
 import torch
 from torch import Tensor, nn
 
-from lorafa_prof.layers.autocast_type import in_autocast_type
+from lorafa_prof.layers.autocast_type import in_autocast_type, is_autocast
 from lorafa_prof.layers.low_rank_functions import LoraFaFunction, LoraFunction
 from lorafa_prof.layers.quantized.state import is_quantized
 from lorafa_prof.layers.quantized.weight import QuantizedWeight, quantized_weight
@@ -92,9 +92,9 @@ class LowRankLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map x [..., in] to [..., out]."""
-        x = in_autocast_type(x)
+        cast_x = self._in_compute_type(x)
         y: Tensor = self.function.apply(
-            x.reshape(-1, x.shape[-1]),
+            cast_x.reshape(-1, x.shape[-1]),
             weight_in_by_out(self.base),
             self.base.bias,
             self.lora_A,
@@ -102,7 +102,13 @@ class LowRankLinear(nn.Module):
             self.scale,
             self.probability,
         )
-        return y.view(*x.shape[:-1], -1)
+        y = y.view(*x.shape[:-1], -1)
+        return y if is_autocast(x) else y.to(x.dtype)
+
+    def _in_compute_type(self, x: Tensor) -> Tensor:
+        """Return x in autocast's type; where that is off, in that which a 4-bit base computes in."""
+        own: torch.dtype | None = getattr(self.base, "compute_dtype", None)
+        return in_autocast_type(x) if own is None or is_autocast(x) else x.to(own)
 
     def extra_repr(self) -> str:
         """Return rank, scale and dropout as text, for the module's printed form."""

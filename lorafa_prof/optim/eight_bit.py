@@ -18,6 +18,8 @@ from lorafa_prof.optim.optimizer import LEARNING_RATE, OptimizerChoice
 from lorafa_prof.shapes_only import has_values
 
 PLAIN, PAGED = "adamw-8bit", "paged-adamw-8bit"
+#: What trains by bitsandbytes, wherever it is not on shapes alone.
+BY_BITSANDBYTES = (PLAIN, PAGED)
 #: Types of weights and gradients that its kernels take (bitsandbytes/backends/cuda/ops.py).
 _DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 _NOT_ON_A_CPU = (

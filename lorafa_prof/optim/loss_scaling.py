@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 import torch
@@ -15,6 +16,7 @@ class LossScaler(torch.amp.GradScaler):
 
     Attributes:
         tensors: the scale, and the number of steps since it changed; they stay on the device.
+        updates: how many updates of weights were asked for.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -24,6 +26,19 @@ class LossScaler(torch.amp.GradScaler):
         assert scale is not None
         assert steps is not None
         self.tensors: tuple[Tensor, ...] = (scale, steps)
+        self.updates = 0
+
+    def update(self, new_scale: float | Tensor | None = None) -> None:
+        """Halve the scale if the update was skipped; double it after 2,000 that were not."""
+        super().update(new_scale)
+        self.updates += 1
+
+    def skipped(self) -> int:
+        """Return how many updates were skipped, as the scale tells it; it waits for the device.
+
+        Of more than 2,000 updates it may be more, since the scale grows again.
+        """
+        return max(0, round(math.log(self.get_scale() / self._init_scale, self.get_backoff_factor())))
 
 
 def check_scalable(params: Iterable[nn.Parameter]) -> None:

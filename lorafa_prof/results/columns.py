@@ -94,6 +94,12 @@ COLUMNS: tuple[Column, ...] = (
     Column(
         "autocast", "setting", "", "type in which autocast computes: bf16 or fp16; empty if nothing is cast"
     ),
+    Column(
+        "kbit_prepare",
+        "setting",
+        "",
+        "true: what of a quantized base is not packed is in fp32, as PEFT prepares it; else empty",
+    ),
 )
 
 COLUMN_NAMES: tuple[str, ...] = tuple(column.name for column in COLUMNS)

@@ -19,7 +19,9 @@ from lorafa_prof import package
 from lorafa_prof.cell import Cell, ModelChoice
 from lorafa_prof.errors import LorafaProfError
 from lorafa_prof.methods.base import METHODS
+from lorafa_prof.models.quantization import NOT_QUANTIZED
 from lorafa_prof.models.resolve import ResolvedModel, resolve_model
+from lorafa_prof.optim.eight_bit import BY_BITSANDBYTES
 from lorafa_prof.results.provenance import ALLOCATOR_VARIABLES, package_version
 
 if TYPE_CHECKING:
@@ -31,6 +33,8 @@ Fingerprint = dict[str, str | None]
 #: The key of a record's `environment`.
 KEY = "fingerprint"
 VERSIONS = ("torch", "transformers", "peft", "accelerate", "triton")
+#: Its version is a part of what ran on it, and of nothing else.
+BITSANDBYTES = "bitsandbytes"
 PARTS = ("model", "method", "extensions", "lorafa-prof", "allocator", *VERSIONS)
 #: Third parties' code that any prediction may use.
 _EXTENSIONS = ("lorafa_prof.kernels", "lorafa_prof.gpus", "lorafa_prof.optimizers")
@@ -40,34 +44,46 @@ _NO_CONTENT = ("_name_or_path",)
 
 def fingerprint_of(cell: Cell) -> Fingerprint:
     """The fingerprint that a result of `cell` has, if it is made now by this process."""
+    versions = [*VERSIONS, BITSANDBYTES] if runs_bitsandbytes(cell) else VERSIONS
     return {
         "model": model_part(cell.model),
         "method": method_part(cell.method.name),
         "extensions": extensions_part(),
         "lorafa-prof": own_sources(),
         "allocator": _digest(f"{name}={os.environ.get(name) or ''}" for name in ALLOCATOR_VARIABLES),
-        **{name: package_version(name) or "none" for name in VERSIONS},
+        **{name: package_version(name) or "none" for name in versions},
     }
+
+
+def runs_bitsandbytes(cell: Cell) -> bool:
+    """Whether bitsandbytes does some of the cell's work: its quantized base, or its optimizer.
+
+    The twin has stand-ins for both.
+    """
+    return not cell.is_predicted and (
+        cell.quantization != NOT_QUANTIZED.kind or cell.optimizer in BY_BITSANDBYTES
+    )
 
 
 def kept_fingerprint(environment: Mapping[str, Any]) -> Fingerprint:
     """The fingerprint in a record's environment; of a record of before there were any, nothing is known."""
     kept = environment.get(KEY)
     known = kept if isinstance(kept, dict) else {}
-    return {name: value if isinstance(value := known.get(name), str) else None for name in PARTS}
+    names = [*PARTS, BITSANDBYTES] if BITSANDBYTES in known else PARTS
+    return {name: value if isinstance(value := known.get(name), str) else None for name in names}
 
 
 def changed_parts(then: Fingerprint, now: Fingerprint) -> list[str]:
     """What is not the same, each in a few words: "torch 2.12.0 (now 2.13.0)", "the model's config"."""
     return [
         _said(name, then.get(name), now.get(name))
-        for name in PARTS
+        for name in (*PARTS, *((BITSANDBYTES,) if BITSANDBYTES in {*then, *now} else ()))
         if then.get(name) is None or then.get(name) != now.get(name)
     ]
 
 
 def _said(name: str, then: str | None, now: str | None) -> str:
-    if name in VERSIONS:
+    if name in (*VERSIONS, BITSANDBYTES):
         return f"{name} {then or 'unknown'} (now {now or 'unknown'})"
     what = {
         "model": "the model's config or files",

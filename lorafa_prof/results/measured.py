@@ -17,6 +17,7 @@ class Measured:
 
     Attributes:
         seconds: what each part of measuring the cell took.
+        unchecked_operations: on the twin, what ran there and was in no trace of a GPU; None elsewhere.
         notes: what a reader of the row must know; they become its message.
         marks: what makes it worth less than other rows, by the names of `marks.py`.
         unavailable: what this machine cannot tell, and why.
@@ -36,6 +37,7 @@ class Measured:
     process_used_bytes: int | None = None
     host_rss_bytes: int | None = None
     seconds: dict[str, float] = field(default_factory=dict)
+    unchecked_operations: list[str] | None = None
     notes: list[str] = field(default_factory=list)
     marks: dict[str, str] = field(default_factory=dict)
     unavailable: dict[str, str] = field(default_factory=dict)

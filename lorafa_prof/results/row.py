@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from lorafa_prof.cell import Cell
-from lorafa_prof.devices.gpus.gpu import GPUS, peak_flops
+from lorafa_prof.devices.gpus.gpu import catalogued, peak_flops
 from lorafa_prof.errors import UsageError
 from lorafa_prof.methods.base import METHODS
 from lorafa_prof.results.measured import Measured
@@ -54,6 +54,7 @@ def setting_columns(cell: Cell) -> dict[str, Value]:
         "quantization": None if cell.quantization == "none" else cell.quantization,
         "double_quant": "true" if cell.double_quant else None,
         "autocast": None if cell.autocast == "none" else cell.autocast,
+        "kbit_prepare": "true" if cell.kbit_prepare else None,
     }
     # An option of a third party's method may be called as a column and be of another kind.
     return {name: value if fits(name, value) else None for name, value in columns.items()}
@@ -128,7 +129,7 @@ def _time_columns(cell: Cell, measured: Measured) -> dict[str, Value]:
         "tokens_per_s": tokens / median_s,
         "samples_per_s": samples / median_s,
     }
-    gpu = GPUS[cell.gpu] if cell.gpu is not None and cell.gpu in GPUS else None
+    gpu = catalogued(cell.gpu)
     peak = peak_flops(gpu, cell.product_dtype) if gpu is not None else None
     if peak and measured.flops:
         row["mfu"] = measured.flops.model / (median_s * peak)
@@ -145,6 +146,8 @@ def details_of(cell: Cell, measured: Measured) -> dict[str, Any]:
         "marks": measured.marks,
         "unavailable": measured.unavailable,
     }
+    if measured.unchecked_operations is not None:
+        details["unchecked_operations"] = measured.unchecked_operations
     if measured.memory:
         details["memory"] = asdict(measured.memory) | {
             "static_bytes": measured.memory.static_bytes,

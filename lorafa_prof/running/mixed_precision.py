@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import nn
 
 from lorafa_prof.cell import Cell
-from lorafa_prof.devices.gpus.gpu import GPUS
+from lorafa_prof.devices.gpus.types import check_autocast_type
 from lorafa_prof.errors import UsageError
 from lorafa_prof.optim.loss_scaling import LossScaler, check_scalable
-
-_FIRST_WITH_BF16 = (8, 0)
+from lorafa_prof.step import TrainingStep
+from lorafa_prof.words.phrases import count
 
 
 def check_autocast(cell: Cell, model: nn.Module) -> None:
@@ -19,14 +22,7 @@ def check_autocast(cell: Cell, model: nn.Module) -> None:
     Raises:
         UsageError: the GPU is known to have no such type, or the gradients cannot be scaled.
     """
-    gpu = GPUS[cell.gpu] if cell.gpu is not None and cell.gpu in GPUS else None
-    if cell.autocast == "bf16" and gpu is not None and gpu.compute_capability < _FIRST_WITH_BF16:
-        major, minor = gpu.compute_capability
-        raise UsageError(
-            f"autocast 'bf16': {gpu.name} does not compute in bf16 (compute capability {major}.{minor}; "
-            "8.0 and above do); autocast: fp16 is what it has",
-            about="autocast",
-        )
+    check_autocast_type(cell)
     if cell.autocast == "fp16" and cell.update == "backward":
         raise UsageError(
             "update 'backward' with autocast 'fp16': a weight would be updated by its scaled gradient; "
@@ -35,6 +31,27 @@ def check_autocast(cell: Cell, model: nn.Module) -> None:
         )
     if cell.autocast == "fp16":
         check_scalable(model.parameters())
+
+
+@contextmanager
+def noting_a_skip(step: TrainingStep, notes: list[str]) -> Iterator[None]:
+    """A context around the step whose memory is measured; that its update is skipped is added to `notes`."""
+    before = step.scaler.skipped() if step.scaler is not None else 0
+    yield
+    if step.scaler is not None and step.scaler.skipped() > before:
+        notes.append(
+            "a gradient of the step whose memory was measured was not finite, so the loss scaler skipped its "
+            "update, and what the optimizer takes may be missing"
+        )
+
+
+def note_skips(step: TrainingStep, notes: list[str]) -> None:
+    """Add to `notes` how many of the updates until now were skipped, if any was."""
+    if step.scaler is not None and (skipped := step.scaler.skipped()):
+        notes.append(
+            f"the loss scaler skipped {skipped} of {count(step.scaler.updates, 'update')}, warm-up included: "
+            "a gradient was not finite"
+        )
 
 
 def scaler_of(cell: Cell, device: torch.device) -> LossScaler | None:

@@ -14,6 +14,7 @@ from lorafa_prof.instruments.timing import HostClock, time_steps
 from lorafa_prof.methods.base import Prepared
 from lorafa_prof.results.marks import sampled
 from lorafa_prof.results.measured import Measured
+from lorafa_prof.running.mixed_precision import note_skips, noting_a_skip
 from lorafa_prof.running.passes import build_and_warm_up, run_explaining_passes, timed
 from lorafa_prof.step import PhaseTracker
 
@@ -24,11 +25,12 @@ def measure_on_cpu(cell: Cell, measured: Measured, tracker: PhaseTracker) -> Non
     follower = StorageFollower("cpu")
     follower.adopt(_held_between_steps(prepared, step.inputs))
     meter = FollowedMemoryMeter(follower, prepared.model)
-    with timed(measured, "memory"), follower:
+    with timed(measured, "memory"), noting_a_skip(step, measured.notes), follower:
         step.run((tracker, meter))
     measured.memory = meter.profile()
     with timed(measured, "timing"):
         measured.times = time_steps(step, cell.steps.timed, HostClock())
+    note_skips(step, measured.notes)
     # In the record alone: a CPU's times are seldom steady, and a note on every row would say nothing.
     measured.marks |= sampled(measured.times.step_ms)
     run_explaining_passes(cell, prepared, step, measured)

@@ -9,6 +9,7 @@ import torch
 
 from lorafa_prof.cell import Cell
 from lorafa_prof.devices.gpus.gpu import GPUS
+from lorafa_prof.devices.gpus.types import note_of_types
 from lorafa_prof.instruments.energy import EnergyWindow
 from lorafa_prof.instruments.memory.cuda import CudaMemoryMeter
 from lorafa_prof.instruments.nvml import Unavailable, open_device, torch_device_uuid
@@ -17,6 +18,7 @@ from lorafa_prof.methods.base import Prepared
 from lorafa_prof.results.marks import retried, sampled
 from lorafa_prof.results.measured import Measured
 from lorafa_prof.running.gpu_use import disturbances
+from lorafa_prof.running.mixed_precision import note_skips, noting_a_skip
 from lorafa_prof.running.passes import build_and_warm_up, run_explaining_passes, timed
 from lorafa_prof.step import PhaseTracker, TrainingStep
 
@@ -30,6 +32,7 @@ def measure_on_cuda(cell: Cell, measured: Measured, tracker: PhaseTracker) -> No
     before = disturbances(nvml)
     with timed(measured, "timing"), EnergyWindow(nvml) as window:
         measured.times = time_steps(step, cell.steps.timed, CudaClock())
+    note_skips(step, measured.notes)
     measured.memory = meter.profile()
     retries = retried(measured.memory.num_alloc_retries)
     measured.marks |= before | disturbances(nvml) | retries | sampled(measured.times.step_ms)
@@ -49,7 +52,8 @@ def measure_on_cuda(cell: Cell, measured: Measured, tracker: PhaseTracker) -> No
 
 def measure_memory_on_cuda(cell: Cell, measured: Measured, tracker: PhaseTracker) -> None:
     """Measure only the memory of a step, by the pass that `measure_on_cuda` makes for it."""
-    _, _, meter = _until_memory(cell, measured, tracker)
+    _, step, meter = _until_memory(cell, measured, tracker)
+    note_skips(step, measured.notes)
     measured.memory = meter.profile()
     measured.marks |= retried(measured.memory.num_alloc_retries)
     measured.notes.extend(measured.marks.values())
@@ -58,9 +62,11 @@ def measure_memory_on_cuda(cell: Cell, measured: Measured, tracker: PhaseTracker
 def _until_memory(
     cell: Cell, measured: Measured, tracker: PhaseTracker
 ) -> tuple[Prepared, TrainingStep, CudaMemoryMeter]:
+    if types := note_of_types(cell):
+        measured.notes.append(types)
     prepared, step = build_and_warm_up(cell, torch.device("cuda"), measured, tracker)
     meter = CudaMemoryMeter(prepared.model)
-    with timed(measured, "memory"):
+    with timed(measured, "memory"), noting_a_skip(step, measured.notes):
         step.run((tracker, meter))
     return prepared, step, meter
 

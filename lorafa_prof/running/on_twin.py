@@ -16,12 +16,13 @@ from torch import nn
 from lorafa_prof.cell import Cell, twin_gpu
 from lorafa_prof.devices.gpus.gpu import GPUS
 from lorafa_prof.devices.sim.allocator import AllocatorSettings, SimOutOfMemoryError
-from lorafa_prof.devices.sim.honesty import notes_of
+from lorafa_prof.devices.sim.honesty import notes_of, unchecked_operations
 from lorafa_prof.devices.sim.mode import BlockSource, TwinMode
 from lorafa_prof.devices.sim.twin import Twin
 from lorafa_prof.errors import LorafaProfError
 from lorafa_prof.instruments.module_path import ModulePaths
 from lorafa_prof.methods.base import Prepared
+from lorafa_prof.results.measured import Measured
 from lorafa_prof.running.prepare import prepare_step
 from lorafa_prof.step import Observer, TrainingStep
 
@@ -98,6 +99,16 @@ def noting(twin: Twin, cell: Cell, notes: list[str]) -> Iterator[Twin]:
             yield twin
         finally:
             notes.extend(notes_of(twin, cell))
+
+
+@contextmanager
+def noting_in(measured: Measured, twin: Twin, cell: Cell) -> Iterator[Twin]:
+    """A context as `noting`, whose notes become those of `measured`, with all unchecked operations."""
+    with noting(twin, cell, measured.notes):
+        try:
+            yield twin
+        finally:
+            measured.unchecked_operations = unchecked_operations(twin)
 
 
 def run_on_twin(cell: Cell, twin: Twin, watch: TwinWatch) -> BuiltOnTwin:

@@ -11,7 +11,7 @@ from functools import partial
 import torch
 
 from lorafa_prof.cell import Cell
-from lorafa_prof.instruments.flops.counter import FlopCounter
+from lorafa_prof.instruments.flops.counter import FlopCount, FlopCounter
 from lorafa_prof.instruments.host import peak_rss_bytes
 from lorafa_prof.instruments.memory.storages import model_tensors, optimizer_tensors, storage_bytes
 from lorafa_prof.instruments.saved.needs_recorder import NeedsRecorder
@@ -24,6 +24,7 @@ from lorafa_prof.running.out_of_memory import is_out_of_memory
 from lorafa_prof.running.prepare import prepare_step
 from lorafa_prof.step import Phase, PhaseTracker, TrainingStep
 from lorafa_prof.words.numbers import size
+from lorafa_prof.words.phrases import count, first_of
 
 
 def build_and_warm_up(
@@ -85,7 +86,17 @@ def count_flops(cell: Cell, prepared: Prepared, step: TrainingStep, measured: Me
     """Run a step and count its FLOPs into `measured`."""
     with FlopCounter(prepared.model) as counter:
         step.run((counter,))
-    measured.flops = counter.count()
+    note_flops(counter.count(), measured)
+
+
+def note_flops(flops: FlopCount, measured: Measured) -> None:
+    """Note the FLOPs in `measured`, and what they leave out."""
+    measured.flops = flops
+    if left_out := list(flops.uncounted_products):
+        measured.notes.append(
+            f"FLOPs leave out {count(len(left_out), 'operation')} without a formula that look like matrix "
+            f"products ({first_of(left_out, 3)})"
+        )
 
 
 def record_saved_tensors(cell: Cell, prepared: Prepared, step: TrainingStep, measured: Measured) -> None:

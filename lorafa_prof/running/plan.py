@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import torch
 
 from lorafa_prof.cell import Cell, ModelChoice
-from lorafa_prof.devices.gpus.gpu import GPUS, Gpu
+from lorafa_prof.devices.gpus.gpu import Gpu, catalogued
+from lorafa_prof.devices.gpus.types import check_autocast_type
 from lorafa_prof.errors import LorafaProfError, ScenarioError, UsageError, described
 from lorafa_prof.layers.quantized.by_bitsandbytes import check_installed
 from lorafa_prof.methods.base import METHODS
@@ -56,7 +57,7 @@ def check_cells(loaded: LoadedScenario, planned: Sequence[PlannedCell]) -> None:
                 message = one_line(f"{cell.label} cannot be built: {described(error)}")
                 raise loaded.error(message, plan.model_path) from error
             checked.add(key)
-    check_quantizable(loaded, planned)
+    check_gpus(loaded, planned)
 
 
 def _resolved_models(
@@ -78,19 +79,22 @@ def _resolved_models(
     return resolved
 
 
-def check_quantizable(loaded: LoadedScenario, planned: Sequence[PlannedCell]) -> None:
-    """Check that each quantized cell can run where it is to run.
+def check_gpus(loaded: LoadedScenario, planned: Sequence[PlannedCell]) -> None:
+    """Check that each cell's GPU has what it needs, which a model built for one GPU does not tell of others.
 
     Raises:
-        ScenarioError: bitsandbytes is not installed, and it is no twin; or the GPU lacks 8-bit products.
+        ScenarioError: the GPU lacks autocast's type or 8-bit products; or bitsandbytes is missing where a
+            quantized cell, not on a twin, needs it.
     """
     for plan in planned:
         cell = plan.cell
         try:
+            check_autocast_type(cell)
             if cell.quantization != NOT_QUANTIZED.kind and not cell.is_predicted:
                 check_installed()
-            if cell.quantization == EIGHT_BIT and cell.gpu is not None and cell.gpu in GPUS:
-                _check_8bit_products(GPUS[cell.gpu])
+            gpu = catalogued(cell.gpu)
+            if cell.quantization == EIGHT_BIT and gpu is not None:
+                _check_8bit_products(gpu)
         except LorafaProfError as error:
             raise _at(loaded, error, plan, plan.method_path) from error
 

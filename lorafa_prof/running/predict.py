@@ -9,8 +9,8 @@ from lorafa_prof.cell import Cell
 from lorafa_prof.instruments.flops.counter import FlopCounter
 from lorafa_prof.instruments.memory.sim import SimMemoryMeter
 from lorafa_prof.results.measured import Measured
-from lorafa_prof.running.on_twin import CUDA, BuiltOnTwin, Part, TwinWatch, make_twin, noting, run_on_twin
-from lorafa_prof.running.passes import note_model, note_optimizer, saved_observer, timed
+from lorafa_prof.running.on_twin import CUDA, BuiltOnTwin, Part, TwinWatch, make_twin, noting_in, run_on_twin
+from lorafa_prof.running.passes import note_flops, note_model, note_optimizer, saved_observer, timed
 from lorafa_prof.step import Observer, PhaseTracker
 
 
@@ -20,7 +20,7 @@ def predict_on_twin(cell: Cell, measured: Measured, tracker: PhaseTracker) -> No
     Raises:
         SimOutOfMemoryError: the GPU has too little memory; the error names module and operation.
     """
-    with noting(make_twin(cell), cell, measured.notes) as twin:
+    with noting_in(measured, make_twin(cell), cell) as twin:
         watch = MeasuredOnTwin(measured, tracker)
         built = run_on_twin(cell, twin, watch)
         watch.keep_memory()
@@ -69,4 +69,5 @@ def _explain(built: BuiltOnTwin, measured: Measured) -> None:
     observer = saved_observer(built.cell, built.prepared, built.step, explained=True)
     with FlopCounter(built.prepared.model) as counter:
         built.step.run((counter, observer))
-    measured.flops, measured.saved = counter.count(), observer.result
+    note_flops(counter.count(), measured)
+    measured.saved = observer.result

@@ -13,6 +13,7 @@ from lorafa_prof.methods.base import METHODS, TORCH_DTYPES, Prepared, Setting
 from lorafa_prof.models.autocast import use_autocast
 from lorafa_prof.models.build import build_model
 from lorafa_prof.models.inputs import make_inputs
+from lorafa_prof.models.kbit import check_kbit_prepare, prepare_for_kbit_training
 from lorafa_prof.models.kernels import use_kernels
 from lorafa_prof.models.quantization import Quantization
 from lorafa_prof.models.resolve import ResolvedModel, resolve_model
@@ -42,6 +43,9 @@ def prepare_step(cell: Cell, device: torch.device) -> tuple[Prepared, TrainingSt
 
 def prepare_model(cell: Cell, resolved: ResolvedModel, device: torch.device) -> Prepared:
     """Return the cell's model, built from `resolved` on `device` and ready to train."""
+    quantization = Quantization(cell.quantization, cell.double_quant)
+    if cell.kbit_prepare:
+        check_kbit_prepare(quantization)
     with guarded(f"the model '{cell.model.name}'"):
         model = build_model(
             resolved,
@@ -50,8 +54,10 @@ def prepare_model(cell: Cell, resolved: ResolvedModel, device: torch.device) -> 
             attention=cell.attention,
             checkpointing=cell.checkpointing,
             seed=cell.seed,
-            quantization=Quantization(cell.quantization, cell.double_quant),
+            quantization=quantization,
         )
+        if cell.kbit_prepare:
+            prepare_for_kbit_training(model)
     method = METHODS[cell.method.name]
     setting = Setting(resolved.task, TORCH_DTYPES[cell.adapter_dtype], cell.optimizer, cell.update)
     with guarded(f"the method '{method.name}'"):

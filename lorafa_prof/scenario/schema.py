@@ -84,6 +84,7 @@ class Axes(Frozen):
     quantization: Names = ["none"]
     double_quant: Switches = [False]
     autocast: Autocasts = ["none"]
+    kbit_prepare: Switches = [False]
 
 
 class Scenario(Axes):

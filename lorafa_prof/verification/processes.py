@@ -19,7 +19,7 @@ from lorafa_prof.results.measured import Measured
 from lorafa_prof.results.record import CellResult
 from lorafa_prof.running.measure import run_here
 from lorafa_prof.running.on_cuda import measure_memory_on_cuda
-from lorafa_prof.running.on_twin import BuiltOnTwin, make_twin, noting, run_on_twin
+from lorafa_prof.running.on_twin import BuiltOnTwin, make_twin, noting_in, run_on_twin
 from lorafa_prof.running.predict import MeasuredOnTwin
 from lorafa_prof.running.prepare import prepare_step
 from lorafa_prof.step import PhaseTracker
@@ -79,7 +79,7 @@ def _measure(details: Details, cell: Cell, measured: Measured, tracker: PhaseTra
 def _predict(
     details: Details, cell: Cell, measured: Measured, tracker: PhaseTracker, addresses: Sequence[int] = ()
 ) -> None:
-    with noting(make_twin(cell, addresses=addresses), cell, measured.notes) as twin:
+    with noting_in(measured, make_twin(cell, addresses=addresses), cell) as twin:
         digest = RequestDigest(twin.mode.memory, tracker)
         twin.mode.memory = digest
         watch = MeasuredOnTwin(measured, digest)
@@ -90,7 +90,7 @@ def _predict(
 
 
 def _predict_with_stream(details: Details, cell: Cell, measured: Measured, tracker: PhaseTracker) -> None:
-    with noting(make_twin(cell), cell, measured.notes) as twin:
+    with noting_in(measured, make_twin(cell), cell) as twin:
         digest = RequestDigest(twin.mode.memory, tracker)
         twin.mode.memory = digest
         recorder = SimStreamRecorder(twin, digest)

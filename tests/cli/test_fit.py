@@ -104,14 +104,14 @@ def test_settings_reach_the_cells_and_defaults_are_a_scenarios(
 ) -> None:
     cells = asked_cells(fit, monkeypatch, *TINY, "--method", "lora-fa")
     assert len(cells) == 1
-    names = {"batch", "seq", "dtype", "adapter_dtype", "attention", "optimizer"}
+    names = {"batch", "seq", "dtype", "adapter_dtype", "attention", "optimizer", "autocast"}
     assert cells[0].model_dump(include=names) == {
         "batch": 1, "seq": 1024, "dtype": "bf16", "adapter_dtype": "bf16", "attention": "sdpa",
-        "optimizer": "adamw",
+        "optimizer": "adamw", "autocast": "none",
     }  # fmt: skip
     given = {
         "dtype": "fp32", "adapter-dtype": "fp16", "attention": "eager", "checkpointing": "full",
-        "optimizer": "sgd", "batch": 3, "seq": 64,
+        "optimizer": "sgd", "autocast": "bf16", "batch": 3, "seq": 64,
     }  # fmt: skip
     written = [word for name, value in given.items() for word in (f"--{name}", str(value))]
     more = ["--rank", "2", "--rank", "4", "--targets", "q_proj,v_proj", "--dropout", "0.5"]
@@ -153,6 +153,14 @@ def test_a_scenario_is_asked_about_on_the_twin_and_options_stand_before_it(
     assert [(cell.gpu, cell.label) for cell in cells] == [("t4", "tiny-llama lora-fa r3 b2 s32")]
 
 
+def test_a_prepared_quantized_base_can_be_asked_about(
+    fit: FitCommand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = ["--method", "lora", "--quantization", "nf4", "--double-quant", "--kbit-prepare"]
+    (cell,) = asked_cells(fit, monkeypatch, *TINY, *given)
+    assert (cell.quantization, cell.double_quant, cell.kbit_prepare) == ("nf4", True, True)
+
+
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
@@ -166,6 +174,10 @@ def test_a_scenario_is_asked_about_on_the_twin_and_options_stand_before_it(
         ((*TINY, "--rank", "65"), "rank 65 is larger than layer"),
         ((*TINY, "--method", "full-ft", "--rank", "8"), "--rank 8: none of full-ft has a rank"),
         ((*TINY, "--dtype", "bf61"), "--dtype bf61: dtype: it should be 'fp32', 'bf16', 'fp16' or 'fp64'"),
+        ((*TINY, "--autocast", "bf61"), "--autocast bf61: autocast: it should be 'none', 'bf16' or 'fp16'"),
+        ((*TINY, "--gpu", "t4", "--autocast", "bf16"), "autocast 'bf16': t4 does not compute in bf16"),
+        ((*TINY, "--kbit-prepare"), "--kbit-prepare True: kbit_prepare: kbit_prepare is what PEFT's"),
+        ((*TINY, "--autocast", "fp16"), "weights that train must be in fp32"),
         ((*TINY, "--optimizer", "adm"), "unknown optimizer 'adm' (did you mean 'adamw'?)"),
         ((*TINY, "--batch", "0"), "--batch 0: batch: it should be at least 1, not 0"),
         (("--model", "tiny-roberta", "--gpu", "t4", "--seq", "300"), "it has 256 positions"),

@@ -244,3 +244,13 @@ def test_marked_rows_are_marked_in_the_table_and_a_line_says_what_that_means(run
         assert [row[-1] == "unsteady" for row in rows] == [False, True, False]
         assert "marks of rows that are worth less than others: unsteady: unsteady samples" in run.err
         assert [row["marks"] for row in table()] == ["", "unsteady", ""]
+
+
+def test_types_that_the_gpu_lacks_are_said_before_anything_runs(run):
+    run("--no-figures", "--device", "sim:t4", "--set", "dtype=bf16")
+    lacks = "t4 does not compute in bf16 (compute capability 7.5), PyTorch emulates it there; "
+    assert run.err.splitlines()[:2] == [
+        f"note: dtype 'bf16': {lacks}fp16 and fp32 are what it has",
+        f"note: dtype 'bf16' and adapter_dtype 'bf16': {lacks}fp16 and fp32 are what it has",
+    ]
+    assert run.err.splitlines()[2].startswith("[1/3]")

@@ -34,6 +34,21 @@ def test_peft_counts_for_its_own_methods():
         assert between(SAME, other, method=method) == {"peft": "0.21.0 → 0.22.0"}
 
 
+@pytest.mark.parametrize("settings", [{"quantization": "nf4"}, {"optimizer": "adamw-8bit"}], ids=str)
+def test_bitsandbytes_counts_where_it_does_the_work(settings):
+    one, other = environment(bitsandbytes="0.50.2"), environment(bitsandbytes="0.51.0")
+
+    def between_kinds(before, after, **settings):
+        cells = (on(before, **settings), on(after, **settings))
+        sides = (outcome(cell, machine=machine) for cell, machine in zip(cells, (one, other), strict=True))
+        return differences(*sides)
+
+    assert between_kinds("cuda", "cuda") == {}
+    assert between_kinds("cuda", "cuda", **settings) == {"bitsandbytes": "0.50.2 → 0.51.0"}
+    assert between_kinds("sim", "sim", **settings) == {}
+    assert between_kinds("sim", "cuda", **settings) == {"device": "the twin → a GPU"}
+
+
 def test_what_bears_on_the_device_counts_there_only():
     cuda, cpu = {"torch": {"cuda": "12.8"}}, {"host": HOST | {"cpu": "another"}}
     cores, allocator = {"host": HOST | {"cores_logical": 64}}, {"allocator": {"PYTORCH_ALLOC_CONF": "x:True"}}

@@ -13,7 +13,7 @@ import pytest
 from tiny_cells import tiny_cell
 
 from lorafa_prof import package
-from lorafa_prof.cell import ModelChoice
+from lorafa_prof.cell import Cell, ModelChoice
 from lorafa_prof.methods.base import METHODS
 from lorafa_prof.models.resolve import resolve_model
 from lorafa_prof.results import fingerprint as module
@@ -230,6 +230,27 @@ def test_versions_and_the_allocators_settings_count(monkeypatch):
         "peft",
         "accelerate",
     }
+
+
+def on(device: str, **settings: str) -> Cell:
+    return tiny_cell(method="lora", device=device, gpu="h100-80gb", **settings)
+
+
+@pytest.mark.parametrize("settings", [{"quantization": "int8"}, {"optimizer": "paged-adamw-8bit"}], ids=str)
+def test_bitsandbytes_counts_where_it_does_the_work(monkeypatch, settings):
+    used = on("cuda", **settings)
+    monkeypatch.setattr(module, "package_version", lambda name: f"{name} of today")
+    now = fingerprint_of(used)
+    assert now["bitsandbytes"] == "bitsandbytes of today"
+    assert set(now) == {*PARTS, "bitsandbytes"}
+    assert kept_fingerprint({KEY: now}) == now
+    assert changed_parts(now, now) == []
+    told = "bitsandbytes 0.50.2 (now bitsandbytes of today)"
+    assert changed_parts({**now, "bitsandbytes": "0.50.2"}, now) == [told]
+    before = {name: known for name, known in now.items() if name != "bitsandbytes"}
+    assert changed_parts(before, now) == ["bitsandbytes unknown (now bitsandbytes of today)"]
+    for unused in (on("cuda"), on("cpu"), on("sim:h100-80gb", **settings)):
+        assert set(fingerprint_of(unused)) == set(PARTS)
 
 
 def test_each_value_of_the_allocators_settings_counts(monkeypatch):

@@ -130,7 +130,7 @@ def test_what_was_not_measured_is_absent(unknown: str) -> None:
 
 
 def test_every_measurement_is_covered_above() -> None:
-    kept_apart = {"seconds", "notes", "marks", "unavailable"}
+    kept_apart = {"seconds", "notes", "marks", "unavailable", "unchecked_operations"}
     assert {field.name for field in fields(Measured)} - kept_apart == set(NEEDED_FOR)
 
 
@@ -189,12 +189,13 @@ def test_settings_of_an_adapted_and_of_a_full_cell() -> None:
         "quantization": None,
         "double_quant": None,
         "autocast": None,
+        "kbit_prepare": None,
     }
     full = setting_columns(tiny_cell("tiny-llama", "full-ft"))
     assert full.keys() == row.keys() | {"cell_id"}
     assert {name for name, value in full.items() if value is None} == {
         "rank", "targets", "dropout", "adapter_dtype", "gpu", "max_grad_norm", "update",
-        "quantization", "double_quant", "autocast",
+        "quantization", "double_quant", "autocast", "kbit_prepare",
     }  # fmt: skip
     assert set(full) <= set(COLUMN_NAMES)
 

@@ -8,7 +8,7 @@ import yaml
 
 from lorafa_prof.cell import ResolvedDevice
 from lorafa_prof.errors import ScenarioError
-from lorafa_prof.running import plan, prepare
+from lorafa_prof.running import prepare
 from lorafa_prof.running.plan import check_cells
 from lorafa_prof.scenario.expand import expand
 from lorafa_prof.scenario.load import load_scenario

@@ -59,6 +59,14 @@ class Gpu:
     memory_exact: bool = False
     context_bytes: int | None = None
 
+    @property
+    def computes_in_bf16(self) -> bool:
+        """Whether it has bf16 in hardware; elsewhere PyTorch emulates it.
+
+        It asks for the same capability: `torch.cuda.is_bf16_supported(including_emulation=False)`.
+        """
+        return self.compute_capability >= (8, 0)
+
 
 def printed_gib(value: float) -> int:
     """Return the fewest bytes that print as `value` GiB to two decimals.
@@ -80,6 +88,11 @@ GPUS: Registry[Gpu] = Registry(
     group="lorafa_prof.gpus",
     name_of=lambda gpu: gpu.name,
 )
+
+
+def catalogued(name: str | None) -> Gpu | None:
+    """Return the catalogue's entry of this name, or None if it has none, or there is no GPU."""
+    return GPUS[name] if name is not None and name in GPUS else None
 
 
 def find_gpu(device_name: str) -> Gpu | None:

@@ -9,12 +9,13 @@ import torch
 
 from lorafa_prof.cell import Cell
 from lorafa_prof.devices.gpus.gpu import GPUS, Gpu
+from lorafa_prof.devices.gpus.types import note_of_types
 from lorafa_prof.devices.sim.machine import CHECKED_TORCH, NEWEST_TORCH
 from lorafa_prof.devices.sim.twin import CONTEXT_OF, Twin
 from lorafa_prof.layers.quantized.eight_bit import THRESHOLD
 from lorafa_prof.layers.quantized.operations import linear_8bit
 from lorafa_prof.words.numbers import size
-from lorafa_prof.words.phrases import first_of
+from lorafa_prof.words.phrases import count, first_of
 
 
 def notes_of(twin: Twin, cell: Cell) -> list[str]:
@@ -22,12 +23,14 @@ def notes_of(twin: Twin, cell: Cell) -> list[str]:
     notes = notes_of_gpu(twin.gpu)
     if version := note_of_version():
         notes.append(version)
+    if types := note_of_types(cell):
+        notes.append(types)
     if linear_8bit.default in twin.mode.operations:
         notes.append(
             f"int8 is predicted as if no activation was above {THRESHOLD:g}; columns that have one take more"
         )
     if unchecked := unchecked_operations(twin):
-        notes.append(f"not checked against a GPU: what {first_of(unchecked, 3)} allocate inside")
+        notes.append(note_of_unchecked(unchecked))
     return notes
 
 
@@ -37,6 +40,15 @@ def note_of_version() -> str:
     if version <= NEWEST_TORCH:
         return ""
     return f"this is torch {torch.__version__}; the twin was checked against GPUs with torch {CHECKED_TORCH}"
+
+
+def note_of_unchecked(operations: list[str]) -> str:
+    """Return how many operations are unchecked, with the first names; the record has them all."""
+    allocate = "allocates" if len(operations) == 1 else "allocate"
+    return (
+        f"not checked against a GPU: what {count(len(operations), 'operation')} {allocate} inside "
+        f"({first_of(operations, 3)})"
+    )
 
 
 def unchecked_operations(twin: Twin) -> list[str]:

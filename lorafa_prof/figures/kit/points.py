@@ -24,6 +24,7 @@ METHOD_SETTINGS = (
     "update",
     "quantization",
     "double_quant",
+    "kbit_prepare",
 )
 """What belongs to the method: named on each bar or line."""
 
@@ -51,6 +52,7 @@ _USUAL: Mapping[str, Setting] = {
     "update": "step",
     "quantization": "none",
     "double_quant": "none",
+    "kbit_prepare": "none",
     "autocast": "none",
 }
 """What cells have whose row says nothing, such as those of an older table; shared by all it goes unsaid."""
@@ -69,6 +71,7 @@ _PHRASES = {
     "dtype": "{} weights",
     "quantization": "{} base",
     "double_quant": "double quantization",
+    "kbit_prepare": "prepared for k-bit training",
     "autocast": "autocast {}",
     "adapter_dtype": "{} adapters",
     "attention": "{} attention",

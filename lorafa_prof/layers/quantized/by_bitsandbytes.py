@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
@@ -11,6 +12,9 @@ from torch import Tensor, nn
 
 from lorafa_prof.errors import UsageError
 from lorafa_prof.layers.quantized.eight_bit import THRESHOLD, input_gradient_8bit
+
+# While it is imported, by PEFT too, it warns on some CPUs that it found no faster kernel on a hub.
+logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
 
 
 def require_bitsandbytes() -> Any:

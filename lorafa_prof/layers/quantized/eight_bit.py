@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from lorafa_prof.layers.quantized.operations import linear_8bit
+from lorafa_prof.layers.quantized.state import keep_bias_in
 
 #: The threshold of outliers that transformers sets (`llm_int8_threshold`).
 THRESHOLD = 6.0
@@ -62,6 +63,7 @@ class StandInLinear8bit(nn.Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map x [..., in] to [..., out]."""
+        keep_bias_in(x.dtype, self)
         return cast(Tensor, _MatMul8bit.apply(x, self))  # type: ignore[no-untyped-call]
 
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from lorafa_prof.layers.quantized.operations import gemm_4bit
+from lorafa_prof.layers.quantized.state import keep_bias_in
 
 #: Weights that share a maximum, and such maxima that share one of theirs with double quantization.
 BLOCK = 64
@@ -111,6 +112,7 @@ class StandInLinear4bit(nn.Linear):
     def forward(self, x: Tensor) -> Tensor:
         """Map x [..., in] to [..., out], computing in the weight's type (`Linear4bit.forward`)."""
         cast_x = x.to(self.compute_dtype)
+        keep_bias_in(cast_x.dtype, self)
         if torch.is_grad_enabled() and x.requires_grad:
             y = cast(Tensor, _MatMul4Bit.apply(cast_x, self))  # type: ignore[no-untyped-call]
         else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 _FOUR_BIT = ("absmax", "code", "offset")
@@ -37,6 +38,12 @@ def number_of_weights(parameter: nn.Parameter) -> int:
     """Return how many numbers `parameter` stands for: of packed ones there are twice its elements."""
     state: Any = getattr(parameter, "quant_state", None)
     return int(state.shape.numel()) if state is not None else parameter.numel()
+
+
+def keep_bias_in(dtype: torch.dtype, layer: nn.Linear) -> None:
+    """Cast a layer's bias for good, as bitsandbytes' layers do where an input has another type."""
+    if layer.bias is not None and layer.bias.dtype != dtype:
+        layer.bias.data = layer.bias.data.to(dtype)
 
 
 def _tensors(holder: Any, names: tuple[str, ...]) -> Iterator[Tensor]:

@@ -20,6 +20,7 @@ WORD_BEFORE = {
     "dtype": "base ",
     "quantization": "quantization ",
     "double_quant": "double quantization ",
+    "kbit_prepare": "prepared for k-bit training ",
     "adapter_dtype": "adapters ",
     "shape": "",
     "attention": "",
@@ -43,6 +44,7 @@ SAID_WHERE_ROWS_DIFFER = frozenset(
         "update",
         "quantization",
         "double_quant",
+        "kbit_prepare",
         "autocast",
     }
 )

@@ -7,7 +7,7 @@ from tiny_cells import tiny_cell
 
 from lorafa_prof.devices.gpus.gpu import GPUS
 from lorafa_prof.devices.sim import honesty
-from lorafa_prof.devices.sim.honesty import notes_of, notes_of_gpu
+from lorafa_prof.devices.sim.honesty import note_of_unchecked, notes_of, notes_of_gpu
 from lorafa_prof.devices.sim.twin import Twin
 
 NOT_EXACT = "the memory of rtx-4090 is not known to the byte"
@@ -36,3 +36,13 @@ def test_notes_of_a_row_are_of_its_gpu_and_of_torch(monkeypatch: pytest.MonkeyPa
     assert notes_of(Twin(GPUS["h100-80gb"]), cell) == [
         "this is torch 2.14.0; the twin was checked against GPUs with torch 2.11.0+cu130"
     ]
+
+
+def test_the_message_counts_what_is_unchecked_and_names_the_first() -> None:
+    assert note_of_unchecked(["aten.a.default"]) == (
+        "not checked against a GPU: what 1 operation allocates inside (aten.a.default)"
+    )
+    assert note_of_unchecked([f"aten.{letter}.default" for letter in "abcde"]) == (
+        "not checked against a GPU: what 5 operations allocate inside "
+        "(aten.a.default, aten.b.default, aten.c.default, and 2 more)"
+    )

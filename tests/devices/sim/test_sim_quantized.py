@@ -57,6 +57,21 @@ def test_double_quantization_packs_the_maxima_too() -> None:
         assert len(layers) == 2
 
 
+@pytest.mark.parametrize("kind", ["4 bits", "8 bits"])
+def test_a_bias_of_another_type_is_cast_for_good(kind: str) -> None:
+    """As `Linear4bit.forward` and `Linear8bitLt.forward` do: once, and the wider one is freed."""
+    with recording():
+        bias = nn.Parameter(on_meta(OUT, dtype=FP32), requires_grad=False)
+        weight = on_meta(OUT, IN, dtype=BF16)
+        layer = (
+            StandInLinear4bit(weight, bias, double_quant=False, nested_code=NestedCode())
+            if kind == "4 bits"
+            else StandInLinear8bit(weight, bias)
+        )
+        y = layer(on_meta(ROWS, IN, dtype=BF16))
+        assert (y.dtype, bias.dtype, layer.bias is bias) == (BF16, BF16, True)
+
+
 @pytest.mark.parametrize("double", [False, True])
 def test_many_rows_unpack_the_weight(double: bool) -> None:
     with recording() as memory:

@@ -15,12 +15,8 @@ from torch.nn.modules import module as torch_module
 from torch.utils._python_dispatch import _get_current_dispatch_mode
 from torch.utils.flop_counter import FlopCounterMode
 
-from lorafa_prof.instruments.flops.counter import (
-    FlopCount,
-    FlopCounter,
-    attention_backward_flops,
-    attention_flops,
-)
+from lorafa_prof.instruments.flops.counter import FlopCount, FlopCounter
+from lorafa_prof.instruments.flops.formulas import attention_backward_flops, attention_flops
 from lorafa_prof.layers.low_rank_linear import LoraFaLinear, LoraLinear
 from lorafa_prof.methods.base import Prepared
 from lorafa_prof.step import TrainingStep

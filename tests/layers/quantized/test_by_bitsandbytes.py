@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -43,6 +46,29 @@ def dense_of(layer: Any, kind: str) -> Tensor:
 
     unpacked: Tensor = bitsandbytes.functional.dequantize_4bit(layer.weight.data, layer.weight.quant_state)
     return unpacked
+
+
+def test_its_line_on_a_kernel_that_a_hub_has_is_not_printed_and_others_are(tmp_path: Path) -> None:
+    package = tmp_path / "bitsandbytes"
+    (package / "backends" / "cpu").mkdir(parents=True)
+    for folder in (package, package / "backends", package / "backends" / "cpu"):
+        (folder / "__init__.py").touch()
+    (package / "__init__.py").write_text("from bitsandbytes.backends.cpu import ops\n")
+    speaking = "import logging\nlog = logging.getLogger(__name__)\n"
+    (package / "backends" / "cpu" / "ops.py").write_text(
+        f"{speaking}log.warning('Failed to load')\nlog.error('but this')\n"
+    )
+    code = "from lorafa_prof.layers.quantized.by_bitsandbytes import require_bitsandbytes as r; r()"
+    paths = os.pathsep.join([str(tmp_path), *filter(None, sys.path)])
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": paths},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stderr.splitlines()[-1:] == ["but this"]
+    assert "Failed to load" not in done.stderr
 
 
 @needs_bitsandbytes

@@ -1,0 +1,123 @@
+"""FLOPs of an operation by the shapes of its arguments. A multiply and an add are two.
+
+PyTorch's own formulas (`torch/utils/flop_counter.py`), with attention's of our own, and those of operations
+that it leaves out, and counts as 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import flop_registry
+
+_aten: Any = torch.ops.aten
+
+Formula = Callable[..., int]
+
+
+def formula_of(operation: Any) -> Formula | None:
+    """Return the formula of an operation (an overload that PyTorch dispatches); None if there is none."""
+    packet = operation._overloadpacket
+    return FORMULAS.get(packet) or _BY_NAME.get(str(packet))
+
+
+def attention_flops(query: Tensor, key: Tensor, value: Tensor, *args: Any, **kwargs: Any) -> int:
+    """Return the FLOPs of attention: the scores, and their product with the values.
+
+    Shapes are query [b, h, q, d], key [b, g, k, d], value [b, g, k, e]. With grouped heads (g < h) every
+    query head still meets all keys. Older PyTorch's own formula wants g = h.
+    """
+    batch, heads, queries, width = query.shape
+    return 2 * batch * heads * queries * key.shape[-2] * (width + value.shape[-1])
+
+
+def attention_backward_flops(
+    grad: Tensor, query: Tensor, key: Tensor, value: Tensor, *args: Any, **kwargs: Any
+) -> int:
+    """Return the FLOPs of attention's backward: five products for forward's two.
+
+    They are the scores once more, and the gradients of all four factors.
+    """
+    batch, heads, queries, width = query.shape
+    return 2 * batch * heads * queries * key.shape[-2] * (3 * width + 2 * value.shape[-1])
+
+
+def gemm_4bit_flops(x: Tensor, packed: Tensor, shape: Sequence[int], *args: Any, **kwargs: Any) -> int:
+    """Return the FLOPs of x [..., in] times a weight of `shape` [out, in], as if it was dense."""
+    return 2 * x.numel() * shape[0]
+
+
+def matmul_8bit_flops(x: Tensor, weight: Tensor, *args: Any, **kwargs: Any) -> int:
+    """Return the FLOPs of x [..., in] times an 8-bit weight [out, in], as if it was dense."""
+    return 2 * x.numel() * weight.shape[0]
+
+
+def grouped_flops(a: Tensor, b: Tensor, *args: Any, **kwargs: Any) -> int:
+    """Return the FLOPs of a grouped product, in which each token meets the matrix of its own group alone.
+
+    Shapes are a [tokens, k] and b [groups, k, n], as in a mixture of experts' forward; [m, tokens] and
+    [tokens, n] for the gradient of its weights; [groups, m, k] and [k, tokens]; or [groups, m, k] and
+    [groups, k, n]. All tokens count as routed.
+    """
+    only_its_own = a.shape[0] if (a.dim(), b.dim()) == (3, 2) else 1
+    return 2 * a.numel() * b.shape[-1] // only_its_own
+
+
+def matrix_vector_flops(matrix: Tensor, *args: Any, **kwargs: Any) -> int:
+    """Return the FLOPs of a matrix times a vector, or of a vector times another."""
+    return 2 * matrix.numel()
+
+
+def added_matrix_vector_flops(added: Tensor, matrix: Tensor, *args: Any, **kwargs: Any) -> int:
+    """Return the FLOPs of a matrix times a vector that is added to another."""
+    return 2 * matrix.numel()
+
+
+def product_flops(a: Tensor, b: Tensor, *args: Any, **kwargs: Any) -> int:
+    """Return the FLOPs of a [m, k] times b [k, n], whatever their type."""
+    return 2 * a.numel() * b.shape[-1]
+
+
+_ATTENTION = ("flash_attention", "efficient_attention", "cudnn_attention", "fused_attention_overrideable")
+
+#: Of operations that every supported PyTorch has.
+FORMULAS: dict[Any, Formula] = {
+    **flop_registry,
+    _aten.addmm_: flop_registry[_aten.addmm],
+    _aten._addmm_activation: flop_registry[_aten.addmm],
+    _aten.baddbmm_: flop_registry[_aten.baddbmm],
+    _aten.addbmm: flop_registry[_aten.baddbmm],
+    _aten.addbmm_: flop_registry[_aten.baddbmm],
+    _aten._int_mm: product_flops,
+    _aten.mv: matrix_vector_flops,
+    _aten.dot: matrix_vector_flops,
+    _aten.vdot: matrix_vector_flops,
+    _aten.addmv: added_matrix_vector_flops,
+    _aten.addmv_: added_matrix_vector_flops,
+    **{getattr(_aten, f"_scaled_dot_product_{name}"): attention_flops for name in _ATTENTION},
+    **{
+        getattr(_aten, f"_scaled_dot_product_{name}_backward"): attention_backward_flops
+        for name in _ATTENTION
+    },
+    _aten._scaled_dot_product_flash_attention_for_cpu: attention_flops,
+    _aten._scaled_dot_product_flash_attention_for_cpu_backward: attention_backward_flops,
+}
+
+#: Of operations that need not be installed, or that an older PyTorch has not. Of bitsandbytes', as of any
+#: other, only the operation that does the product; unpacking is none.
+_BY_NAME: dict[str, Formula] = {
+    "aten._grouped_mm": grouped_flops,
+    "aten._scaled_grouped_mm": grouped_flops,
+    "aten._scaled_grouped_mm_v2": grouped_flops,
+    "aten._scaled_mm_v2": product_flops,
+    "transformers.grouped_mm_fallback": grouped_flops,
+    "lorafa_prof.gemm_4bit": gemm_4bit_flops,
+    "lorafa_prof.linear_8bit": matmul_8bit_flops,
+    "bitsandbytes.gemm_4bit": gemm_4bit_flops,
+    "bitsandbytes.gemv_4bit": gemm_4bit_flops,
+    "bitsandbytes.int8_linear_matmul": matmul_8bit_flops,
+    "bitsandbytes.int8_scaled_mm": matmul_8bit_flops,
+}
