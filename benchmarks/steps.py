@@ -1,6 +1,6 @@
 """Steps as people run them, on a GPU and on its twin: autocast, quantized bases, optimizers; bytes by phase.
 
-    python benchmarks/steps.py > reports/h200-steps/cells.csv
+    python benchmarks/steps.py [MODEL...] > reports/h200-steps/cells.csv
 
 A line of CSV for each cell: what was measured and predicted, by how much the twin is off at worst, over
 start, peak and end of each phase, and why: "unknown", until somebody has found it out. It needs a CUDA GPU of
@@ -27,6 +27,7 @@ from lorafa_prof.verification.processes import measure, predict
 from lorafa_prof.verification.residuals import METRICS, metrics_of
 
 SIZES = (("llama-3.2-1b", 2, 1024), ("roberta-large", 8, 512), ("t5-base", 4, 512))
+LARGE = ("llama-2-7b", "llama-3-8b")
 OPTIMIZERS = (
     "adamw", "adamw-foreach", "adamw-loop", "sgd", "sgd-momentum", "adafactor",
     "adamw-8bit", "paged-adamw-8bit",
@@ -59,6 +60,9 @@ def specs() -> Iterator[Spec]:
     size = {"model": "llama-3.2-1b", "batch": 2, "seq": 1024}
     for kernels in ("fused-norm", "fused-loss", "fused"):
         yield {**size, **_types("fp32", "fp32", "bf16"), "method": "lora-fa", "kernels": kernels}
+    for model in LARGE:
+        for changes in _on_a_large_base():
+            yield {"model": model, "batch": 1, "seq": 1024, **changes}
 
 
 def _types(dtype: str, adapter_dtype: str, autocast: str = "none") -> Spec:
@@ -90,6 +94,17 @@ def _quantized() -> Iterator[Spec]:
                 yield {"method": method, **_types("bf16", "bf16"), **more}
         more = {"quantization": "nf4", "double_quant": True}
         yield {"method": method, **_types("bf16", "fp32", "bf16"), **more}
+
+
+def _on_a_large_base() -> Iterator[Spec]:
+    for method in ("lora", "lora-fa"):
+        for checkpointing in ("none", "full"):
+            more = {"method": method, "checkpointing": checkpointing}
+            yield {**more, **_types("bf16", "fp32", "bf16")}
+            yield {**more, **_types("bf16", "fp32", "bf16"), "quantization": "nf4", "double_quant": True}
+            for quantization in ("nf4", "int8"):
+                yield {**more, **_types("bf16", "bf16"), "quantization": quantization}
+    yield {"method": "full-ft", **_types("bf16", "bf16"), "optimizer": "adamw-8bit"}
 
 
 def _optimizers() -> Iterator[Spec]:
@@ -166,14 +181,15 @@ def line(spec: Spec, measured: Any, predicted: Any) -> Spec:
 
 
 def main() -> None:
-    """Run all cells."""
+    """Run all cells, or those of the models that are named."""
     if not torch.cuda.is_available():
         sys.exit("benchmarks/steps.py: this needs a CUDA GPU")
     name = gpu_here().name
     writer = csv.DictWriter(sys.stdout, COLUMNS, lineterminator="\n")
     writer.writeheader()
-    chosen = list(specs())
-    with ThreadPoolExecutor(5) as on_gpu, ThreadPoolExecutor(8) as on_twin:
+    models = sys.argv[1:] or [*(model for model, _, _ in SIZES), *LARGE]
+    chosen = [spec for spec in specs() if spec["model"] in models]
+    with ThreadPoolExecutor(4) as on_gpu, ThreadPoolExecutor(8) as on_twin:
         measured = [on_gpu.submit(_forked, spec, "cuda", name) for spec in chosen]
         predicted = [on_twin.submit(_forked, spec, twin_device(name), name) for spec in chosen]
         for spec, gpu, twin in zip(chosen, measured, predicted, strict=True):

@@ -16,7 +16,7 @@ from lorafa_prof.methods.base import METHODS
 from lorafa_prof.results.fingerprint import note_sources
 
 #: Those that are not installed, or that cannot be imported, are left out.
-OPTIONAL = ("transformers.modeling_utils", "transformers.optimization", "accelerate", "peft")
+OPTIONAL = ("transformers.modeling_utils", "accelerate", "peft", "transformers.optimization")
 #: Packages that others import where they are installed, and that are known to look for a GPU while they do.
 SUSPECTS = ("torchao", "bitsandbytes", "unsloth", "deepspeed", "flash_attn", "xformers", "liger_kernel")
 
