@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
-from lorafa_prof.layers.low_rank_linear import in_by_out
+from lorafa_prof.layers.low_rank_linear import in_by_out, is_conv1d
 from lorafa_prof.layers.quantized import by_bitsandbytes
 from lorafa_prof.layers.quantized.eight_bit import StandInLinear8bit
 from lorafa_prof.layers.quantized.four_bit import NestedCode, StandInLinear4bit
@@ -79,12 +79,12 @@ def note_quantized(model: PreTrainedModel, quantization: Quantization) -> None:
 
 
 def _is_plain(module: nn.Module) -> bool:
-    return type(module) is nn.Linear or isinstance(module, Conv1D)
+    return type(module) is nn.Linear or is_conv1d(module)
 
 
 def _draw(model: PreTrainedModel, module: nn.Module, device: torch.device, dtype: torch.dtype) -> None:
     """Give a layer a dense weight, drawn as the model draws it."""
-    shape = in_by_out(module) if isinstance(module, Conv1D) else in_by_out(module)[::-1]
+    shape = in_by_out(module) if is_conv1d(module) else in_by_out(module)[::-1]
     module.weight = nn.Parameter(torch.empty(shape, device=device, dtype=dtype))
     model._init_weights(module)
 
@@ -94,7 +94,7 @@ def _quantized(module: nn.Module, make: MakeLayer) -> nn.Module:
     weight = cast(nn.Parameter, module.weight)
     del module.weight
     # Conv1D keeps [in, out]; bitsandbytes takes the other way round, and copies it so.
-    dense = weight.data.t().contiguous() if isinstance(module, Conv1D) else weight.data
+    dense = weight.data.t().contiguous() if is_conv1d(module) else weight.data
     del weight
     layer = make(dense, cast(Any, module.bias))
     layer.requires_grad_(False)

@@ -176,6 +176,8 @@ def test_what_is_gone_already_is_no_error_and_this_process_stays(started):
     family._kill_group(process.pid)
     family.end_descendants(process.pid)
     family.end_family(ME, process.pid)
+    assert not psutil.pid_exists(process.pid)
+    assert psutil.Process().is_running()
 
 
 def test_processes_that_cannot_be_looked_into_are_passed_over(monkeypatch):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import resource
 
 import pytest
 import torch
@@ -33,7 +34,11 @@ def check(tmp_path):
 
 
 def test_no_memory_is_taken_for_a_model_of_any_size(check):
+    before_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     check(model="llama-65b", method=["full-ft", "lora-fa"], seq=4096, dtype="bf16")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kib < 4 * 2**20, (
+        "its weights are 120 GiB"
+    )
 
 
 def test_each_shape_is_built_once_whatever_the_batches_and_lengths(check, monkeypatch):

@@ -47,7 +47,10 @@ def test_gaps_are_refused_though_all_have_the_same() -> None:
 def test_strides_of_a_dimension_of_one_do_not_matter() -> None:
     """PyTorch issue 106951: the gradient of [2, 1, 100] comes with strides 100, 1, 1."""
     with recording():
-        update(on_meta(2, 1, 100), on_meta(2, 100, 1).transpose(1, 2))
+        weight, gradient = on_meta(2, 1, 100), on_meta(2, 100, 1).transpose(1, 2)
+        assert weight.stride() != gradient.stride()
+        assert lie_alike([weight], [gradient])
+        update(weight, gradient)
 
 
 @pytest.mark.parametrize(
