@@ -1,8 +1,9 @@
 """Steps as people run them, on a GPU and on its twin: autocast, quantized bases, optimizers; bytes by phase.
 
-    python benchmarks/steps.py [MODEL...] > reports/h200-steps/cells.csv
+    python benchmarks/steps.py TABLE > reports/h200-steps/TABLE.csv
 
-A line of CSV for each cell: what was measured and predicted, by how much the twin is off at worst, over
+TABLE is cells, large (bases of 7 and 8 billion parameters) or kbit (bases as PEFT prepares quantized ones). A
+line of CSV for each cell: what was measured and predicted, by how much the twin is off at worst, over
 start, peak and end of each phase, and why: "unknown", until somebody has found it out. It needs a CUDA GPU of
 the catalogue and bitsandbytes. Each cell has processes of its own, several at once: only bytes are compared,
 which others on the GPU do not change.
@@ -16,6 +17,7 @@ import multiprocessing
 import sys
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from itertools import product
 from typing import Any
 
 import torch
@@ -38,6 +40,7 @@ COUNTERS = ("requested", "allocated", "reserved")
 SETTINGS = (
     "model", "batch", "seq", "method", "dtype", "adapter_dtype", "autocast", "quantization", "double_quant",
     "optimizer", "update", "checkpointing", "accumulation", "max_grad_norm", "kernels",
+    "kbit_prepare",
 )  # fmt: skip
 _EARLIER = ("activation_bytes", "peak_allocated_bytes", "peak_requested_bytes", "peak_reserved_bytes")
 _LATER = tuple(metric for metric in METRICS if metric not in _EARLIER)
@@ -51,8 +54,8 @@ COLUMNS = (
 Spec = dict[str, Any]
 
 
-def specs() -> Iterator[Spec]:
-    """All cells, as changes to a plain one."""
+def cells() -> Iterator[Spec]:
+    """Settings crossed with three models, as changes to a plain cell."""
     for model, batch, seq in SIZES:
         size = {"model": model, "batch": batch, "seq": seq}
         for changes in (*_autocast(model), *_quantized(), *_optimizers()):
@@ -60,9 +63,29 @@ def specs() -> Iterator[Spec]:
     size = {"model": "llama-3.2-1b", "batch": 2, "seq": 1024}
     for kernels in ("fused-norm", "fused-loss", "fused"):
         yield {**size, **_types("fp32", "fp32", "bf16"), "method": "lora-fa", "kernels": kernels}
+
+
+def large() -> Iterator[Spec]:
+    """Large bases, with and without quantization."""
     for model in LARGE:
         for changes in _on_a_large_base():
             yield {"model": model, "batch": 1, "seq": 1024, **changes}
+
+
+def kbit() -> Iterator[Spec]:
+    """What preparing a quantized base changes, under all that reads its types."""
+    for method, quantization, autocast, checkpointing in product(
+        ADAPTERS, ("nf4", "int8"), ("none", "bf16"), ("none", "full")
+    ):
+        more = {"quantization": quantization, "checkpointing": checkpointing, "kbit_prepare": True}
+        yield {
+            "model": "llama-3.2-1b", "batch": 2, "seq": 1024, "method": method,
+            **_types("bf16", "fp32", autocast), **more,
+        }  # fmt: skip
+
+
+#: The cells of each table, by its name in reports/h200-steps.
+TABLES = {"cells": cells, "large": large, "kbit": kbit}
 
 
 def _types(dtype: str, adapter_dtype: str, autocast: str = "none") -> Spec:
@@ -136,9 +159,11 @@ def cell_of(spec: Spec, device: str, gpu: str) -> Cell:
 
 def spec_of(row: Mapping[str, str]) -> Spec:
     """The changes that a line of the table was made of."""
-    kinds = {"batch": int, "seq": int, "accumulation": int, "max_grad_norm": float}
-    spec: Spec = {name: kinds.get(name, str)(row[name]) for name in SETTINGS if row[name]}
-    return spec | ({"double_quant": row["double_quant"] == "True"} if row["double_quant"] else {})
+    kinds = {
+        "batch": int, "seq": int, "accumulation": int, "max_grad_norm": float,
+        "double_quant": "True".__eq__, "kbit_prepare": "True".__eq__,
+    }  # fmt: skip
+    return {name: kinds.get(name, str)(row[name]) for name in SETTINGS if row[name]}
 
 
 def _memory(spec: Spec, device: str, gpu: str, end: Any) -> None:
@@ -181,14 +206,15 @@ def line(spec: Spec, measured: Any, predicted: Any) -> Spec:
 
 
 def main() -> None:
-    """Run all cells, or those of the models that are named."""
+    """Run the cells of the table that is named."""
+    if len(sys.argv) != 2 or sys.argv[1] not in TABLES:
+        sys.exit(f"usage: python benchmarks/steps.py {'|'.join(TABLES)}")
     if not torch.cuda.is_available():
         sys.exit("benchmarks/steps.py: this needs a CUDA GPU")
     name = gpu_here().name
     writer = csv.DictWriter(sys.stdout, COLUMNS, lineterminator="\n")
     writer.writeheader()
-    models = sys.argv[1:] or [*(model for model, _, _ in SIZES), *LARGE]
-    chosen = [spec for spec in specs() if spec["model"] in models]
+    chosen = list(TABLES[sys.argv[1]]())
     with ThreadPoolExecutor(4) as on_gpu, ThreadPoolExecutor(8) as on_twin:
         measured = [on_gpu.submit(_forked, spec, "cuda", name) for spec in chosen]
         predicted = [on_twin.submit(_forked, spec, twin_device(name), name) for spec in chosen]

@@ -1,4 +1,4 @@
-"""The lines of reports/h200-steps/cells.csv, and which of them tests try."""
+"""The lines of reports/h200-steps that are predicted again, and which of them tests try."""
 
 from __future__ import annotations
 
@@ -16,8 +16,16 @@ ALL_ARE_TRIED = bool(os.environ.get("LORAFA_ALL_STEPS"))
 Row = dict[str, str]
 STEPS = program("benchmarks/steps.py")
 
-with (ROOT / "reports" / "h200-steps" / "cells.csv").open(newline="") as file:
-    ROWS: list[Row] = list(csv.DictReader(file))
+#: The tables whose cells are predicted again in tests.
+TABLES = ("cells",)
+
+
+def _lines(table: str) -> list[Row]:
+    with (ROOT / "reports" / "h200-steps" / f"{table}.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+ROWS = [row for table in TABLES for row in _lines(table)]
 
 
 def cell_of(row: Row) -> Cell:

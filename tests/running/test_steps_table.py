@@ -1,6 +1,6 @@
-"""The committed table of steps as people run them: the twin of today predicts what an H200 did.
+"""The committed tables of steps as people run them: the twin of today predicts what an H200 did.
 
-The table is written on a GPU by `benchmarks/steps.py`; here its cells are built again from its lines and
+They are written on a GPU by `benchmarks/steps.py`; here their cells are built again from their lines and
 predicted afresh. Every kind of line is tried, by the cheapest that are of it; with ``LORAFA_ALL_STEPS=1``
 every line is, which is `make bench-steps`.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import pytest
-from steps_table import ALL_ARE_TRIED, GPU, ROWS, STEPS, Row, cell_of, name_of
+from steps_table import ALL_ARE_TRIED, GPU, ROWS, STEPS, TABLES, Row, cell_of, name_of
 
 from lorafa_prof.cell import twin_device
 from lorafa_prof.verification.processes import predict
@@ -26,6 +26,7 @@ def kinds_of(row: Row) -> Iterator[tuple[str, ...]]:
     yield "quantization", row["quantization"], row["double_quant"], row["method"]
     yield "optimizer", row["optimizer"], row["method"]
     yield "checkpointing", row["checkpointing"], row["autocast"], row["quantization"]
+    yield "kbit_prepare", row["kbit_prepare"], row["quantization"], row["autocast"], row["method"]
     for name in ("update", "accumulation", "kernels", "why"):
         yield name, row[name]
 
@@ -49,12 +50,12 @@ TRIED = ROWS if ALL_ARE_TRIED else cheapest_of_each_kind(ROWS)
 
 
 def test_the_table_has_the_columns_of_today_and_each_line_once() -> None:
-    assert tuple(ROWS[0]) == STEPS.COLUMNS
+    assert all(tuple(row) == STEPS.COLUMNS for row in ROWS)
     assert len({name_of(row) for row in ROWS}) == len(ROWS)
 
 
 def test_each_line_is_of_a_cell_that_the_benchmark_runs() -> None:
-    cells = [STEPS.cell_of(spec, twin_device(GPU), GPU) for spec in STEPS.specs()]
+    cells = [STEPS.cell_of(spec, twin_device(GPU), GPU) for table in TABLES for spec in STEPS.TABLES[table]()]
     assert all(cell_of(row) in cells for row in ROWS)
 
 
