@@ -26,20 +26,22 @@ def product(step: Execution, func: Any, args: Any, kwargs: Any) -> Any:
 def product_with_bias(step: Execution, func: Any, args: Any, kwargs: Any) -> Any:
     """Run a matrix product that is added to its first argument; the workspaces are kept."""
     result = product(step, func, args, kwargs)
-    if _fused_with_bias(args[0], args[1], args[2], kwargs):
+    if _fused_with_bias(args[0], args[2], kwargs):
         step.keep("cublasLt", CUBLASLT_WORKSPACE_BYTES)
     return result
 
 
-def _fused_with_bias(bias: Tensor, left: Tensor, right: Tensor, kwargs: Any) -> bool:
-    """Return whether cuBLASLt adds the bias (ATen/native/cuda/Blas.cpp, isInputCompliesAddmmCudaLt)."""
+def _fused_with_bias(bias: Tensor, right: Tensor, kwargs: Any) -> bool:
+    """Return whether cuBLASLt adds the bias (ATen/native/cuda/Blas.cpp, isInputCompliesAddmmCudaLt).
+
+    A single row that is added, as a batch of one sample has in a head, is a bias too.
+    """
     return (
         kwargs.get("beta", 1) == 1
-        and kwargs.get("alpha", 1) == 1
-        and bias.dim() == 1
-        and bias.size(0) == right.size(1)
+        and (bias.dim() == 1 or bias.squeeze().dim() == 1)
+        and bias.size(-1) == right.size(1)
         and bias.is_contiguous()
-        and min(*left.shape, *right.shape) > 1
+        and min(right.shape) > 1
     )
 
 
@@ -49,7 +51,6 @@ KERNELS = (
         ops=(
             aten.mm.default,
             aten.bmm.default,
-            aten.addmm_.default,
             aten.baddbmm.default,
             aten.baddbmm_.default,
         ),
@@ -60,10 +61,13 @@ KERNELS = (
     ),
     Kernel(
         name="matrix product with bias",
-        ops=(aten.addmm.default,),
+        ops=(aten.addmm.default, aten.addmm_.default),
         model=product_with_bias,
         formula="as a matrix product, and 1 MiB more once in each thread when cuBLASLt adds a bias vector",
-        source="ATen/native/cuda/Blas.cpp: addmm_out_cuda_impl; ATen/cuda/CublasHandlePool.cpp; H100 traces",
+        source=(
+            "ATen/native/cuda/Blas.cpp: addmm_out_cuda_impl; ATen/cuda/CublasHandlePool.cpp; traces of an "
+            "H100 and an H200"
+        ),
         holds_for=HOLDS_FOR,
     ),
 )
