@@ -1,4 +1,4 @@
-"""Llama 1, 2, 3 and 3.2: RMSNorm, rotary positions, SwiGLU, no biases; fields as in the published configs."""
+"""Llama 1, 2, 3, 3.1 and 3.2: RMSNorm, rotary positions, SwiGLU, no biases; fields as published."""
 
 from __future__ import annotations
 
@@ -68,17 +68,21 @@ _LLAMA_3: Mapping[str, Any] = {
     "bos_token_id": 128000,
     "eos_token_id": 128001,
 }
-_LLAMA_3_2: Mapping[str, Any] = {
+_LLAMA_3_1: Mapping[str, Any] = {
     **_LLAMA_3,
     "max_position_embeddings": 131072,
     "rope_parameters": {
         "rope_type": "llama3",
         "rope_theta": 500000.0,
-        "factor": 32.0,
+        "factor": 8.0,
         "low_freq_factor": 1.0,
         "high_freq_factor": 4.0,
         "original_max_position_embeddings": 8192,
     },
+}
+_LLAMA_3_2: Mapping[str, Any] = {
+    **_LLAMA_3_1,
+    "rope_parameters": {**_LLAMA_3_1["rope_parameters"], "factor": 32.0},
     "tie_word_embeddings": True,
 }
 
@@ -107,6 +111,8 @@ PRESETS = (
     _preset("llama-2-13b", "meta-llama/Llama-2-13b-hf", (5120, 13824, 40, 40, 40), _LLAMA_2),
     _preset("llama-2-70b", "meta-llama/Llama-2-70b-hf", (8192, 28672, 80, 64, 8), _LLAMA_2),
     _preset("llama-3-8b", "meta-llama/Meta-Llama-3-8B", (4096, 14336, 32, 32, 8), _LLAMA_3),
+    _preset("llama-3.1-8b", "meta-llama/Llama-3.1-8B", (4096, 14336, 32, 32, 8), _LLAMA_3_1),
+    _preset("llama-3.1-70b", "meta-llama/Llama-3.1-70B", (8192, 28672, 80, 64, 8), _LLAMA_3_1),
     _preset("llama-3.2-1b", "meta-llama/Llama-3.2-1B", (2048, 8192, 16, 32, 8), _LLAMA_3_2),
     _preset("llama-3.2-3b", "meta-llama/Llama-3.2-3B", (3072, 8192, 28, 24, 8), _LLAMA_3_2),
     Preset(
