@@ -15,6 +15,7 @@ DeviceKind = Literal["cuda", "cpu", "sim"]
 Weights = Literal["random", "pretrained"]
 Update = Literal["step", "backward"]
 Autocast = Literal["none", "bf16", "fp16"]
+CellPhase = Literal["train", "eval"]
 
 _TWIN = "sim:"
 _NAME_LENGTH = 60
@@ -29,6 +30,8 @@ _ADDED_LATER = (
     "double_quant",
     "autocast",
     "kbit_prepare",
+    "phase",
+    "kept_logits",
 )
 
 
@@ -118,6 +121,8 @@ class Cell(Frozen):
     double_quant: bool = False
     autocast: Autocast = "none"
     kbit_prepare: bool = False
+    phase: CellPhase = "train"
+    kept_logits: int = 0
 
     @property
     def device_kind(self) -> DeviceKind:
@@ -128,6 +133,16 @@ class Cell(Frozen):
     def product_dtype(self) -> Dtype:
         """The type that matrix products are computed in."""
         return self.dtype if self.autocast == "none" else self.autocast
+
+    @property
+    def is_evaluation(self) -> bool:
+        """Whether an evaluation is measured, and not the training steps before it."""
+        return self.phase == "eval"
+
+    @property
+    def forwards(self) -> int:
+        """Batches of this size in what is measured: micro-batches of a step, or batches of an evaluation."""
+        return max(1, self.kept_logits) if self.is_evaluation else self.accumulation
 
     @property
     def is_predicted(self) -> bool:

@@ -26,7 +26,7 @@ class Column:
 COLUMNS: tuple[Column, ...] = (
     Column("cell_id", "identity", "", "name of the cell, unique and stable over runs"),
     Column("status", "identity", "", "ok, oom, error, timeout or skipped"),
-    Column("failed_phase", "identity", "", "build, forward, backward or optimizer, where it failed"),
+    Column("failed_phase", "identity", "", "build, forward, backward, optimizer or collect, where it failed"),
     Column("message", "identity", "", "why it failed, or what could not be measured"),
     Column("model", "setting", "", "preset, path or hub id"),
     Column("method", "setting", "", "which weights train and how"),
@@ -99,6 +99,10 @@ COLUMNS: tuple[Column, ...] = (
         "setting",
         "",
         "true: what of a quantized base is not packed is in fp32, as PEFT prepares it; else empty",
+    ),
+    Column("phase", "setting", "", "eval if an evaluation is measured; empty if a training step"),
+    Column(
+        "kept_logits", "setting", "", "batches of an evaluation whose logits it keeps; empty if none are kept"
     ),
 )
 

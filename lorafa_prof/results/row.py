@@ -55,6 +55,8 @@ def setting_columns(cell: Cell) -> dict[str, Value]:
         "double_quant": "true" if cell.double_quant else None,
         "autocast": None if cell.autocast == "none" else cell.autocast,
         "kbit_prepare": "true" if cell.kbit_prepare else None,
+        "phase": None if cell.phase == "train" else cell.phase,
+        "kept_logits": cell.kept_logits or None,
     }
     # An option of a third party's method may be called as a column and be of another kind.
     return {name: value if fits(name, value) else None for name, value in columns.items()}
@@ -93,10 +95,14 @@ def _memory_columns(measured: Measured) -> dict[str, Value]:
     memory = measured.memory
     if memory is None:
         return {}
-    peaks = {f"peak_{phase}_bytes": memory.phases[phase].peak.allocated for phase in PHASES}
+    peaks = {
+        f"peak_{phase}_bytes": memory.phases[phase].peak.allocated
+        for phase in PHASES
+        if phase in memory.phases
+    }
     return {
         "gradients_bytes": memory.gradients_bytes,
-        "activation_bytes": memory.activation_bytes,
+        "activation_bytes": memory.activation_bytes if memory.has_backward else None,
         "peak_allocated_bytes": memory.peak_allocated_bytes,
         "peak_reserved_bytes": memory.peak_reserved_bytes,
         **peaks,
@@ -109,7 +115,7 @@ def _flops_columns(measured: Measured) -> dict[str, Value]:
         return {}
     return {
         "flops_forward": flops.by_phase["forward"],
-        "flops_backward": flops.by_phase["backward"],
+        "flops_backward": flops.by_phase.get("backward"),
         "flops_step": flops.step,
     }
 
@@ -119,13 +125,13 @@ def _time_columns(cell: Cell, measured: Measured) -> dict[str, Value]:
     if times is None:
         return {}
     median_s = times.step_percentile(50) / 1e3
-    samples = cell.batch * cell.accumulation
+    samples = cell.batch * cell.forwards
     tokens = samples * cell.seq  # padding too: the model computes on it
     row: dict[str, Value] = {
         "step_ms_median": times.step_percentile(50),
         "step_ms_p05": times.step_percentile(5),
         "step_ms_p95": times.step_percentile(95),
-        **{f"{phase}_ms": times.phase_median(phase) for phase in PHASES},
+        **{f"{phase}_ms": times.phase_median(phase) for phase in PHASES if phase in times.phase_ms},
         "tokens_per_s": tokens / median_s,
         "samples_per_s": samples / median_s,
     }

@@ -20,7 +20,7 @@ from lorafa_prof.results.measured import Measured
 from lorafa_prof.running.gpu_use import disturbances
 from lorafa_prof.running.mixed_precision import note_skips, noting_a_skip
 from lorafa_prof.running.passes import build_and_warm_up, run_explaining_passes, timed
-from lorafa_prof.step import PhaseTracker, TrainingStep
+from lorafa_prof.step import PhaseTracker, Step
 
 T = TypeVar("T")
 
@@ -61,7 +61,7 @@ def measure_memory_on_cuda(cell: Cell, measured: Measured, tracker: PhaseTracker
 
 def _until_memory(
     cell: Cell, measured: Measured, tracker: PhaseTracker
-) -> tuple[Prepared, TrainingStep, CudaMemoryMeter]:
+) -> tuple[Prepared, Step, CudaMemoryMeter]:
     if types := note_of_types(cell):
         measured.notes.append(types)
     prepared, step = build_and_warm_up(cell, torch.device("cuda"), measured, tracker)

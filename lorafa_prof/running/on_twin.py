@@ -23,8 +23,8 @@ from lorafa_prof.errors import LorafaProfError
 from lorafa_prof.instruments.module_path import ModulePaths
 from lorafa_prof.methods.base import Prepared
 from lorafa_prof.results.measured import Measured
-from lorafa_prof.running.prepare import prepare_step
-from lorafa_prof.step import Observer, TrainingStep
+from lorafa_prof.running.prepare import measured_step, prepare_step
+from lorafa_prof.step import Observer, Step, TrainingStep
 
 CUDA = torch.device("cuda", 0)
 Part = Literal["build", "warmup", "memory"]
@@ -38,14 +38,16 @@ class BuiltOnTwin:
         cell: the cell that was built.
         twin: its twin, which has been entered.
         paths: the path of the module that an operation belongs to, while the step runs.
-        step: its training step.
+        training: its training step, which warms up.
+        step: what is measured: the same, or an evaluation.
         prepared: its model, ready to train. It is dropped last, since a digest of requests covers its end.
     """
 
     cell: Cell
     twin: Twin
     paths: ModulePaths
-    step: TrainingStep
+    training: TrainingStep
+    step: Step
     prepared: Prepared
 
 
@@ -112,7 +114,9 @@ def noting_in(measured: Measured, twin: Twin, cell: Cell) -> Iterator[Twin]:
 
 
 def run_on_twin(cell: Cell, twin: Twin, watch: TwinWatch) -> BuiltOnTwin:
-    """Build `cell`, run steps until they no longer change the allocator, then one more: the steady step.
+    """Build `cell`, run steps until they no longer change the allocator, then what is measured.
+
+    That is one more, the steady step, or an evaluation.
 
     Args:
         cell: a cell whose device is the twin of a GPU.
@@ -123,9 +127,10 @@ def run_on_twin(cell: Cell, twin: Twin, watch: TwinWatch) -> BuiltOnTwin:
         SimOutOfMemoryError: the GPU has too little memory; the error names module and operation.
     """
     with watch.during("build"):
-        prepared, step = prepare_step(cell, CUDA)
+        prepared, training = prepare_step(cell, CUDA)
     _check_placed(prepared.model, twin)
-    built = BuiltOnTwin(cell, twin, ModulePaths(prepared.model), step, prepared)
+    step = measured_step(cell, training)
+    built = BuiltOnTwin(cell, twin, ModulePaths(prepared.model), training, step, prepared)
     watch.built(built)
     twin.mode.memory = _Placing(twin.mode, twin.mode.memory, built.paths)
     with built.paths:
@@ -156,7 +161,7 @@ def _run_until_steady(built: BuiltOnTwin, observers: Sequence[Observer]) -> None
     """Run steps until one leaves the allocator as it was before: every later one would do the same."""
     before = None
     for _ in range(built.cell.steps.warmup):
-        built.step.run((*observers, built.paths))
+        built.training.run((*observers, built.paths))
         after = built.twin.allocator.state()
         if after == before:
             return

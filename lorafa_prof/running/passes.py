@@ -21,27 +21,30 @@ from lorafa_prof.methods.base import Prepared
 from lorafa_prof.optim.eight_bit import managed_bytes
 from lorafa_prof.results.measured import Measured
 from lorafa_prof.running.out_of_memory import is_out_of_memory
-from lorafa_prof.running.prepare import prepare_step
-from lorafa_prof.step import Phase, PhaseTracker, TrainingStep
+from lorafa_prof.running.prepare import measured_step, prepare_step
+from lorafa_prof.step import Phase, PhaseTracker, Step
 from lorafa_prof.words.numbers import size
 from lorafa_prof.words.phrases import count, first_of
 
 
 def build_and_warm_up(
     cell: Cell, device: torch.device, measured: Measured, tracker: PhaseTracker
-) -> tuple[Prepared, TrainingStep]:
-    """Build the cell on `device`, note its sizes in `measured`, run its warm-up steps, and return it."""
+) -> tuple[Prepared, Step]:
+    """Build the cell on `device`, note its sizes in `measured`, and run its warm-up steps.
+
+    Returns its model and what is to be measured: the same step once more, or an evaluation.
+    """
     with timed(measured, "build"):
-        prepared, step = prepare_step(cell, device)
-    note_model(prepared, step, measured)
+        prepared, training = prepare_step(cell, device)
+    note_model(prepared, training, measured)
     with timed(measured, "warmup"):
         for _ in range(cell.steps.warmup):
-            step.run((tracker,))
+            training.run((tracker,))
     note_optimizer(prepared, device, measured)
-    return prepared, step
+    return prepared, measured_step(cell, training)
 
 
-def note_model(prepared: Prepared, step: TrainingStep, measured: Measured) -> None:
+def note_model(prepared: Prepared, step: Step, measured: Measured) -> None:
     """Note the sizes of model and inputs in `measured`."""
     model = prepared.model
     measured.params_total = sum(number_of_weights(p) for p in model.parameters())
@@ -62,7 +65,7 @@ def note_optimizer(prepared: Prepared, device: torch.device, measured: Measured)
         )
 
 
-def run_explaining_passes(cell: Cell, prepared: Prepared, step: TrainingStep, measured: Measured) -> None:
+def run_explaining_passes(cell: Cell, prepared: Prepared, step: Step, measured: Measured) -> None:
     """Count FLOPs and record saved tensors.
 
     Memory and times are measured already; what only explains them may fail without losing them.
@@ -82,7 +85,7 @@ def _if_memory_lasts(name: str, pass_: Callable[[], None], measured: Measured) -
         measured.notes.append(f"no memory left for the {name} pass")
 
 
-def count_flops(cell: Cell, prepared: Prepared, step: TrainingStep, measured: Measured) -> None:
+def count_flops(cell: Cell, prepared: Prepared, step: Step, measured: Measured) -> None:
     """Run a step and count its FLOPs into `measured`."""
     with FlopCounter(prepared.model) as counter:
         step.run((counter,))
@@ -99,16 +102,16 @@ def note_flops(flops: FlopCount, measured: Measured) -> None:
         )
 
 
-def record_saved_tensors(cell: Cell, prepared: Prepared, step: TrainingStep, measured: Measured) -> None:
-    """Run a step and record what autograd saves in it into `measured`."""
+def record_saved_tensors(cell: Cell, prepared: Prepared, step: Step, measured: Measured) -> None:
+    """Run a step and record what autograd saves in it into `measured`; an evaluation saves nothing."""
+    if cell.is_evaluation:
+        return
     observer = saved_observer(cell, prepared, step, explained=True)
     step.run((observer,))
     measured.saved = observer.result
 
 
-def saved_observer(
-    cell: Cell, prepared: Prepared, step: TrainingStep, *, explained: bool
-) -> SavedAtForwardsEnd:
+def saved_observer(cell: Cell, prepared: Prepared, step: Step, *, explained: bool) -> SavedAtForwardsEnd:
     """Return an observer that records what autograd saves in `step`.
 
     With `explained` it also finds what that is needed for, and what is held without being saved.

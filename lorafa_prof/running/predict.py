@@ -70,4 +70,4 @@ def _explain(built: BuiltOnTwin, measured: Measured) -> None:
     with FlopCounter(built.prepared.model) as counter:
         built.step.run((counter, observer))
     note_flops(counter.count(), measured)
-    measured.saved = observer.result
+    measured.saved = None if built.cell.is_evaluation else observer.result

@@ -19,8 +19,9 @@ from lorafa_prof.models.quantization import Quantization
 from lorafa_prof.models.resolve import ResolvedModel, resolve_model
 from lorafa_prof.optim.choices import check_update
 from lorafa_prof.optim.in_backward import UpdatesInBackward
+from lorafa_prof.running.evaluation_step import EvaluationStep, check_phase
 from lorafa_prof.running.mixed_precision import check_autocast, scaler_of
-from lorafa_prof.step import TrainingStep
+from lorafa_prof.step import Step, TrainingStep
 
 
 def prepare_step(cell: Cell, device: torch.device) -> tuple[Prepared, TrainingStep]:
@@ -41,8 +42,14 @@ def prepare_step(cell: Cell, device: torch.device) -> tuple[Prepared, TrainingSt
     return prepared, step
 
 
+def measured_step(cell: Cell, training: TrainingStep) -> Step:
+    """Return what is measured of the cell, once `training` has run as often as it warms up."""
+    return EvaluationStep(training, cell.kept_logits) if cell.is_evaluation else training
+
+
 def prepare_model(cell: Cell, resolved: ResolvedModel, device: torch.device) -> Prepared:
     """Return the cell's model, built from `resolved` on `device` and ready to train."""
+    check_phase(cell)
     quantization = Quantization(cell.quantization, cell.double_quant)
     if cell.kbit_prepare:
         check_kbit_prepare(quantization)

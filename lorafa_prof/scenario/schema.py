@@ -15,7 +15,7 @@ from pydantic import (
     StrictStr,
 )
 
-from lorafa_prof.cell import Autocast, Dtype, Frozen, ModelChoice, Steps, Update
+from lorafa_prof.cell import Autocast, CellPhase, Dtype, Frozen, ModelChoice, Steps, Update
 from lorafa_prof.scenario.claim import Claim
 
 T = TypeVar("T")
@@ -42,6 +42,8 @@ _filled = Field(min_length=1)
 
 Count = Annotated[StrictInt, Field(ge=1, lt=2**31)]
 Counts = Annotated[list[Count], _listed, _once, _filled]
+CountOrNone = Annotated[StrictInt, Field(ge=0, lt=2**31)]
+CountsOrNone = Annotated[list[CountOrNone], _listed, _once, _filled]
 # Scenario files are YAML, which has infinities and NaNs; JSON, by which a cell reaches its process, has not.
 Share = Annotated[StrictFloat, Field(ge=0, lt=1, allow_inf_nan=False)]
 Shares = Annotated[list[Share], _listed, _once, _filled]
@@ -52,6 +54,7 @@ Names = Annotated[list[StrictStr], _listed, _once, _filled]
 Autocasts = Annotated[list[Autocast], _listed, _once, _filled]
 Dtypes = Annotated[list[Dtype], _listed, _once, _filled]
 Updates = Annotated[list[Update], _listed, _once, _filled]
+CellPhases = Annotated[list[CellPhase], _listed, _once, _filled]
 Models = Annotated[list[Annotated[ModelChoice, BeforeValidator(as_choice)]], _listed, _once, _filled]
 
 
@@ -85,6 +88,8 @@ class Axes(Frozen):
     double_quant: Switches = [False]
     autocast: Autocasts = ["none"]
     kbit_prepare: Switches = [False]
+    phase: CellPhases = ["train"]
+    kept_logits: CountsOrNone = [0]
 
 
 class Scenario(Axes):

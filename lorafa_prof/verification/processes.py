@@ -21,7 +21,7 @@ from lorafa_prof.running.measure import run_here
 from lorafa_prof.running.on_cuda import measure_memory_on_cuda
 from lorafa_prof.running.on_twin import BuiltOnTwin, make_twin, noting_in, run_on_twin
 from lorafa_prof.running.predict import MeasuredOnTwin
-from lorafa_prof.running.prepare import prepare_step
+from lorafa_prof.running.prepare import measured_step, prepare_step
 from lorafa_prof.step import PhaseTracker
 
 Details = dict[str, Any]
@@ -119,10 +119,11 @@ def _record_on_cuda(details: Details, cell: Cell, measured: Measured, tracker: P
     with CudaStreamRecorder() as recorder:
         log = recorder.operations
         with log:
-            prepared, step = prepare_step(cell, torch.device("cuda"))
+            prepared, training = prepare_step(cell, torch.device("cuda"))
             log.watch(prepared.model)
             for _ in range(cell.steps.warmup):
-                step.run((tracker, log))
+                training.run((tracker, log))
+            step = measured_step(cell, training)
             meter = CudaMemoryMeter(prepared.model)
             step.run((tracker, log, meter))
         with recorder.plain as plain:

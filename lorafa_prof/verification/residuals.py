@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from lorafa_prof.step import PHASES
-
 Memory = Mapping[str, Any]
 """A `MemoryProfile` as a record has it: ``phases[phase][point][counter]`` in bytes."""
 
@@ -54,9 +52,9 @@ class PhaseResidual(NamedTuple):
 
 
 def phase_residuals(predicted: Memory, measured: Memory) -> list[PhaseResidual]:
-    """Return the residuals of every counter at every point of every phase that both sides have."""
+    """Return the residuals of every counter at every point of every phase, which both sides have."""
     residuals = []
-    for phase in PHASES:
+    for phase in predicted["phases"]:
         for point in POINTS:
             ours, theirs = (memory["phases"][phase][point] for memory in (predicted, measured))
             for counter in COUNTERS:
@@ -72,21 +70,22 @@ def is_exact(residuals: list[PhaseResidual]) -> bool:
 
 
 def metrics_of(memory: Memory) -> dict[str, int]:
-    """Return the headline metrics of a step's memory, in bytes, by name."""
+    """Return the headline metrics of a step's memory that it has, in bytes, by name."""
     phases = memory["phases"]
     forward = phases["forward"]
-    peaks = {phase: phases[phase]["peak"] for phase in PHASES}
+    peaks = {phase: phases[phase]["peak"] for phase in phases}
+    held = {"activation_bytes": forward["end"]["allocated"] - forward["start"]["allocated"]}
     values = {
-        "activation_bytes": forward["end"]["allocated"] - forward["start"]["allocated"],
+        **(held if "backward" in phases else {}),
         "peak_allocated_bytes": max(peak["allocated"] for peak in peaks.values()),
         **{f"peak_{phase}_bytes": peak["allocated"] for phase, peak in peaks.items()},
         "peak_requested_bytes": max(peak["requested"] for peak in peaks.values()),
         "peak_reserved_bytes": memory["peak_reserved_bytes"],
     }
-    return {name: int(values[name]) for name in METRICS}
+    return {name: int(values[name]) for name in METRICS if name in values}
 
 
 def metric_residuals(predicted: Memory, measured: Memory) -> dict[str, Residual]:
     """Return the residuals of the headline metrics, by name."""
     ours, theirs = metrics_of(predicted), metrics_of(measured)
-    return {name: Residual(ours[name], theirs[name]) for name in METRICS}
+    return {name: Residual(ours[name], theirs[name]) for name in ours}

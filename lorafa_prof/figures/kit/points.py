@@ -39,6 +39,8 @@ CONTEXT_SETTINGS = (
     "attention",
     "kernels",
     "checkpointing",
+    "phase",
+    "kept_logits",
     "where",
 )
 """What a comparison of methods holds fixed. ``where`` is device and GPU in one."""
@@ -54,6 +56,8 @@ _USUAL: Mapping[str, Setting] = {
     "double_quant": "none",
     "kbit_prepare": "none",
     "autocast": "none",
+    "phase": "train",
+    "kept_logits": 0,
 }
 """What cells have whose row says nothing, such as those of an older table; shared by all it goes unsaid."""
 
@@ -78,6 +82,8 @@ _PHRASES = {
     "kernels": "{} kernels",
     "checkpointing": "checkpointing {}",
     "update": "update in {}",
+    "phase": "{}",
+    "kept_logits": "{} batches of logits kept",
 }
 
 

@@ -31,6 +31,8 @@ WORD_BEFORE = {
     "max_grad_norm": "gradients clipped at ",
     "update": "updates in ",
     "autocast": "autocast ",
+    "phase": "",
+    "kept_logits": "batches of logits kept ",
     "gpu": "",
 }
 #: Of these only differences are said: nobody publishes that nothing was padded.
@@ -46,6 +48,8 @@ SAID_WHERE_ROWS_DIFFER = frozenset(
         "double_quant",
         "kbit_prepare",
         "autocast",
+        "phase",
+        "kept_logits",
     }
 )
 
