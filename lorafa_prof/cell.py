@@ -32,6 +32,7 @@ _ADDED_LATER = (
     "kbit_prepare",
     "phase",
     "kept_logits",
+    "lengths",
 )
 
 
@@ -97,7 +98,11 @@ class MethodChoice(Frozen):
 
 
 class Cell(Frozen):
-    """One point of the sweep. Its JSON form is passed to the cell's process and kept with its result."""
+    """One point of the sweep. Its JSON form is passed to the cell's process and kept with its result.
+
+    `lengths` are those of a run of different steps, in tokens, and `seq` is the longest of them; without any
+    all steps have `seq`.
+    """
 
     model: ModelChoice
     method: MethodChoice
@@ -123,6 +128,7 @@ class Cell(Frozen):
     kbit_prepare: bool = False
     phase: CellPhase = "train"
     kept_logits: int = 0
+    lengths: tuple[int, ...] = ()
 
     @property
     def device_kind(self) -> DeviceKind:
@@ -138,6 +144,21 @@ class Cell(Frozen):
     def is_evaluation(self) -> bool:
         """Whether an evaluation is measured, and not the training steps before it."""
         return self.phase == "eval"
+
+    @property
+    def seq_text(self) -> str:
+        """The length of its steps, or the shortest and the longest: "131-2048"."""
+        return f"{min(self.lengths)}-{self.seq}" if self.lengths else str(self.seq)
+
+    @property
+    def mean_seq(self) -> float:
+        """Tokens of a sample, in the mean over steps."""
+        return sum(self.lengths) / len(self.lengths) if self.lengths else self.seq
+
+    @property
+    def longest_step(self) -> int:
+        """The number of the first step with the longest batch, counted from 0."""
+        return self.lengths.index(self.seq) if self.lengths else 0
 
     @property
     def forwards(self) -> int:
@@ -171,7 +192,7 @@ class Cell(Frozen):
             self.method.name[:_NAME_LENGTH],
             *([f"r{rank}"] if rank is not None else []),
             f"b{self.batch}",
-            f"s{self.seq}",
+            f"s{self.seq_text}",
             digest,
         ]
         return re.sub(r"[^A-Za-z0-9._-]+", "-", "_".join(parts)).lstrip(".-")
@@ -183,7 +204,7 @@ class Cell(Frozen):
         ranked = f" r{rank}" if rank is not None else ""
         tag = self.method.options.get("tag")
         tagged = f":{tag}" if tag else ""
-        return f"{self.model.name} {self.method.name}{tagged}{ranked} b{self.batch} s{self.seq}"
+        return f"{self.model.name} {self.method.name}{tagged}{ranked} b{self.batch} s{self.seq_text}"
 
 
 def _default_of(name: str) -> Any:

@@ -59,6 +59,7 @@ cells = st.builds(
     kbit_prepare=st.booleans(),
     phase=st.sampled_from(["train", "eval"]),
     kept_logits=st.integers(0, 2),
+    lengths=st.sampled_from([(), (1, 2), (2, 1)]),
 )
 
 
@@ -81,7 +82,13 @@ def test_equal_ids_are_equal_cells(some):
 @given(st.sampled_from(sorted(set(Cell.model_fields) - {"model", "method", "steps"})), st.data())
 def test_every_setting_is_in_the_id(name, data):
     plain = Cell.model_validate(FIXED)
-    types = {"dtype": "bf16", "adapter_dtype": "bf16", "update": "backward", "phase": "eval"}
+    types = {
+        "dtype": "bf16",
+        "adapter_dtype": "bf16",
+        "update": "backward",
+        "phase": "eval",
+        "lengths": (1, 2),
+    }
     types |= dict.fromkeys(("double_quant", "kbit_prepare"), True)
     numbers = {name: st.integers(2, 99) for name in ("batch", "seq", "seed", "accumulation", "kept_logits")}
     numbers |= {name: st.floats(0.01, 0.99) for name in ("padding", "max_grad_norm")}

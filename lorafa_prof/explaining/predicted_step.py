@@ -37,8 +37,8 @@ class PredictedStep:
 
     Attributes:
         peak: what is live when most is allocated.
-        activation: what forward leaves for backward, at the end of the last micro-batch's; None where there
-            is no backward.
+        activation: what forward leaves for backward, at the end of the last micro-batch's, and of a run's
+            longest step; None where there is no backward.
         peak_reserved_bytes: of the whole process.
         ran_out: where memory runs out; then all else is of the step with as much memory as it wants.
         notes: what a reader must know of the prediction.
@@ -67,7 +67,8 @@ def predicted_step(cell: Cell, settings: AllocatorSettings | None = None) -> Pre
     assert memory is not None
     activation = None
     if memory.has_backward:
-        forward = [span for span in timeline.steady_spans if span.phase == "forward"][-1]
+        forwards = [span for span in timeline.steady_spans if span.phase == "forward"]
+        forward = forwards[(cell.longest_step + 1) * cell.accumulation - 1]
         activation = left_by_forward(timeline, notes, forward.end, memory.activation_bytes)
     return PredictedStep(
         peak=composition_at(timeline, notes, peak_moment(timeline), memory.peak_allocated_bytes),

@@ -97,14 +97,16 @@ class PhaseMarks:
     def phase_ended(self, phase: Phase) -> None:
         """Mark the end of the phase."""
         self.ends[-1].append((phase, self.clock.mark()))
+        if phase == "optimizer":
+            self.step_ended()
 
     def step_ended(self) -> None:
-        """Let the next phase be the first of another step."""
+        """Let the next phase be the first of another step, as it is after an optimizer phase."""
         self._within_step = False
 
 
 def time_steps(step: Step, count: int, clock: Clock) -> StepTimes:
-    """Run `count` steps one after the other and return their times.
+    """Run `step` so often and return the times of each time, or of each step if it is a run of several.
 
     The device is synchronised before the first and after the last only.
     """

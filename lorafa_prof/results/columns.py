@@ -34,7 +34,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("targets", "setting", "", "which linear layers have adapters"),
     Column("dropout", "setting", "", "dropout probability on the adapters' input"),
     Column("batch", "setting", "samples", "samples per micro-batch, of which a step has `accumulation`"),
-    Column("seq", "setting", "tokens", "tokens per sample"),
+    Column("seq", "setting", "tokens", "tokens per sample; of a run of lengths the longest"),
     Column("dtype", "setting", "", "data type of the base weights"),
     Column("adapter_dtype", "setting", "", "data type of the adapters"),
     Column("attention", "setting", "", "attention implementation"),
@@ -104,6 +104,7 @@ COLUMNS: tuple[Column, ...] = (
     Column(
         "kept_logits", "setting", "", "batches of an evaluation whose logits it keeps; empty if none are kept"
     ),
+    Column("lengths", "setting", "", "tokens per sample in each step of a run; empty if all have seq"),
 )
 
 COLUMN_NAMES: tuple[str, ...] = tuple(column.name for column in COLUMNS)

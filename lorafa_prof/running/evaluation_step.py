@@ -18,11 +18,18 @@ from lorafa_prof.step import Observer, TrainingStep, notify_end, notify_start
 
 
 def check_phase(cell: Cell) -> None:
-    """Check that there are logits to keep, if the cell keeps any.
+    """Check that what the cell says of an evaluation goes together.
 
     Raises:
-        UsageError: it is no evaluation, or its kernels make no logits.
+        UsageError: it evaluates batches of different lengths, or keeps logits where there are none: it is no
+            evaluation, or its kernels make no logits.
     """
+    if cell.is_evaluation and cell.lengths:
+        raise UsageError(
+            "phase 'eval' has batches of one length, and seq has different ones; set seq to a number, or "
+            "phase to train",
+            about="seq",
+        )
     if not cell.kept_logits:
         return
     if not cell.is_evaluation:

@@ -8,15 +8,18 @@ from pydantic import (
     AfterValidator,
     BeforeValidator,
     ConfigDict,
+    Discriminator,
     Field,
     StrictBool,
     StrictFloat,
     StrictInt,
     StrictStr,
+    Tag,
 )
 
 from lorafa_prof.cell import Autocast, CellPhase, Dtype, Frozen, ModelChoice, Steps, Update
 from lorafa_prof.scenario.claim import Claim
+from lorafa_prof.scenario.lengths import Lengths
 
 T = TypeVar("T")
 
@@ -44,6 +47,18 @@ Count = Annotated[StrictInt, Field(ge=1, lt=2**31)]
 Counts = Annotated[list[Count], _listed, _once, _filled]
 CountOrNone = Annotated[StrictInt, Field(ge=0, lt=2**31)]
 CountsOrNone = Annotated[list[CountOrNone], _listed, _once, _filled]
+
+
+def _kind_of_seq(value: Any) -> str:
+    return LENGTHS_TAG if isinstance(value, (dict, Lengths)) else TOKENS_TAG
+
+
+#: These stand in the path of pydantic's complaints, where the file has nothing.
+TOKENS_TAG, LENGTHS_TAG = "seq:tokens", "seq:lengths"
+Seq = Annotated[
+    Annotated[Count, Tag(TOKENS_TAG)] | Annotated[Lengths, Tag(LENGTHS_TAG)], Discriminator(_kind_of_seq)
+]
+Seqs = Annotated[list[Seq], _listed, _once, _filled]
 # Scenario files are YAML, which has infinities and NaNs; JSON, by which a cell reaches its process, has not.
 Share = Annotated[StrictFloat, Field(ge=0, lt=1, allow_inf_nan=False)]
 Shares = Annotated[list[Share], _listed, _once, _filled]
@@ -73,7 +88,7 @@ class Axes(Frozen):
     """The axes of the scenario as a whole, which a method entry may also set for itself."""
 
     batch: Counts = [8]
-    seq: Counts = [1024]
+    seq: Seqs = [1024]
     dtype: Dtypes = ["bf16"]
     adapter_dtype: Dtypes | None = None
     attention: Names = ["sdpa"]

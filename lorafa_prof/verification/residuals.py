@@ -43,7 +43,7 @@ class Residual(NamedTuple):
 
 
 class PhaseResidual(NamedTuple):
-    """The predicted and measured bytes of one counter at one point of a phase."""
+    """The predicted and measured bytes of one counter at one point of a phase, or of a step of a run."""
 
     phase: str
     point: str
@@ -52,16 +52,23 @@ class PhaseResidual(NamedTuple):
 
 
 def phase_residuals(predicted: Memory, measured: Memory) -> list[PhaseResidual]:
-    """Return the residuals of every counter at every point of every phase, which both sides have."""
+    """Return the residuals of every counter at every point of every phase and, in a run, step."""
     residuals = []
-    for phase in predicted["phases"]:
+    sides = zip(_by_place(predicted).items(), _by_place(measured).values(), strict=True)
+    for (place, our_points), their_points in sides:
         for point in POINTS:
-            ours, theirs = (memory["phases"][phase][point] for memory in (predicted, measured))
+            ours, theirs = our_points[point], their_points[point]
             for counter in COUNTERS:
                 if ours[counter] is not None and theirs[counter] is not None:
                     pair = Residual(ours[counter], theirs[counter])
-                    residuals.append(PhaseResidual(phase, point, counter, pair))
+                    residuals.append(PhaseResidual(place, point, counter, pair))
     return residuals
+
+
+def _by_place(memory: Memory) -> dict[str, Any]:
+    """Return the counters by phase and, in a run of different lengths, by step."""
+    steps = enumerate(memory.get("steps", ()), start=1)
+    return {**memory["phases"], **{f"step {number} of the run": step["memory"] for number, step in steps}}
 
 
 def is_exact(residuals: list[PhaseResidual]) -> bool:

@@ -52,12 +52,8 @@ def _check_memory(details: Mapping[str, Any]) -> None:
     try:
         if set(memory["phases"]) not in (set(PHASES), set(EVALUATION_PHASES)):
             raise KeyError(f"phases {list(memory['phases'])}")
-        counts = [
-            memory["phases"][phase][point][counter]
-            for phase in memory["phases"]
-            for point in POINTS
-            for counter in COUNTERS
-        ]
+        places = [*memory["phases"].values(), *(step["memory"] for step in memory.get("steps", ()))]
+        counts = [place[point][counter] for place in places for point in POINTS for counter in COUNTERS]
         metrics_of(memory)
     except (LookupError, TypeError, ValueError, OverflowError) as error:
         raise UnsoundError("details.memory is not as this version writes it") from error

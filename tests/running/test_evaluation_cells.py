@@ -15,10 +15,9 @@ from transformers import Trainer, TrainingArguments
 from lorafa_prof.cell import Cell, Steps
 from lorafa_prof.errors import UsageError
 from lorafa_prof.instruments.memory.storages import StorageFollower, model_tensors, optimizer_tensors
-from lorafa_prof.models.resolve import resolve_model
 from lorafa_prof.results.record import CellResult
 from lorafa_prof.running.measure import measure_cell
-from lorafa_prof.running.prepare import measured_step, prepare_model, prepare_step
+from lorafa_prof.running.prepare import measured_step, prepare_step
 from lorafa_prof.step import Phase
 
 VOCABULARY = 256
@@ -146,7 +145,7 @@ class Modes:
 
 def test_training_steps_train_and_the_evaluation_does_not() -> None:
     _, training = prepare_step(eval_cell(kept_logits=2), torch.device("cpu"))
-    step = measured_step(eval_cell(kept_logits=2), training)
+    step = measured_step(eval_cell(kept_logits=2), training, torch.device("cpu"))
     modes = Modes(training.model)
     training.run()
     before = {name: weight.detach().clone() for name, weight in training.model.named_parameters()}
@@ -166,7 +165,8 @@ def test_phases_come_once_for_each_batch() -> None:
             assert phases[-1] == phase
 
     cell = eval_cell(kept_logits=2)
-    measured_step(cell, prepare_step(cell, torch.device("cpu"))[1]).run((Noting(),))
+    _, training = prepare_step(cell, torch.device("cpu"))
+    measured_step(cell, training, torch.device("cpu")).run((Noting(),))
     assert phases == ["forward", "collect"] * 2
 
 
@@ -214,5 +214,5 @@ def test_nothing_is_checkpointed_and_logits_come_out_of_autocast_in_float32() ->
 def test_what_cannot_be_is_refused(settings: dict[str, Any], line: str) -> None:
     cell = eval_cell(**settings)
     with pytest.raises(UsageError, match=line) as refused:
-        prepare_model(cell, resolve_model(cell.model), torch.device("meta"))
+        prepare_step(cell, torch.device("meta"))
     assert refused.value.about == "kept_logits"

@@ -31,6 +31,7 @@ METHOD_SETTINGS = (
 CONTEXT_SETTINGS = (
     "batch",
     "seq",
+    "lengths",
     "padding",
     "accumulation",
     "max_grad_norm",
@@ -58,6 +59,7 @@ _USUAL: Mapping[str, Setting] = {
     "autocast": "none",
     "phase": "train",
     "kept_logits": 0,
+    "lengths": "none",
 }
 """What cells have whose row says nothing, such as those of an older table; shared by all it goes unsaid."""
 
@@ -82,6 +84,7 @@ _PHRASES = {
     "kernels": "{} kernels",
     "checkpointing": "checkpointing {}",
     "update": "update in {}",
+    "lengths": "lengths {}",
     "phase": "{}",
     "kept_logits": "{} batches of logits kept",
 }

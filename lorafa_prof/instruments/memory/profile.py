@@ -52,10 +52,21 @@ class PhaseMemory:
 
 
 @dataclass(frozen=True)
+class StepMemory:
+    """A step of a run: the length of its batch in tokens, and the counters over all its phases.
+
+    With micro-batches, the start is that of the last one.
+    """
+
+    seq: int
+    memory: PhaseMemory
+
+
+@dataclass(frozen=True)
 class MemoryProfile:
     """The memory of one steady training step, or of an evaluation.
 
-    `gradients_bytes` is None where no backward ran.
+    `gradients_bytes` is None where no backward ran. `steps` has each step of a run of different lengths.
     `num_alloc_retries` counts, over the whole process, how often the allocator had to give cached blocks
     back and try again; above 0 the row compares to no other.
     """
@@ -64,6 +75,7 @@ class MemoryProfile:
     gradients_bytes: int | None
     peak_reserved_bytes: int | None
     num_alloc_retries: int | None
+    steps: tuple[StepMemory, ...] = ()
 
     @property
     def has_backward(self) -> bool:

@@ -33,6 +33,7 @@ WORD_BEFORE = {
     "autocast": "autocast ",
     "phase": "",
     "kept_logits": "batches of logits kept ",
+    "lengths": "lengths ",
     "gpu": "",
 }
 #: Of these only differences are said: nobody publishes that nothing was padded.
@@ -50,6 +51,7 @@ SAID_WHERE_ROWS_DIFFER = frozenset(
         "autocast",
         "phase",
         "kept_logits",
+        "lengths",
     }
 )
 
@@ -68,7 +70,7 @@ def settings_of_row(cell: Cell) -> dict[str, str]:
     """What a cell is set to, by the keys of `WORD_BEFORE`; any other method is a variant of its own."""
     columns = setting_columns(cell)
     columns["variant"] = _VARIANTS.get(cell.method.name, columns["method"])
-    columns["shape"] = f"{cell.batch} × {cell.seq}"
+    columns["shape"] = f"{cell.batch} × {cell.seq_text}"
     return {key: "" if columns[key] is None else str(columns[key]) for key in WORD_BEFORE}
 
 
