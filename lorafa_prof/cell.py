@@ -33,6 +33,7 @@ _ADDED_LATER = (
     "phase",
     "kept_logits",
     "lengths",
+    "packing",
 )
 
 
@@ -129,6 +130,7 @@ class Cell(Frozen):
     phase: CellPhase = "train"
     kept_logits: int = 0
     lengths: tuple[int, ...] = ()
+    packing: bool = False
 
     @property
     def device_kind(self) -> DeviceKind:
@@ -149,11 +151,6 @@ class Cell(Frozen):
     def seq_text(self) -> str:
         """The length of its steps, or the shortest and the longest: "131-2048"."""
         return f"{min(self.lengths)}-{self.seq}" if self.lengths else str(self.seq)
-
-    @property
-    def mean_seq(self) -> float:
-        """Tokens of a sample, in the mean over steps."""
-        return sum(self.lengths) / len(self.lengths) if self.lengths else self.seq
 
     @property
     def longest_step(self) -> int:

@@ -60,6 +60,7 @@ cells = st.builds(
     phase=st.sampled_from(["train", "eval"]),
     kept_logits=st.integers(0, 2),
     lengths=st.sampled_from([(), (1, 2), (2, 1)]),
+    packing=st.booleans(),
 )
 
 
@@ -89,7 +90,7 @@ def test_every_setting_is_in_the_id(name, data):
         "phase": "eval",
         "lengths": (1, 2),
     }
-    types |= dict.fromkeys(("double_quant", "kbit_prepare"), True)
+    types |= dict.fromkeys(("double_quant", "kbit_prepare", "packing"), True)
     numbers = {name: st.integers(2, 99) for name in ("batch", "seq", "seed", "accumulation", "kept_logits")}
     numbers |= {name: st.floats(0.01, 0.99) for name in ("padding", "max_grad_norm")}
     other = types.get(name) or data.draw(numbers.get(name, names.filter(lambda text: text != "cpu")))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from lorafa_prof.errors import UsageError
+from lorafa_prof.models.packing import packed
 from lorafa_prof.models.resolve import ResolvedModel
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def make_inputs(
     device: torch.device,
     seed: int,
     padding: float = 0.0,
+    packing: bool = False,
 ) -> dict[str, torch.Tensor]:
     """Return the keyword arguments of one forward pass with a loss.
 
@@ -57,6 +59,8 @@ def make_inputs(
     With `padding` above 0 rows are padded on the right, as a data collator pads them to the longest of their
     batch, by as many tokens as `padding_tokens` says: mask 0, the config's padding id (where it has none the
     ordinary id stays), and label -100. The other tokens are those of the batch without padding.
+
+    With `packing` the rows, without their padding, are the documents of a single row, as `packed` says.
     """
     generator = torch.Generator().manual_seed(seed)
     ordinary = _ordinary_ids(resolved.config)
@@ -69,6 +73,8 @@ def make_inputs(
         labels = _class_labels(resolved.config, batch, generator)
     inputs = {"input_ids": input_ids, "attention_mask": torch.ones_like(input_ids), "labels": labels}
     _pad(inputs, resolved, padding_tokens(padding, batch=batch, seq=seq))
+    if packing:
+        inputs = packed(inputs)
     return {name: tensor.to(device) for name, tensor in inputs.items()}
 
 

@@ -105,6 +105,12 @@ COLUMNS: tuple[Column, ...] = (
         "kept_logits", "setting", "", "batches of an evaluation whose logits it keeps; empty if none are kept"
     ),
     Column("lengths", "setting", "", "tokens per sample in each step of a run; empty if all have seq"),
+    Column(
+        "packing",
+        "setting",
+        "",
+        "true: a batch's samples are documents in one row, without padding; else empty",
+    ),
 )
 
 COLUMN_NAMES: tuple[str, ...] = tuple(column.name for column in COLUMNS)

@@ -12,6 +12,7 @@ from lorafa_prof.cell import Cell
 from lorafa_prof.devices.gpus.gpu import catalogued, peak_flops
 from lorafa_prof.errors import UsageError
 from lorafa_prof.methods.base import METHODS
+from lorafa_prof.models.inputs import padding_tokens
 from lorafa_prof.results.measured import Measured
 from lorafa_prof.results.needs import needs_records
 from lorafa_prof.results.reconcile import reconcile
@@ -62,6 +63,7 @@ def setting_columns(cell: Cell) -> dict[str, Value]:
         "phase": None if cell.phase == "train" else cell.phase,
         "kept_logits": cell.kept_logits or None,
         "lengths": lengths_text(cell.lengths),
+        "packing": "true" if cell.packing else None,
     }
     # An option of a third party's method may be called as a column and be of another kind.
     return {name: value if fits(name, value) else None for name, value in columns.items()}
@@ -142,7 +144,7 @@ def _time_columns(cell: Cell, measured: Measured) -> dict[str, Value]:
     # Steps of different lengths take different times: a rate is of them all.
     step_s = (sum(times.step_ms) / len(times.step_ms) if cell.lengths else times.step_percentile(50)) / 1e3
     samples = cell.batch * cell.forwards
-    tokens = samples * cell.mean_seq  # padding too: the model computes on it
+    tokens = cell.forwards * _tokens_of_a_batch(cell)
     row: dict[str, Value] = {
         "step_ms_median": times.step_percentile(50),
         "step_ms_p05": times.step_percentile(5),
@@ -159,6 +161,15 @@ def _time_columns(cell: Cell, measured: Measured) -> dict[str, Value]:
     if measured.energy:
         row["energy_j_per_token"] = measured.energy.joules / (len(times.step_ms) * tokens)
     return row
+
+
+def _tokens_of_a_batch(cell: Cell) -> float:
+    """Tokens that the model computes on, padding too; of a run of different lengths the mean."""
+    lengths = cell.lengths or (cell.seq,)
+    tokens = cell.batch * sum(lengths)
+    if cell.packing:
+        tokens -= sum(sum(padding_tokens(cell.padding, batch=cell.batch, seq=seq)) for seq in lengths)
+    return tokens / len(lengths)
 
 
 def details_of(cell: Cell, measured: Measured) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from lorafa_prof.models.build import build_model
 from lorafa_prof.models.inputs import make_inputs
 from lorafa_prof.models.kbit import check_kbit_prepare, prepare_for_kbit_training
 from lorafa_prof.models.kernels import use_kernels
+from lorafa_prof.models.packing import check_packing
 from lorafa_prof.models.quantization import Quantization
 from lorafa_prof.models.resolve import ResolvedModel, resolve_model
 from lorafa_prof.optim.choices import check_update
@@ -62,13 +63,21 @@ def measured_step(cell: Cell, training: TrainingStep, device: torch.device) -> S
 def _batches(cell: Cell, resolved: ResolvedModel, device: torch.device) -> Callable[[int], Inputs]:
     """Return what makes the cell's batch of a length, in tokens."""
     return lambda seq: make_inputs(
-        resolved, batch=cell.batch, seq=seq, device=device, seed=cell.seed, padding=cell.padding
+        resolved,
+        batch=cell.batch,
+        seq=seq,
+        device=device,
+        seed=cell.seed,
+        padding=cell.padding,
+        packing=cell.packing,
     )
 
 
 def prepare_model(cell: Cell, resolved: ResolvedModel, device: torch.device) -> Prepared:
     """Return the cell's model, built from `resolved` on `device` and ready to train."""
     quantization = Quantization(cell.quantization, cell.double_quant)
+    if cell.packing:
+        check_packing(resolved)
     if cell.kbit_prepare:
         check_kbit_prepare(quantization)
     with guarded(f"the model '{cell.model.name}'"):

@@ -105,6 +105,7 @@ class Axes(Frozen):
     kbit_prepare: Switches = [False]
     phase: CellPhases = ["train"]
     kept_logits: CountsOrNone = [0]
+    packing: Switches = [False]
 
 
 class Scenario(Axes):

@@ -33,6 +33,7 @@ CONTEXT_SETTINGS = (
     "seq",
     "lengths",
     "padding",
+    "packing",
     "accumulation",
     "max_grad_norm",
     "dtype",
@@ -60,6 +61,7 @@ _USUAL: Mapping[str, Setting] = {
     "phase": "train",
     "kept_logits": 0,
     "lengths": "none",
+    "packing": "none",
 }
 """What cells have whose row says nothing, such as those of an older table; shared by all it goes unsaid."""
 
@@ -72,6 +74,7 @@ _PHRASES = {
     "batch": "batch {}",
     "seq": "seq {}",
     "padding": "padding {}",
+    "packing": "packed",
     "accumulation": "accumulation {}",
     "max_grad_norm": "clipping {}",
     "dtype": "{} weights",

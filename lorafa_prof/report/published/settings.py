@@ -34,6 +34,7 @@ WORD_BEFORE = {
     "phase": "",
     "kept_logits": "batches of logits kept ",
     "lengths": "lengths ",
+    "packing": "packing ",
     "gpu": "",
 }
 #: Of these only differences are said: nobody publishes that nothing was padded.
@@ -52,6 +53,7 @@ SAID_WHERE_ROWS_DIFFER = frozenset(
         "phase",
         "kept_logits",
         "lengths",
+        "packing",
     }
 )
 
