@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from lorafa_prof.errors import UsageError
-from lorafa_prof.models.packing import packed
+from lorafa_prof.models.packing import IGNORED_LABEL, packed
 from lorafa_prof.models.resolve import ResolvedModel
 
 if TYPE_CHECKING:
@@ -33,10 +33,6 @@ _POSITIONS_AFTER_PADDING = frozenset(
         "xmod",
     }
 )
-
-
-# What PyTorch's cross-entropy leaves out by default, and data collators put in the place of padding.
-_IGNORED_LABEL = -100
 
 
 def make_inputs(
@@ -141,7 +137,7 @@ def _pad(inputs: dict[str, torch.Tensor], resolved: ResolvedModel, tokens: list[
     if pad_id is not None:
         inputs["input_ids"][padded] = pad_id
     if resolved.task != "sequence-classification":
-        inputs["labels"][padded] = _IGNORED_LABEL
+        inputs["labels"][padded] = IGNORED_LABEL
 
 
 def _padding_id(config: PretrainedConfig) -> int | None:

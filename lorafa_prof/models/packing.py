@@ -50,7 +50,8 @@ KEEPS_APART = (
     "stablelm",
     "starcoder2",
 )
-_IGNORED_LABEL = -100
+# What PyTorch's cross-entropy leaves out by default, and data collators put in the place of padding.
+IGNORED_LABEL = -100
 
 
 def check_packing(resolved: ResolvedModel) -> None:
@@ -78,6 +79,6 @@ def packed(inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
     real = inputs["attention_mask"].bool()
     positions = torch.arange(real.shape[1], device=real.device).expand(real.shape)
     labels = inputs["labels"].clone()
-    labels[:, 0] = _IGNORED_LABEL
+    labels[:, 0] = IGNORED_LABEL
     rows = {"input_ids": inputs["input_ids"], "labels": labels, "position_ids": positions}
     return {name: tensor[real].unsqueeze(0) for name, tensor in rows.items()}

@@ -19,7 +19,7 @@ from pydantic import (
 
 from lorafa_prof.cell import Autocast, CellPhase, Dtype, Frozen, ModelChoice, Steps, Update
 from lorafa_prof.scenario.claim import Claim
-from lorafa_prof.scenario.lengths import Lengths
+from lorafa_prof.scenario.lengths import Lengths, Tokens
 
 T = TypeVar("T")
 
@@ -45,8 +45,8 @@ _filled = Field(min_length=1)
 
 Count = Annotated[StrictInt, Field(ge=1, lt=2**31)]
 Counts = Annotated[list[Count], _listed, _once, _filled]
-CountOrNone = Annotated[StrictInt, Field(ge=0, lt=2**31)]
-CountsOrNone = Annotated[list[CountOrNone], _listed, _once, _filled]
+WholeNumber = Annotated[StrictInt, Field(ge=0, lt=2**31)]
+WholeNumbers = Annotated[list[WholeNumber], _listed, _once, _filled]
 
 
 def _kind_of_seq(value: Any) -> str:
@@ -56,7 +56,7 @@ def _kind_of_seq(value: Any) -> str:
 #: These stand in the path of pydantic's complaints, where the file has nothing.
 TOKENS_TAG, LENGTHS_TAG = "seq:tokens", "seq:lengths"
 Seq = Annotated[
-    Annotated[Count, Tag(TOKENS_TAG)] | Annotated[Lengths, Tag(LENGTHS_TAG)], Discriminator(_kind_of_seq)
+    Annotated[Tokens, Tag(TOKENS_TAG)] | Annotated[Lengths, Tag(LENGTHS_TAG)], Discriminator(_kind_of_seq)
 ]
 Seqs = Annotated[list[Seq], _listed, _once, _filled]
 # Scenario files are YAML, which has infinities and NaNs; JSON, by which a cell reaches its process, has not.
@@ -104,7 +104,7 @@ class Axes(Frozen):
     autocast: Autocasts = ["none"]
     kbit_prepare: Switches = [False]
     phase: CellPhases = ["train"]
-    kept_logits: CountsOrNone = [0]
+    kept_logits: WholeNumbers = [0]
     packing: Switches = [False]
 
 
