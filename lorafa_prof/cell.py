@@ -15,6 +15,7 @@ DeviceKind = Literal["cuda", "cpu", "sim"]
 Weights = Literal["random", "pretrained"]
 Update = Literal["step", "backward"]
 Autocast = Literal["none", "bf16", "fp16"]
+CellPhase = Literal["train", "eval"]
 
 _TWIN = "sim:"
 _NAME_LENGTH = 60
@@ -29,6 +30,10 @@ _ADDED_LATER = (
     "double_quant",
     "autocast",
     "kbit_prepare",
+    "phase",
+    "kept_logits",
+    "lengths",
+    "packing",
 )
 
 
@@ -94,7 +99,11 @@ class MethodChoice(Frozen):
 
 
 class Cell(Frozen):
-    """One point of the sweep. Its JSON form is passed to the cell's process and kept with its result."""
+    """One point of the sweep. Its JSON form is passed to the cell's process and kept with its result.
+
+    `lengths` are those of a run of different steps, in tokens, and `seq` is the longest of them; without any
+    all steps have `seq`.
+    """
 
     model: ModelChoice
     method: MethodChoice
@@ -118,6 +127,10 @@ class Cell(Frozen):
     double_quant: bool = False
     autocast: Autocast = "none"
     kbit_prepare: bool = False
+    phase: CellPhase = "train"
+    kept_logits: int = 0
+    lengths: tuple[int, ...] = ()
+    packing: bool = False
 
     @property
     def device_kind(self) -> DeviceKind:
@@ -128,6 +141,26 @@ class Cell(Frozen):
     def product_dtype(self) -> Dtype:
         """The type that matrix products are computed in."""
         return self.dtype if self.autocast == "none" else self.autocast
+
+    @property
+    def is_evaluation(self) -> bool:
+        """Whether an evaluation is measured, and not the training steps before it."""
+        return self.phase == "eval"
+
+    @property
+    def seq_text(self) -> str:
+        """The length of its steps, or the shortest and the longest: "131-2048"."""
+        return f"{min(self.lengths)}-{self.seq}" if self.lengths else str(self.seq)
+
+    @property
+    def longest_step(self) -> int:
+        """The number of the first step with the longest batch, counted from 0."""
+        return self.lengths.index(self.seq) if self.lengths else 0
+
+    @property
+    def forwards(self) -> int:
+        """Batches of this size in what is measured: micro-batches of a step, or batches of an evaluation."""
+        return max(1, self.kept_logits) if self.is_evaluation else self.accumulation
 
     @property
     def is_predicted(self) -> bool:
@@ -156,7 +189,7 @@ class Cell(Frozen):
             self.method.name[:_NAME_LENGTH],
             *([f"r{rank}"] if rank is not None else []),
             f"b{self.batch}",
-            f"s{self.seq}",
+            f"s{self.seq_text}",
             digest,
         ]
         return re.sub(r"[^A-Za-z0-9._-]+", "-", "_".join(parts)).lstrip(".-")
@@ -168,7 +201,7 @@ class Cell(Frozen):
         ranked = f" r{rank}" if rank is not None else ""
         tag = self.method.options.get("tag")
         tagged = f":{tag}" if tag else ""
-        return f"{self.model.name} {self.method.name}{tagged}{ranked} b{self.batch} s{self.seq}"
+        return f"{self.model.name} {self.method.name}{tagged}{ranked} b{self.batch} s{self.seq_text}"
 
 
 def _default_of(name: str) -> Any:

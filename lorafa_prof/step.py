@@ -1,4 +1,4 @@
-"""One training step in named phases, and the places where instruments may look."""
+"""A step in named phases, and the places where instruments may look; above all the training step."""
 
 from __future__ import annotations
 
@@ -12,14 +12,19 @@ from torch.optim import Optimizer
 from lorafa_prof.optim.clipping import clip_gradients
 from lorafa_prof.optim.loss_scaling import LossScaler
 
-Phase = Literal["forward", "backward", "optimizer"]
+Phase = Literal["forward", "backward", "optimizer", "collect"]
+"""The phases of a training step, and of an evaluation: its forward, and what is kept of each batch."""
 PHASES: tuple[Phase, ...] = ("forward", "backward", "optimizer")
+"""The phases of a training step."""
+EVALUATION_PHASES: tuple[Phase, ...] = ("forward", "collect")
+"""The phases of an evaluation."""
 
 
 class Observer(Protocol):
     """What `TrainingStep.run` calls when a phase starts and ends. It looks at the step and changes nothing.
 
-    Where gradients accumulate, forward and backward come once for each micro-batch, then optimizer once.
+    Where gradients accumulate, forward and backward come once for each micro-batch, then optimizer once. In
+    an evaluation, forward and collect come once for each batch.
     """
 
     def phase_started(self, phase: Phase) -> None:
@@ -27,6 +32,21 @@ class Observer(Protocol):
 
     def phase_ended(self, phase: Phase) -> None:
         """Called right after the phase's last operation; after forward, the loss is still held."""
+
+
+class Step(Protocol):
+    """What a cell repeats and instruments observe: a training step, or an evaluation."""
+
+    @property
+    def inputs(self) -> Mapping[str, Tensor]:
+        """Keyword arguments of the model's forward."""
+
+    @property
+    def scaler(self) -> LossScaler | None:
+        """What scales the loss as the model trains; None: nothing does."""
+
+    def run(self, observers: Sequence[Observer] = ()) -> None:
+        """Run the step once, and call each of `observers` when a phase starts and ends."""
 
 
 @dataclass(frozen=True)
@@ -62,20 +82,20 @@ class TrainingStep:
         for _ in range(self.accumulation):
             # Lets go of the loss before: it would die within this forward, and its bytes hide the new one's.
             loss: Tensor | None = None
-            _notify_start(observers, "forward")
+            notify_start(observers, "forward")
             loss = cast(Tensor, cast(Any, self.model(**self.inputs)).loss)
-            _notify_end(observers, "forward")
-            _notify_start(observers, "backward")
+            notify_end(observers, "forward")
+            notify_start(observers, "backward")
             if self.accumulation > 1:
                 loss = loss / self.accumulation
             if self.scaler is not None:
                 loss = self.scaler.scale(loss)
             loss.backward()
-            _notify_end(observers, "backward")
-        _notify_start(observers, "optimizer")
+            notify_end(observers, "backward")
+        notify_start(observers, "optimizer")
         self._update()
         self.optimizer.zero_grad(set_to_none=True)
-        _notify_end(observers, "optimizer")
+        notify_end(observers, "optimizer")
 
     def _update(self) -> None:
         if self.max_grad_norm is not None:
@@ -89,12 +109,14 @@ class TrainingStep:
             self.scaler.update()
 
 
-def _notify_start(observers: Sequence[Observer], phase: Phase) -> None:
+def notify_start(observers: Sequence[Observer], phase: Phase) -> None:
+    """Tell each of `observers` that the phase starts."""
     for observer in observers:
         observer.phase_started(phase)
 
 
-def _notify_end(observers: Sequence[Observer], phase: Phase) -> None:
+def notify_end(observers: Sequence[Observer], phase: Phase) -> None:
+    """Tell each of `observers` that the phase has ended."""
     for observer in observers:
         observer.phase_ended(phase)
 
@@ -112,7 +134,10 @@ class PhaseTracker:
     step: int = 0
 
     def phase_started(self, phase: Phase) -> None:
-        """Remember the phase; a forward begins a new step, unless it follows a micro-batch's backward."""
+        """Remember the phase; a forward begins a new step, unless it follows another batch's of the same one.
+
+        Evaluations one after the other count as one.
+        """
         if self.phase in ("build", "optimizer"):
             self.step += 1
         self.phase = phase

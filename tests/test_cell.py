@@ -57,6 +57,10 @@ cells = st.builds(
     quantization=st.sampled_from(["none", "nf4"]),
     double_quant=st.booleans(),
     kbit_prepare=st.booleans(),
+    phase=st.sampled_from(["train", "eval"]),
+    kept_logits=st.integers(0, 2),
+    lengths=st.sampled_from([(), (1, 2), (2, 1)]),
+    packing=st.booleans(),
 )
 
 
@@ -79,9 +83,15 @@ def test_equal_ids_are_equal_cells(some):
 @given(st.sampled_from(sorted(set(Cell.model_fields) - {"model", "method", "steps"})), st.data())
 def test_every_setting_is_in_the_id(name, data):
     plain = Cell.model_validate(FIXED)
-    types = {"dtype": "bf16", "adapter_dtype": "bf16", "update": "backward"}
-    types |= dict.fromkeys(("double_quant", "kbit_prepare"), True)
-    numbers = {name: st.integers(2, 99) for name in ("batch", "seq", "seed", "accumulation")}
+    types = {
+        "dtype": "bf16",
+        "adapter_dtype": "bf16",
+        "update": "backward",
+        "phase": "eval",
+        "lengths": (1, 2),
+    }
+    types |= dict.fromkeys(("double_quant", "kbit_prepare", "packing"), True)
+    numbers = {name: st.integers(2, 99) for name in ("batch", "seq", "seed", "accumulation", "kept_logits")}
     numbers |= {name: st.floats(0.01, 0.99) for name in ("padding", "max_grad_norm")}
     other = types.get(name) or data.draw(numbers.get(name, names.filter(lambda text: text != "cpu")))
     changed = plain.model_copy(update={name: other})
@@ -125,6 +135,7 @@ def test_cells_of_the_shipped_reports_keep_their_ids(model, method, seq, cell_id
         {"max_grad_norm": 1.0},
         {"update": "backward"},
         {"autocast": "bf16"},
+        {"phase": "eval"},
     ):
         assert Cell.model_validate({**fields, **other}).cell_id != cell_id
 

@@ -28,6 +28,7 @@ _SETTINGS = (
     ("--checkpointing", "Activation checkpointing: none, full or full-reentrant  [default: none]"),
     ("--optimizer", "Optimizer: adamw, adamw-8bit, adafactor, …  [default: adamw]"),
     ("--update", "When weights are updated: step or backward  [default: step]"),
+    ("--phase", "Which phase is asked about: train or eval  [default: train]"),
 )
 
 
@@ -57,6 +58,8 @@ def _settings(command: Callable[..., Any]) -> Callable[..., Any]:
     default=None,
     help="Of a quantized base: what is not packed in fp32, as PEFT's prepare_model_for_kbit_training has it.",
 )
+@click.option("--kept-logits", type=int, help="Batches of logits that an evaluation keeps  [default: 0]")
+@click.option("--packing", is_flag=True, default=None, help="All documents of a batch in one row.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, in bytes, in the place of the table.")
 @click.option("--jobs", type=click.IntRange(min=1), help="Predictions at once  [default: one a core]")
 def fit_command(scenario: str | None, as_json: bool, jobs: int | None, **options: Any) -> None:

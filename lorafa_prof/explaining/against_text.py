@@ -62,9 +62,13 @@ def _parts(one: Explanation, other: Explanation) -> Iterator[Line]:
         if a is not None and b is not None:
             rows.append(_row(name, a, b))
     if rows:
-        yield heading("Where the memory of a training step goes")
+        yield heading(f"Where the memory of {_step_names(one, other)} goes")
         yield from table(("A", "B", "A − B", "", ""), rows, left=[4])
         yield EMPTY
+
+
+def _step_names(one: Explanation, other: Explanation) -> str:
+    return " and ".join(dict.fromkeys((one.step_name, other.step_name)))
 
 
 def _activations(one: Explanation, other: Explanation) -> tuple[int | None, int | None]:

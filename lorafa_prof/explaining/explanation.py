@@ -45,6 +45,12 @@ class Explanation:
     trials: tuple[Trial, ...] = ()
     remarks: tuple[str, ...] = ()
 
+    @property
+    def step_name(self) -> str:
+        """What was run, in words."""
+        cell = self.subject.cell
+        return "an evaluation" if cell is not None and cell.is_evaluation else "a training step"
+
 
 def by_twin(subject: Subject, predicted: PredictedStep) -> Explanation:
     """The explanation by the twin; set against what was measured, where that was."""
@@ -57,7 +63,7 @@ def by_twin(subject: Subject, predicted: PredictedStep) -> Explanation:
         subject=subject,
         source=source,
         peak=_set_against(predicted.peak, row.get("peak_allocated_bytes")),
-        activation=_set_against(predicted.activation, row.get("activation_bytes")),
+        activation=predicted.activation and _set_against(predicted.activation, row.get("activation_bytes")),
         reserved_bytes=row.get("peak_reserved_bytes") or predicted.peak_reserved_bytes,
         context_bytes=_context_bytes(subject),
         predicted=predicted,

@@ -80,7 +80,7 @@ def _memory(explanation: Explanation, depth: int) -> Iterator[Line]:
     if tree is None or explanation.peak is None:
         yield Line("", "How much memory its step takes is not known.")
     else:
-        yield heading("Where the memory of a training step goes")
+        yield heading(f"Where the memory of {explanation.step_name} goes")
         yield from _tree(tree, explanation.peak.total_bytes, depth)
     yield EMPTY
 
@@ -195,7 +195,7 @@ def _tensors(explanation: Explanation, depth: int) -> Iterator[Line]:
 def _at_the_peak(explanation: Explanation) -> str:
     """Where the peak is at a moment at which not all of it is there."""
     predicted = explanation.predicted
-    if predicted is None:
+    if predicted is None or predicted.activation is None:
         return ""
     there = sum(piece.nbytes for piece in predicted.peak.of("saved"))
     saved = sum(piece.nbytes for piece in predicted.activation.of("saved"))
@@ -242,11 +242,14 @@ def _trials(explanation: Explanation, depth: int) -> Iterator[Line]:
 
 
 def _after(memory: MemoryProfile, predicted: PredictedStep) -> str:
+    peak = f"peak {size(memory.peak_allocated_bytes)}"
+    if predicted.activation is None:
+        return peak
     saved = predicted.activation.total_bytes - memory.activation_bytes
     percent = share(abs(saved), predicted.activation.total_bytes).strip()
     word = "more" if saved < 0 else "less"
     held = f"{size(memory.activation_bytes)} kept for backward"
-    return f"peak {size(memory.peak_allocated_bytes)}; {held}, {size(abs(saved))} {word} ({percent})"
+    return f"{peak}; {held}, {size(abs(saved))} {word} ({percent})"
 
 
 def _fit(trial: Trial, predicted: PredictedStep) -> str:

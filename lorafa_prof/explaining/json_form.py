@@ -90,11 +90,12 @@ def _trial(trial: Trial, predicted: PredictedStep) -> Values:
     told: Values = {"change": remedy.change, "meaning": remedy.meaning, "costs": remedy.costs}
     if memory is None:
         return told | {"failure": trial.failure}
+    held = predicted.activation
     return told | {
         "peak_allocated_bytes": memory.peak_allocated_bytes,
         "peak_saved_bytes": predicted.peak.total_bytes - memory.peak_allocated_bytes,
-        "activation_bytes": memory.activation_bytes,
-        "activation_saved_bytes": predicted.activation.total_bytes - memory.activation_bytes,
+        "activation_bytes": memory.activation_bytes if held else None,
+        "activation_saved_bytes": held.total_bytes - memory.activation_bytes if held else None,
         "fits": trial.fits,
     }
 

@@ -33,18 +33,19 @@ class RanOut:
 
 @dataclass(frozen=True)
 class PredictedStep:
-    """A steady step on the twin.
+    """A steady step, or an evaluation, on the twin.
 
     Attributes:
         peak: what is live when most is allocated.
-        activation: what forward leaves for backward, at the end of the last micro-batch's.
+        activation: what forward leaves for backward, at the end of the last micro-batch's, and of a run's
+            longest step; None where there is no backward.
         peak_reserved_bytes: of the whole process.
         ran_out: where memory runs out; then all else is of the step with as much memory as it wants.
         notes: what a reader must know of the prediction.
     """
 
     peak: Composition
-    activation: Composition
+    activation: Composition | None
     peak_reserved_bytes: int
     ran_out: RanOut | None
     notes: tuple[str, ...]
@@ -64,10 +65,14 @@ def predicted_step(cell: Cell, settings: AllocatorSettings | None = None) -> Pre
         ran_out = _ran_out(limited, watched)
     timeline, notes, memory = watched.timeline, watched.notes, watched.memory
     assert memory is not None
-    forward = [span for span in timeline.steady_spans if span.phase == "forward"][-1]
+    activation = None
+    if memory.has_backward:
+        forwards = [span for span in timeline.steady_spans if span.phase == "forward"]
+        forward = forwards[(cell.longest_step + 1) * cell.accumulation - 1]
+        activation = left_by_forward(timeline, notes, forward.end, memory.activation_bytes)
     return PredictedStep(
         peak=composition_at(timeline, notes, peak_moment(timeline), memory.peak_allocated_bytes),
-        activation=left_by_forward(timeline, notes, forward.end, memory.activation_bytes),
+        activation=activation,
         peak_reserved_bytes=memory.peak_reserved_bytes or 0,
         ran_out=ran_out,
         notes=timeline.notes,

@@ -90,6 +90,33 @@ def _of_the_rest(cell: Cell) -> Iterator[Remedy]:
     if cell.attention == "eager":
         meaning = "attention that keeps no probabilities"
         yield Remedy("attention: sdpa", meaning, "", _with(cell, attention="sdpa"))
+    if cell.optimizer == "adamw-foreach":
+        meaning = "AdamW in one kernel, without copies"
+        yield Remedy("optimizer: adamw", meaning, "", _with(cell, optimizer="adamw"))
+    yield from _of_states(cell)
+    yield from _of_evaluation(cell) if cell.is_evaluation else _of_training(cell)
+
+
+def _of_evaluation(cell: Cell) -> Iterator[Remedy]:
+    if cell.kept_logits > 1:
+        yield Remedy(
+            "kept_logits: 1",
+            "results go to the host after each batch (eval_accumulation_steps: 1)",
+            "a copy to the host in each batch",
+            _with(cell, kept_logits=1),
+        )
+    if cell.kept_logits:
+        meaning = "only the loss of each batch is kept (prediction_loss_only)"
+        yield Remedy("kept_logits: 0", meaning, "no metrics but the loss", _with(cell, kept_logits=0))
+    if cell.batch % 2 == 0:
+        changed = _with(cell, batch=cell.batch // 2, kept_logits=cell.kept_logits * 2)
+        change = f"batch: {changed.batch}" + (
+            f", kept_logits: {changed.kept_logits}" if cell.kept_logits else ""
+        )
+        yield Remedy(change, "half of the batch at once, twice as often", "smaller matrix products", changed)
+
+
+def _of_training(cell: Cell) -> Iterator[Remedy]:
     if cell.checkpointing == "none":
         yield Remedy(
             "checkpointing: full",
@@ -97,9 +124,6 @@ def _of_the_rest(cell: Cell) -> Iterator[Remedy]:
             "each layer's forward runs twice",
             _with(cell, checkpointing="full"),
         )
-    if cell.optimizer == "adamw-foreach":
-        meaning = "AdamW in one kernel, without copies"
-        yield Remedy("optimizer: adamw", meaning, "", _with(cell, optimizer="adamw"))
     yield from _of_updates(cell)
     # What is updated in backward leaves nothing to accumulate.
     if cell.batch % 2 == 0 and cell.update == "step":
@@ -112,14 +136,22 @@ def _of_the_rest(cell: Cell) -> Iterator[Remedy]:
         )
 
 
-def _of_updates(cell: Cell) -> Iterator[Remedy]:
+def _of_states(cell: Cell) -> Iterator[Remedy]:
     # With adapters there is too little of gradients and states for a change of them to matter.
     if cell.method.name != "full-ft":
         return
     if cell.optimizer in ("adamw", "adamw-foreach", "adamw-loop") and cell.dtype != "fp64":
         changed = _with(cell, optimizer="adamw-8bit")
         yield Remedy("optimizer: adamw-8bit", "states of 8 bits", "states are rounded", changed)
-    if cell.update == "step" and cell.accumulation == 1 and cell.max_grad_norm is None:
+
+
+def _of_updates(cell: Cell) -> Iterator[Remedy]:
+    if (
+        cell.method.name == "full-ft"
+        and cell.update == "step"
+        and cell.accumulation == 1
+        and cell.max_grad_norm is None
+    ):
         meaning = "update each weight in backward and free its gradient"
         changed = _with(cell, update="backward")
         yield Remedy("update: backward", meaning, "no accumulation, no clipping", changed)

@@ -31,7 +31,7 @@ _TITLE = "Memory against throughput"
 _MEMORY, _RATE = "peak_allocated_bytes", "tokens_per_s"
 
 # What is no choice but the task itself: its cells are not weighed against those of another.
-_TASK = ("seq", "padding", "where")
+_TASK = ("seq", "lengths", "padding", "phase", "kept_logits", "where")
 _MOST_NAMED = 8
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 from matplotlib.figure import Figure as Drawing
 from pandas import DataFrame
 
@@ -27,13 +25,11 @@ def _bar(point: Point, color: str) -> Bar | None:
 
 def _spread(point: Point) -> tuple[float, float] | None:
     """Tokens/s at the slow and the fast percentile of the step's time."""
-    factors = [point.settings[name] for name in ("batch", "accumulation", "seq")]
-    fast, slow = point.value("step_ms_p05"), point.value("step_ms_p95")
-    whole = [factor for factor in factors if isinstance(factor, int)]
-    if len(whole) < len(factors) or not (fast and slow):
+    names = ("tokens_per_s", "step_ms_median", "step_ms_p95", "step_ms_p05")
+    rate, median, slow, fast = (point.value(name) for name in names)
+    if not (rate and median and slow and fast):
         return None
-    tokens = math.prod(whole) * 1000.0
-    return tokens / slow, tokens / fast
+    return rate * median / slow, rate * median / fast
 
 
 @style()

@@ -87,7 +87,7 @@ class Answer:
     def tokens_per_step(self) -> int | None:
         """Of a step with the largest batch."""
         cell = self.fit.asked.cell
-        return None if self.batch.value is None else self.batch.value * cell.seq * cell.accumulation
+        return None if self.batch.value is None else self.batch.value * cell.seq * cell.forwards
 
 
 def fit_as_asked(asked: FitQuestion, predict: Predict) -> Fit:
@@ -144,4 +144,4 @@ def _largest(
 
 def _start(memory: MemoryProfile) -> int:
     """What is there whatever batch and sequence: weights, optimizer state, gradients."""
-    return memory.static_bytes + memory.gradients_bytes
+    return memory.static_bytes + (memory.gradients_bytes or 0)

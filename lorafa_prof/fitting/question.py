@@ -118,6 +118,12 @@ def _default_seq(model: str) -> int:
 
 def _asked(loaded: LoadedScenario) -> list[FitQuestion]:
     planned = expand(loaded, resolve_twin)
+    for plan in planned:
+        if plan.cell.lengths:
+            raise loaded.error(
+                "fit asks about steps of one length; `lorafa-prof run` predicts runs of different ones",
+                ("seq",),
+            )
     # What can be built does not depend on the GPU; what can run there is asked of each.
     check_cells(loaded, [plan for plan in planned if plan.cell.gpu == planned[0].cell.gpu])
     check_gpus(loaded, planned)

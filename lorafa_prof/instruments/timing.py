@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 
-from lorafa_prof.step import PHASES, Phase, TrainingStep
+from lorafa_prof.step import Phase, Step
 
 
 @dataclass(frozen=True)
@@ -96,11 +97,16 @@ class PhaseMarks:
     def phase_ended(self, phase: Phase) -> None:
         """Mark the end of the phase."""
         self.ends[-1].append((phase, self.clock.mark()))
-        self._within_step = phase != "optimizer"
+        if phase == "optimizer":
+            self.step_ended()
+
+    def step_ended(self) -> None:
+        """Let the next phase be the first of another step, as it is after an optimizer phase."""
+        self._within_step = False
 
 
-def time_steps(step: TrainingStep, count: int, clock: Clock) -> StepTimes:
-    """Run `count` steps one after the other and return their times.
+def time_steps(step: Step, count: int, clock: Clock) -> StepTimes:
+    """Run `step` so often and return the times of each time, or of each step if it is a run of several.
 
     The device is synchronised before the first and after the last only.
     """
@@ -108,16 +114,17 @@ def time_steps(step: TrainingStep, count: int, clock: Clock) -> StepTimes:
     marks = PhaseMarks(clock)
     for _ in range(count):
         step.run((marks,))
+        marks.step_ended()
     clock.settle()
     step_ms: list[float] = []
-    phase_ms: dict[Phase, list[float]] = {phase: [] for phase in PHASES}
+    phase_ms: dict[Phase, list[float]] = {}
     for start, ends in zip(marks.starts, marks.ends, strict=True):
         before = start
-        within: dict[Phase, float] = dict.fromkeys(PHASES, 0.0)
+        within: dict[Phase, float] = defaultdict(float)
         for phase, end in ends:
             within[phase] += clock.between_ms(before, end)
             before = end
         for phase, ms in within.items():
-            phase_ms[phase].append(ms)
+            phase_ms.setdefault(phase, []).append(ms)
         step_ms.append(clock.between_ms(start, before))
     return StepTimes(tuple(step_ms), {phase: tuple(times) for phase, times in phase_ms.items()})

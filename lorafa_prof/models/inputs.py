@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from lorafa_prof.errors import UsageError
+from lorafa_prof.models.packing import IGNORED_LABEL, packed
 from lorafa_prof.models.resolve import ResolvedModel
 
 if TYPE_CHECKING:
@@ -34,10 +35,6 @@ _POSITIONS_AFTER_PADDING = frozenset(
 )
 
 
-# What PyTorch's cross-entropy leaves out by default, and data collators put in the place of padding.
-_IGNORED_LABEL = -100
-
-
 def make_inputs(
     resolved: ResolvedModel,
     *,
@@ -46,6 +43,7 @@ def make_inputs(
     device: torch.device,
     seed: int,
     padding: float = 0.0,
+    packing: bool = False,
 ) -> dict[str, torch.Tensor]:
     """Return the keyword arguments of one forward pass with a loss.
 
@@ -57,6 +55,8 @@ def make_inputs(
     With `padding` above 0 rows are padded on the right, as a data collator pads them to the longest of their
     batch, by as many tokens as `padding_tokens` says: mask 0, the config's padding id (where it has none the
     ordinary id stays), and label -100. The other tokens are those of the batch without padding.
+
+    With `packing` the rows, without their padding, are the documents of a single row, as `packed` says.
     """
     generator = torch.Generator().manual_seed(seed)
     ordinary = _ordinary_ids(resolved.config)
@@ -69,6 +69,8 @@ def make_inputs(
         labels = _class_labels(resolved.config, batch, generator)
     inputs = {"input_ids": input_ids, "attention_mask": torch.ones_like(input_ids), "labels": labels}
     _pad(inputs, resolved, padding_tokens(padding, batch=batch, seq=seq))
+    if packing:
+        inputs = packed(inputs)
     return {name: tensor.to(device) for name, tensor in inputs.items()}
 
 
@@ -135,7 +137,7 @@ def _pad(inputs: dict[str, torch.Tensor], resolved: ResolvedModel, tokens: list[
     if pad_id is not None:
         inputs["input_ids"][padded] = pad_id
     if resolved.task != "sequence-classification":
-        inputs["labels"][padded] = _IGNORED_LABEL
+        inputs["labels"][padded] = IGNORED_LABEL
 
 
 def _padding_id(config: PretrainedConfig) -> int | None:

@@ -30,6 +30,9 @@ KERNELS: dict[str, Callable[[nn.Module], None]] = {
     "fused": use_fused_norm_and_loss,
 }
 
+#: Those whose loss is computed without logits.
+WITHOUT_LOGITS = ("fused-loss", "fused")
+
 
 def use_kernels(kernels: str, model: nn.Module) -> None:
     """Make `model`, which its method has prepared to train, run the kernels of this name.

@@ -26,7 +26,7 @@ class Column:
 COLUMNS: tuple[Column, ...] = (
     Column("cell_id", "identity", "", "name of the cell, unique and stable over runs"),
     Column("status", "identity", "", "ok, oom, error, timeout or skipped"),
-    Column("failed_phase", "identity", "", "build, forward, backward or optimizer, where it failed"),
+    Column("failed_phase", "identity", "", "build, forward, backward, optimizer or collect, where it failed"),
     Column("message", "identity", "", "why it failed, or what could not be measured"),
     Column("model", "setting", "", "preset, path or hub id"),
     Column("method", "setting", "", "which weights train and how"),
@@ -34,7 +34,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("targets", "setting", "", "which linear layers have adapters"),
     Column("dropout", "setting", "", "dropout probability on the adapters' input"),
     Column("batch", "setting", "samples", "samples per micro-batch, of which a step has `accumulation`"),
-    Column("seq", "setting", "tokens", "tokens per sample"),
+    Column("seq", "setting", "tokens", "tokens per sample; of a run of lengths the longest"),
     Column("dtype", "setting", "", "data type of the base weights"),
     Column("adapter_dtype", "setting", "", "data type of the adapters"),
     Column("attention", "setting", "", "attention implementation"),
@@ -99,6 +99,17 @@ COLUMNS: tuple[Column, ...] = (
         "setting",
         "",
         "true: what of a quantized base is not packed is in fp32, as PEFT prepares it; else empty",
+    ),
+    Column("phase", "setting", "", "eval if an evaluation is measured; empty if a training step"),
+    Column(
+        "kept_logits", "setting", "", "batches of an evaluation whose logits it keeps; empty if none are kept"
+    ),
+    Column("lengths", "setting", "", "tokens per sample in each step of a run; empty if all have seq"),
+    Column(
+        "packing",
+        "setting",
+        "",
+        "true: a batch's samples are documents in one row, without padding; else empty",
     ),
 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -11,12 +12,16 @@ from lorafa_prof.cell import Cell
 from lorafa_prof.devices.gpus.gpu import catalogued, peak_flops
 from lorafa_prof.errors import UsageError
 from lorafa_prof.methods.base import METHODS
+from lorafa_prof.models.inputs import padding_tokens
 from lorafa_prof.results.measured import Measured
 from lorafa_prof.results.needs import needs_records
 from lorafa_prof.results.reconcile import reconcile
 from lorafa_prof.results.record import CellResult, Value
 from lorafa_prof.results.table import fits
 from lorafa_prof.step import PHASES
+
+#: So many lengths of a run are named.
+_LENGTHS_NAMED = 8
 
 
 def method_label(cell: Cell) -> str:
@@ -55,9 +60,23 @@ def setting_columns(cell: Cell) -> dict[str, Value]:
         "double_quant": "true" if cell.double_quant else None,
         "autocast": None if cell.autocast == "none" else cell.autocast,
         "kbit_prepare": "true" if cell.kbit_prepare else None,
+        "phase": None if cell.phase == "train" else cell.phase,
+        "kept_logits": cell.kept_logits or None,
+        "lengths": lengths_text(cell.lengths),
+        "packing": "true" if cell.packing else None,
     }
     # An option of a third party's method may be called as a column and be of another kind.
     return {name: value if fits(name, value) else None for name, value in columns.items()}
+
+
+def lengths_text(lengths: Sequence[int]) -> str | None:
+    """Return the lengths of a run as the table has them: a few as they are, many in short; None: no run."""
+    if not lengths:
+        return None
+    if len(lengths) <= _LENGTHS_NAMED:
+        return ",".join(map(str, lengths))
+    mean = sum(lengths) / len(lengths)
+    return f"{len(lengths)} steps of {min(lengths)} to {max(lengths)}, mean {mean:.1f}"
 
 
 def contradicted_columns(result: CellResult) -> list[str]:
@@ -93,10 +112,14 @@ def _memory_columns(measured: Measured) -> dict[str, Value]:
     memory = measured.memory
     if memory is None:
         return {}
-    peaks = {f"peak_{phase}_bytes": memory.phases[phase].peak.allocated for phase in PHASES}
+    peaks = {
+        f"peak_{phase}_bytes": memory.phases[phase].peak.allocated
+        for phase in PHASES
+        if phase in memory.phases
+    }
     return {
         "gradients_bytes": memory.gradients_bytes,
-        "activation_bytes": memory.activation_bytes,
+        "activation_bytes": memory.activation_bytes if memory.has_backward else None,
         "peak_allocated_bytes": memory.peak_allocated_bytes,
         "peak_reserved_bytes": memory.peak_reserved_bytes,
         **peaks,
@@ -109,7 +132,7 @@ def _flops_columns(measured: Measured) -> dict[str, Value]:
         return {}
     return {
         "flops_forward": flops.by_phase["forward"],
-        "flops_backward": flops.by_phase["backward"],
+        "flops_backward": flops.by_phase.get("backward"),
         "flops_step": flops.step,
     }
 
@@ -118,24 +141,35 @@ def _time_columns(cell: Cell, measured: Measured) -> dict[str, Value]:
     times = measured.times
     if times is None:
         return {}
-    median_s = times.step_percentile(50) / 1e3
-    samples = cell.batch * cell.accumulation
-    tokens = samples * cell.seq  # padding too: the model computes on it
+    # Steps of different lengths take different times: a rate is of them all.
+    step_s = (sum(times.step_ms) / len(times.step_ms) if cell.lengths else times.step_percentile(50)) / 1e3
+    samples = cell.batch * cell.forwards
+    tokens = cell.forwards * _tokens_of_a_batch(cell)
     row: dict[str, Value] = {
         "step_ms_median": times.step_percentile(50),
         "step_ms_p05": times.step_percentile(5),
         "step_ms_p95": times.step_percentile(95),
-        **{f"{phase}_ms": times.phase_median(phase) for phase in PHASES},
-        "tokens_per_s": tokens / median_s,
-        "samples_per_s": samples / median_s,
+        **{f"{phase}_ms": times.phase_median(phase) for phase in PHASES if phase in times.phase_ms},
+        "tokens_per_s": tokens / step_s,
+        "samples_per_s": samples / step_s,
     }
     gpu = catalogued(cell.gpu)
     peak = peak_flops(gpu, cell.product_dtype) if gpu is not None else None
-    if peak and measured.flops:
-        row["mfu"] = measured.flops.model / (median_s * peak)
+    # FLOPs of a run are those of its longest step.
+    if peak and measured.flops and not cell.lengths:
+        row["mfu"] = measured.flops.model / (step_s * peak)
     if measured.energy:
         row["energy_j_per_token"] = measured.energy.joules / (len(times.step_ms) * tokens)
     return row
+
+
+def _tokens_of_a_batch(cell: Cell) -> float:
+    """Tokens that the model computes on, padding too; of a run of different lengths the mean."""
+    lengths = cell.lengths or (cell.seq,)
+    tokens = cell.batch * sum(lengths)
+    if cell.packing:
+        tokens -= sum(sum(padding_tokens(cell.padding, batch=cell.batch, seq=seq)) for seq in lengths)
+    return tokens / len(lengths)
 
 
 def details_of(cell: Cell, measured: Measured) -> dict[str, Any]:
@@ -149,7 +183,10 @@ def details_of(cell: Cell, measured: Measured) -> dict[str, Any]:
     if measured.unchecked_operations is not None:
         details["unchecked_operations"] = measured.unchecked_operations
     if measured.memory:
-        details["memory"] = asdict(measured.memory) | {
+        memory = asdict(measured.memory)
+        if not memory["steps"]:
+            del memory["steps"]
+        details["memory"] = memory | {
             "static_bytes": measured.memory.static_bytes,
             "inputs_bytes": measured.inputs_bytes,
             "process_used_bytes": measured.process_used_bytes,

@@ -12,7 +12,7 @@ from lorafa_prof.cell import Cell
 from lorafa_prof.devices.gpus.types import check_autocast_type
 from lorafa_prof.errors import UsageError
 from lorafa_prof.optim.loss_scaling import LossScaler, check_scalable
-from lorafa_prof.step import TrainingStep
+from lorafa_prof.step import Step
 from lorafa_prof.words.phrases import count
 
 
@@ -34,7 +34,7 @@ def check_autocast(cell: Cell, model: nn.Module) -> None:
 
 
 @contextmanager
-def noting_a_skip(step: TrainingStep, notes: list[str]) -> Iterator[None]:
+def noting_a_skip(step: Step, notes: list[str]) -> Iterator[None]:
     """A context around the step whose memory is measured; that its update is skipped is added to `notes`."""
     before = step.scaler.skipped() if step.scaler is not None else 0
     yield
@@ -45,7 +45,7 @@ def noting_a_skip(step: TrainingStep, notes: list[str]) -> Iterator[None]:
         )
 
 
-def note_skips(step: TrainingStep, notes: list[str]) -> None:
+def note_skips(step: Step, notes: list[str]) -> None:
     """Add to `notes` how many of the updates until now were skipped, if any was."""
     if step.scaler is not None and (skipped := step.scaler.skipped()):
         notes.append(

@@ -10,12 +10,19 @@ from torch import Tensor
 from lorafa_prof.cell import Cell
 from lorafa_prof.instruments.memory.cpu import FollowedMemoryMeter
 from lorafa_prof.instruments.memory.storages import StorageFollower, model_tensors, optimizer_tensors
-from lorafa_prof.instruments.timing import HostClock, time_steps
+from lorafa_prof.instruments.timing import HostClock
 from lorafa_prof.methods.base import Prepared
-from lorafa_prof.results.marks import sampled
 from lorafa_prof.results.measured import Measured
 from lorafa_prof.running.mixed_precision import note_skips, noting_a_skip
-from lorafa_prof.running.passes import build_and_warm_up, run_explaining_passes, timed
+from lorafa_prof.running.passes import (
+    build_and_warm_up,
+    keep_memory,
+    marks_of_times,
+    meter_of,
+    run_explaining_passes,
+    time_measured,
+    timed,
+)
 from lorafa_prof.step import PhaseTracker
 
 
@@ -24,15 +31,15 @@ def measure_on_cpu(cell: Cell, measured: Measured, tracker: PhaseTracker) -> Non
     prepared, step = build_and_warm_up(cell, torch.device("cpu"), measured, tracker)
     follower = StorageFollower("cpu")
     follower.adopt(_held_between_steps(prepared, step.inputs))
-    meter = FollowedMemoryMeter(follower, prepared.model)
+    meter = meter_of(cell, lambda: FollowedMemoryMeter(follower, prepared.model))
     with timed(measured, "memory"), noting_a_skip(step, measured.notes), follower:
         step.run((tracker, meter))
-    measured.memory = meter.profile()
+    keep_memory(measured, meter)
     with timed(measured, "timing"):
-        measured.times = time_steps(step, cell.steps.timed, HostClock())
+        measured.times = time_measured(cell, step, HostClock())
     note_skips(step, measured.notes)
     # In the record alone: a CPU's times are seldom steady, and a note on every row would say nothing.
-    measured.marks |= sampled(measured.times.step_ms)
+    measured.marks |= marks_of_times(cell, measured.times)
     run_explaining_passes(cell, prepared, step, measured)
 
 

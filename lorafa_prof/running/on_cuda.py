@@ -12,15 +12,24 @@ from lorafa_prof.devices.gpus.gpu import GPUS
 from lorafa_prof.devices.gpus.types import note_of_types
 from lorafa_prof.instruments.energy import EnergyWindow
 from lorafa_prof.instruments.memory.cuda import CudaMemoryMeter
+from lorafa_prof.instruments.memory.profile import MemoryMeter
 from lorafa_prof.instruments.nvml import Unavailable, open_device, torch_device_uuid
-from lorafa_prof.instruments.timing import CudaClock, time_steps
+from lorafa_prof.instruments.timing import CudaClock
 from lorafa_prof.methods.base import Prepared
-from lorafa_prof.results.marks import retried, sampled
+from lorafa_prof.results.marks import retried
 from lorafa_prof.results.measured import Measured
 from lorafa_prof.running.gpu_use import disturbances
 from lorafa_prof.running.mixed_precision import note_skips, noting_a_skip
-from lorafa_prof.running.passes import build_and_warm_up, run_explaining_passes, timed
-from lorafa_prof.step import PhaseTracker, TrainingStep
+from lorafa_prof.running.passes import (
+    build_and_warm_up,
+    keep_memory,
+    marks_of_times,
+    meter_of,
+    run_explaining_passes,
+    time_measured,
+    timed,
+)
+from lorafa_prof.step import PhaseTracker, Step
 
 T = TypeVar("T")
 
@@ -31,11 +40,11 @@ def measure_on_cuda(cell: Cell, measured: Measured, tracker: PhaseTracker) -> No
     nvml = open_device(torch_device_uuid())
     before = disturbances(nvml)
     with timed(measured, "timing"), EnergyWindow(nvml) as window:
-        measured.times = time_steps(step, cell.steps.timed, CudaClock())
+        measured.times = time_measured(cell, step, CudaClock())
     note_skips(step, measured.notes)
-    measured.memory = meter.profile()
-    retries = retried(measured.memory.num_alloc_retries)
-    measured.marks |= before | disturbances(nvml) | retries | sampled(measured.times.step_ms)
+    memory = keep_memory(measured, meter)
+    retries = retried(memory.num_alloc_retries)
+    measured.marks |= before | disturbances(nvml) | retries | marks_of_times(cell, measured.times)
     measured.notes.extend(measured.marks.values())
     if cell.gpu not in GPUS:
         measured.unavailable["mfu"] = f"no peak FLOPs known for '{cell.gpu}'"
@@ -54,18 +63,17 @@ def measure_memory_on_cuda(cell: Cell, measured: Measured, tracker: PhaseTracker
     """Measure only the memory of a step, by the pass that `measure_on_cuda` makes for it."""
     _, step, meter = _until_memory(cell, measured, tracker)
     note_skips(step, measured.notes)
-    measured.memory = meter.profile()
-    measured.marks |= retried(measured.memory.num_alloc_retries)
+    measured.marks |= retried(keep_memory(measured, meter).num_alloc_retries)
     measured.notes.extend(measured.marks.values())
 
 
 def _until_memory(
     cell: Cell, measured: Measured, tracker: PhaseTracker
-) -> tuple[Prepared, TrainingStep, CudaMemoryMeter]:
+) -> tuple[Prepared, Step, MemoryMeter]:
     if types := note_of_types(cell):
         measured.notes.append(types)
     prepared, step = build_and_warm_up(cell, torch.device("cuda"), measured, tracker)
-    meter = CudaMemoryMeter(prepared.model)
+    meter = meter_of(cell, lambda: CudaMemoryMeter(prepared.model))
     with timed(measured, "memory"), noting_a_skip(step, measured.notes):
         step.run((tracker, meter))
     return prepared, step, meter

@@ -20,11 +20,14 @@ from lorafa_prof.devices.sim.honesty import notes_of, unchecked_operations
 from lorafa_prof.devices.sim.mode import BlockSource, TwinMode
 from lorafa_prof.devices.sim.twin import Twin
 from lorafa_prof.errors import LorafaProfError
+from lorafa_prof.instruments.memory.profile import MemoryMeter
+from lorafa_prof.instruments.memory.sim import SimMemoryMeter
 from lorafa_prof.instruments.module_path import ModulePaths
 from lorafa_prof.methods.base import Prepared
 from lorafa_prof.results.measured import Measured
-from lorafa_prof.running.prepare import prepare_step
-from lorafa_prof.step import Observer, TrainingStep
+from lorafa_prof.running.passes import meter_of
+from lorafa_prof.running.prepare import measured_step, prepare_step
+from lorafa_prof.step import Observer, Step, TrainingStep
 
 CUDA = torch.device("cuda", 0)
 Part = Literal["build", "warmup", "memory"]
@@ -38,14 +41,14 @@ class BuiltOnTwin:
         cell: the cell that was built.
         twin: its twin, which has been entered.
         paths: the path of the module that an operation belongs to, while the step runs.
-        step: its training step.
+        step: what is measured: a training step, a run of them, or an evaluation.
         prepared: its model, ready to train. It is dropped last, since a digest of requests covers its end.
     """
 
     cell: Cell
     twin: Twin
     paths: ModulePaths
-    step: TrainingStep
+    step: Step
     prepared: Prepared
 
 
@@ -112,7 +115,9 @@ def noting_in(measured: Measured, twin: Twin, cell: Cell) -> Iterator[Twin]:
 
 
 def run_on_twin(cell: Cell, twin: Twin, watch: TwinWatch) -> BuiltOnTwin:
-    """Build `cell`, run steps until they no longer change the allocator, then one more: the steady step.
+    """Build `cell`, run steps until they no longer change the allocator, then what is measured.
+
+    That is one more, the steady step, or a run of steps of different lengths, or an evaluation.
 
     Args:
         cell: a cell whose device is the twin of a GPU.
@@ -123,18 +128,25 @@ def run_on_twin(cell: Cell, twin: Twin, watch: TwinWatch) -> BuiltOnTwin:
         SimOutOfMemoryError: the GPU has too little memory; the error names module and operation.
     """
     with watch.during("build"):
-        prepared, step = prepare_step(cell, CUDA)
+        prepared, training = prepare_step(cell, CUDA)
     _check_placed(prepared.model, twin)
+    step = measured_step(cell, training, CUDA)
     built = BuiltOnTwin(cell, twin, ModulePaths(prepared.model), step, prepared)
     watch.built(built)
     twin.mode.memory = _Placing(twin.mode, twin.mode.memory, built.paths)
     with built.paths:
         with watch.during("warmup"):
-            _run_until_steady(built, watch.observers)
+            _run_until_steady(built, training, watch.observers)
+        del training  # and with it the batch of a run's shortest step
         steady = watch.settled(built)
         with watch.during("memory"):
             step.run((*watch.observers, built.paths, *steady))
     return built
+
+
+def meter_on(built: BuiltOnTwin) -> MemoryMeter:
+    """Return a meter of what is measured on the twin."""
+    return meter_of(built.cell, lambda: SimMemoryMeter(built.twin.allocator, built.prepared.model))
 
 
 def _check_placed(model: nn.Module, twin: Twin) -> None:
@@ -152,11 +164,11 @@ def _check_placed(model: nn.Module, twin: Twin) -> None:
             )
 
 
-def _run_until_steady(built: BuiltOnTwin, observers: Sequence[Observer]) -> None:
+def _run_until_steady(built: BuiltOnTwin, training: TrainingStep, observers: Sequence[Observer]) -> None:
     """Run steps until one leaves the allocator as it was before: every later one would do the same."""
     before = None
     for _ in range(built.cell.steps.warmup):
-        built.step.run((*observers, built.paths))
+        training.run((*observers, built.paths))
         after = built.twin.allocator.state()
         if after == before:
             return

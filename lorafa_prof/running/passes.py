@@ -13,41 +13,51 @@ import torch
 from lorafa_prof.cell import Cell
 from lorafa_prof.instruments.flops.counter import FlopCount, FlopCounter
 from lorafa_prof.instruments.host import peak_rss_bytes
+from lorafa_prof.instruments.memory.allocator import AllocatorMeter
+from lorafa_prof.instruments.memory.profile import MemoryMeter, MemoryProfile
+from lorafa_prof.instruments.memory.run import RunMeter
 from lorafa_prof.instruments.memory.storages import model_tensors, optimizer_tensors, storage_bytes
 from lorafa_prof.instruments.saved.needs_recorder import NeedsRecorder
 from lorafa_prof.instruments.saved.recorder import SavedTensors, SavedTensorsRecorder
+from lorafa_prof.instruments.timing import Clock, StepTimes, time_steps
 from lorafa_prof.layers.quantized.state import number_of_weights
 from lorafa_prof.methods.base import Prepared
 from lorafa_prof.optim.eight_bit import managed_bytes
+from lorafa_prof.results.marks import sampled
 from lorafa_prof.results.measured import Measured
+from lorafa_prof.running.lengths_run import LengthsRun, note_of_run
 from lorafa_prof.running.out_of_memory import is_out_of_memory
-from lorafa_prof.running.prepare import prepare_step
-from lorafa_prof.step import Phase, PhaseTracker, TrainingStep
+from lorafa_prof.running.prepare import measured_step, prepare_step
+from lorafa_prof.step import Phase, PhaseTracker, Step
 from lorafa_prof.words.numbers import size
 from lorafa_prof.words.phrases import count, first_of
 
 
 def build_and_warm_up(
     cell: Cell, device: torch.device, measured: Measured, tracker: PhaseTracker
-) -> tuple[Prepared, TrainingStep]:
-    """Build the cell on `device`, note its sizes in `measured`, run its warm-up steps, and return it."""
+) -> tuple[Prepared, Step]:
+    """Build the cell on `device`, note its sizes in `measured`, and run its warm-up steps.
+
+    Returns its model and what is to be measured: the same step once more, or an evaluation.
+    """
     with timed(measured, "build"):
-        prepared, step = prepare_step(cell, device)
+        prepared, training = prepare_step(cell, device)
+    step = measured_step(cell, training, device)
     note_model(prepared, step, measured)
     with timed(measured, "warmup"):
         for _ in range(cell.steps.warmup):
-            step.run((tracker,))
+            training.run((tracker,))
     note_optimizer(prepared, device, measured)
     return prepared, step
 
 
-def note_model(prepared: Prepared, step: TrainingStep, measured: Measured) -> None:
+def note_model(prepared: Prepared, step: Step, measured: Measured) -> None:
     """Note the sizes of model and inputs in `measured`."""
     model = prepared.model
     measured.params_total = sum(number_of_weights(p) for p in model.parameters())
     measured.params_trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
     measured.weights_bytes = storage_bytes(model_tensors(model))
-    measured.inputs_bytes = storage_bytes(step.inputs.values())
+    measured.inputs_bytes = storage_bytes(step.inputs.values()) if step.inputs else None
 
 
 def note_optimizer(prepared: Prepared, device: torch.device, measured: Measured) -> None:
@@ -62,14 +72,43 @@ def note_optimizer(prepared: Prepared, device: torch.device, measured: Measured)
         )
 
 
-def run_explaining_passes(cell: Cell, prepared: Prepared, step: TrainingStep, measured: Measured) -> None:
+def run_explaining_passes(cell: Cell, prepared: Prepared, step: Step, measured: Measured) -> None:
     """Count FLOPs and record saved tensors.
 
     Memory and times are measured already; what only explains them may fail without losing them.
     """
     measured.host_rss_bytes = peak_rss_bytes()
+    step = explained_step(step)
     for name, pass_ in (("flops", count_flops), ("saved", record_saved_tensors)):
         _if_memory_lasts(name, partial(pass_, cell, prepared, step, measured), measured)
+
+
+def explained_step(step: Step) -> Step:
+    """Return what FLOPs and saved tensors are told of: of a run of different lengths the longest step."""
+    return step.longest() if isinstance(step, LengthsRun) else step
+
+
+def meter_of(cell: Cell, make_meter: Callable[[], AllocatorMeter]) -> MemoryMeter:
+    """Return what meters the cell's step, or the steps of its run; `make_meter` makes a meter of one step."""
+    return RunMeter(make_meter, cell.lengths) if cell.lengths else make_meter()
+
+
+def keep_memory(measured: Measured, meter: MemoryMeter) -> MemoryProfile:
+    """Keep what the meter read, and of a run of different lengths a note; return it."""
+    measured.memory = memory = meter.profile()
+    if memory.steps:
+        measured.notes.append(note_of_run(memory.steps))
+    return memory
+
+
+def time_measured(cell: Cell, step: Step, clock: Clock) -> StepTimes:
+    """Return the times of as many steps as the cell says; each step of a run is timed once."""
+    return time_steps(step, 1 if cell.lengths else cell.steps.timed, clock)
+
+
+def marks_of_times(cell: Cell, times: StepTimes) -> dict[str, str]:
+    """Return the marks of times by their samples; where lengths differ, so do times, and nothing is told."""
+    return {} if cell.lengths else sampled(times.step_ms)
 
 
 def _if_memory_lasts(name: str, pass_: Callable[[], None], measured: Measured) -> None:
@@ -82,7 +121,7 @@ def _if_memory_lasts(name: str, pass_: Callable[[], None], measured: Measured) -
         measured.notes.append(f"no memory left for the {name} pass")
 
 
-def count_flops(cell: Cell, prepared: Prepared, step: TrainingStep, measured: Measured) -> None:
+def count_flops(cell: Cell, prepared: Prepared, step: Step, measured: Measured) -> None:
     """Run a step and count its FLOPs into `measured`."""
     with FlopCounter(prepared.model) as counter:
         step.run((counter,))
@@ -99,22 +138,22 @@ def note_flops(flops: FlopCount, measured: Measured) -> None:
         )
 
 
-def record_saved_tensors(cell: Cell, prepared: Prepared, step: TrainingStep, measured: Measured) -> None:
-    """Run a step and record what autograd saves in it into `measured`."""
+def record_saved_tensors(cell: Cell, prepared: Prepared, step: Step, measured: Measured) -> None:
+    """Run a step and record what autograd saves in it into `measured`; an evaluation saves nothing."""
+    if cell.is_evaluation:
+        return
     observer = saved_observer(cell, prepared, step, explained=True)
     step.run((observer,))
     measured.saved = observer.result
 
 
-def saved_observer(
-    cell: Cell, prepared: Prepared, step: TrainingStep, *, explained: bool
-) -> SavedAtForwardsEnd:
+def saved_observer(cell: Cell, prepared: Prepared, step: Step, *, explained: bool) -> SavedAtForwardsEnd:
     """Return an observer that records what autograd saves in `step`.
 
     With `explained` it also finds what that is needed for, and what is held without being saved.
     """
     rank = cell.method.options.get("rank")
-    device_type = next(iter(step.inputs.values())).device.type
+    device_type = next(prepared.model.parameters()).device.type
     return SavedAtForwardsEnd(
         partial(
             SavedTensorsRecorder,
@@ -132,7 +171,8 @@ def saved_observer(
 class SavedAtForwardsEnd:
     """An observer that records saved tensors in forward, and stops before backward.
 
-    Of several micro-batches the last one counts, as it does for the activation memory.
+    Of several micro-batches the last one counts, as it does for the activation memory; of steps of different
+    lengths one that saves most.
     """
 
     make_recorder: Callable[[], SavedTensorsRecorder]
@@ -151,7 +191,9 @@ class SavedAtForwardsEnd:
     def phase_ended(self, phase: Phase) -> None:
         """Stop recording, and keep the result, if this is a forward."""
         if phase == "forward":
-            self.result = self._recorder.result(self._needs.needs() if self._needs else None)
+            result = self._recorder.result(self._needs.needs() if self._needs else None)
+            if self.result is None or result.total_bytes >= self.result.total_bytes:
+                self.result = result
             self._contexts.close()
 
 

@@ -25,6 +25,8 @@ from lorafa_prof.words.phrases import one_line
 
 #: bitsandbytes' products of 8-bit numbers are cuBLASLt's, which has them from Turing on.
 _FIRST_WITH_8BIT_PRODUCTS = (7, 5)
+#: Beside batch and seq, what is of batches and of what is done with them.
+_OF_BATCHES = ("padding", "accumulation", "max_grad_norm", "phase", "kept_logits", "lengths")
 
 
 def check_cells(loaded: LoadedScenario, planned: Sequence[PlannedCell]) -> None:
@@ -36,6 +38,7 @@ def check_cells(loaded: LoadedScenario, planned: Sequence[PlannedCell]) -> None:
     """
     resolved = _resolved_models(loaded, planned)
     # With it come transformers' models: seconds, that a wrong name need not wait for.
+    from lorafa_prof.running.evaluation_step import check_phase
     from lorafa_prof.running.prepare import prepare_model
 
     checked: set[str] = set()
@@ -44,6 +47,7 @@ def check_cells(loaded: LoadedScenario, planned: Sequence[PlannedCell]) -> None:
         key = _shape_key(cell)
         try:
             check_update(cell)
+            check_phase(cell)
         except LorafaProfError as error:
             raise _at(loaded, error, plan, plan.method_path) from error
         if key not in checked:
@@ -114,8 +118,8 @@ def _shape_key(cell: Cell) -> str:
 
     That is all but its batches and what is done with their gradients.
     """
-    anything = {"batch": 1, "seq": 1, "padding": 0.0, "accumulation": 1, "max_grad_norm": None}
-    return cell.model_copy(update=anything).model_dump_json()
+    anything = {name: Cell.model_fields[name].default for name in _OF_BATCHES}
+    return cell.model_copy(update={"batch": 1, "seq": 1, **anything}).model_dump_json()
 
 
 def _at(loaded: LoadedScenario, error: LorafaProfError, plan: PlannedCell, path: KeyPath) -> ScenarioError:

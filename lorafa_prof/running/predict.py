@@ -7,10 +7,27 @@ from contextlib import AbstractContextManager
 
 from lorafa_prof.cell import Cell
 from lorafa_prof.instruments.flops.counter import FlopCounter
-from lorafa_prof.instruments.memory.sim import SimMemoryMeter
+from lorafa_prof.instruments.memory.profile import MemoryMeter
 from lorafa_prof.results.measured import Measured
-from lorafa_prof.running.on_twin import CUDA, BuiltOnTwin, Part, TwinWatch, make_twin, noting_in, run_on_twin
-from lorafa_prof.running.passes import note_flops, note_model, note_optimizer, saved_observer, timed
+from lorafa_prof.running.on_twin import (
+    CUDA,
+    BuiltOnTwin,
+    Part,
+    TwinWatch,
+    make_twin,
+    meter_on,
+    noting_in,
+    run_on_twin,
+)
+from lorafa_prof.running.passes import (
+    explained_step,
+    keep_memory,
+    note_flops,
+    note_model,
+    note_optimizer,
+    saved_observer,
+    timed,
+)
 from lorafa_prof.step import Observer, PhaseTracker
 
 
@@ -42,7 +59,7 @@ class MeasuredOnTwin(TwinWatch):
     def __init__(self, measured: Measured, tracker: Observer) -> None:
         self.observers: Sequence[Observer] = (tracker,)
         self._measured = measured
-        self._meter: SimMemoryMeter | None = None
+        self._meter: MemoryMeter | None = None
 
     def during(self, part: Part) -> AbstractContextManager[None]:
         """Return a context that notes how long this part of the run takes."""
@@ -55,19 +72,20 @@ class MeasuredOnTwin(TwinWatch):
     def settled(self, built: BuiltOnTwin) -> Sequence[Observer]:
         """Note the optimizer's size, and return the meter of the steady step's memory."""
         note_optimizer(built.prepared, CUDA, self._measured)
-        self._meter = SimMemoryMeter(built.twin.allocator, built.prepared.model)
+        self._meter = meter_on(built)
         return (self._meter,)
 
     def keep_memory(self) -> None:
         """Keep what the meter read and drop the model; to be called after the steady step."""
         assert self._meter is not None
-        self._measured.memory = self._meter.profile()
+        keep_memory(self._measured, self._meter)
         self._meter = None
 
 
 def _explain(built: BuiltOnTwin, measured: Measured) -> None:
-    observer = saved_observer(built.cell, built.prepared, built.step, explained=True)
+    step = explained_step(built.step)
+    observer = saved_observer(built.cell, built.prepared, step, explained=True)
     with FlopCounter(built.prepared.model) as counter:
-        built.step.run((counter, observer))
+        step.run((counter, observer))
     note_flops(counter.count(), measured)
-    measured.saved = observer.result
+    measured.saved = None if built.cell.is_evaluation else observer.result

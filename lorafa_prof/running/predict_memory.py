@@ -7,10 +7,9 @@ from contextlib import suppress
 
 from lorafa_prof.cell import Cell
 from lorafa_prof.devices.sim.allocator import AllocatorSettings, SimOutOfMemoryError
-from lorafa_prof.instruments.memory.profile import MemoryProfile
-from lorafa_prof.instruments.memory.sim import SimMemoryMeter
+from lorafa_prof.instruments.memory.profile import MemoryMeter, MemoryProfile
 from lorafa_prof.instruments.saved.recorder import SavedTensors
-from lorafa_prof.running.on_twin import BuiltOnTwin, TwinWatch, make_twin, noting, run_on_twin
+from lorafa_prof.running.on_twin import BuiltOnTwin, TwinWatch, make_twin, meter_on, noting, run_on_twin
 from lorafa_prof.running.passes import SavedAtForwardsEnd, saved_observer
 from lorafa_prof.running.prediction import Prediction
 from lorafa_prof.step import Observer, PhaseTracker
@@ -49,12 +48,12 @@ class _MemoryWatch(TwinWatch):
         self.tracker = PhaseTracker()
         self.observers = (self.tracker,)
         self._with_saved = with_saved
-        self._meter: SimMemoryMeter | None = None
+        self._meter: MemoryMeter | None = None
         self._saved: SavedAtForwardsEnd | None = None
 
     def settled(self, built: BuiltOnTwin) -> Sequence[Observer]:
         """Return the observers of the steady step."""
-        self._meter = SimMemoryMeter(built.twin.allocator, built.prepared.model)
+        self._meter = meter_on(built)
         if not self._with_saved:
             return (self._meter,)
         # Hooks on what is saved leave every allocation as it is; to see what else is held takes a mode.

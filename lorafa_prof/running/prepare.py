@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import torch
@@ -15,22 +16,27 @@ from lorafa_prof.models.build import build_model
 from lorafa_prof.models.inputs import make_inputs
 from lorafa_prof.models.kbit import check_kbit_prepare, prepare_for_kbit_training
 from lorafa_prof.models.kernels import use_kernels
+from lorafa_prof.models.packing import check_packing
 from lorafa_prof.models.quantization import Quantization
 from lorafa_prof.models.resolve import ResolvedModel, resolve_model
 from lorafa_prof.optim.choices import check_update
 from lorafa_prof.optim.in_backward import UpdatesInBackward
+from lorafa_prof.running.evaluation_step import EvaluationStep, check_phase
+from lorafa_prof.running.lengths_run import Inputs, LengthsRun
 from lorafa_prof.running.mixed_precision import check_autocast, scaler_of
-from lorafa_prof.step import TrainingStep
+from lorafa_prof.step import Step, TrainingStep
 
 
 def prepare_step(cell: Cell, device: torch.device) -> tuple[Prepared, TrainingStep]:
-    """Return the cell's model, built on `device` and ready to train, and its step with a batch."""
+    """Return the cell's model, built on `device` and ready to train, and its step with a batch.
+
+    Of a run of different lengths it is the shortest one's.
+    """
     check_update(cell)
+    check_phase(cell)
     resolved = resolve_model(cell.model)
     prepared = prepare_model(cell, resolved, device)
-    inputs = make_inputs(
-        resolved, batch=cell.batch, seq=cell.seq, device=device, seed=cell.seed, padding=cell.padding
-    )
+    inputs = _batches(cell, resolved, device)(min(cell.lengths, default=cell.seq))
     use_autocast(cell.autocast, prepared.model, device.type)
     scaler = scaler_of(cell, device)
     if scaler is not None:
@@ -41,9 +47,37 @@ def prepare_step(cell: Cell, device: torch.device) -> tuple[Prepared, TrainingSt
     return prepared, step
 
 
+def measured_step(cell: Cell, training: TrainingStep, device: torch.device) -> Step:
+    """Return what is measured of the cell, once `training` has run as often as it warms up.
+
+    Of a run of different lengths, the batch of `training` should be gone by then.
+    """
+    if cell.is_evaluation:
+        return EvaluationStep(training, cell.kept_logits)
+    if cell.lengths:
+        batches = _batches(cell, resolve_model(cell.model), device)
+        return LengthsRun(replace(training, inputs={}), cell.lengths, batches)
+    return training
+
+
+def _batches(cell: Cell, resolved: ResolvedModel, device: torch.device) -> Callable[[int], Inputs]:
+    """Return what makes the cell's batch of a length, in tokens."""
+    return lambda seq: make_inputs(
+        resolved,
+        batch=cell.batch,
+        seq=seq,
+        device=device,
+        seed=cell.seed,
+        padding=cell.padding,
+        packing=cell.packing,
+    )
+
+
 def prepare_model(cell: Cell, resolved: ResolvedModel, device: torch.device) -> Prepared:
     """Return the cell's model, built from `resolved` on `device` and ready to train."""
     quantization = Quantization(cell.quantization, cell.double_quant)
+    if cell.packing:
+        check_packing(resolved)
     if cell.kbit_prepare:
         check_kbit_prepare(quantization)
     with guarded(f"the model '{cell.model.name}'"):

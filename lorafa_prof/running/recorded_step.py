@@ -11,9 +11,8 @@ from lorafa_prof.devices.sim.twin import Twin
 from lorafa_prof.instruments.allocations.block_notes import BlockNote, NotingRecorder
 from lorafa_prof.instruments.allocations.timeline import Timeline
 from lorafa_prof.instruments.allocations.timeline_recorder import TimelineRecorder
-from lorafa_prof.instruments.memory.profile import MemoryProfile
-from lorafa_prof.instruments.memory.sim import SimMemoryMeter
-from lorafa_prof.running.on_twin import BuiltOnTwin, TwinWatch, make_twin, noting, run_on_twin
+from lorafa_prof.instruments.memory.profile import MemoryMeter, MemoryProfile
+from lorafa_prof.running.on_twin import BuiltOnTwin, TwinWatch, make_twin, meter_on, noting, run_on_twin
 from lorafa_prof.step import Observer
 
 
@@ -90,7 +89,7 @@ class _RecordingWatch(TwinWatch):
     def __init__(self, recorder: TimelineRecorder) -> None:
         self.observers = (recorder,)
         self._recorder = recorder
-        self._meter: SimMemoryMeter | None = None
+        self._meter: MemoryMeter | None = None
         self._start = 0
 
     def built(self, built: BuiltOnTwin) -> None:
@@ -99,7 +98,7 @@ class _RecordingWatch(TwinWatch):
 
     def settled(self, built: BuiltOnTwin) -> Sequence[Observer]:
         """Note the event at which the steady step starts, and return the step's meter."""
-        self._meter = SimMemoryMeter(built.twin.allocator, built.prepared.model)
+        self._meter = meter_on(built)
         self._start = self._recorder.events_so_far
         return (self._meter,)
 

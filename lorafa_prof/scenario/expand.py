@@ -17,6 +17,7 @@ from lorafa_prof.methods.base import METHODS, Method
 from lorafa_prof.registry import nearest
 from lorafa_prof.scenario.exclude import check_exclusions, excluding
 from lorafa_prof.scenario.invalid import scenario_error
+from lorafa_prof.scenario.lengths import Lengths
 from lorafa_prof.scenario.load import LoadedScenario
 from lorafa_prof.scenario.options import validated_options
 from lorafa_prof.scenario.schema import AXES, WHOLE_SCENARIO, Axes, MethodEntry, Scenario, as_list
@@ -190,6 +191,9 @@ def _cell(
     values: dict[str, Any],
 ) -> Cell:
     method = METHODS[choice.name]
+    if isinstance(values["seq"], Lengths):
+        lengths = values["seq"].values
+        values |= {"seq": max(lengths), "lengths": lengths}
     if method.default_adapter_dtype is None:
         # Without adapters their type is no setting: one cell, not one for each.
         values["adapter_dtype"] = values["dtype"]

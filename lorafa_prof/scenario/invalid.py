@@ -12,6 +12,7 @@ from lorafa_prof.cell import ModelChoice, Steps
 from lorafa_prof.errors import ScenarioError
 from lorafa_prof.registry import nearest
 from lorafa_prof.scenario.claim import Claim
+from lorafa_prof.scenario.lengths import Lengths
 from lorafa_prof.scenario.yaml_data import KeyPath
 from lorafa_prof.scenario.yaml_lines import Document
 
@@ -25,7 +26,14 @@ _SHOULD_BE = {
     "dict_type": "a mapping of keys to values",
     "model_": "a mapping of keys to values",
 }
-_INSIDE: dict[str, type[BaseModel]] = {"model": ModelChoice, "steps": Steps, "claims": Claim}
+_INSIDE: dict[str, type[BaseModel]] = {
+    "model": ModelChoice,
+    "steps": Steps,
+    "claims": Claim,
+    "seq": Lengths,
+}
+#: Beginnings of what pydantic puts into a path and no file has.
+_NOT_WRITTEN = ("function-", "seq:")
 _NAMED = ("ModelChoice", "MethodEntry")
 
 
@@ -49,7 +57,7 @@ def scenario_error(
     first = next(
         (complaint for complaint in complaints if complaint["type"] == "extra_forbidden"), complaints[0]
     )
-    place: list[str | int] = [part for part in first["loc"] if not str(part).startswith("function-")]
+    place: list[str | int] = [part for part in first["loc"] if not str(part).startswith(_NOT_WRITTEN)]
     if place and index_of and place[0] in index_of:
         place.insert(1, index_of[str(place[0])])
     path: KeyPath = (*at, *place)

@@ -8,15 +8,18 @@ from pydantic import (
     AfterValidator,
     BeforeValidator,
     ConfigDict,
+    Discriminator,
     Field,
     StrictBool,
     StrictFloat,
     StrictInt,
     StrictStr,
+    Tag,
 )
 
-from lorafa_prof.cell import Autocast, Dtype, Frozen, ModelChoice, Steps, Update
+from lorafa_prof.cell import Autocast, CellPhase, Dtype, Frozen, ModelChoice, Steps, Update
 from lorafa_prof.scenario.claim import Claim
+from lorafa_prof.scenario.lengths import Lengths, Tokens
 
 T = TypeVar("T")
 
@@ -42,6 +45,20 @@ _filled = Field(min_length=1)
 
 Count = Annotated[StrictInt, Field(ge=1, lt=2**31)]
 Counts = Annotated[list[Count], _listed, _once, _filled]
+WholeNumber = Annotated[StrictInt, Field(ge=0, lt=2**31)]
+WholeNumbers = Annotated[list[WholeNumber], _listed, _once, _filled]
+
+
+def _kind_of_seq(value: Any) -> str:
+    return LENGTHS_TAG if isinstance(value, (dict, Lengths)) else TOKENS_TAG
+
+
+#: These stand in the path of pydantic's complaints, where the file has nothing.
+TOKENS_TAG, LENGTHS_TAG = "seq:tokens", "seq:lengths"
+Seq = Annotated[
+    Annotated[Tokens, Tag(TOKENS_TAG)] | Annotated[Lengths, Tag(LENGTHS_TAG)], Discriminator(_kind_of_seq)
+]
+Seqs = Annotated[list[Seq], _listed, _once, _filled]
 # Scenario files are YAML, which has infinities and NaNs; JSON, by which a cell reaches its process, has not.
 Share = Annotated[StrictFloat, Field(ge=0, lt=1, allow_inf_nan=False)]
 Shares = Annotated[list[Share], _listed, _once, _filled]
@@ -52,6 +69,7 @@ Names = Annotated[list[StrictStr], _listed, _once, _filled]
 Autocasts = Annotated[list[Autocast], _listed, _once, _filled]
 Dtypes = Annotated[list[Dtype], _listed, _once, _filled]
 Updates = Annotated[list[Update], _listed, _once, _filled]
+CellPhases = Annotated[list[CellPhase], _listed, _once, _filled]
 Models = Annotated[list[Annotated[ModelChoice, BeforeValidator(as_choice)]], _listed, _once, _filled]
 
 
@@ -70,7 +88,7 @@ class Axes(Frozen):
     """The axes of the scenario as a whole, which a method entry may also set for itself."""
 
     batch: Counts = [8]
-    seq: Counts = [1024]
+    seq: Seqs = [1024]
     dtype: Dtypes = ["bf16"]
     adapter_dtype: Dtypes | None = None
     attention: Names = ["sdpa"]
@@ -85,6 +103,9 @@ class Axes(Frozen):
     double_quant: Switches = [False]
     autocast: Autocasts = ["none"]
     kbit_prepare: Switches = [False]
+    phase: CellPhases = ["train"]
+    kept_logits: WholeNumbers = [0]
+    packing: Switches = [False]
 
 
 class Scenario(Axes):

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic import ValidationError
+
 from lorafa_prof.cell import Cell, ModelChoice
 from lorafa_prof.methods.base import METHODS
+from lorafa_prof.scenario.lengths import lengths_of
 from lorafa_prof.scenario.options import same_option
 from lorafa_prof.scenario.schema import AXES, as_list
 
@@ -38,9 +41,21 @@ def _is(cell: Cell, key: str, wanted: Any) -> bool:
         return bool(cell.method.name == wanted)
     if key in _MODEL_OPTIONS:
         return bool(getattr(cell.model, key) == wanted)
+    if key == "seq":
+        return _is_seq(cell, wanted)
     if key in cell.method.options:
         return same_option(METHODS[cell.method.name], cell.method.options, key, wanted)
     return key in Cell.model_fields and bool(getattr(cell, key) == wanted)
+
+
+def _is_seq(cell: Cell, wanted: Any) -> bool:
+    """A number is of cells whose steps all have it, a mapping of the run of those lengths."""
+    if not isinstance(wanted, dict):
+        return not cell.lengths and bool(cell.seq == wanted)
+    try:
+        return lengths_of(wanted) == cell.lengths
+    except ValidationError:
+        return False
 
 
 def cell_settings(cell: Cell) -> dict[str, Any]:
@@ -52,6 +67,8 @@ def cell_settings(cell: Cell) -> dict[str, Any]:
         **cell.method.options,
         **{name: getattr(cell, name) for name in (*AXES, "device", "gpu")},
     }
+    if cell.lengths:
+        settings["seq"] = {"lengths": list(cell.lengths)}
     if METHODS[cell.method.name].default_adapter_dtype is None:
         del settings["adapter_dtype"]
     return settings

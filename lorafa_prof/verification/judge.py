@@ -92,7 +92,7 @@ def judge_verification(
         gpu: the GPU's allocation streams; None: not recorded, or not to the end.
     """
     phases = _phases(predicted, measured)
-    operations = _operations(gpu, twin) if gpu is not None and twin else None
+    operations = _operations(gpu, twin, measured.cell) if gpu is not None and twin else None
     status, message = _status(predicted, measured, phases)
     if status == "differs" and placed is not None and agrees(placed, measured):
         status = "placed"
@@ -214,10 +214,16 @@ def _changed(residuals: list[PhaseResidual]) -> list[dict[str, Any]]:
 UNRECORDED = "unrecorded"
 
 
-def _operations(gpu: Trace, twin: Stream) -> dict[str, list[dict[str, Any]]]:
-    ours = steps_of(twin, [twin[-1].step])
+def measured_steps(stream: Stream, cell: Cell) -> range:
+    """Return the numbers of the last steps in `stream`, which were measured."""
+    last = stream[-1].step
+    return range(last + 1 - max(1, len(cell.lengths)), last + 1)
+
+
+def _operations(gpu: Trace, twin: Stream, cell: Cell) -> dict[str, list[dict[str, Any]]]:
+    ours = steps_of(twin, measured_steps(twin, cell))
     unrecorded = unrecorded_differences(gpu.plain, ours)
-    recorded = step_differences(steps_of(gpu.stream, [gpu.stream[-1].step]), ours)
+    recorded = step_differences(steps_of(gpu.stream, measured_steps(gpu.stream, cell)), ours)
     parts: dict[str, Sequence[OperationDifference]] = {
         UNRECORDED: [located.difference for located in unrecorded],
         "step": mark_explained(recorded, unrecorded),

@@ -20,9 +20,11 @@ from lorafa_prof.results.record import CellResult
 from lorafa_prof.running.measure import run_here
 from lorafa_prof.running.on_cuda import measure_memory_on_cuda
 from lorafa_prof.running.on_twin import BuiltOnTwin, make_twin, noting_in, run_on_twin
+from lorafa_prof.running.passes import meter_of
 from lorafa_prof.running.predict import MeasuredOnTwin
-from lorafa_prof.running.prepare import prepare_step
+from lorafa_prof.running.prepare import measured_step, prepare_step
 from lorafa_prof.step import PhaseTracker
+from lorafa_prof.verification.judge import measured_steps
 
 Details = dict[str, Any]
 """What a process adds to the details of its result, in values for JSON."""
@@ -97,7 +99,7 @@ def _predict_with_stream(details: Details, cell: Cell, measured: Measured, track
         watch = _StreamWatch(measured, recorder)
         built = run_on_twin(cell, twin, watch)
         watch.keep_memory()
-        details["stream"] = as_json(_compared_steps(recorder.stream()))
+        details["stream"] = as_json(_compared_steps(recorder.stream(), cell))
         del built
         details["requests"] = digest.hexdigest()
 
@@ -119,19 +121,24 @@ def _record_on_cuda(details: Details, cell: Cell, measured: Measured, tracker: P
     with CudaStreamRecorder() as recorder:
         log = recorder.operations
         with log:
-            prepared, step = prepare_step(cell, torch.device("cuda"))
+            prepared, training = prepare_step(cell, torch.device("cuda"))
             log.watch(prepared.model)
             for _ in range(cell.steps.warmup):
-                step.run((tracker, log))
-            meter = CudaMemoryMeter(prepared.model)
+                training.run((tracker, log))
+            step = measured_step(cell, training, torch.device("cuda"))
+            del training  # and with it the batch of a run's shortest step
+            meter = meter_of(cell, lambda: CudaMemoryMeter(prepared.model))
             step.run((tracker, log, meter))
         with recorder.plain as plain:
             step.run((tracker, plain))
         measured.memory = meter.profile()
-        details["stream"] = as_json(_compared_steps(recorder.stream()))
+        details["stream"] = as_json(_compared_steps(recorder.stream(), cell))
         details["plain"] = recorder.plain_step()
 
 
-def _compared_steps(stream: list[StreamOperation]) -> list[StreamOperation]:
-    """Return the operations of building, of the first step and of the last; those between repeat them."""
-    return steps_of(stream, (0, 1, stream[-1].step))
+def _compared_steps(stream: list[StreamOperation], cell: Cell) -> list[StreamOperation]:
+    """Return the operations of building, of the first step and of what is measured.
+
+    The steps between repeat the first.
+    """
+    return steps_of(stream, (0, 1, *measured_steps(stream, cell)))

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from lorafa_prof.step import PHASES
-
 Memory = Mapping[str, Any]
 """A `MemoryProfile` as a record has it: ``phases[phase][point][counter]`` in bytes."""
 
@@ -45,7 +43,7 @@ class Residual(NamedTuple):
 
 
 class PhaseResidual(NamedTuple):
-    """The predicted and measured bytes of one counter at one point of a phase."""
+    """The predicted and measured bytes of one counter at one point of a phase, or of a step of a run."""
 
     phase: str
     point: str
@@ -54,16 +52,23 @@ class PhaseResidual(NamedTuple):
 
 
 def phase_residuals(predicted: Memory, measured: Memory) -> list[PhaseResidual]:
-    """Return the residuals of every counter at every point of every phase that both sides have."""
+    """Return the residuals of every counter at every point of every phase and, in a run, step."""
     residuals = []
-    for phase in PHASES:
+    sides = zip(_by_place(predicted).items(), _by_place(measured).values(), strict=True)
+    for (place, our_points), their_points in sides:
         for point in POINTS:
-            ours, theirs = (memory["phases"][phase][point] for memory in (predicted, measured))
+            ours, theirs = our_points[point], their_points[point]
             for counter in COUNTERS:
                 if ours[counter] is not None and theirs[counter] is not None:
                     pair = Residual(ours[counter], theirs[counter])
-                    residuals.append(PhaseResidual(phase, point, counter, pair))
+                    residuals.append(PhaseResidual(place, point, counter, pair))
     return residuals
+
+
+def _by_place(memory: Memory) -> dict[str, Any]:
+    """Return the counters by phase and, in a run of different lengths, by step."""
+    steps = enumerate(memory.get("steps", ()), start=1)
+    return {**memory["phases"], **{f"step {number} of the run": step["memory"] for number, step in steps}}
 
 
 def is_exact(residuals: list[PhaseResidual]) -> bool:
@@ -72,21 +77,22 @@ def is_exact(residuals: list[PhaseResidual]) -> bool:
 
 
 def metrics_of(memory: Memory) -> dict[str, int]:
-    """Return the headline metrics of a step's memory, in bytes, by name."""
+    """Return the headline metrics of a step's memory that it has, in bytes, by name."""
     phases = memory["phases"]
     forward = phases["forward"]
-    peaks = {phase: phases[phase]["peak"] for phase in PHASES}
+    peaks = {phase: phases[phase]["peak"] for phase in phases}
+    held = {"activation_bytes": forward["end"]["allocated"] - forward["start"]["allocated"]}
     values = {
-        "activation_bytes": forward["end"]["allocated"] - forward["start"]["allocated"],
+        **(held if "backward" in phases else {}),
         "peak_allocated_bytes": max(peak["allocated"] for peak in peaks.values()),
         **{f"peak_{phase}_bytes": peak["allocated"] for phase, peak in peaks.items()},
         "peak_requested_bytes": max(peak["requested"] for peak in peaks.values()),
         "peak_reserved_bytes": memory["peak_reserved_bytes"],
     }
-    return {name: int(values[name]) for name in METRICS}
+    return {name: int(values[name]) for name in METRICS if name in values}
 
 
 def metric_residuals(predicted: Memory, measured: Memory) -> dict[str, Residual]:
     """Return the residuals of the headline metrics, by name."""
     ours, theirs = metrics_of(predicted), metrics_of(measured)
-    return {name: Residual(ours[name], theirs[name]) for name in METRICS}
+    return {name: Residual(ours[name], theirs[name]) for name in ours}

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, get_args
 
 from lorafa_prof.results.soundness import UnsoundError, check_result
-from lorafa_prof.step import PHASES
+from lorafa_prof.step import EVALUATION_PHASES, PHASES
 from lorafa_prof.verification.judge import VerifyRecord
 from lorafa_prof.verification.residuals import COUNTERS, METRICS, POINTS, metrics_of
 from lorafa_prof.verification.summary import describe
@@ -50,12 +50,10 @@ def _check_memory(details: Mapping[str, Any]) -> None:
     if not memory:
         return
     try:
-        counts = [
-            memory["phases"][phase][point][counter]
-            for phase in PHASES
-            for point in POINTS
-            for counter in COUNTERS
-        ]
+        if set(memory["phases"]) not in (set(PHASES), set(EVALUATION_PHASES)):
+            raise KeyError(f"phases {list(memory['phases'])}")
+        places = [*memory["phases"].values(), *(step["memory"] for step in memory.get("steps", ()))]
+        counts = [place[point][counter] for place in places for point in POINTS for counter in COUNTERS]
         metrics_of(memory)
     except (LookupError, TypeError, ValueError, OverflowError) as error:
         raise UnsoundError("details.memory is not as this version writes it") from error

@@ -205,3 +205,17 @@ def test_words_go_on_below_themselves() -> None:
 def test_columns_are_aligned() -> None:
     lines = list(table(("n", "what"), [("1", "a"), ("1,000", "bc")], left=[1]))
     assert text_of(lines, None) == "    n  what\n    1  a\n1,000  bc\n"
+
+
+def test_an_evaluation_is_called_so_and_keeps_nothing_for_backward() -> None:
+    cells = [cell_of("lora", settings=(("phase", "eval"), ("kept_logits", kept))) for kept in (2, 0)]
+    one, other = explain_cells(subjects_of(cells), 1, lambda done, count, what: None, what_if=True)
+    text = explanation_text(one, 3, None)
+    assert "Where the memory of an evaluation goes" in text
+    assert "for backward" not in text
+    assert re.search(r"KiB +[\d.]+ %  kept_logits: 0: only the loss", text)
+    assert one.peak is not None
+    assert one.peak.unexplained_bytes == 0
+    assert "Where the memory of an evaluation goes" in against_text(one, other, 3, None)
+    mixed = against_text(one, explained("lora"), 3, None)
+    assert "Where the memory of an evaluation and a training step goes" in mixed

@@ -56,6 +56,18 @@ def remedy_of(cell: Cell, change: str) -> Remedy:
         ("lora-fa", {"attention": "eager"}, {"attention: sdpa", "checkpointing: full", BATCH}),
         ("lora-fa", {"optimizer": "adamw-foreach"}, {"optimizer: adamw", "checkpointing: full", BATCH}),
         ("lora-fa", {"accumulation": 3}, {"checkpointing: full", "batch: 1, accumulation: 6"}),
+        ("lora-fa", {"phase": "eval"}, {"batch: 1"}),
+        (
+            "full-ft",
+            {"phase": "eval", "kept_logits": 3},
+            {
+                "method: lora",
+                "optimizer: adamw-8bit",
+                "kept_logits: 1",
+                "kept_logits: 0",
+                "batch: 1, kept_logits: 6",
+            },
+        ),
     ],
 )
 def test_what_makes_sense(method: str, settings: dict[str, Any], expected: set[str]) -> None:

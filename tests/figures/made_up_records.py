@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 
@@ -12,3 +13,13 @@ def saved(*storages: dict[str, Any]) -> dict[str, Any]:
         by_module[entry["module"]] = by_module.get(entry["module"], 0) + entry["nbytes"]
     ordered = sorted(storages, key=lambda entry: -entry["nbytes"])
     return {"saved": {"by_module": by_module, "storages": ordered}}
+
+
+def run(lengths: Sequence[int], unit: int, reserved: bool = True) -> dict[str, Any]:
+    """Details of a run of these lengths: of each step `unit` bytes a token, and twice the most reserved."""
+    steps, most = [], 0
+    for length in lengths:
+        most = max(most, 2 * length * unit)
+        counters = {"allocated": length * unit, "reserved": most if reserved else None}
+        steps.append({"seq": length, "memory": dict.fromkeys(("start", "end", "peak"), counters)})
+    return {"memory": {"steps": steps}}

@@ -73,7 +73,7 @@ def test_throughput_and_its_spread(table):
 
 
 def test_throughputs_spread_counts_all_micro_batches(table):
-    drawing = FIGURES["throughput"].draw(table({"accumulation": 3}))
+    drawing = FIGURES["throughput"].draw(table({"accumulation": 3, "tokens_per_s": 3 * 12800.0}))
     low, high = by_gid(drawing, "spread:cell0")["spread:cell0"].get_xdata()
     assert (low, high) == pytest.approx((3 * 8 * 1024 / 0.7, 3 * 8 * 1024 / 0.6))
 

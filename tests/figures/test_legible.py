@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 import pandas as pd
 import pytest
 from drawings import assert_legible, notes
-from made_up_records import saved
+from made_up_records import run, saved
 from stored import storage
 
 from lorafa_prof.figures import FIGURES
@@ -27,7 +27,7 @@ def record(layers):
     """Saved tensors in modules with long names."""
     names = ["input_layernorm", "self_attn.q_proj", "block.dense.LayerNormOfAVeryLongName.weight_norm"]
     entries = [storage(f"h.{layer}.{name}", 2**20, "norm") for layer in range(layers) for name in names]
-    return saved(*entries, storage("lm_head", GIB, "logits_loss"))
+    return saved(*entries, storage("lm_head", GIB, "logits_loss")) | run((512, 2048, 64), GIB)
 
 
 def verification(methods):

@@ -25,7 +25,13 @@ FROM_TABLE = [
     "memory-over-seq",
     "throughput",
 ]
-FROM_RECORDS = ["activation-heatmap", "memory-by-kind", "memory-over-time", "predicted-against-measured"]
+FROM_RECORDS = [
+    "activation-heatmap",
+    "memory-by-kind",
+    "memory-over-steps",
+    "memory-over-time",
+    "predicted-against-measured",
+]
 
 
 def test_every_figure_is_found_by_its_file():

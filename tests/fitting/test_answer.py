@@ -6,7 +6,15 @@ import pytest
 from predictions import made_up, sim_cell
 
 from lorafa_prof.cell import Cell
-from lorafa_prof.fitting.answer import Fit, FitQuestion, Largest, fit_as_asked, largest_batch, longest_seq
+from lorafa_prof.fitting.answer import (
+    Answer,
+    Fit,
+    FitQuestion,
+    Largest,
+    fit_as_asked,
+    largest_batch,
+    longest_seq,
+)
 from lorafa_prof.fitting.predictors import Predictor
 from lorafa_prof.running.measure import measure_cell
 from lorafa_prof.running.predict_memory import predict_memory
@@ -103,3 +111,14 @@ def test_a_batch_that_fits_only_by_giving_the_cache_back_is_told_of(capacity: in
 
     fit = fit_as_asked(FitQuestion(sim_cell(batch=1), capacity, 64), predict)
     assert largest_batch(fit, predict) == largest
+
+
+def test_an_evaluation_is_asked_about_as_a_step_is() -> None:
+    fit, predictor = asked(sim_cell(phase="eval", kept_logits=4))
+    memory = measure_cell(fit.asked.cell).details["memory"]
+    assert fit.memory.peak_reserved_bytes == memory["peak_reserved_bytes"]
+    found = largest_batch(fit, predictor)
+    assert found.value is not None
+    assert found.value > fit.asked.cell.batch
+    answer = Answer(fit, found, Largest(None))
+    assert answer.tokens_per_step == found.value * fit.asked.cell.seq * 4

@@ -104,6 +104,11 @@ def test_options_of_methods_need_to_know_which(scenario: Path) -> None:
         asked_of_scenario(scenario, rank=(3, 4))
 
 
+def test_a_run_of_lengths_has_no_longest_sequence(scenario: Path) -> None:
+    with pytest.raises(UsageError, match="seq: fit asks about steps of one length"):
+        asked_of_scenario(scenario, seq={"lengths": [8, 4]})
+
+
 def test_a_gpu_whose_memory_nobody_knows_is_an_error() -> None:
     unknown = next(name for name, gpu in GPUS.items() if gpu.memory_bytes is None)
     with pytest.raises(UsageError, match=f"can get on {unknown} is not known"):

@@ -190,12 +190,17 @@ def test_settings_of_an_adapted_and_of_a_full_cell() -> None:
         "double_quant": None,
         "autocast": None,
         "kbit_prepare": None,
+        "phase": None,
+        "kept_logits": None,
+        "lengths": None,
+        "packing": None,
     }
     full = setting_columns(tiny_cell("tiny-llama", "full-ft"))
     assert full.keys() == row.keys() | {"cell_id"}
     assert {name for name, value in full.items() if value is None} == {
         "rank", "targets", "dropout", "adapter_dtype", "gpu", "max_grad_norm", "update",
-        "quantization", "double_quant", "autocast", "kbit_prepare",
+        "quantization", "double_quant", "autocast", "kbit_prepare", "phase", "kept_logits",
+        "lengths", "packing",
     }  # fmt: skip
     assert set(full) <= set(COLUMN_NAMES)
 

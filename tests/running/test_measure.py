@@ -15,7 +15,7 @@ from lorafa_prof.cell import ModelChoice, Steps
 from lorafa_prof.errors import UsageError
 from lorafa_prof.results.columns import COLUMN_NAMES, METRICS
 from lorafa_prof.results.record import CellResult
-from lorafa_prof.running import measure, on_cpu, passes, prepare
+from lorafa_prof.running import measure, passes, prepare
 from lorafa_prof.running.measure import measure_cell
 from lorafa_prof.running.prepare import prepare_step
 
@@ -140,7 +140,7 @@ def test_steps_are_as_many_as_asked_for() -> None:
 
 def test_nothing_looks_while_steps_are_timed(monkeypatch: pytest.MonkeyPatch) -> None:
     modes: list[tuple[int, int]] = []
-    time_steps = on_cpu.time_steps
+    time_steps = passes.time_steps
 
     def spy(*args: Any) -> Any:
         modes.append((torch._C._len_torch_dispatch_stack(), torch._C._len_torch_function_stack()))
@@ -148,7 +148,7 @@ def test_nothing_looks_while_steps_are_timed(monkeypatch: pytest.MonkeyPatch) ->
         assert not torch_module._global_forward_pre_hooks
         return time_steps(*args)
 
-    monkeypatch.setattr(on_cpu, "time_steps", spy)
+    monkeypatch.setattr(passes, "time_steps", spy)
     assert measure_cell(tiny_cell()).row["status"] == "ok"
     assert modes == [(0, 0)]
 

@@ -80,6 +80,8 @@ def test_checking_draws_no_adapters_and_leaves_initialisation_as_it_was(check, m
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
+        ({"kept_logits": [0, 2]}, r"s\.yaml:\d+: kept_logits\[1\]: kept_logits 2 is of an evaluation"),
+        ({"phase": "eval", "seq": {"lengths": [8, 4]}}, r"s\.yaml:\d+: seq: phase 'eval' has batches of one"),
         (
             {"update": "backward", "accumulation": [1, 2]},
             r"s\.yaml:\d+: update: update 'backward' frees each",
@@ -89,7 +91,7 @@ def test_checking_draws_no_adapters_and_leaves_initialisation_as_it_was(check, m
         ({"method": "peft-lora-fa", "update": "backward"}, r"update: .*has an optimizer of its own"),
     ],
 )
-def test_what_an_optimizer_cannot_do_is_told_at_its_line(check, settings, said):
+def test_what_does_not_go_together_is_told_at_its_line(check, settings, said):
     """Also where another cell of the same shape was built before."""
     with pytest.raises(ScenarioError, match=said):
         check(**settings)

@@ -13,6 +13,7 @@ LORA = tiny_cell(method="lora", device=TWIN, max_grad_norm=1.0)
 DORA: dict[str, Any] = {"config": {"peft_type": "LORA", "r": 4, "use_dora": True}, "tag": "dora"}
 CELLS = [
     *(tiny_cell(method=name) for name in METHOD_NAMES),
+    tiny_cell(seq=8, lengths=(4, 8, 2)),
     LORA,
     LORA.model_copy(update={"model": ModelChoice(name="x", weights="pretrained", trust_remote_code=True)}),
     LORA.model_copy(update={"method": MethodChoice(name="peft", options=DORA)}),
@@ -52,6 +53,15 @@ def test_an_option_means_what_it_means_to_the_method():
     two = LORA.model_copy(update={"method": MethodChoice(name="lora", options=options)})
     assert selects({"targets": "q_proj, k_proj"}, two)
     assert not selects({"targets": ["q_proj", "k_proj"]}, two), "a list is of alternatives"
+
+
+def test_a_number_selects_no_run_and_a_run_no_other():
+    run, longest = tiny_cell(seq=8, lengths=(4, 8, 2)), tiny_cell(seq=8)
+    assert not selects({"seq": 8}, run)
+    assert not selects({"seq": {"lengths": [4, 8, 2]}}, longest)
+    assert not selects({"seq": {"lengths": [8, 4, 2]}}, run)
+    assert not selects({"seq": {"length": [4, 8, 2]}}, run)
+    assert selects({"seq": [8, {"lengths": [4, 8, 2]}]}, run)
 
 
 def test_a_rank_selects_no_cell_that_has_none():

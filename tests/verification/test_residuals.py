@@ -40,6 +40,20 @@ def test_a_counter_that_one_side_does_not_have_is_left_out():
     assert len(phase_residuals(predicted, memory())) == 35
 
 
+def test_an_evaluation_has_its_own_phases_and_no_metrics_of_others():
+    evaluation = memory()
+    evaluation["phases"] = {
+        "forward": evaluation["phases"]["forward"],
+        "collect": evaluation["phases"]["backward"],
+    }
+    assert len(phase_residuals(evaluation, evaluation)) == 2 * 3 * 4
+    assert set(metric_residuals(evaluation, evaluation)) == set(metrics_of(evaluation))
+    absent = {"activation_bytes", "peak_backward_bytes", "peak_optimizer_bytes"}
+    assert set(METRICS) - set(metrics_of(evaluation)) == absent
+    trained = metrics_of(memory())
+    assert metrics_of(evaluation)["peak_allocated_bytes"] == trained["peak_allocated_bytes"]
+
+
 def test_metrics_by_hand():
     counters = ("allocated", "requested", "active", "reserved")
     phases = {

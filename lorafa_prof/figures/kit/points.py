@@ -31,7 +31,9 @@ METHOD_SETTINGS = (
 CONTEXT_SETTINGS = (
     "batch",
     "seq",
+    "lengths",
     "padding",
+    "packing",
     "accumulation",
     "max_grad_norm",
     "dtype",
@@ -39,6 +41,8 @@ CONTEXT_SETTINGS = (
     "attention",
     "kernels",
     "checkpointing",
+    "phase",
+    "kept_logits",
     "where",
 )
 """What a comparison of methods holds fixed. ``where`` is device and GPU in one."""
@@ -54,6 +58,10 @@ _USUAL: Mapping[str, Setting] = {
     "double_quant": "none",
     "kbit_prepare": "none",
     "autocast": "none",
+    "phase": "train",
+    "kept_logits": 0,
+    "lengths": "none",
+    "packing": "none",
 }
 """What cells have whose row says nothing, such as those of an older table; shared by all it goes unsaid."""
 
@@ -66,6 +74,7 @@ _PHRASES = {
     "batch": "batch {}",
     "seq": "seq {}",
     "padding": "padding {}",
+    "packing": "packed",
     "accumulation": "accumulation {}",
     "max_grad_norm": "clipping {}",
     "dtype": "{} weights",
@@ -78,6 +87,9 @@ _PHRASES = {
     "kernels": "{} kernels",
     "checkpointing": "checkpointing {}",
     "update": "update in {}",
+    "lengths": "lengths {}",
+    "phase": "{}",
+    "kept_logits": "{} batches of logits kept",
 }
 
 

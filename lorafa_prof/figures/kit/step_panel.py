@@ -29,7 +29,7 @@ _AXIS = "allocations and frees of the step, in order"
 _OUTLINE = "#404040"
 
 _ABOVE, _BELOW = 0.16, 0.34
-_SHORT = {"forward": "fwd", "backward": "bwd", "optimizer": "opt."}
+_SHORT = {"forward": "fwd", "backward": "bwd", "optimizer": "opt.", "collect": "coll."}
 # Inches right of the axes that text may reach into.
 _SPILL = 0.05
 _HEADROOM = 1.16

@@ -157,12 +157,13 @@ def all_kinds(
 ) -> dict[int, BlockKind]:
     """Return the kind of every allocation; for those not in `known` it follows from when they live.
 
-    What is born in a forward and alive at its end is an activation; what else is born in a step is temporary.
+    What is born in a forward and alive at its end is an activation, and so is what an evaluation collects of
+    its batches; what else is born in a step is temporary.
     The rest, which is not `known` and was there before the event `born_from`, is "other" if it is alive then.
     """
     kinds = dict(known)
     for span in spans:
-        if span.phase == "forward":
+        if span.phase in ("forward", "collect"):
             for number in _left_of(events[span.start : span.end]):
                 kinds.setdefault(number, "activations")
     for number in _left_of(events[:born_from]):

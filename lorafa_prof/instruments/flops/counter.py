@@ -24,7 +24,7 @@ class FlopCount:
     """FLOPs of one step, all its micro-batches together.
 
     Attributes:
-        by_phase: FLOPs executed in each phase.
+        by_phase: FLOPs executed in each phase that ran.
         recomputed: the part of backward that ran forward's operations again (checkpointing).
         by_module: path → (forward, backward), a module's own operations and not its children's; recomputed
             ones are in backward. The empty path has what ran outside of all modules.
@@ -55,7 +55,7 @@ class FlopCounter(TorchDispatchMode):
     def __init__(self, model: nn.Module) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._modules = ModulePaths(model)
-        self._by_phase: Counter[Phase] = Counter()
+        self._by_phase: dict[Phase, int] = {}
         self._recomputed = 0
         self._by_module: dict[Phase, Counter[str]] = {"forward": Counter(), "backward": Counter()}
         self._uncounted: Counter[str] = Counter()
@@ -72,6 +72,7 @@ class FlopCounter(TorchDispatchMode):
 
     def phase_started(self, phase: Phase) -> None:
         """Count the FLOPs of operations into this phase from now on."""
+        self._by_phase.setdefault(phase, 0)
         self._modules.phase_started(phase)
 
     def phase_ended(self, phase: Phase) -> None:
@@ -104,7 +105,7 @@ class FlopCounter(TorchDispatchMode):
         """Return what was counted."""
         forward, backward = self._by_module["forward"], self._by_module["backward"]
         return FlopCount(
-            by_phase={phase: self._by_phase[phase] for phase in ("forward", "backward", "optimizer")},
+            by_phase=dict(self._by_phase),
             recomputed=self._recomputed,
             by_module={path: (forward[path], backward[path]) for path in sorted({*forward, *backward})},
             uncounted=dict(sorted(self._uncounted.items())),

@@ -38,7 +38,7 @@ class AllocatorMeter:
         self._model = model
         self._phases: dict[Phase, PhaseMemory] = {}
         self._start: Counters | None = None
-        self._gradients_bytes = 0
+        self._gradients_bytes: int | None = None
         self._peak_reserved: int | None = None
 
     def phase_started(self, phase: Phase) -> None:

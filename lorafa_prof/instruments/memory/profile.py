@@ -1,11 +1,11 @@
-"""The memory of one steady step by phase, whichever device it was measured on."""
+"""The memory of one step by phase, whichever device it was measured on."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from lorafa_prof.step import PHASES, Observer, Phase
+from lorafa_prof.step import Observer, Phase
 
 
 @dataclass(frozen=True)
@@ -52,17 +52,35 @@ class PhaseMemory:
 
 
 @dataclass(frozen=True)
-class MemoryProfile:
-    """The memory of one steady step.
+class StepMemory:
+    """A step of a run: the length of its batch in tokens, and the counters over all its phases.
 
+    With micro-batches, the start is that of the last one.
+    """
+
+    seq: int
+    memory: PhaseMemory
+
+
+@dataclass(frozen=True)
+class MemoryProfile:
+    """The memory of one steady training step, or of an evaluation.
+
+    `gradients_bytes` is None where no backward ran. `steps` has each step of a run of different lengths.
     `num_alloc_retries` counts, over the whole process, how often the allocator had to give cached blocks
     back and try again; above 0 the row compares to no other.
     """
 
     phases: dict[Phase, PhaseMemory]
-    gradients_bytes: int
+    gradients_bytes: int | None
     peak_reserved_bytes: int | None
     num_alloc_retries: int | None
+    steps: tuple[StepMemory, ...] = ()
+
+    @property
+    def has_backward(self) -> bool:
+        """Whether the step has a backward, for which its forward holds anything."""
+        return "backward" in self.phases
 
     @property
     def static_bytes(self) -> int:
@@ -89,7 +107,7 @@ class MemoryProfile:
     @property
     def peak_allocated_bytes(self) -> int:
         """Peak of the allocated bytes over the step."""
-        return max(self.phases[phase].peak.allocated for phase in PHASES)
+        return max(memory.peak.allocated for memory in self.phases.values())
 
 
 class MemoryMeter(Observer, Protocol):

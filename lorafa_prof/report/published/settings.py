@@ -31,6 +31,10 @@ WORD_BEFORE = {
     "max_grad_norm": "gradients clipped at ",
     "update": "updates in ",
     "autocast": "autocast ",
+    "phase": "",
+    "kept_logits": "batches of logits kept ",
+    "lengths": "lengths ",
+    "packing": "packing ",
     "gpu": "",
 }
 #: Of these only differences are said: nobody publishes that nothing was padded.
@@ -46,6 +50,10 @@ SAID_WHERE_ROWS_DIFFER = frozenset(
         "double_quant",
         "kbit_prepare",
         "autocast",
+        "phase",
+        "kept_logits",
+        "lengths",
+        "packing",
     }
 )
 
@@ -64,7 +72,7 @@ def settings_of_row(cell: Cell) -> dict[str, str]:
     """What a cell is set to, by the keys of `WORD_BEFORE`; any other method is a variant of its own."""
     columns = setting_columns(cell)
     columns["variant"] = _VARIANTS.get(cell.method.name, columns["method"])
-    columns["shape"] = f"{cell.batch} × {cell.seq}"
+    columns["shape"] = f"{cell.batch} × {cell.seq_text}"
     return {key: "" if columns[key] is None else str(columns[key]) for key in WORD_BEFORE}
 
 

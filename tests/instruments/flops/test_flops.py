@@ -70,7 +70,7 @@ def test_a_layer_by_hand(layer: str, input_gradient: bool) -> None:
     build, forward, backward, backward_to_input = BY_HAND[layer]
     count = count_of(build(), torch.rand(N, IN, requires_grad=input_gradient))
     expected = backward_to_input if input_gradient else backward
-    assert count.by_phase == {"forward": forward, "backward": expected, "optimizer": 0}
+    assert count.by_phase == {"forward": forward, "backward": expected}
     assert count.by_module == {"": (forward, expected)}
     assert (count.step, count.model, count.recomputed) == (forward + expected, forward + expected, 0)
 
@@ -257,7 +257,7 @@ def test_micro_batches_add_up(checkpointing: str) -> None:
 def test_outside_of_phases_nothing_counts() -> None:
     with FlopCounter(nn.Identity()) as counter:
         torch.rand(4, 4) @ torch.rand(4, 4)
-    assert counter.count() == FlopCount({"forward": 0, "backward": 0, "optimizer": 0}, 0, {}, {})
+    assert counter.count() == FlopCount({}, 0, {}, {})
 
 
 def test_hooks_and_modes_are_gone_afterwards() -> None:
