@@ -14,6 +14,10 @@ from lorafa_prof.registry import nearest
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+#: What `targets` may be instead of names.
+ALL_LINEAR = "all-linear"
+ATTENTION = "attention"
+
 # Names under which transformers keeps the head of a classifier; PEFT keeps the same list
 # (peft/utils/constants.py, SEQ_CLS_HEAD_NAMES).
 CLASSIFICATION_HEADS = ("score", "classifier")
@@ -64,9 +68,9 @@ def find_targets(model: PreTrainedModel, targets: str) -> dict[str, nn.Module]:
         UsageError: a name matches no linear layer; the message has the nearest known one.
     """
     linears = adaptable_linears(model)
-    if targets == "all-linear":
+    if targets == ALL_LINEAR:
         return linears
-    if targets == "attention":
+    if targets == ATTENTION:
         return {name: module for name, module in linears.items() if below_attention(model, name)}
     chosen: dict[str, nn.Module] = {}
     for wanted in targets.split(","):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -11,11 +12,12 @@ from torch import nn
 
 from lorafa_prof.cell import Dtype
 from lorafa_prof.errors import UsageError
-from lorafa_prof.layers.targets import check_rank, find_targets
+from lorafa_prof.layers.targets import ALL_LINEAR, ATTENTION, find_targets
 from lorafa_prof.methods.base import MethodOptions, Setting
 from lorafa_prof.methods.low_rank import canonical_targets
 from lorafa_prof.methods.peft_quantized import register_stand_ins
 from lorafa_prof.models.preset import Task
+from lorafa_prof.registry import nearest
 from lorafa_prof.words.phrases import one_line
 
 if TYPE_CHECKING:
@@ -97,23 +99,43 @@ def add_peft_adapter(model: PreTrainedModel, config: Any, adapter_dtype: torch.d
 
 
 def peft_lora_model(model: PreTrainedModel, options: PeftLoraOptions, setting: Setting) -> nn.Module:
-    """Wrap `model` by PEFT's LoRA.
+    """Wrap `model` by PEFT's LoRA, whose own rules decide what the targets are.
 
     Raises:
-        UsageError: a target matches nothing, or the rank is larger than a layer.
+        UsageError: a target matches nothing, or PEFT refuses the options for this model.
     """
     peft = require_peft()
-    targets = None
-    if options.targets is not None:
-        linears = find_targets(model, options.targets)
-        check_rank(linears, options.rank)
-        targets = list(linears)
+    layers = [name for name, _ in model.named_modules()]
     config = peft.LoraConfig(
         task_type=PEFT_TASKS[setting.task],
         r=options.rank,
         lora_alpha=options.alpha,
-        target_modules=targets,
+        target_modules=_target_modules(model, options.targets),
         lora_dropout=options.dropout,
         use_rslora=options.rslora,
     )
-    return add_peft_adapter(model, config, setting.adapter_dtype)
+    try:
+        return add_peft_adapter(model, config, setting.adapter_dtype)
+    finally:
+        _check_names(options.targets, config, layers)
+
+
+def _target_modules(model: PreTrainedModel, targets: str | None) -> str | list[str] | None:
+    """Return what PEFT's config takes for our `targets`; ``all-linear`` is a word of PEFT's own."""
+    if targets is None or targets == ALL_LINEAR:
+        return targets
+    return list(find_targets(model, targets)) if targets == ATTENTION else targets.split(",")
+
+
+def _check_names(targets: str | None, config: Any, layers: Sequence[str]) -> None:
+    """Raise UsageError for a name in `targets` that is the end of no path in `layers`.
+
+    PEFT is silent about one if another matches. What it found to be a part of weights, such as
+    Mixtral's w1, is no longer in its `config`.
+    """
+    if targets in (None, ALL_LINEAR, ATTENTION):
+        return
+    for name in targets.split(","):
+        if name in config.target_modules and not any(f".{layer}".endswith(f".{name}") for layer in layers):
+            known = sorted({layer.rsplit(".", 1)[-1] for layer in layers})
+            raise UsageError(f"no layer is called '{name}'{nearest(name, known)}", about="targets")
