@@ -34,5 +34,6 @@ _OWN: dict[str, dict[str, Any]] = {
 
 def small(model_type: str, **more: Any) -> ResolvedModel:
     """A small causal language model of this type of transformers'."""
-    config = CONFIG_MAPPING[model_type](**{**_DECODER, **_OWN.get(model_type, {}), **more})
+    fields = {**_DECODER, **_OWN.get(model_type, {}), **more}
+    config = CONFIG_MAPPING[model_type](**{key: value for key, value in fields.items() if value != "unset"})
     return ResolvedModel(model_type, "causal-lm", config, "random", source="")

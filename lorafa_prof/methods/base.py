@@ -43,12 +43,14 @@ class Setting:
 class Prepared:
     """A model made ready to train, with its optimizer.
 
-    `optimizer_tensors` are kept for the optimizer's sake outside of `optimizer.state`.
+    `optimizer_tensors` are kept for the optimizer's sake outside of `optimizer.state`. `notes` are
+    what a reader of the row must know of what was made ready, such as what got no adapter.
     """
 
     model: nn.Module
     optimizer: Optimizer
     optimizer_tensors: tuple[Tensor, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, field_validator
 from torch import nn
 
 from lorafa_prof.cell import Dtype
+from lorafa_prof.layers.linear_maps import classification_head
 from lorafa_prof.layers.low_rank_linear import LowRankLinear
-from lorafa_prof.layers.targets import check_rank, classification_head, find_targets, replace_linears
+from lorafa_prof.layers.low_rank_weight import LowRankWeight, adapt_weight
+from lorafa_prof.layers.targets import adaptable, find_targets, in_words
 from lorafa_prof.methods.base import MethodOptions, Setting
 from lorafa_prof.models.preset import Task
 
@@ -27,6 +30,11 @@ def canonical_targets(value: Any) -> Any:
     return value
 
 
+def scale_of(alpha: float, rank: int, *, rslora: bool) -> float:
+    """Return the factor s on the low-rank path: α/r, or α/√r with rsLoRA (arXiv 2312.03732)."""
+    return alpha / (math.sqrt(rank) if rslora else rank)
+
+
 class LowRankOptions(MethodOptions):
     """Options of LoRA and LoRA-FA; the defaults of rank, alpha and dropout are PEFT's."""
 
@@ -40,8 +48,8 @@ class LowRankOptions(MethodOptions):
 
     @property
     def scale(self) -> float:
-        """The factor s on the low-rank path: α/r, or α/√r with rsLoRA (arXiv 2312.03732)."""
-        return self.alpha / (math.sqrt(self.rank) if self.rslora else self.rank)
+        """The factor s on the low-rank path."""
+        return scale_of(self.alpha, self.rank, rslora=self.rslora)
 
 
 def same_as_base(dtype: Dtype) -> Dtype:
@@ -58,26 +66,37 @@ def freeze_base(model: nn.Module, task: Task) -> None:
             head[1].requires_grad_(True)
 
 
+@dataclass(frozen=True)
+class AdapterLayers:
+    """What a method puts in linear layers' place, and on weights that a module multiplies by itself."""
+
+    linear: type[LowRankLinear]
+    weight: type[LowRankWeight]
+
+
 def add_adapters(
-    model: PreTrainedModel, layer: type[LowRankLinear], options: LowRankOptions, setting: Setting
-) -> None:
-    """Freeze the base of `model` and replace every target by a `layer`.
+    model: PreTrainedModel, layers: AdapterLayers, options: LowRankOptions, setting: Setting
+) -> tuple[str, ...]:
+    """Freeze the base of `model`, give targets an adapter, and return notes on those that cannot have one.
 
     Raises:
-        UsageError: a target matches nothing, or the rank is larger than a layer.
+        UsageError: a name matches nothing, or no target can have an adapter of this rank.
     """
-    linears = find_targets(model, options.targets)
-    check_rank(linears, options.rank)
+    targets, left_out = adaptable(find_targets(model, options.targets), options.rank)
     freeze_base(model, setting.task)
-    replace_linears(
-        model,
-        linears,
-        lambda base: layer(
-            base,
-            rank=options.rank,
-            scale=options.scale,
-            dropout=options.dropout,
-            adapter_dtype=setting.adapter_dtype,
-        ),
-    )
+    for path, target in targets.items():
+        # Two maps in one are as two of that rank, with the same factor: PEFT gives them twice rank and alpha.
+        rank = options.rank * target.matrices
+        settings: dict[str, Any] = {
+            "rank": rank,
+            "scale": scale_of(options.alpha * target.matrices, rank, rslora=options.rslora),
+            "dropout": options.dropout,
+            "adapter_dtype": setting.adapter_dtype,
+        }
+        if target.weight_name is None:
+            model.set_submodule(path, layers.linear(target.module, **settings))
+        else:
+            adapter = layers.weight(target.weight, turned=target.turned, **settings)
+            adapt_weight(target.module, target.weight_name, adapter)
     model.train()
+    return (f"without an adapter: {in_words(left_out)}",) if left_out else ()

@@ -124,7 +124,9 @@ def _target_modules(model: PreTrainedModel, targets: str | None) -> str | list[s
     """Return what PEFT's config takes for our `targets`; ``all-linear`` is a word of PEFT's own."""
     if targets is None or targets == ALL_LINEAR:
         return targets
-    return list(find_targets(model, targets)) if targets == ATTENTION else targets.split(",")
+    if targets == ATTENTION:
+        return [path for path, target in find_targets(model, targets).items() if target.weight_name is None]
+    return targets.split(",")
 
 
 def _check_names(targets: str | None, config: Any, layers: Sequence[str]) -> None:

@@ -42,8 +42,9 @@ def build_and_warm_up(
 
 
 def note_model(prepared: Prepared, step: TrainingStep, measured: Measured) -> None:
-    """Note the sizes of model and inputs in `measured`."""
+    """Note the sizes of model and inputs in `measured`, and what its method has to say."""
     model = prepared.model
+    measured.notes.extend(prepared.notes)
     measured.params_total = sum(number_of_weights(p) for p in model.parameters())
     measured.params_trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
     measured.weights_bytes = storage_bytes(model_tensors(model))
