@@ -29,6 +29,12 @@ _ALIGNED_BYTES = 16
 Multiply = Callable[..., Tensor]
 
 
+def aligned_width(rank: int, dtype: torch.dtype) -> int:
+    """Return the smallest number of columns of this type, at least `rank`, that a grouped product takes."""
+    multiple = _ALIGNED_BYTES // dtype.itemsize
+    return -(-rank // multiple) * multiple
+
+
 @dataclass(frozen=True)
 class GroupedProduct:
     """A product by groups of rows, as PyTorch's `grouped_mm`.
@@ -50,9 +56,8 @@ class GroupedProduct:
         return self.multiply(left, right, offs=self.ends)
 
     def width(self, rank: int, dtype: torch.dtype) -> int:
-        """Return the smallest number of columns, at least `rank`, that the product takes."""
-        multiple = _ALIGNED_BYTES // dtype.itemsize
-        return -(-rank // multiple) * multiple
+        """Return how many columns of this type x Aᵀ has."""
+        return aligned_width(rank, dtype)
 
     def _of_parts(self, left: Tensor, right: Tensor) -> Tensor:
         ends = self.ends.tolist()
@@ -68,7 +73,7 @@ class BatchedProduct:
         return torch.bmm(left, right)
 
     def width(self, rank: int, dtype: torch.dtype) -> int:
-        """Return `rank`: any number of columns will do."""
+        """Return how many columns of this type x Aᵀ has: any number will do."""
         return rank
 
 

@@ -25,6 +25,7 @@ from lorafa_prof.layers.low_rank_products import (
     ExpertsLoraFaFunction,
     ExpertsLoraFunction,
     Multiply,
+    aligned_width,
 )
 
 Function = type[torch.autograd.Function]
@@ -78,6 +79,10 @@ class LowRankWeight(nn.Module):
     def forward(self, weight: Tensor) -> AdaptedWeight:
         """Return what stands for the adapted `weight`, which is stored as it was given to the constructor."""
         return AdaptedWeight(self, weight, self.lora_A, self.lora_B, inputs_first=self.turned)
+
+    def widths(self, dtype: torch.dtype) -> set[int]:
+        """Return how many columns of this type x Aᵀ may have."""
+        return {self.rank, aligned_width(self.rank, dtype)}
 
     def extra_repr(self) -> str:
         """Return rank, scale and dropout as text, for the module's printed form."""
