@@ -37,6 +37,7 @@ class LinearMap:
         in_features, out_features: its sides; of one expert, if there are several.
         turned: whether the weight has its inputs before its outputs; of weights only.
         obstacle: why it can have no adapter; None if it can.
+        by_name: whether only its name makes it a target, not ``all-linear``.
     """
 
     module: nn.Module
@@ -45,6 +46,7 @@ class LinearMap:
     weight_name: str | None = None
     turned: bool = False
     obstacle: str | None = None
+    by_name: bool = False
 
     @property
     def weight(self) -> Tensor:
@@ -58,21 +60,23 @@ class LinearMap:
 
 
 def linear_maps(model: PreTrainedModel) -> dict[str, LinearMap]:
-    """Return all linear maps by path, except for the output embedding and a classifier's head.
+    """Return all linear maps by path, except for a classifier's head.
 
-    Linear layers are what PEFT calls ``all-linear`` (peft/tuners/tuners_utils.py,
-    _maybe_include_all_linear_layers). To them come weights of experts, one [E, out, in] or [E, in, out]
-    parameter, and of routers beside experts, which PEFT adapts in types that it has a conversion for
-    (peft/utils/transformers_weight_conversion.py). A router goes by its path, experts by the parameter's.
+    Embeddings and the output layer are targets by name alone. All other linear layers are what PEFT calls
+    ``all-linear`` (peft/tuners/tuners_utils.py, _maybe_include_all_linear_layers). To them come weights of
+    experts, one [E, out, in] or [E, in, out] parameter, and of routers beside experts, which PEFT adapts
+    where it has a conversion (peft/utils/transformers_weight_conversion.py). A router goes by its path,
+    experts by the parameter's.
     """
     modules = dict(model.named_modules())
-    heads = tuple(_head_paths(model, modules))
+    output = model.get_output_embeddings()
+    head = classification_head(model)
     hidden_size = getattr(model.config.get_text_config(), "hidden_size", None)
     return {
         path: found
         for name, module in modules.items()
-        if not (name in heads or name.startswith(tuple(f"{head}." for head in heads)))
-        for path, found in _maps_of(name, module, modules.get(name.rpartition(".")[0], model), hidden_size)
+        if not (head and (name == head[0] or name.startswith(f"{head[0]}.")))
+        for path, found in _maps_of(name, module, modules[name.rpartition(".")[0]], hidden_size, output)
     }
 
 
@@ -85,20 +89,15 @@ def classification_head(model: nn.Module) -> tuple[str, nn.Module] | None:
     return None
 
 
-def _head_paths(model: PreTrainedModel, modules: dict[str, nn.Module]) -> Iterator[str]:
-    output = model.get_output_embeddings()
-    yield from (name for name, module in modules.items() if module is output)
-    head = classification_head(model)
-    if head:
-        yield head[0]
-
-
 def _maps_of(
-    name: str, module: nn.Module, parent: nn.Module, hidden_size: int | None
+    name: str, module: nn.Module, parent: nn.Module, hidden_size: int | None, output: nn.Module | None
 ) -> Iterator[tuple[str, LinearMap]]:
     if is_linear(module):
         obstacle = _obstacle(module, parent, name.rpartition(".")[2])
-        yield name, LinearMap(module, *in_by_out(module), obstacle=obstacle)
+        yield name, LinearMap(module, *in_by_out(module), obstacle=obstacle, by_name=module is output)
+        return
+    if isinstance(module, nn.Embedding):
+        yield name, LinearMap(module, module.num_embeddings, module.embedding_dim, by_name=True)
         return
     for own, weight in module.named_parameters(recurse=False):
         if own == "weight" and _is_router(module, weight, parent):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
 
 from lorafa_prof.layers.autocast_type import in_autocast_type, is_autocast
+from lorafa_prof.layers.base_answers import AnswersAsBase
 from lorafa_prof.layers.factors import new_factors
 from lorafa_prof.layers.low_rank_functions import LoraFaFunction, LoraFunction
 from lorafa_prof.layers.quantized.state import is_quantized
@@ -47,10 +48,8 @@ def in_by_out(base: nn.Module) -> tuple[int, int]:
     return linear.in_features, linear.out_features
 
 
-class LowRankLinear(nn.Module):
+class LowRankLinear(AnswersAsBase):
     """Common part of the LoRA and LoRA-FA layers: the frozen base, A [r, in] and B [out, r].
-
-    Attributes that it lacks are the base's (weight, bias, in_features, …): some models ask for them.
 
     Attributes:
         function: the autograd function that computes the layer.
@@ -76,15 +75,6 @@ class LowRankLinear(nn.Module):
         self.lora_A, self.lora_B = new_factors(
             cast(Tensor, base.weight), rank, *in_by_out(base), adapter_dtype
         )
-
-    def __getattr__(self, name: str) -> Any:
-        try:
-            return super().__getattr__(name)
-        except AttributeError:
-            base = self.__dict__.get("_modules", {}).get("base")
-            if base is None:
-                raise
-            return getattr(base, name)
 
     @property
     def probability(self) -> float:

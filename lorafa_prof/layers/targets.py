@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ ALL_LINEAR = "all-linear"
 ATTENTION = "attention"
 
 Targets = dict[str, LinearMap]
+RankAt = Callable[[str, int], int]
 
 
 def below_attention(model: nn.Module, path: str) -> bool:
@@ -32,7 +34,7 @@ def below_attention(model: nn.Module, path: str) -> bool:
 
 
 def find_targets(model: PreTrainedModel, targets: str) -> Targets:
-    """Return the linear maps that `targets` selects, by path, those that can have no adapter among them.
+    """Return the maps that `targets` selects, by path, those that can have no adapter among them.
 
     Args:
         model: a transformers model without adapters.
@@ -43,10 +45,12 @@ def find_targets(model: PreTrainedModel, targets: str) -> Targets:
         UsageError: a name matches nothing; the message has the nearest known one.
     """
     maps = linear_maps(model)
-    if targets == ALL_LINEAR:
-        return maps
-    if targets == ATTENTION:
-        return {path: found for path, found in maps.items() if below_attention(model, path)}
+    if targets in (ALL_LINEAR, ATTENTION):
+        return {
+            path: found
+            for path, found in maps.items()
+            if not found.by_name and (targets == ALL_LINEAR or below_attention(model, path))
+        }
     chosen: set[str] = set()
     for wanted in targets.split(","):
         matching = {path for path in maps if f".{path}".endswith(f".{wanted}")}
@@ -61,36 +65,40 @@ def find_targets(model: PreTrainedModel, targets: str) -> Targets:
     return {path: found for path, found in maps.items() if path in chosen}
 
 
-def adaptable(targets: Targets, rank: int) -> tuple[Targets, Targets]:
-    """Return those of `targets` that can have an adapter of `rank`, and those that cannot, with the reason.
+def adaptable(targets: Targets, rank_at: RankAt) -> tuple[Targets, Targets]:
+    """Return those of `targets` that can have an adapter of their rank; and the others, with the reason.
+
+    Args:
+        targets: by path.
+        rank_at: gives the rank of the adapter at a path, on so many matrices in one.
 
     Raises:
         UsageError: none can.
     """
-    judged = {path: _judged(found, rank) for path, found in targets.items()}
+    judged = {path: _judged(found, rank_at(path, found.matrices)) for path, found in targets.items()}
     able = {path: found for path, found in judged.items() if found.obstacle is None}
     if not able:
-        raise _none_is_able(targets, judged, rank)
+        raise _none_is_able(targets, judged, rank_at)
     return able, {path: found for path, found in judged.items() if found.obstacle is not None}
 
 
 def _judged(found: LinearMap, rank: int) -> LinearMap:
     smaller = min(found.in_features, found.out_features)
-    if found.obstacle is None and rank * found.matrices > smaller:
-        return replace(found, obstacle=f"rank {rank * found.matrices} is above its smaller side, {smaller}")
+    if found.obstacle is None and rank > smaller:
+        return replace(found, obstacle=f"rank {rank} is above its smaller side, {smaller}")
     return found
 
 
-def _none_is_able(targets: Targets, judged: Targets, rank: int) -> UsageError:
+def _none_is_able(targets: Targets, judged: Targets, rank_at: RankAt) -> UsageError:
     if not targets:
         return UsageError("this model has no linear layer of these targets", about="targets")
     too_small = {path: found for path, found in targets.items() if found.obstacle is None}
     if not too_small:
         return UsageError(f"no target can have an adapter: {in_words(judged)}", about="targets")
     path, largest = max(too_small.items(), key=lambda item: _most(item[1]))
+    sides = f"{largest.in_features} to {largest.out_features}"
     return UsageError(
-        f"rank {rank} is larger than layer '{path}' ({largest.in_features} to {largest.out_features}); "
-        f"at most {_most(largest)}",
+        f"rank {rank_at(path, 1)} is larger than layer '{path}' ({sides}); at most {_most(largest)}",
         about="rank",
     )
 

@@ -1,55 +1,25 @@
-"""What LoRA and LoRA-FA share: their options, freezing the base, placing the layers."""
+"""What LoRA and LoRA-FA share: freezing the base, placing the layers."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pydantic import Field, field_validator
 from torch import nn
 
 from lorafa_prof.cell import Dtype
 from lorafa_prof.layers.linear_maps import classification_head
+from lorafa_prof.layers.low_rank_embedding import LowRankEmbedding
 from lorafa_prof.layers.low_rank_linear import LowRankLinear
 from lorafa_prof.layers.low_rank_weight import LowRankWeight, adapt_weight
 from lorafa_prof.layers.targets import adaptable, find_targets, in_words
-from lorafa_prof.methods.base import MethodOptions, Setting
+from lorafa_prof.methods.base import Setting
+from lorafa_prof.methods.low_rank_options import LowRankOptions
+from lorafa_prof.methods.narrowing import check_patterns, in_layers, is_below, modules_to_save
 from lorafa_prof.models.preset import Task
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
-
-
-def canonical_targets(value: Any) -> Any:
-    """Return targets in their one form: a list of names becomes the sorted names divided by commas."""
-    if isinstance(value, str):
-        value = value.split(",")
-    if isinstance(value, (list, tuple)) and all(isinstance(name, str) for name in value):
-        return ",".join(sorted({name.strip() for name in value}))
-    return value
-
-
-def scale_of(alpha: float, rank: int, *, rslora: bool) -> float:
-    """Return the factor s on the low-rank path: α/r, or α/√r with rsLoRA (arXiv 2312.03732)."""
-    return alpha / (math.sqrt(rank) if rslora else rank)
-
-
-class LowRankOptions(MethodOptions):
-    """Options of LoRA and LoRA-FA; the defaults of rank, alpha and dropout are PEFT's."""
-
-    rank: int = Field(default=8, ge=1)
-    alpha: float = Field(default=8.0, gt=0)
-    targets: str = "all-linear"
-    dropout: float = Field(default=0.0, ge=0, lt=1)
-    rslora: bool = False
-
-    _canonical_targets = field_validator("targets", mode="before")(canonical_targets)
-
-    @property
-    def scale(self) -> float:
-        """The factor s on the low-rank path."""
-        return scale_of(self.alpha, self.rank, rslora=self.rslora)
 
 
 def same_as_base(dtype: Dtype) -> Dtype:
@@ -68,35 +38,57 @@ def freeze_base(model: nn.Module, task: Task) -> None:
 
 @dataclass(frozen=True)
 class AdapterLayers:
-    """What a method puts in linear layers' place, and on weights that a module multiplies by itself."""
+    """What a method puts in the place of layers, and on weights that a module multiplies by itself."""
 
     linear: type[LowRankLinear]
+    embedding: type[LowRankEmbedding]
     weight: type[LowRankWeight]
 
 
 def add_adapters(
     model: PreTrainedModel, layers: AdapterLayers, options: LowRankOptions, setting: Setting
 ) -> tuple[str, ...]:
-    """Freeze the base of `model`, give targets an adapter, and return notes on those that cannot have one.
+    """Freeze the base of `model`, give targets adapters, and return notes on those without one.
+
+    Modules to be saved train whole, and have no adapters.
 
     Raises:
-        UsageError: a name matches nothing, or no target can have an adapter of this rank.
+        UsageError: a name or a pattern matches nothing, no target can have an adapter of its rank, or a
+            module to be saved is quantized.
     """
-    targets, left_out = adaptable(find_targets(model, options.targets), options.rank)
+    saved = modules_to_save(model, options.saved_modules)
+    targets = in_layers(find_targets(model, options.targets), options.layers_to_transform)
+    targets = {path: target for path, target in targets.items() if not is_below(path, saved)}
+    check_patterns(options, list(targets))
+    targets, left_out = adaptable(targets, options.rank_at)
     freeze_base(model, setting.task)
     for path, target in targets.items():
-        # Two maps in one are as two of that rank, with the same factor: PEFT gives them twice rank and alpha.
-        rank = options.rank * target.matrices
         settings: dict[str, Any] = {
-            "rank": rank,
-            "scale": scale_of(options.alpha * target.matrices, rank, rslora=options.rslora),
+            "rank": options.rank_at(path, target.matrices),
+            "scale": options.scale_at(path, target.matrices),
             "dropout": options.dropout,
             "adapter_dtype": setting.adapter_dtype,
         }
-        if target.weight_name is None:
-            model.set_submodule(path, layers.linear(target.module, **settings))
-        else:
+        if target.weight_name is not None:
             adapter = layers.weight(target.weight, turned=target.turned, **settings)
             adapt_weight(target.module, target.weight_name, adapter)
+        elif isinstance(target.module, nn.Embedding):
+            replace_module(model, target.module, layers.embedding(target.module, **settings))
+        else:
+            replace_module(model, target.module, layers.linear(target.module, **settings))
+    for module in saved.values():
+        module.requires_grad_(True)
     model.train()
     return (f"without an adapter: {in_words(left_out)}",) if left_out else ()
+
+
+def replace_module(model: nn.Module, old: nn.Module, new: nn.Module) -> None:
+    """Put `new` wherever `model` has `old`; T5 has its embedding in three places."""
+    places = [
+        (parent, name)
+        for parent in model.modules()
+        for name, child in parent._modules.items()
+        if child is old
+    ]
+    for parent, name in places:
+        setattr(parent, name, new)

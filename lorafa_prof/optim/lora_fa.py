@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from lorafa_prof.layers.low_rank_embedding import LoraFaEmbedding
 from lorafa_prof.layers.low_rank_linear import LoraFaLinear
 from lorafa_prof.layers.low_rank_weight import LoraFaWeight
 from lorafa_prof.shapes_only import has_values
@@ -59,7 +60,7 @@ class LoraFaCorrection:
     matrices: tuple[tuple[nn.Parameter, Tensor], ...]
 
     @classmethod
-    def of(cls, layers: Iterable[LoraFaLinear | LoraFaWeight]) -> LoraFaCorrection:
+    def of(cls, layers: Iterable[LoraFaLinear | LoraFaEmbedding | LoraFaWeight]) -> LoraFaCorrection:
         """Return the correction for `layers`, computed from their A as it is now."""
         return cls(tuple((layer.lora_B, correction_matrix(layer.lora_A, layer.scale)) for layer in layers))
 

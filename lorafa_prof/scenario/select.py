@@ -7,7 +7,7 @@ from typing import Any
 
 from lorafa_prof.cell import Cell, ModelChoice
 from lorafa_prof.methods.base import METHODS
-from lorafa_prof.scenario.options import same_option
+from lorafa_prof.scenario.options import complete_options, same_option
 from lorafa_prof.scenario.schema import AXES, as_list
 
 Rule = Mapping[str, Any]
@@ -38,8 +38,9 @@ def _is(cell: Cell, key: str, wanted: Any) -> bool:
         return bool(cell.method.name == wanted)
     if key in _MODEL_OPTIONS:
         return bool(getattr(cell.model, key) == wanted)
-    if key in cell.method.options:
-        return same_option(METHODS[cell.method.name], cell.method.options, key, wanted)
+    method = METHODS[cell.method.name]
+    if key in complete_options(method, cell.method.options):
+        return same_option(method, cell.method.options, key, wanted)
     return key in Cell.model_fields and bool(getattr(cell, key) == wanted)
 
 
@@ -49,7 +50,7 @@ def cell_settings(cell: Cell) -> dict[str, Any]:
         "model": cell.model.name,
         **cell.model.model_dump(include=set(_MODEL_OPTIONS)),
         "method": cell.method.name,
-        **cell.method.options,
+        **complete_options(METHODS[cell.method.name], cell.method.options),
         **{name: getattr(cell, name) for name in (*AXES, "device", "gpu")},
     }
     if METHODS[cell.method.name].default_adapter_dtype is None:

@@ -10,8 +10,9 @@ import torch
 from small_configs import small
 
 from lorafa_prof.errors import UsageError
-from lorafa_prof.layers.linear_maps import LinearMap, linear_maps
-from lorafa_prof.layers.targets import adaptable, find_targets, in_words
+from lorafa_prof.layers.linear_maps import LinearMap
+from lorafa_prof.layers.targets import RankAt, adaptable, find_targets, in_words
+from lorafa_prof.methods.low_rank_options import LowRankOptions
 from lorafa_prof.models.build import build_model
 
 EAGER = ("mamba", "mamba2", "gpt_oss")
@@ -28,7 +29,11 @@ def build(model_type: str, **more: Any) -> Any:
 
 
 def maps_of(model_type: str, **more: Any) -> dict[str, LinearMap]:
-    return linear_maps(build(model_type, **more))
+    return find_targets(build(model_type, **more), "all-linear")
+
+
+def flat(rank: int) -> RankAt:
+    return LowRankOptions(rank=rank).rank_at
 
 
 def kinds(maps: dict[str, LinearMap], *, with_obstacle: bool) -> set[str]:
@@ -119,7 +124,7 @@ def test_a_linear_layer_of_a_class_of_its_own_is_one_if_it_computes_as_one() -> 
 def test_experts_in_one_matrix_are_left_out() -> None:
     maps = maps_of("dbrx")
     assert kinds(maps, with_obstacle=True) == {"w1", "v1", "w2"}
-    _, left_out = adaptable(maps, 8)
+    _, left_out = adaptable(maps, flat(8))
     assert re.search(
         r"experts\.mlp\.w1 \(2 weights, 32,768 parameters\): DbrxExpertGLU keeps the weights of all",
         in_words(left_out),
@@ -135,8 +140,8 @@ def test_names_choose_weights_as_they_choose_layers() -> None:
 
 def test_two_maps_in_one_have_twice_the_rank() -> None:
     maps = maps_of("mixtral")
-    assert adaptable(maps, 8) == (maps, {})  # the router has 8 outputs
-    _, left_out = adaptable(maps, 40)
+    assert adaptable(maps, flat(8)) == (maps, {})  # the router has 8 outputs
+    _, left_out = adaptable(maps, flat(40))
     assert kinds(left_out, with_obstacle=True) == {"gate", "gate_up_proj", "k_proj", "v_proj"}
     assert "rank 80 is above its smaller side, 64" in in_words(left_out)
 
@@ -146,10 +151,10 @@ def test_targets_that_all_have_an_obstacle_are_an_error_that_says_it() -> None:
     with pytest.raises(
         UsageError, match=r"no target can have an adapter: .*Llama4Router computes more"
     ) as caught:
-        adaptable(targets, 1)
+        adaptable(targets, flat(1))
     assert caught.value.about == "targets"
 
 
 def test_a_model_without_any_of_the_targets_is_an_error() -> None:
     with pytest.raises(UsageError, match="no linear layer of these targets"):
-        adaptable(find_targets(build("mamba"), "attention"), 8)
+        adaptable(find_targets(build("mamba"), "attention"), flat(8))
