@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,6 +12,7 @@ from torch import nn
 from lorafa_prof.errors import UsageError
 from lorafa_prof.layers.linear_maps import LinearMap, linear_maps
 from lorafa_prof.registry import nearest
+from lorafa_prof.words.module_paths import like_modules
 from lorafa_prof.words.phrases import count
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def in_words(left_out: Targets) -> str:
     """Return which maps these are, how large, and why they are left out; those of all layers as one."""
     alike: dict[tuple[str, str], list[LinearMap]] = defaultdict(list)
     for path, found in left_out.items():
-        alike[re.sub(r"(?<=\.)\d+(?=\.)", "*", path), found.obstacle or ""].append(found)
+        alike[like_modules(path), found.obstacle or ""].append(found)
     return "; ".join(
         f"{path} ({count(len(maps), 'weight')}, {sum(m.weight.numel() for m in maps):,} parameters): {why}"
         for (path, why), maps in alike.items()

@@ -73,22 +73,10 @@ def add_adapters(
             adapter = layers.weight(target.weight, turned=target.turned, **settings)
             adapt_weight(target.module, target.weight_name, adapter)
         elif isinstance(target.module, nn.Embedding):
-            replace_module(model, target.module, layers.embedding(target.module, **settings))
+            model.set_submodule(path, layers.embedding(target.module, **settings))
         else:
-            replace_module(model, target.module, layers.linear(target.module, **settings))
+            model.set_submodule(path, layers.linear(target.module, **settings))
     for module in saved.values():
         module.requires_grad_(True)
     model.train()
     return (f"without an adapter: {in_words(left_out)}",) if left_out else ()
-
-
-def replace_module(model: nn.Module, old: nn.Module, new: nn.Module) -> None:
-    """Put `new` wherever `model` has `old`; T5 has its embedding in three places."""
-    places = [
-        (parent, name)
-        for parent in model.modules()
-        for name, child in parent._modules.items()
-        if child is old
-    ]
-    for parent, name in places:
-        setattr(parent, name, new)

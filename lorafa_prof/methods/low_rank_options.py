@@ -111,7 +111,7 @@ def matches(pattern: str, path: str) -> bool:
     return re.match(rf"(.*\.)?({pattern})$", path) is not None
 
 
-def layer_of(path: str) -> int | None:
+def layer_number(path: str) -> int | None:
     """Return the number of the layer that `path` is in, by PEFT's rule; None outside of layers."""
     found = _LAYER.match(f"{path}.")
     return int(found.group(1)) if found else None

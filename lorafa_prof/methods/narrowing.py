@@ -9,7 +9,7 @@ from torch import nn
 
 from lorafa_prof.errors import UsageError
 from lorafa_prof.layers.quantized.state import has_quantized
-from lorafa_prof.methods.low_rank_options import LowRankOptions, layer_of, matches
+from lorafa_prof.methods.low_rank_options import LowRankOptions, layer_number, matches
 from lorafa_prof.registry import nearest
 
 T = TypeVar("T")
@@ -23,13 +23,13 @@ def in_layers(targets: dict[str, T], layers: Sequence[int] | None) -> dict[str, 
     """
     if layers is None:
         return targets
-    known = {number for path in targets if (number := layer_of(path)) is not None}
+    known = {number for path in targets if (number := layer_number(path)) is not None}
     if missing := [number for number in layers if number not in known]:
         there = (
             f"they are in layers {min(known)} to {max(known)}" if known else "they are in no numbered layer"
         )
         raise UsageError(f"no target is in layer {missing[0]}; {there}", about="layers_to_transform")
-    return {path: target for path, target in targets.items() if layer_of(path) in layers}
+    return {path: target for path, target in targets.items() if layer_number(path) in layers}
 
 
 def check_patterns(options: LowRankOptions, paths: list[str]) -> None:

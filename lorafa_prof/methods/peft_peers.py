@@ -56,6 +56,18 @@ def require_peft() -> Any:
     return peft
 
 
+def make_peft_config(config_class: Any, **fields: Any) -> Any:
+    """Return a config of this class of PEFT's.
+
+    Raises:
+        UsageError: the class refuses the fields.
+    """
+    try:
+        return config_class(**fields)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"{config_class.__name__}: {one_line(str(error))}") from error
+
+
 def add_peft_adapter(model: PreTrainedModel, config: Any, adapter_dtype: torch.dtype) -> nn.Module:
     """Wrap `model` by PEFT, with adapters stored in `adapter_dtype`.
 
@@ -95,7 +107,8 @@ def peft_lora_model(model: PreTrainedModel, options: PeftLoraOptions, setting: S
     peft = require_peft()
     layers = [name for name, _ in model.named_modules()]
     modules_to_save(model, options.saved_modules)
-    config = peft.LoraConfig(
+    config = make_peft_config(
+        peft.LoraConfig,
         task_type=PEFT_TASKS[setting.task],
         r=options.rank,
         lora_alpha=options.alpha,

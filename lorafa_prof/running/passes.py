@@ -12,6 +12,7 @@ import torch
 
 from lorafa_prof.cell import Cell
 from lorafa_prof.instruments.flops.counter import FlopCount, FlopCounter
+from lorafa_prof.instruments.gradients_reached import GradientsReached
 from lorafa_prof.instruments.host import peak_rss_bytes
 from lorafa_prof.instruments.memory.storages import model_tensors, optimizer_tensors, storage_bytes
 from lorafa_prof.instruments.saved.needs_recorder import NeedsRecorder
@@ -34,9 +35,10 @@ def build_and_warm_up(
     with timed(measured, "build"):
         prepared, step = prepare_step(cell, device)
     note_model(prepared, step, measured)
+    reached = GradientsReached(prepared, measured.notes)
     with timed(measured, "warmup"):
         for _ in range(cell.steps.warmup):
-            step.run((tracker,))
+            step.run((tracker, reached))
     note_optimizer(prepared, device, measured)
     return prepared, step
 
