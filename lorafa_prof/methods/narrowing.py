@@ -37,7 +37,7 @@ def check_patterns(options: LowRankOptions, paths: list[str]) -> None:
     for name in ("rank_pattern", "alpha_pattern"):
         for pattern in getattr(options, name) or ():
             if not any(matches(pattern, path) for path in paths):
-                raise UsageError(f"{name}: '{pattern}' matches no target", about=name)
+                raise UsageError(f"'{pattern}' matches no target", about=name)
 
 
 def modules_to_save(model: nn.Module, names: Iterable[str]) -> dict[str, nn.Module]:

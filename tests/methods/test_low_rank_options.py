@@ -7,7 +7,7 @@ from typing import Any
 import peft
 import pytest
 import torch
-from methods.tiny_training import batch_of, prepare
+from methods.tiny_training import batch_of, prepare, resolve
 from pydantic import ValidationError
 from small_configs import small
 from torch import nn
@@ -16,7 +16,9 @@ from lorafa_prof.errors import UsageError
 from lorafa_prof.layers.low_rank_embedding import LoraEmbedding, LoraFaEmbedding
 from lorafa_prof.layers.low_rank_linear import LowRankLinear
 from lorafa_prof.layers.low_rank_weight import LowRankWeight
-from lorafa_prof.methods.base import METHODS
+from lorafa_prof.methods.base import METHODS, Setting
+from lorafa_prof.models.build import build_model
+from lorafa_prof.models.quantization import Quantization
 from lorafa_prof.optim.lora_fa import correction_matrix
 from lorafa_prof.scenario.options import complete_options, same_option, validated_options
 from lorafa_prof.step import TrainingStep
@@ -76,8 +78,8 @@ def test_layers_of_all_linear(method: str) -> None:
             "no target is in layer 0; they are in no numbered layer",
             "layers_to_transform",
         ),
-        ({"rank_pattern": {"q_prj": 4}}, "rank_pattern: 'q_prj' matches no target", "rank_pattern"),
-        ({"alpha_pattern": {"0.q_proj": 4}}, "alpha_pattern: '0.q_proj' matches no", "alpha_pattern"),
+        ({"rank_pattern": {"q_prj": 4}}, "'q_prj' matches no target", "rank_pattern"),
+        ({"alpha_pattern": {"0.q_proj": 4}}, "'0.q_proj' matches no", "alpha_pattern"),
         ({"modules_to_save": "lm_hed"}, r"'lm_hed' \(did you mean 'lm_head'\?\)", "modules_to_save"),
     ],
 )
@@ -165,6 +167,23 @@ def test_modules_to_save_train_whole_and_have_no_adapter(method: str, name: str)
             p.numel() for p in m.parameters()
         )
     assert any(path not in whole and path.endswith(targets) for path in counts)  # other layers have adapters
+
+
+@pytest.mark.parametrize("method", ["lora", "peft-lora"])
+def test_a_quantized_module_cannot_be_saved(method: str) -> None:
+    resolved = resolve("tiny-llama")
+    model = build_model(
+        resolved,
+        device=torch.device("meta"),
+        dtype=torch.bfloat16,
+        attention="sdpa",
+        checkpointing="none",
+        quantization=Quantization("nf4"),
+    )
+    options = METHODS[method].options.model_validate({"targets": "q_proj", "modules_to_save": "down_proj"})
+    with pytest.raises(UsageError, match=r"down_proj' is quantized and cannot train") as caught:
+        METHODS[method].prepare(model, options, Setting(resolved.task, torch.bfloat16, "adamw"))
+    assert caught.value.about == "modules_to_save"
 
 
 @pytest.mark.parametrize("method", OURS)
