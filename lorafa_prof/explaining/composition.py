@@ -12,7 +12,8 @@ from lorafa_prof.instruments.allocations.timeline import Timeline
 from lorafa_prof.instruments.saved.needs import Need
 from lorafa_prof.parts import BlockKind, PartKey
 from lorafa_prof.results.needs import key_of, like_need
-from lorafa_prof.results.tensors import TensorKey, layer_of, like_modules
+from lorafa_prof.results.tensors import TensorKey, layer_of
+from lorafa_prof.words.module_paths import like_modules
 
 #: What forward leaves for backward: the activation memory.
 OF_FORWARD: tuple[PartKey, ...] = ("saved", "held")
