@@ -1,4 +1,4 @@
-"""Integers and booleans carry values on the twin, floats do not."""
+"""Integers and booleans carry values on the twin, floats of which nothing is known do not."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from lorafa_prof.devices.sim.device_tensors import on_shapes
 from lorafa_prof.devices.sim.kernels.kernel import Execution, Kernel, numel_bytes
+from lorafa_prof.devices.sim.values import KNOWN
 from lorafa_prof.errors import LorafaProfError
 
 aten = torch.ops.aten
@@ -30,8 +31,8 @@ def _item(step: Execution, func: Any, args: Any, kwargs: Any) -> Any:
     value = step.value_of(args[0]) if args[0].is_cuda else args[0]
     if value is None:
         raise LorafaProfError(
-            "the model reads a value of a floating-point tensor; the twin knows shapes, "
-            "and values of integers and booleans only"
+            "the model reads a value of a floating-point tensor that no constant gives; "
+            f"the twin knows {KNOWN}"
         )
     with on_shapes(False):
         return value.item()
