@@ -130,6 +130,8 @@ def _create(
                 attn_implementation=attention,
                 trust_remote_code=resolved.trust_remote_code,
             )
+        # Some weights are made by functions that no device is asked of: `torch.normal`, `torch.FloatTensor`.
+        model.to(device)
     except (ValueError, ImportError) as error:
         raise _not_buildable(resolved, attention, error) from error
     return model

@@ -57,4 +57,4 @@ def _import_shipped(resolved: ResolvedModel) -> None:
     reference = references.get(AUTO_CLASS[resolved.task].__name__)
     if reference is not None:
         with guarded(f"the model '{resolved.name}'"):
-            get_class_from_dynamic_module(reference, resolved.config.name_or_path)
+            get_class_from_dynamic_module(reference, resolved.config.name_or_path or resolved.source)

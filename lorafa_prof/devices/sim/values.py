@@ -18,10 +18,10 @@ from lorafa_prof.devices.sim.constants import constant_of, is_pointwise, leaves_
 from lorafa_prof.devices.sim.device_tensors import on_shapes
 from lorafa_prof.devices.sim.shapes import tensors_in
 
-# Masks grow with the square of the sequence. Values of larger ones are not kept: no model here asks for them.
+# Masks grow with the square of the sequence. Values of larger ones are not kept, but for those of one number.
 LARGEST_BYTES = 256 * 2**20
-#: Of floats with more than one value: what models ask for are masks of tokens and positions.
-LARGEST_FLOAT_BYTES = 2**20
+#: Up to here it is looked whether all elements are one number: a mask of tokens without padding is.
+_LOOKED_AT_BYTES = 2**20
 #: What is known, for errors that say that something is not.
 KNOWN = "shapes, and values of integers and booleans and of floats made from constants"
 
@@ -76,8 +76,16 @@ class KnownValues:
     def learn(self, tensor: Tensor, value: Tensor) -> None:
         """Keep `value` for a `tensor` on the device that is the first of its storage."""
         size = tensor.untyped_storage().nbytes()
-        if size > _most_bytes(tensor.dtype):
+        if size > LARGEST_BYTES:
             return
+        with on_shapes(False):
+            if (
+                0 < size <= _LOOKED_AT_BYTES
+                and _is_all_of(tensor)
+                and bool((value == value.flatten()[0]).all())
+            ):
+                self._values[_key(tensor)] = value.flatten()[0].to(tensor.dtype, copy=True)
+                return
         self._values[_key(tensor)] = torch.UntypedStorage(size)
         host = self.value_of(tensor)
         assert host is not None
@@ -124,11 +132,14 @@ class KnownValues:
         if not written:
             return
         read = self._read(args, kwargs)
-        if read is not None and all(_can_be_kept(func, tensor) for tensor in written):
-            for tensor in written:
-                self._settle(tensor)
+        constant = read is not None and is_pointwise(func) and all(map(self._is_constant, read))
+        constant = constant and all(map(_is_all_of, written))
+        if read is not None and (constant or all(_can_be_kept(func, tensor) for tensor in written)):
+            if not constant:
+                for tensor in written:
+                    self._settle(tensor)
             with suppress(NotImplementedError, RuntimeError):  # as in `follow`
-                self._run(func, args, kwargs, self._on_host)
+                self._run(func, args, kwargs, self._point if constant else self._on_host)
                 for tensor in written:
                     self._inherit(read, tensor)
                 return
@@ -201,14 +212,15 @@ def _key(tensor: Tensor) -> int:
     return key
 
 
-def _most_bytes(dtype: torch.dtype) -> int:
-    return LARGEST_FLOAT_BYTES if dtype.is_floating_point or dtype.is_complex else LARGEST_BYTES
+def _is_all_of(tensor: Tensor) -> bool:
+    """Whether `tensor` has all elements of its storage."""
+    return tensor.numel() * tensor.element_size() == tensor.untyped_storage().nbytes()
 
 
 def _can_be_kept(func: Any, tensor: Tensor) -> bool:
     """Whether what `func` gives to `tensor` is known where its arguments are, and small enough to be kept."""
     size = tensor.untyped_storage().nbytes()
-    return size <= _most_bytes(tensor.dtype) and not leaves_unknown(func, tensor.dtype)
+    return size <= LARGEST_BYTES and not leaves_unknown(func, tensor.dtype)
 
 
 def _written(func: Any, args: Any, kwargs: Any) -> Iterator[Tensor]:

@@ -68,15 +68,24 @@ class TestKnown:
         assert torch.ones(2, 3, device="cuda").to(torch.bool).all()
         assert not torch.zeros(2, 3, device="cuda").any()
 
+    def test_a_mask_from_the_host_that_masks_nothing_is_one_number(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        mask = torch.ones(2, 8, dtype=torch.int64).to("cuda")
+        monkeypatch.setattr(values, "LARGEST_BYTES", 64)
+        assert not (1.0 - mask[:, None, None, :].expand(2, 1, 8, 8).float()).any()
+
     def test_bytes_seen_as_another_type_are_the_same_bytes(self) -> None:
         ones = torch.ones(3, device="cuda")
         assert ones.view(torch.int32).tolist() == [0x3F800000] * 3
 
     def test_a_constant_larger_than_what_is_kept_is_one_number(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(values, "LARGEST_FLOAT_BYTES", 64)
+        monkeypatch.setattr(values, "LARGEST_BYTES", 64)
         large = torch.zeros(1000, device="cuda")
         assert (large + 2).max().item() == 2
-        large[3] = 1  # no longer one number, and too many
+        large.mul_(3).add_(1)
+        assert large.sum().item() == 1000
+        large[3] = 2  # no longer one number, and too many
         with pytest.raises(LorafaProfError):
             large.max().item()
 

@@ -16,6 +16,7 @@ aten = torch.ops.aten
 
 
 def _index(step: Execution, func: Any, args: Any, kwargs: Any) -> Any:
+    args = (args[0], [column for index in args[1] for column in _columns(step, index)])
     indices = [index for index in args[1] if isinstance(index, Tensor)]
     blocks = []
     if len(indices) > 1:
@@ -25,6 +26,15 @@ def _index(step: Execution, func: Any, args: Any, kwargs: Any) -> Any:
     result = step.run(func, args, kwargs)
     step.give_back(*blocks)
     return result
+
+
+def _columns(step: Execution, index: Tensor | None) -> list[Tensor | None]:
+    """What stands for an index: for a mask the positions of what it selects, one column for each dimension."""
+    if index is None or index.dtype not in (torch.bool, torch.uint8):
+        return [index]
+    positions: Tensor = step.run(aten.nonzero.default, (index,), {})
+    with on_shapes():
+        return list(positions.unbind(1))
 
 
 def _item(step: Execution, func: Any, args: Any, kwargs: Any) -> Any:
