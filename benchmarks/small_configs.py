@@ -1,8 +1,8 @@
-"""A small config of each text architecture of transformers, shaped as the published one: fewer, not other, parts.
+"""A small config of each architecture of transformers, shaped as the published one: fewer, not other, parts.
 
-Every config starts as transformers' own default for its type. Widths and numbers of heads are divided by one number,
-so that what must divide what still does, and a head keeps its width. Of layers one of each kind is left, two at least;
-experts and vocabulary are few.
+Every config starts as transformers' own default for its type. Widths and numbers of heads are divided by one
+number, so that what must divide what still does, and a head keeps its width. Of layers one of each kind is
+left, two at least; experts and vocabulary are few.
 """
 
 from __future__ import annotations
@@ -152,7 +152,9 @@ def _small(name: str, value: Any, divisor: int, layers: int, kept: list[int]) ->
     if _NUMBER_OF_HEADS.search(name):
         return max(1, value // divisor)
     if _WIDTH.search(name):
-        return max(min(value, _LEAST_WIDTH), _WIDTHS_DIVIDE_BY * math.ceil(value / divisor / _WIDTHS_DIVIDE_BY))
+        return max(
+            min(value, _LEAST_WIDTH), _WIDTHS_DIVIDE_BY * math.ceil(value / divisor / _WIDTHS_DIVIDE_BY)
+        )
     return value
 
 

@@ -32,6 +32,16 @@ def model_tensors(model: nn.Module) -> Iterator[Tensor]:
     yield from statistics(model)
 
 
+def state_tensors(model: nn.Module) -> Iterator[Tensor]:
+    """Yield what modules keep from step to step as plain attributes, such as the state of a recurrence."""
+    for module in model.modules():
+        for value in tree_iter(
+            {name: kept for name, kept in vars(module).items() if not name.startswith("_")}
+        ):
+            if isinstance(value, Tensor):
+                yield value
+
+
 def optimizer_tensors(optimizer: Optimizer, device_type: str) -> Iterator[Tensor]:
     """Yield the tensors in the state of `optimizer` that are on `device_type`; step counts may not be."""
     for value in tree_iter(dict(optimizer.state)):

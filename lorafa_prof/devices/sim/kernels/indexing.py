@@ -29,7 +29,7 @@ def _index(step: Execution, func: Any, args: Any, kwargs: Any) -> Any:
 
 
 def _columns(step: Execution, index: Tensor | None) -> list[Tensor | None]:
-    """What stands for an index: for a mask the positions of what it selects, one column for each dimension."""
+    """What stands for an index: for a mask the positions it selects, one column for each dimension."""
     if index is None or index.dtype not in (torch.bool, torch.uint8):
         return [index]
     positions: Tensor = step.run(aten.nonzero.default, (index,), {})
