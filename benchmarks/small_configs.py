@@ -20,6 +20,8 @@ _LAYERS = 2
 _EXPERTS = 8
 _EXPERTS_PER_TOKEN = 2
 _VOCABULARY = 1000
+#: Of a recurrence that is computed piece by piece, with padding to whole ones.
+_CHUNK = 64
 _LEAST_WIDTH = 16
 _WIDTHS_DIVIDE_BY = 8
 
@@ -49,11 +51,18 @@ _LEFT_OUT: dict[str, dict[str, Any]] = {
     "dbrx": {"attn_config": {"clip_qkv": 8.0, "kv_n_heads": 8, "rope_theta": 10000.0}},
     "deepseek_v2": {"num_experts_per_tok": 6},
     "dots1": {"n_routed_experts": 128, "num_experts_per_tok": 6, "n_shared_experts": 2},
+    "encoder-decoder": {
+        "encoder": {"model_type": "bert"},
+        "decoder": {"model_type": "bert", "is_decoder": True, "add_cross_attention": True},
+        "decoder_start_token_id": 2,
+        "pad_token_id": 0,
+    },
     "esm": {"vocab_size": 33, "pad_token_id": 1, "mask_token_id": 32},
     "hunyuan_v1_dense": {"head_dim": 128},
     "hunyuan_v1_moe": {"head_dim": 128},
     "lfm2_moe": {"layer_types": [("conv", "full_attention")[n % 4 == 2] for n in range(32)]},
     "longt5": {"decoder_start_token_id": 0},
+    "ministral": {"head_dim": 128},
     "nemotron": {"num_key_value_heads": 8},
     "qwen4_exp_text": {
         "indexer_n_heads": 4,
@@ -74,7 +83,7 @@ _SMALL: dict[str, dict[str, Any]] = {
     "zamba": {"num_hidden_layers": 4, "layers_block_type": 2 * ["linear_attention", "hybrid"]},
 }
 #: Into how many heads the published number is divided, where its parts must divide by more.
-_HEADS_OF = {"codegen": 4, "layoutlmv2": 6, "layoutlmv3": 6, "lilt": 6, "reformer": 3}
+_HEADS_OF = {"blt": 3, "codegen": 4, "layoutlmv2": 6, "layoutlmv3": 6, "lilt": 6, "mamba2": 8, "reformer": 3}
 
 
 def small_config(model_type: str) -> PretrainedConfig:
@@ -145,6 +154,8 @@ def _small(name: str, value: Any, divisor: int, layers: int, kept: list[int]) ->
         return min(value, 1)
     if _NUMBER_OF_LAYERS.search(name):
         return min(value, len(kept) or _LAYERS)
+    if name in ("chunk_size", "mamba_chunk_size"):
+        return min(value, _CHUNK)
     if name.endswith(("vocab_size", "vocab")):
         return min(value, _VOCABULARY)
     if name.endswith(("token_id", "token_index")):

@@ -5,9 +5,10 @@ from __future__ import annotations
 import copy
 import re
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
+from torch import nn
 from transformers import (
     AutoModelForCausalLM,
     AutoModelForSeq2SeqLM,
@@ -40,6 +41,8 @@ CHECKPOINTING: dict[str, dict[str, Any] | None] = {
 }
 #: What transformers says of an attention that a model has not, or that is not installed.
 _OF_ATTENTION = re.compile(r"attn_implementation|attention implementation|flash.?att", re.IGNORECASE)
+#: What comes of a config that lacks something, or has it in another form.
+_OF_A_CONFIG = (AttributeError, TypeError, LookupError, ArithmeticError, AssertionError)
 
 
 def build_model(
@@ -131,8 +134,8 @@ def _create(
                 trust_remote_code=resolved.trust_remote_code,
             )
         # Some weights are made by functions that no device is asked of: `torch.normal`, `torch.FloatTensor`.
-        model.to(device)
-    except (ValueError, ImportError) as error:
+        cast(nn.Module, model).to(device)
+    except (ValueError, ImportError, *_OF_A_CONFIG) as error:
         raise _not_buildable(resolved, attention, error) from error
     return model
 
@@ -168,6 +171,8 @@ def _load(
 
 def _not_buildable(resolved: ResolvedModel, attention: str, error: Exception) -> UsageError:
     reason = _first_sentence(error)
+    if isinstance(error, _OF_A_CONFIG):
+        reason = f"{type(error).__name__}: {reason}"
     if attention == "eager" or not _OF_ATTENTION.search(str(error)):
         return UsageError(f"model '{resolved.name}' cannot be built: {reason}", about="model")
     return UsageError(
