@@ -4,7 +4,8 @@ Run it with `make bench-architectures`, which writes docs/architectures.md (minu
 
     python benchmarks/architectures.py bart bloom
 
-Each cell has a process of its own, as in a run, so that one that dies is a line of the table like any other.
+Each architecture has a process of its own, so that one that dies is a line of the table like any other. Its
+cells share that process: what autograd saves hangs on no other cell, and importing a model takes the longest.
 """
 
 from __future__ import annotations
@@ -15,27 +16,29 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 from small_configs import small_config
 
 from lorafa_prof.cell import Cell, MethodChoice, ModelChoice, Steps
-from lorafa_prof.errors import UsageError, described
+from lorafa_prof.errors import LorafaProfError, UsageError, described
 from lorafa_prof.methods.base import METHODS
 from lorafa_prof.models.build import build_model
 from lorafa_prof.models.resolve import resolve_model
 from lorafa_prof.results.record import CellResult
+from lorafa_prof.running.measure import measure_cell
+from lorafa_prof.running.worker import run_cell
 from lorafa_prof.words.markdown import escaped, header, row
 
 GPU = "h100-80gb"
 DEVICES = {"twin": f"sim:{GPU}", "CPU": "cpu"}
 METHOD_NAMES = ("full-ft", "lora", "lora-fa")
 BATCH, SEQ, RANK = 2, 64, 8
-LIMIT_S = 120.0
+LIMIT_S = 300.0
 #: Mappings of transformers whose models read pictures or sound.
 _OTHER_INPUTS = (
     "MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES",
@@ -97,22 +100,51 @@ def text_architectures() -> list[str]:
     ]
 
 
-def prepared(name: str, folder: Path) -> tuple[Architecture, list[tuple[tuple[str, str], Cell]]]:
-    """An architecture, whose config is written into `folder`, and its cells: none if it has no config."""
+def written(name: str, folder: Path) -> Cell:
+    """The first cell of an architecture, whose small config is written into `folder`."""
     file = folder / name / "config.json"
-    try:
-        file.parent.mkdir()
-        small_config(name).to_json_file(file)
-    except Exception as error:  # noqa: BLE001 - transformers' own, of types without a config by default
-        refused = Tried("refused", line=f"no config by default ({described(error)})")
-        return Architecture(name, cells={("", ""): refused}), []
-    attention = _attention(str(file.parent))
-    cells = [
-        ((method, device), _cell(str(file.parent), method, DEVICES[device], attention))
+    file.parent.mkdir()
+    small_config(name).to_json_file(file)
+    return _cell(str(file.parent), METHOD_NAMES[0], "cpu", "sdpa")
+
+
+def try_all(cell: Cell) -> CellResult:
+    """Run the cells of the model of `cell` in this process; what came of them is in the result's details."""
+    import torch
+
+    torch.set_num_threads(1)
+    model = cell.model.name
+    attention = _attention(model)
+    tried = [
+        (method, device, asdict(_tried(_cell(model, method, DEVICES[device], attention))))
         for method in METHOD_NAMES
         for device in DEVICES
     ]
-    return Architecture(name, attention), cells
+    return CellResult(cell=cell, row={"status": "ok"}, details={"attention": attention, "tried": tried})
+
+
+def _tried(cell: Cell) -> Tried:
+    folder = f"{Path(cell.model.name).parent}/"
+    try:
+        result = measure_cell(cell)
+    except LorafaProfError as error:
+        return Tried("refused", line=str(error).replace(folder, ""))
+    except Exception as error:  # noqa: BLE001 - whatever it was, it is a line of the table
+        return Tried("failed", line=described(error).replace(folder, ""))
+    return Tried("ok", int(cast(int, result.row["saved_bytes"])))
+
+
+def architecture_of(name: str, result: CellResult) -> Architecture:
+    """An architecture by the result of `try_all`; of one whose process died there is just a message."""
+    if result.row["status"] != "ok":
+        return _untried(name, "failed", str(result.row["message"]).split("; its log is")[0])
+    cells = {(method, device): Tried(**one) for method, device, one in result.details["tried"]}
+    return Architecture(name, result.details["attention"], cells)
+
+
+def _untried(name: str, outcome: Outcome, line: str) -> Architecture:
+    cells = {(method, device): Tried(outcome, line=line) for method in METHOD_NAMES for device in DEVICES}
+    return Architecture(name, cells=cells)
 
 
 def _attention(model: str) -> str:
@@ -153,32 +185,18 @@ def _cell(model: str, method: str, device: str, attention: str) -> Cell:
     )
 
 
-def tried(result: CellResult, folder: Path) -> Tried:
-    """What is to be said of a cell's result."""
-    if result.row["status"] == "ok":
-        return Tried("ok", int(result.row["saved_bytes"]))
-    line = str(result.row["message"]).replace(f"{folder}/", "")
-    # An error that the suite did not foresee has its traceback in the cell's log.
-    foreseen = result.row["status"] == "error" and "(see " not in line and "process died" not in line
-    return Tried("refused" if foreseen else "failed", line=line.split(" (see ")[0])
-
-
 def run_all(names: Sequence[str], jobs: int) -> Iterator[Architecture]:
     """Each architecture in order, when all its cells have run."""
-    from lorafa_prof.running.worker import run_cell
-
     with tempfile.TemporaryDirectory() as temporary, ThreadPoolExecutor(jobs) as pool:
-        folder = Path(temporary)
-        waiting = []
-        for name in names:
-            architecture, cells = prepared(name, folder)
-            logs = {key: folder / name / f"{'-'.join(key)}.log" for key, _ in cells}
-            running = {key: pool.submit(run_cell, cell, logs[key], LIMIT_S) for key, cell in cells}
-            waiting.append((architecture, running))
-        for architecture, running in waiting:
-            for key, future in running.items():
-                architecture.cells[key] = tried(future.result(), folder)
-            yield architecture
+        yield from pool.map(lambda name: _run(name, Path(temporary)), names)
+
+
+def _run(name: str, folder: Path) -> Architecture:
+    try:
+        cell = written(name, folder)
+    except Exception as error:  # noqa: BLE001 - transformers' own, of types without a config by default
+        return _untried(name, "refused", f"no config by default ({described(error)})")
+    return architecture_of(name, run_cell(cell, folder / f"{name}.log", LIMIT_S, try_all))
 
 
 def line_of(architecture: Architecture) -> str:
@@ -187,7 +205,7 @@ def line_of(architecture: Architecture) -> str:
     numbers = []
     for method in METHOD_NAMES:
         for device in DEVICES:
-            one = cells.get((method, device), Tried("refused"))
+            one = cells[method, device]
             numbers.append(f"{one.saved_bytes:,}" if one.saved_bytes is not None else one.outcome)
     return row(architecture.name, architecture.attention, *numbers, said_of(architecture))
 

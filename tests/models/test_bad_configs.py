@@ -82,7 +82,7 @@ def has_no_mask(self: Any, input_ids: Any = None, labels: Any = None, **kwargs: 
     [
         (needs_pictures, 0.0, "needs pixel_values beside text, which is not made here"),
         (has_no_loss, 0.0, "takes no labels, so it has no loss to train by"),
-        (has_no_mask, 0.5, "takes no attention mask, .*; set padding: 0"),
+        (has_no_mask, 0.5, "takes no attention mask .*; set padding: 0"),
     ],
 )
 def test_inputs_that_do_not_fit_are_one_line(
