@@ -119,6 +119,9 @@ class KnownValues:
                 elif tensor.is_cuda:
                     self.learn(tensor, value)
                 self._inherit(read, tensor)
+            return
+        for tensor in new:
+            self.forget(_key(tensor))
 
     def _learn_of_healthy(self, func: Any, args: Any, result: Any) -> None:
         answer = of_a_healthy_step(func, args)

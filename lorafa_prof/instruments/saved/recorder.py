@@ -15,7 +15,12 @@ from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.overrides import TorchFunctionMode, resolve_name
 
-from lorafa_prof.instruments.memory.storages import StorageFollower, model_tensors, state_tensors, storage_key
+from lorafa_prof.instruments.memory.storages import (
+    StorageFollower,
+    model_tensors,
+    state_storages,
+    storage_key,
+)
 from lorafa_prof.instruments.module_stack import ModuleStack
 from lorafa_prof.instruments.saved.kinds import SavePoint, is_cast_weight, kind_of
 from lorafa_prof.instruments.saved.needs import Need
@@ -217,7 +222,7 @@ class SavedTensorsRecorder:
         if otherwise:
             self._follower = StorageFollower(device_type, on_birth=self._born)
             self._follower.adopt((*excluded, *before))
-        self._state = _storages_of(state_tensors(model), device_type) if model is not None else []
+        self._state = state_storages(model, device_type) if model is not None else []
         self._contexts = ExitStack()
         self._seen: dict[int, _Seen] = {}
         self._births: list[tuple[weakref.ref[torch.UntypedStorage], HeldStorage]] = []
@@ -296,18 +301,6 @@ class SavedTensorsRecorder:
             held_otherwise=tuple(held for storage, held in alive if int(storage._cdata) not in keys),
             replaced_bytes=sum(nbytes for ref, nbytes in self._state if ref() is None),
         )
-
-
-def _storages_of(
-    tensors: Iterable[Tensor], device_type: str
-) -> list[tuple[weakref.ref[torch.UntypedStorage], int]]:
-    """The distinct storages behind the tensors on `device_type`, and their bytes."""
-    storages = {
-        storage_key(tensor): tensor.untyped_storage()
-        for tensor in tensors
-        if tensor.device.type == device_type
-    }
-    return [(weakref.ref(storage), storage.nbytes()) for storage in storages.values()]
 
 
 def _unpack(tensor: Tensor) -> Tensor:
