@@ -259,8 +259,7 @@ Of this one: torch {torch.__version__}, batch {BATCH}, seq {SEQ}, rank {RANK}, f
 - `eager` is the attention where the model has no `sdpa`.
 
 Types whose models read pictures or sound too are not in the table.
-{header(*HEADER)}
-{"".join(map(line_of, architectures))}"""
+{header(*HEADER)}{"".join(map(line_of, architectures))}"""
 
 
 def main() -> int:
