@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def program(file: str) -> ModuleType:
-    """The program at this path below the repository's root, as a module that no other import finds by its own name."""
+    """The program at this path below the root, as a module that no other import finds by its own name."""
     path = ROOT / file
     spec = importlib.util.spec_from_file_location(f"program_{path.stem}", path)
     assert spec is not None
