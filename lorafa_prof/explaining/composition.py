@@ -174,7 +174,8 @@ def _in_layer(module: str, nbytes: int) -> dict[str, int]:
 def _part(kind: BlockKind, note: BlockNote, phase: str) -> PartKey:
     saved = note.saved is not None and not note.saved.from_before
     # A loss that forms gradients in forward has autograd keep them, until they become those of weights.
-    if saved and (kind == "activations" or (kind == "gradients" and phase == "forward")):
+    # What a module keeps for the next step may be saved too.
+    if saved and (kind in ("activations", "other") or (kind == "gradients" and phase == "forward")):
         return "saved"
     if kind == "activations":
         return "held"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+import re
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
+from torch import nn
 from transformers import (
     AutoModelForCausalLM,
     AutoModelForSeq2SeqLM,
@@ -25,7 +27,8 @@ from lorafa_prof.words.phrases import one_line
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
 
-_AUTO_CLASS: dict[Task, Any] = {
+#: What builds a network for a task.
+AUTO_CLASS: dict[Task, Any] = {
     "causal-lm": AutoModelForCausalLM,
     "seq2seq-lm": AutoModelForSeq2SeqLM,
     "sequence-classification": AutoModelForSequenceClassification,
@@ -36,6 +39,10 @@ CHECKPOINTING: dict[str, dict[str, Any] | None] = {
     "full": {"use_reentrant": False},
     "full-reentrant": {"use_reentrant": True},
 }
+#: What transformers says of an attention that a model has not, or that is not installed.
+_OF_ATTENTION = re.compile(r"attn_implementation|attention implementation|flash.?att", re.IGNORECASE)
+#: What comes of a config that lacks something, or has it in another form.
+_OF_A_CONFIG = (AttributeError, TypeError, LookupError, ArithmeticError, AssertionError)
 
 
 def build_model(
@@ -120,13 +127,15 @@ def _create(
 ) -> PreTrainedModel:
     try:
         with device:
-            model: PreTrainedModel = _AUTO_CLASS[resolved.task].from_config(
+            model: PreTrainedModel = AUTO_CLASS[resolved.task].from_config(
                 config,
                 dtype=dtype,
                 attn_implementation=attention,
                 trust_remote_code=resolved.trust_remote_code,
             )
-    except (ValueError, ImportError) as error:
+        # Some weights are made by functions that no device is asked of: `torch.normal`, `torch.FloatTensor`.
+        cast(nn.Module, model).to(device)
+    except (ValueError, ImportError, *_OF_A_CONFIG) as error:
         raise _not_buildable(resolved, attention, error) from error
     return model
 
@@ -142,7 +151,7 @@ def _load(
     # transformers loads straight to another device by way of accelerate, which the CPU does not need.
     placement = {} if device.type == "cpu" else {"device_map": {"": device}}
     try:
-        model: PreTrainedModel = _AUTO_CLASS[resolved.task].from_pretrained(
+        model: PreTrainedModel = AUTO_CLASS[resolved.task].from_pretrained(
             resolved.source,
             config=config,
             dtype=dtype,
@@ -161,8 +170,13 @@ def _load(
 
 
 def _not_buildable(resolved: ResolvedModel, attention: str, error: Exception) -> UsageError:
+    reason = _first_sentence(error)
+    if isinstance(error, _OF_A_CONFIG):
+        reason = f"{type(error).__name__}: {reason}"
+    if attention == "eager" or not _OF_ATTENTION.search(str(error)):
+        return UsageError(f"model '{resolved.name}' cannot be built: {reason}", about="model")
     return UsageError(
-        f"model '{resolved.name}' cannot be built with attention '{attention}': {_first_sentence(error)}",
+        f"model '{resolved.name}' cannot run with attention '{attention}' ({reason}); set attention: eager",
         about="attention",
     )
 

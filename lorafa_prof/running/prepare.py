@@ -13,7 +13,7 @@ from lorafa_prof.guard import guarded
 from lorafa_prof.methods.base import METHODS, TORCH_DTYPES, Prepared, Setting
 from lorafa_prof.models.autocast import use_autocast
 from lorafa_prof.models.build import build_model
-from lorafa_prof.models.inputs import make_inputs
+from lorafa_prof.models.inputs import check_takes_inputs, make_inputs
 from lorafa_prof.models.kbit import check_kbit_prepare, prepare_for_kbit_training
 from lorafa_prof.models.kernels import use_kernels
 from lorafa_prof.models.packing import check_packing
@@ -90,6 +90,7 @@ def prepare_model(cell: Cell, resolved: ResolvedModel, device: torch.device) -> 
             seed=cell.seed,
             quantization=quantization,
         )
+        check_takes_inputs(model, resolved, padding=cell.padding)
         if cell.kbit_prepare:
             prepare_for_kbit_training(model)
     method = METHODS[cell.method.name]

@@ -12,14 +12,14 @@ from lorafa_prof.models.build import build_model
 from lorafa_prof.models.preset import PRESETS
 from lorafa_prof.models.resolve import resolve_model
 
-# Distinct parameters, tied ones once. Llama, Qwen2.5 and Mistral: the "safetensors parameters" on the hub
-# page of each preset's source. GPT-2: the released checkpoints less the causal-mask buffers, as printed by
+# Distinct parameters, tied ones once. Llama, Qwen2.5, Qwen3, Mistral, Mixtral, Phi-4, DeepSeek and, unpacked,
+# gpt-oss: the "safetensors parameters" on the hub page of each preset's source. Gemma 3 from 4b on: those
+# (4,300,079,472, 12,187,325,040 and 27,432,406,640) less the vision tower's 416,866,032 and the projector's
+# 1,152 (h + 1). GPT-2: the released checkpoints less the causal-mask buffers, as printed by
 # `sum(p.numel())` on transformers' own model. T5: the T5 paper's 60M, 220M and 770M to the unit, the
 # checkpoints' shared embedding counted once. RoBERTa: the checkpoints' encoder (124,055,040 and 354,310,144
-# without pooler) plus a classification head of two labels, h² + h + 2h + 2 (592,130 and 1,051,650). Llama
-# 3.1, Qwen3, Phi-4, Mixtral, DeepSeek, gpt-oss (unpacked), ModernBERT, DeBERTa likewise. Gemma 3 from 4b: the
-# checkpoints' 4,300,079,472, 12,187,325,040 and 27,432,406,640 less the vision tower's 416,866,032 and the
-# projector's 1,152 (h + 1).
+# without pooler) plus a classification head of two labels, h² + h + 2h + 2 (592,130 and 1,051,650);
+# ModernBERT and DeBERTa likewise.
 PUBLISHED = {
     "roberta-base": 124_647_170,
     "roberta-large": 355_361_794,
