@@ -22,7 +22,7 @@ from typing import Literal, cast
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from small_configs import small_config
+from architecture_configs import small_config
 
 from lorafa_prof.cell import Cell, MethodChoice, ModelChoice, Steps
 from lorafa_prof.errors import LorafaProfError, UsageError, described
@@ -247,7 +247,7 @@ def page(architectures: Sequence[Architecture]) -> str:
 
 All {len(architectures)} text architectures for which transformers {transformers.__version__} has a causal, a
 sequence-to-sequence or a sequence-classification class: a small config of each, shaped as the published one
-(`benchmarks/small_configs.py`), trained with three methods on the twin of an H100 and on the CPU.
+(`benchmarks/architecture_configs.py`), trained with three methods on the twin of an H100 and on the CPU.
 `make bench-architectures` writes this page; tests hold a sample of it.
 Of this one: torch {torch.__version__}, batch {BATCH}, seq {SEQ}, rank {RANK}, fp32.
 

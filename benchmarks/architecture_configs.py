@@ -2,7 +2,7 @@
 
 Every config starts as transformers' own default for its type. Widths and numbers of heads are divided by one
 number, so that what must divide what still does, and a head keeps its width. Of layers one of each kind is
-left, two at least; experts and vocabulary are few.
+left, two at least; experts and vocabulary are few. There is no dropout, whose masks CUDA keeps as other types.
 """
 
 from __future__ import annotations
@@ -144,6 +144,8 @@ def _small(name: str, value: Any, divisor: int, layers: int, kept: list[int]) ->
         return value
     if layers and isinstance(value, (list, tuple)) and len(value) == layers:
         return [_small(name, value[index], divisor, 0, []) for index in kept]
+    if isinstance(value, float) and "drop" in name:
+        return 0.0
     if isinstance(value, bool) or not isinstance(value, int) or value <= 0:
         return value
     if _NUMBER_OF_EXPERTS.search(name):
