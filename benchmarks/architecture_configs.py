@@ -2,7 +2,7 @@
 
 Every config starts as transformers' own default for its type. Widths and numbers of heads are divided by one
 number, so that what must divide what still does, and a head keeps its width. Of layers one of each kind is
-left, two at least; experts and vocabulary are few. There is no dropout, whose masks CUDA keeps as other types.
+left, two at least; experts and vocabulary are few. There is no dropout: CUDA keeps its masks as another type.
 """
 
 from __future__ import annotations
@@ -79,6 +79,7 @@ _LEFT_OUT: dict[str, dict[str, Any]] = {
 _SMALL: dict[str, dict[str, Any]] = {
     "gemma3n_text": {"num_kv_shared_layers": 0},
     "reformer": {"axial_pos_embds_dim": [16, 48], "axial_pos_shape": [8, 8], "max_position_embeddings": 64},
+    "zamba2": {"mamba_headdim": 320, "hybrid_layer_ids": [1]},
     # Layers share their weights with the first of their kind, so there are two of it.
     "zamba": {"num_hidden_layers": 4, "layers_block_type": 2 * ["linear_attention", "hybrid"]},
 }
