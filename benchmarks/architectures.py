@@ -32,6 +32,7 @@ from lorafa_prof.models.resolve import resolve_model
 from lorafa_prof.results.record import CellResult
 from lorafa_prof.running.measure import measure_cell
 from lorafa_prof.running.worker import run_cell
+from lorafa_prof.scenario.options import validated_options
 from lorafa_prof.words.markdown import escaped, header, row
 
 GPU = "h100-80gb"
@@ -168,9 +169,7 @@ def _cell(model: str, method: str, device: str, attention: str) -> Cell:
     options = {} if method == "full-ft" else {"rank": RANK}
     return Cell(
         model=ModelChoice(name=model),
-        method=MethodChoice(
-            name=method, options=METHODS[method].options.model_validate(options).model_dump(mode="json")
-        ),
+        method=MethodChoice(name=method, options=validated_options(METHODS[method], options)),
         batch=BATCH,
         seq=SEQ,
         dtype="fp32",

@@ -62,7 +62,7 @@ def test_cells_have_the_name_and_id_of_before(file: Path, monkeypatch: pytest.Mo
     [
         ("model=./net.json", [""]),
         ("model[0]=./net.json", ["", "scenarios", "scenarios", "", ""]),
-        ("model[2].name=./net.json", ["scenarios", "scenarios", "", "", ""]),
+        ("model[2].name=./other.json", ["scenarios", "scenarios", "", "", ""]),
         ("batch=2", ["scenarios", "scenarios", "scenarios", "", ""]),
     ],
 )
