@@ -14,6 +14,7 @@ from transformers import (
 )
 
 from lorafa_prof.errors import UsageError
+from lorafa_prof.models.attention import check_code, flash_stand_ins
 from lorafa_prof.models.preset import Task
 from lorafa_prof.models.quantization import NOT_QUANTIZED, Quantization
 from lorafa_prof.models.quantization_config import forget_quantization, quantization_of
@@ -93,12 +94,8 @@ def _check_options(resolved: ResolvedModel, *, attention: str, checkpointing: st
             f"checkpointing '{checkpointing}' is unknown; it is one of {', '.join(CHECKPOINTING)}",
             about="checkpointing",
         )
-    # transformers takes "owner/kernel" as a request to download code and run it.
-    if "/" in attention:
-        raise UsageError(
-            f"model '{resolved.name}': attention '{attention}' names code on a hub, which is never run",
-            about="attention",
-        )
+    model_class = _AUTO_CLASS[resolved.task]._model_mapping.get(type(resolved.config), None)
+    check_code(resolved.name, model_class, attention)
 
 
 def _config_to_build(resolved: ResolvedModel) -> PretrainedConfig:
@@ -119,7 +116,7 @@ def _create(
     attention: str,
 ) -> PreTrainedModel:
     try:
-        with device:
+        with device, nullcontext() if has_values(device) else flash_stand_ins():
             model: PreTrainedModel = _AUTO_CLASS[resolved.task].from_config(
                 config,
                 dtype=dtype,

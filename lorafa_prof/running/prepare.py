@@ -8,6 +8,7 @@ from dataclasses import replace
 import torch
 
 from lorafa_prof.cell import Cell
+from lorafa_prof.devices.gpus.attention import check_attention
 from lorafa_prof.errors import UsageError
 from lorafa_prof.guard import guarded
 from lorafa_prof.methods.base import METHODS, TORCH_DTYPES, Prepared, Setting
@@ -76,8 +77,9 @@ def _batches(cell: Cell, resolved: ResolvedModel, device: torch.device) -> Calla
 def prepare_model(cell: Cell, resolved: ResolvedModel, device: torch.device) -> Prepared:
     """Return the cell's model, built from `resolved` on `device` and ready to train."""
     quantization = Quantization(cell.quantization, cell.double_quant)
+    check_attention(cell)
     if cell.packing:
-        check_packing(resolved)
+        check_packing(resolved, cell.attention)
     if cell.kbit_prepare:
         check_kbit_prepare(quantization)
     with guarded(f"the model '{cell.model.name}'"):

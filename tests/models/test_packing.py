@@ -59,5 +59,5 @@ def test_a_document_sees_nothing_of_the_one_before_it(kind: str, attention: str)
 @pytest.mark.parametrize("name", ["tiny-roberta", "tiny-t5"])
 def test_what_would_not_keep_documents_apart_is_refused(name: str) -> None:
     with pytest.raises(UsageError, match=f"packing: model '{name}'.*is not known to keep") as refused:
-        check_packing(resolve_model(ModelChoice(name=name)))
+        check_packing(resolve_model(ModelChoice(name=name)), "sdpa")
     assert refused.value.about == "packing"

@@ -1,0 +1,141 @@
+"""Attention by flash-attention's packages: which there are, and what stands in their place on shapes alone."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from types import ModuleType
+from typing import Any
+
+from lorafa_prof.errors import UsageError
+from lorafa_prof.layers.flash_attention import version_2, version_3
+from lorafa_prof.models.replaced import replaced
+from lorafa_prof.words.phrases import listed
+
+
+@dataclass(frozen=True)
+class FlashPackage:
+    """A version of flash-attention, by which transformers runs attention of one name.
+
+    Attributes:
+        version: 2 or 3, as transformers counts.
+        module: what Python imports.
+        install: how people come to it.
+        stand_in: the functions that transformers takes of it, on shapes alone.
+    """
+
+    version: int
+    module: str
+    install: str
+    stand_in: ModuleType
+
+
+#: By transformers' name of the attention.
+FLASH_PACKAGES = {
+    "flash_attention_2": FlashPackage(
+        2, "flash_attn", "pip install flash-attn --no-build-isolation", version_2
+    ),
+    "flash_attention_3": FlashPackage(
+        3,
+        "flash_attn_interface",
+        "build the folder hopper of github.com/Dao-AILab/flash-attention",
+        version_3,
+    ),
+}
+
+
+def check_code(name: str, model_class: Any, attention: str) -> None:
+    """Check that the attention that transformers would run is the one asked for, and no code of a hub.
+
+    Args:
+        name: what people call the model.
+        model_class: its class in transformers; None if that is not known.
+        attention: implementation by its name in transformers.
+
+    Raises:
+        UsageError: it is not.
+    """
+    # transformers takes "owner/kernel" as a request to download code and run it, and does the same for a
+    # flash attention whose package it does not find, and for one that a model's class does not list.
+    asked = f"model '{name}': attention '{attention}'"
+    if "/" in attention:
+        raise UsageError(f"{asked} names code on a hub, which is never run", about="attention")
+    if "flash" in attention and attention not in FLASH_PACKAGES:
+        known = listed(FLASH_PACKAGES)
+        raise UsageError(f"{asked} is not known here; of flash attention {known} are", about="attention")
+    instead = getattr(model_class, "_compatible_flash_implementations", None)
+    if attention in FLASH_PACKAGES and instead and attention not in instead:
+        raise UsageError(
+            f"{asked} is none that it has in transformers, which would take '{instead[0]}' from a hub, and "
+            "that is never run; eager it has",
+            about="attention",
+        )
+
+
+def check_installed(attention: str) -> None:
+    """Raise a UsageError if `attention` needs a package that is not installed; it is not loaded."""
+    package = FLASH_PACKAGES.get(attention)
+    if package is not None and find_spec(package.module) is None:
+        raise UsageError(
+            f"attention '{attention}' runs on the package {package.module}, which only the twin does without: "
+            f"{package.install}",
+            about="attention",
+        )
+
+
+@contextmanager
+def flash_stand_ins() -> Iterator[None]:
+    """A context in which transformers finds flash-attention's packages: shapes alone run through them."""
+    from transformers import modeling_flash_attention_utils as theirs
+
+    functions = {"_lazy_imports": _functions_of_stand_in, "is_flash_attn_available": _available}
+    with ExitStack() as stack:
+        stack.enter_context(replaced(theirs, {**dict.fromkeys(_LOADED), **functions}))
+        for module in _imported_without_a_package():
+            call = {"_flash_attention_forward": theirs._flash_attention_forward}
+            stack.enter_context(replaced(module, call))
+        rules = theirs.FLASH_ATTENTION_COMPATIBILITY_MATRIX
+        before = dict(rules)
+        stack.callback(rules.update, before)
+        for package in FLASH_PACKAGES.values():
+            rules[package.version] = {**rules[package.version], "general_availability_check": _available}
+        yield
+
+
+#: Of transformers' module: what it remembers of the package that it loaded last.
+_LOADED = (
+    "_loaded_implementation",
+    "_flash_fn",
+    "_flash_varlen_fn",
+    "_flash_with_kvcache_fn",
+    "_pad_fn",
+    "_unpad_fn",
+    "_process_flash_kwargs_fn",
+)
+
+
+def _functions_of_stand_in(implementation: str, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
+    """Return what transformers' `_lazy_imports` does: functions of the package, and those around it."""
+    from transformers import modeling_flash_attention_utils as theirs
+
+    stand_in = FLASH_PACKAGES[implementation].stand_in
+    pad_input = getattr(stand_in, "pad_input", theirs._pad_input)
+    return stand_in.flash_attn_func, stand_in.flash_attn_varlen_func, None, pad_input, theirs._unpad_input
+
+
+def _available(*args: Any, **kwargs: Any) -> bool:
+    return True
+
+
+def _imported_without_a_package() -> list[ModuleType]:
+    """Return the modules of models that take the call of flash attention in only where there is a package."""
+    return [
+        module
+        for name, module in sys.modules.items()
+        if name.startswith("transformers.models.")
+        and "is_flash_attn_available" in vars(module)
+        and "_flash_attention_forward" not in vars(module)
+    ]
