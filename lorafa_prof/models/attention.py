@@ -1,4 +1,4 @@
-"""Attention by flash-attention's packages: which there are, and what stands in their place on shapes alone."""
+"""Attention by flash-attention's packages: which there are, and what stands in for them on shapes."""
 
 from __future__ import annotations
 
@@ -80,8 +80,8 @@ def check_installed(attention: str) -> None:
     package = FLASH_PACKAGES.get(attention)
     if package is not None and find_spec(package.module) is None:
         raise UsageError(
-            f"attention '{attention}' runs on the package {package.module}, which only the twin does without: "
-            f"{package.install}",
+            f"attention '{attention}' runs on the package {package.module}, which is not installed, and only "
+            f"the twin does without: {package.install}",
             about="attention",
         )
 

@@ -56,7 +56,7 @@ def _flash_pairs(q: Tensor, k: Tensor, lengths_q: Tensor | None, lengths_k: Tens
         return q.shape[0] * q.shape[1] * k.shape[1]
     # Not by `.cpu()`, which is several operations: from within a dispatch mode the twin would see it as one.
     on_host = (_aten._to_copy(totals, device="cpu") for totals in (lengths_q, lengths_k))
-    queries, keys = (pairwise(totals.tolist()) for totals in on_host)
+    queries, keys = (pairwise(totals.numpy().tolist()) for totals in on_host)
     return sum((q1 - q0) * (k1 - k0) for (q0, q1), (k0, k1) in zip(queries, keys, strict=True))
 
 
@@ -72,8 +72,8 @@ def _flash_flops(forward: bool, totals: int | None) -> Formula:
         q, k, v = args[:3] if forward else args[1:4]
         lengths = (*args[totals : totals + 2], None, None)[:2] if totals is not None else (None, None)
         width, width_of_values = q.shape[-1], v.shape[-1]
-        products = width + width_of_values if forward else 3 * width + 2 * width_of_values
-        return 2 * _flash_pairs(q, k, *lengths) * q.shape[-2] * products
+        products: int = width + width_of_values if forward else 3 * width + 2 * width_of_values
+        return 2 * _flash_pairs(q, k, *lengths) * int(q.shape[-2]) * products
 
     return flops
 

@@ -1,1 +1,1 @@
-"""What flash-attention's packages do around their kernels, on shapes alone: for the twin, which has neither."""
+"""What flash-attention's packages do around their kernels, on shapes alone: for the twin, without them."""

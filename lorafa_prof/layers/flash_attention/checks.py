@@ -1,12 +1,20 @@
-"""What the kernels of flash-attention's packages take: 16 bits, and heads that are not too wide."""
+"""What flash-attention's kernels take: 16 bits, heads that are not too wide, lengths of sequences."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from lorafa_prof.errors import UsageError
 
+#: How many keys before and after its own a query attends to; -1: all.
+Window = tuple[int, int]
+#: Running totals of the lengths of queries and of keys, and the longest of each.
+Lengths = tuple[Any, Any, Any, Any]
+#: Of sequences that are all as long as their tensor.
+NO_LENGTHS: Lengths = (None, None, None, None)
 #: csrc/flash_attn/flash_api.cpp and hopper/flash_api.cpp, mha_fwd: checks of `head_size`.
 WIDEST_HEAD = 256
 WIDTH_STEP = 8

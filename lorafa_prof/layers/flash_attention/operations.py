@@ -16,8 +16,7 @@ import torch
 from torch import Tensor
 
 _LENGTHS = (
-    "Tensor? cu_seqlens_q=None, Tensor? cu_seqlens_k=None, int? max_seqlen_q=None, "
-    "int? max_seqlen_k=None"
+    "Tensor? cu_seqlens_q=None, Tensor? cu_seqlens_k=None, int? max_seqlen_q=None, int? max_seqlen_k=None"
 )
 _GRADIENTS = "Tensor(a!) dq, Tensor(b!) dk, Tensor(c!) dv"
 _LIBRARY = torch.library.Library("lorafa_prof", "FRAGMENT")

@@ -1,7 +1,7 @@
 """The functions of flash-attention 3 that transformers calls: what autograd keeps, and in which order.
 
-Read in `hopper/flash_attn_interface.py` of flash-attn 2.8.3's source. Names of parameters are the package's,
-since transformers asks for them: there is no dropout. So are those of autograd's functions.
+Read in flash-attn 2.8.3, `hopper/flash_attn_interface.py`. Names of parameters are the package's, since
+transformers asks for them: there is no dropout. So are those of autograd's functions, which reports show.
 """
 
 from __future__ import annotations
@@ -11,14 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lorafa_prof.layers.flash_attention.checks import check_query
+from lorafa_prof.layers.flash_attention.checks import NO_LENGTHS, Lengths, Window, check_query
 from lorafa_prof.layers.flash_attention.operations import backward_3, forward_3
-
-Window = tuple[int, int]
 
 
 class FlashAttnFunc(torch.autograd.Function):
-    """Attention of q [b, q, h, d] to k, v [b, k, g, d]."""
+    """Attention of queries to keys and values, whose shapes `operations` has."""
 
     @staticmethod
     def forward(
@@ -26,6 +24,7 @@ class FlashAttnFunc(torch.autograd.Function):
         q: Tensor,
         k: Tensor,
         v: Tensor,
+        lengths: Lengths,
         causal: bool,
         window_size: Window,
         softcap: float,
@@ -33,55 +32,25 @@ class FlashAttnFunc(torch.autograd.Function):
     ) -> Tensor:
         """Return the attention's result, of q's shape."""
         out: Tensor
-        out, softmax_lse = forward_3(q, k, v, causal=causal, window_size=window_size)
-        ctx.save_for_backward(q, k, v, out, softmax_lse)
-        ctx.options = (causal, window_size, softcap, deterministic)
-        return out
-
-    @staticmethod
-    def backward(ctx: Any, dout: Tensor) -> Any:  # type: ignore[override]
-        """Return the gradients of q, k and v."""
-        q, k, v, out, softmax_lse = ctx.saved_tensors
-        gradients = [torch.empty_like(x) for x in (q, k, v)]
-        backward_3(dout, q, k, v, out, softmax_lse, *gradients, *[None] * 4, *ctx.options)
-        return (*gradients, *[None] * 4)
-
-
-class FlashAttnVarlenFunc(torch.autograd.Function):
-    """Attention within sequences of different lengths, of q [Σq, h, d] to k, v [Σk, g, d]."""
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        q: Tensor,
-        k: Tensor,
-        v: Tensor,
-        cu_seqlens_q: Tensor,
-        cu_seqlens_k: Tensor,
-        max_seqlens: tuple[Any, Any],
-        causal: bool,
-        window_size: Window,
-        softcap: float,
-        deterministic: bool,
-    ) -> Tensor:
-        """Return the attention's result, of q's shape."""
-        out: Tensor
-        lengths = (cu_seqlens_q, cu_seqlens_k, *max_seqlens)
         out, softmax_lse = forward_3(q, k, v, *lengths, causal, window_size)
-        ctx.save_for_backward(q, k, v, out, softmax_lse, cu_seqlens_q, cu_seqlens_k)
+        ctx.save_for_backward(q, k, v, out, softmax_lse, *lengths[:2])
         # As they came: from position ids they are tensors on the device, which live on in here.
-        ctx.max_seqlens = max_seqlens
+        ctx.longest = lengths[2:]
         ctx.options = (causal, window_size, softcap, deterministic)
         return out
 
     @staticmethod
-    def backward(ctx: Any, dout: Tensor) -> Any:  # type: ignore[override]
+    def backward(ctx: Any, dout: Tensor) -> tuple[Tensor | None, ...]:
         """Return the gradients of q, k and v."""
-        q, k, v, out, softmax_lse, cu_seqlens_q, cu_seqlens_k = ctx.saved_tensors
+        q, k, v, out, softmax_lse, *totals = ctx.saved_tensors
         gradients = [torch.empty_like(x) for x in (q, k, v)]
-        lengths = (cu_seqlens_q, cu_seqlens_k, *ctx.max_seqlens)
+        lengths = (*totals, *ctx.longest)
         backward_3(dout, q, k, v, out, softmax_lse, *gradients, *lengths, *ctx.options)
-        return (*gradients, *[None] * 7)
+        return (*gradients, *[None] * 5)
+
+
+class FlashAttnVarlenFunc(FlashAttnFunc):
+    """The same within sequences of different lengths."""
 
 
 def flash_attn_func(
@@ -99,9 +68,7 @@ def flash_attn_func(
     Raises:
         UsageError: the kernels do not take q's type or width.
     """
-    check_query(q, "flash_attention_3")
-    result: Tensor = FlashAttnFunc.apply(q, k, v, causal, window_size, softcap, deterministic)
-    return result
+    return _attend(FlashAttnFunc, q, k, v, NO_LENGTHS, causal, window_size, softcap, deterministic)
 
 
 def flash_attn_varlen_func(
@@ -123,9 +90,11 @@ def flash_attn_varlen_func(
     Raises:
         UsageError: the kernels do not take q's type or width.
     """
+    lengths = (cu_seqlens_q, cu_seqlens_k, max_seqlen_q, max_seqlen_k)
+    return _attend(FlashAttnVarlenFunc, q, k, v, lengths, causal, window_size, softcap, deterministic)
+
+
+def _attend(function: Any, q: Tensor, k: Tensor, v: Tensor, *options: Any) -> Tensor:
     check_query(q, "flash_attention_3")
-    longest = (max_seqlen_q, max_seqlen_k)
-    result: Tensor = FlashAttnVarlenFunc.apply(
-        q, k, v, cu_seqlens_q, cu_seqlens_k, longest, causal, window_size, softcap, deterministic
-    )
+    result: Tensor = function.apply(q, k, v, *options)
     return result

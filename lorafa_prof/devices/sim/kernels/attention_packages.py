@@ -149,8 +149,8 @@ KERNELS = (
         ops=(backward_2.default,),
         model=_backward_2,
         formula=(
-            "4·h·S·(D + 1) bytes, S: b times s to a multiple of 128, or of variable length Σs + 128·b, D: d to "
-            "one of 32, above 128 of 64; with grouped heads keys' and values' gradients for each head"
+            "4·h·S·(D + 1) bytes, S: b times s to a multiple of 128, or of variable length Σs + 128·b, D: "
+            "d to one of 32, above 128 of 64; with grouped heads keys' and values' gradients for each head"
         ),
         source="flash-attn 2.8.3: csrc/flash_attn/flash_api.cpp, mha_bwd, mha_varlen_bwd; no GPU trace",
         holds_for="flash-attn 2.8.3",
