@@ -56,7 +56,7 @@ def _flash_pairs(q: Tensor, k: Tensor, lengths_q: Tensor | None, lengths_k: Tens
         return q.shape[0] * q.shape[1] * k.shape[1]
     # Not by `.cpu()`, which is several operations: from within a dispatch mode the twin would see it as one.
     on_host = (_aten._to_copy(totals, device="cpu") for totals in (lengths_q, lengths_k))
-    queries, keys = (pairwise(totals.numpy().tolist()) for totals in on_host)
+    queries, keys = (pairwise(totals.tolist()) for totals in on_host)
     return sum((q1 - q0) * (k1 - k0) for (q0, q1), (k0, k1) in zip(queries, keys, strict=True))
 
 

@@ -1,0 +1,144 @@
+"""Flash attention without its packages: whose code transformers runs, and that it is gone again."""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import Any
+
+import pytest
+import torch
+from models.test_packing import SMALL
+from transformers import CONFIG_MAPPING, AutoModelForCausalLM, GptOssForCausalLM, LlamaForCausalLM
+from transformers import modeling_flash_attention_utils as theirs
+
+from lorafa_prof.cell import ModelChoice
+from lorafa_prof.devices.gpus.gpu import GPUS
+from lorafa_prof.devices.sim.twin import Twin
+from lorafa_prof.errors import UsageError
+from lorafa_prof.layers.flash_attention.operations import forward_2
+from lorafa_prof.models import attention
+from lorafa_prof.models.attention import FLASH_PACKAGES, check_code, check_installed, flash_stand_ins
+from lorafa_prof.models.build import build_model
+from lorafa_prof.models.packing import KEEPS_APART, ONE_DOCUMENT_TO_FLASH
+from lorafa_prof.models.resolve import resolve_model
+
+FLASH = list(FLASH_PACKAGES)
+
+
+def test_the_stand_ins_are_gone_afterwards() -> None:
+    before = dict(vars(theirs))
+    rules = {version: dict(rule) for version, rule in theirs.FLASH_ATTENTION_COMPATIBILITY_MATRIX.items()}
+    with flash_stand_ins():
+        for name, package in FLASH_PACKAGES.items():
+            with flash_stand_ins():  # as building a model on the twin does
+                (flash, varlen, *_), _ = theirs.lazy_import_flash_attention(name)
+                assert (flash, varlen) == (
+                    package.stand_in.flash_attn_func,
+                    package.stand_in.flash_attn_varlen_func,
+                )
+            assert theirs._loaded_implementation is None
+            theirs.lazy_import_flash_attention(name)
+            theirs._loaded_implementation = None
+    assert vars(theirs) == before
+    assert rules == theirs.FLASH_ATTENTION_COMPATIBILITY_MATRIX
+
+
+@pytest.mark.parametrize("name", FLASH)
+def test_without_them_the_package_is_missing(name: str) -> None:
+    config = CONFIG_MAPPING["llama"](**SMALL)
+    with pytest.raises(ImportError, match="doesn't seem to be installed"):
+        AutoModelForCausalLM.from_config(config, attn_implementation=name)
+
+
+@pytest.mark.parametrize("kind", ["falcon", "gpt_neo", "gptj"])
+def test_models_that_import_the_call_themselves_find_it(kind: str) -> None:
+    small = {name: value for name, value in SMALL.items() if name != "head_dim"}
+    own: dict[str, Any] = {
+        "gptj": {"rotary_dim": 4},
+        "gpt_neo": {"attention_types": [[["global"], 2]], "num_layers": 2, "num_heads": 4},
+    }
+    config = CONFIG_MAPPING[kind](**small, **own.get(kind, {}))
+    AutoModelForCausalLM.from_config(config)  # its module is imported where there is no package
+    with Twin(GPUS["h100-80gb"]) as twin:
+        with torch.device("cuda"):
+            model = AutoModelForCausalLM.from_config(
+                config, attn_implementation="flash_attention_2", dtype=torch.bfloat16
+            )
+            model(torch.zeros(2, 12, dtype=torch.int64), use_cache=False)
+        assert forward_2.default in twin.mode.operations
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KEEPS_APART if kind not in ONE_DOCUMENT_TO_FLASH])
+def test_packed_documents_reach_flash_attention_apart(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert documents_of(kind, monkeypatch) == [[0, 5, 12]] * 2
+
+
+@pytest.mark.parametrize("kind", ONE_DOCUMENT_TO_FLASH)
+def test_of_some_types_they_do_not(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert documents_of(kind, monkeypatch) == []
+
+
+def documents_of(kind: str, monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
+    """Where documents end, in the flash attention of each layer that was told."""
+    seen: list[list[int]] = []
+    package = FLASH_PACKAGES["flash_attention_2"].stand_in
+    real = package.flash_attn_varlen_func
+
+    def noting(*args: Any, cu_seqlens_q: torch.Tensor, **kwargs: Any) -> torch.Tensor:
+        seen.append(cu_seqlens_q.tolist())
+        return real(*args, cu_seqlens_q=cu_seqlens_q, **kwargs)
+
+    noting.__signature__ = importlib.import_module("inspect").signature(real)  # type: ignore[attr-defined]
+    monkeypatch.setattr(package, "flash_attn_varlen_func", noting)
+    config = CONFIG_MAPPING[kind](**SMALL)
+    with Twin(GPUS["h100-80gb"]), torch.device("cuda"):
+        model = AutoModelForCausalLM.from_config(
+            config, attn_implementation="flash_attention_2", dtype=torch.bfloat16
+        )
+        positions = torch.cat([torch.arange(5), torch.arange(7)])[None]
+        model(input_ids=torch.ones_like(positions), position_ids=positions, use_cache=False)
+    return seen
+
+
+@pytest.mark.parametrize(
+    "name", ["kernels-community/flash-attn2", "flash_attention_4", "paged|flash_attention_2"]
+)
+def test_code_of_a_hub_and_unknown_versions_are_refused(name: str) -> None:
+    with pytest.raises(
+        UsageError, match=r"^model 'mine': attention '.*' (names code on a hub|is not known here)"
+    ) as error:
+        check_code("mine", LlamaForCausalLM, name)
+    assert error.value.about == "attention"
+
+
+def test_what_transformers_would_replace_by_a_hubs_code_is_refused() -> None:
+    with pytest.raises(
+        UsageError, match=r"would take 'kernels-community/.*' from a hub, and that is never run"
+    ):
+        check_code("gpt-oss-20b", GptOssForCausalLM, "flash_attention_2")
+    check_code("gpt-oss-20b", GptOssForCausalLM, "eager")
+
+
+def test_so_it_is_before_the_model_is_built() -> None:
+    resolved = resolve_model(ModelChoice(name="gpt-oss-20b"))
+    given: dict[str, Any] = {"device": torch.device("meta"), "dtype": torch.bfloat16, "checkpointing": "none"}
+    with pytest.raises(
+        UsageError, match=r"^model 'gpt-oss-20b': attention 'flash_attention_2' is none that it"
+    ):
+        build_model(resolved, attention="flash_attention_2", **given)
+
+
+@pytest.mark.parametrize(
+    ("name", "module"), [("flash_attention_2", "flash_attn"), ("flash_attention_3", "flash_attn_interface")]
+)
+def test_a_missing_package_is_named_with_what_to_do(
+    name: str, module: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attention, "find_spec", lambda asked: None)
+    with pytest.raises(
+        UsageError, match=f"runs on the package {module}, which is not installed.*: (pip install|build)"
+    ):
+        check_installed(name)
+    monkeypatch.setattr(attention, "find_spec", lambda asked: asked)
+    check_installed(name)
+    check_installed("sdpa")
