@@ -1,4 +1,4 @@
-"""Attention by flash-attention's packages: which there are, and what stands in for them on shapes."""
+"""Attention by flash-attention's packages, and flex: whose code it is, what stands in for it on shapes."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Any
 
 from lorafa_prof.errors import UsageError
+from lorafa_prof.layers import flex_attention
 from lorafa_prof.layers.flash_attention import version_2, version_3
 from lorafa_prof.models.replaced import replaced
 from lorafa_prof.words.phrases import listed
@@ -47,6 +48,15 @@ FLASH_PACKAGES = {
 }
 
 
+#: PyTorch's flex attention, which transformers compiles; and its name there.
+FLEX, _FLEX_IN_TRANSFORMERS = "flex", "flex_attention"
+
+
+def name_in_transformers(attention: str) -> str:
+    """Return transformers' name of an attention."""
+    return _FLEX_IN_TRANSFORMERS if attention == FLEX else attention
+
+
 def check_code(name: str, model_class: Any, attention: str) -> None:
     """Check that the attention that transformers would run is the one asked for, and no code of a hub.
 
@@ -63,6 +73,8 @@ def check_code(name: str, model_class: Any, attention: str) -> None:
     asked = f"model '{name}': attention '{attention}'"
     if "/" in attention:
         raise UsageError(f"{asked} names code on a hub, which is never run", about="attention")
+    if attention == _FLEX_IN_TRANSFORMERS:
+        raise UsageError(f"{asked} is called {FLEX} here", about="attention")
     if "flash" in attention and attention not in FLASH_PACKAGES:
         known = listed(FLASH_PACKAGES)
         raise UsageError(f"{asked} is not known here; of flash attention {known} are", about="attention")
@@ -73,6 +85,34 @@ def check_code(name: str, model_class: Any, attention: str) -> None:
             "that is never run; eager it has",
             about="attention",
         )
+
+
+#: What configs call the dropout of attention's probabilities.
+_DROPOUTS = ("attention_dropout", "attention_probs_dropout_prob", "attn_pdrop")
+
+
+def check_dropout(name: str, config: Any, attention: str) -> None:
+    """Check that the attention drops what the model's config says.
+
+    transformers leaves dropout out of flash-attention 3 with a warning, and ends a step with flex by an error.
+
+    Args:
+        name: what people call the model.
+        config: its config in transformers.
+        attention: implementation by its name here.
+
+    Raises:
+        UsageError: it has no dropout, and the config has some.
+    """
+    if attention not in (FLEX, "flash_attention_3"):
+        return
+    for key in _DROPOUTS:
+        if getattr(config, key, None):
+            raise UsageError(
+                f"model '{name}': attention '{attention}' has no dropout, and its config has {key} "
+                f"{getattr(config, key)}; sdpa, eager and flash_attention_2 have it",
+                about="attention",
+            )
 
 
 def check_installed(attention: str) -> None:
@@ -87,8 +127,25 @@ def check_installed(attention: str) -> None:
 
 
 @contextmanager
-def flash_stand_ins() -> Iterator[None]:
-    """A context in which transformers finds flash-attention's packages: shapes alone run through them."""
+def attention_stand_ins() -> Iterator[None]:
+    """A context in which transformers runs attention on shapes alone: without packages, nothing compiled."""
+    with _flash_stand_ins(), _flex_stand_ins():
+        yield
+
+
+@contextmanager
+def _flex_stand_ins() -> Iterator[None]:
+    from transformers import masking_utils
+    from transformers.integrations import flex_attention as theirs
+
+    make_mask = {"create_block_mask": flex_attention.create_block_mask}
+    compiled = {"WrappedFlexAttention": lambda training: lambda: flex_attention.flex_attention}
+    with replaced(masking_utils, make_mask), replaced(theirs, {**make_mask, **compiled}):
+        yield
+
+
+@contextmanager
+def _flash_stand_ins() -> Iterator[None]:
     from transformers import modeling_flash_attention_utils as theirs
 
     functions = {"_lazy_imports": _functions_of_stand_in, "is_flash_attn_available": _available}

@@ -14,7 +14,7 @@ from transformers import (
 )
 
 from lorafa_prof.errors import UsageError
-from lorafa_prof.models.attention import check_code, flash_stand_ins
+from lorafa_prof.models.attention import attention_stand_ins, check_code, check_dropout, name_in_transformers
 from lorafa_prof.models.preset import Task
 from lorafa_prof.models.quantization import NOT_QUANTIZED, Quantization
 from lorafa_prof.models.quantization_config import forget_quantization, quantization_of
@@ -96,6 +96,7 @@ def _check_options(resolved: ResolvedModel, *, attention: str, checkpointing: st
         )
     model_class = _AUTO_CLASS[resolved.task]._model_mapping.get(type(resolved.config), None)
     check_code(resolved.name, model_class, attention)
+    check_dropout(resolved.name, resolved.config.get_text_config(), attention)
 
 
 def _config_to_build(resolved: ResolvedModel) -> PretrainedConfig:
@@ -116,11 +117,11 @@ def _create(
     attention: str,
 ) -> PreTrainedModel:
     try:
-        with device, nullcontext() if has_values(device) else flash_stand_ins():
+        with device, nullcontext() if has_values(device) else attention_stand_ins():
             model: PreTrainedModel = _AUTO_CLASS[resolved.task].from_config(
                 config,
                 dtype=dtype,
-                attn_implementation=attention,
+                attn_implementation=name_in_transformers(attention),
                 trust_remote_code=resolved.trust_remote_code,
             )
     except (ValueError, ImportError) as error:
@@ -143,7 +144,7 @@ def _load(
             resolved.source,
             config=config,
             dtype=dtype,
-            attn_implementation=attention,
+            attn_implementation=name_in_transformers(attention),
             trust_remote_code=resolved.trust_remote_code,
             **placement,
         )

@@ -17,7 +17,13 @@ from lorafa_prof.devices.sim.twin import Twin
 from lorafa_prof.errors import UsageError
 from lorafa_prof.layers.flash_attention.operations import forward_2
 from lorafa_prof.models import attention
-from lorafa_prof.models.attention import FLASH_PACKAGES, check_code, check_installed, flash_stand_ins
+from lorafa_prof.models.attention import (
+    FLASH_PACKAGES,
+    attention_stand_ins,
+    check_code,
+    check_dropout,
+    check_installed,
+)
 from lorafa_prof.models.build import build_model
 from lorafa_prof.models.packing import KEEPS_APART, ONE_DOCUMENT_TO_FLASH
 from lorafa_prof.models.resolve import resolve_model
@@ -28,9 +34,9 @@ FLASH = list(FLASH_PACKAGES)
 def test_the_stand_ins_are_gone_afterwards() -> None:
     before = dict(vars(theirs))
     rules = {version: dict(rule) for version, rule in theirs.FLASH_ATTENTION_COMPATIBILITY_MATRIX.items()}
-    with flash_stand_ins():
+    with attention_stand_ins():
         for name, package in FLASH_PACKAGES.items():
-            with flash_stand_ins():  # as building a model on the twin does
+            with attention_stand_ins():  # as building a model on the twin does
                 (flash, varlen, *_), _ = theirs.lazy_import_flash_attention(name)
                 assert (flash, varlen) == (
                     package.stand_in.flash_attn_func,
@@ -41,6 +47,37 @@ def test_the_stand_ins_are_gone_afterwards() -> None:
             theirs._loaded_implementation = None
     assert vars(theirs) == before
     assert rules == theirs.FLASH_ATTENTION_COMPATIBILITY_MATRIX
+
+
+def test_flex_is_compiled_again_afterwards() -> None:
+    from transformers import masking_utils
+    from transformers.integrations import flex_attention as integration
+
+    before = masking_utils.create_block_mask, integration.WrappedFlexAttention
+    with attention_stand_ins():
+        assert masking_utils.create_block_mask is integration.create_block_mask is not before[0]
+        assert integration.WrappedFlexAttention is not before[1]
+    assert (masking_utils.create_block_mask, integration.WrappedFlexAttention) == before
+
+
+@pytest.mark.parametrize("name", ["flash_attention_3", "flex"])
+@pytest.mark.parametrize(
+    ("kind", "key"),
+    [("llama", "attention_dropout"), ("bert", "attention_probs_dropout_prob"), ("gpt2", "attn_pdrop")],
+)
+def test_a_dropout_that_would_be_left_out_is_refused(kind: str, key: str, name: str) -> None:
+    config = CONFIG_MAPPING[kind](**{key: 0.25})
+    with pytest.raises(
+        UsageError, match=f"^model 'mine': attention '{name}' has no dropout, and .* {key} 0.25;"
+    ):
+        check_dropout("mine", config, name)
+    check_dropout("mine", config, "flash_attention_2")
+    check_dropout("mine", CONFIG_MAPPING[kind](**{key: 0.0}), name)
+
+
+def test_flex_has_one_name() -> None:
+    with pytest.raises(UsageError, match="attention 'flex_attention' is called flex here"):
+        check_code("mine", LlamaForCausalLM, "flex_attention")
 
 
 @pytest.mark.parametrize("name", FLASH)
@@ -126,6 +163,9 @@ def test_so_it_is_before_the_model_is_built() -> None:
         UsageError, match=r"^model 'gpt-oss-20b': attention 'flash_attention_2' is none that it"
     ):
         build_model(resolved, attention="flash_attention_2", **given)
+    resolved.config.attention_dropout = 0.1
+    with pytest.raises(UsageError, match="has no dropout"):
+        build_model(resolved, attention="flex", **given)
 
 
 @pytest.mark.parametrize(

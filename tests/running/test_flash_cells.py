@@ -11,8 +11,10 @@ from tiny_cells import SEQ, tiny_cell
 
 from lorafa_prof.cell import ResolvedDevice
 from lorafa_prof.errors import ScenarioError, UsageError
+from lorafa_prof.results.measured import Measured
 from lorafa_prof.results.record import CellResult
 from lorafa_prof.running.measure import measure_cell
+from lorafa_prof.running.passes import run_explaining_passes
 from lorafa_prof.running.plan import check_cells, check_gpus
 from lorafa_prof.scenario.expand import PlannedCell, expand
 from lorafa_prof.scenario.load import LoadedScenario, load_scenario
@@ -52,6 +54,22 @@ def test_version_3_keeps_no_random_state() -> None:
     assert of_2.row["flops_step"] == of_3.row["flops_step"]
 
 
+def test_flex_keeps_its_mask_by_blocks_besides() -> None:
+    """One block of 48 tokens for each sample: four numbers for its rows, and four for its columns."""
+    flash, flex = (measured(name, batch=BATCH) for name in ("flash_attention_3", "flex"))
+    assert number(flex, "saved_bytes") - number(flash, "saved_bytes") == 8 * 4 * BATCH
+    assert flash.row["flops_step"] == flex.row["flops_step"]
+
+
+def test_flex_keeps_what_tells_padding_and_documents_apart() -> None:
+    flash, padded, packed = (
+        measured("flex", batch=BATCH, **settings)
+        for settings in ({}, {"padding": 0.5}, {"padding": 0.5, "packing": True})
+    )
+    assert number(padded, "saved_bytes") - number(flash, "saved_bytes") == BATCH * SEQ
+    assert number(packed, "saved_bytes") < number(flash, "saved_bytes")
+
+
 @pytest.mark.parametrize("name", ["flash_attention_2", "flash_attention_3"])
 @pytest.mark.parametrize("packing", [False, True])
 def test_attention_is_on_pairs_of_tokens_of_one_document(name: str, packing: bool) -> None:
@@ -85,6 +103,20 @@ def test_it_runs_with_other_settings(settings: dict[str, Any]) -> None:
 def test_a_cell_on_the_cpu_is_told_before_it_is_built() -> None:
     with pytest.raises(UsageError, match="its kernels run on GPUs alone; sdpa is what the CPU has"):
         measure_cell(tiny_cell(attention="flash_attention_2", dtype="bf16"))
+
+
+def test_on_a_gpu_flex_is_measured_and_not_looked_into() -> None:
+    """Under a dispatch mode PyTorch raises NotImplementedError: nothing is compiled, and it has no rule."""
+    measured = Measured()
+    cell = tiny_cell(attention="flex", device="cuda", gpu="h100-80gb")
+    run_explaining_passes(cell, None, None, measured)  # type: ignore[arg-type]
+    assert measured.unavailable.keys() == {"flops", "saved"}
+    assert (measured.flops, measured.saved) == (None, None)
+
+
+def test_flex_has_no_backward_on_a_cpu() -> None:
+    with pytest.raises(UsageError, match="attention 'flex': PyTorch has no backward of it on a CPU"):
+        measure_cell(tiny_cell(attention="flex"))
 
 
 def test_a_gpu_without_the_kernels_is_told_where_nothing_is_built(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from lorafa_prof.cell import Cell
 from lorafa_prof.devices.gpus.gpu import Gpu, catalogued
 from lorafa_prof.errors import UsageError
-from lorafa_prof.models.attention import FLASH_PACKAGES, check_installed
+from lorafa_prof.models.attention import FLASH_PACKAGES, FLEX, check_installed
 
 #: Flash-attention 2 checks for it (csrc/flash_attn/flash_api.cpp, mha_fwd).
 _AMPERE = (8, 0)
@@ -18,8 +18,10 @@ def check_attention(cell: Cell) -> None:
 
     Raises:
         UsageError: it is flash-attention's, and there is no GPU, one of another generation, a type that the
-            kernels do not take, or no such package.
+            kernels do not take, or no such package; or it is flex, and there is no GPU.
     """
+    if cell.attention == FLEX and cell.device_kind == "cpu":
+        raise _error(cell, "PyTorch has no backward of it on a CPU; sdpa and eager it has")
     if cell.attention not in FLASH_PACKAGES:
         return
     if cell.device_kind == "cpu":

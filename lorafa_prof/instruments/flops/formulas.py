@@ -78,6 +78,11 @@ def _flash_flops(forward: bool, totals: int | None) -> Formula:
     return flops
 
 
+def flex_backward_flops(dout: Tensor, dlse: Tensor, *args: Any, **kwargs: Any) -> int:
+    """Return the FLOPs of flex attention's backward, on all pairs of a query and a key, masked or not."""
+    return attention_backward_flops(dout, *args, **kwargs)
+
+
 def gemm_4bit_flops(x: Tensor, packed: Tensor, shape: Sequence[int], *args: Any, **kwargs: Any) -> int:
     """Return the FLOPs of x [..., in] times a weight of `shape` [out, in], as if it was dense."""
     return 2 * x.numel() * shape[0]
@@ -153,6 +158,8 @@ _BY_NAME: dict[str, Formula] = {
     "lorafa_prof.flash_attention_2_backward": _flash_flops(False, 9),
     "lorafa_prof.flash_attention_3_forward": _flash_flops(True, 3),
     "lorafa_prof.flash_attention_3_backward": _flash_flops(False, 9),
+    "lorafa_prof.flex_attention_forward": attention_flops,
+    "lorafa_prof.flex_attention_backward": flex_backward_flops,
     "flash_attn._flash_attn_forward": _flash_flops(True, None),
     "flash_attn._flash_attn_backward": _flash_flops(False, None),
     "flash_attn._flash_attn_varlen_forward": _flash_flops(True, 3),
