@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from importlib.util import find_spec
+from importlib.metadata import PackageNotFoundError, version
 from types import ModuleType
 from typing import Any
 
@@ -23,13 +23,15 @@ class FlashPackage:
 
     Attributes:
         version: 2 or 3, as transformers counts.
-        module: what Python imports.
+        distribution: what is installed.
+        oldest: the first whose kernels are operations of PyTorch, which FLOPs are counted by.
         install: how people come to it.
         stand_in: the functions that transformers takes of it, on shapes alone.
     """
 
     version: int
-    module: str
+    distribution: str
+    oldest: tuple[int, int]
     install: str
     stand_in: ModuleType
 
@@ -37,17 +39,16 @@ class FlashPackage:
 #: By transformers' name of the attention.
 FLASH_PACKAGES = {
     "flash_attention_2": FlashPackage(
-        2, "flash_attn", "pip install flash-attn --no-build-isolation", version_2
+        2, "flash-attn", (2, 7), "pip install flash-attn --no-build-isolation", version_2
     ),
     "flash_attention_3": FlashPackage(
         3,
-        "flash_attn_interface",
+        "flash-attn-3",
+        (3, 0),
         "build the folder hopper of github.com/Dao-AILab/flash-attention",
         version_3,
     ),
 }
-
-
 #: PyTorch's flex attention, which transformers compiles; and its name there.
 FLEX, _FLEX_IN_TRANSFORMERS = "flex", "flex_attention"
 
@@ -94,7 +95,7 @@ _DROPOUTS = ("attention_dropout", "attention_probs_dropout_prob", "attn_pdrop")
 def check_dropout(name: str, config: Any, attention: str) -> None:
     """Check that the attention drops what the model's config says.
 
-    transformers leaves dropout out of flash-attention 3 with a warning, and ends a step with flex by an error.
+    transformers leaves dropout out of flash-attention 3, with a warning, and ends a step with flex.
 
     Args:
         name: what people call the model.
@@ -116,14 +117,19 @@ def check_dropout(name: str, config: Any, attention: str) -> None:
 
 
 def check_installed(attention: str) -> None:
-    """Raise a UsageError if `attention` needs a package that is not installed; it is not loaded."""
+    """Raise a UsageError if `attention` needs a package that is missing or too old; it is not loaded."""
     package = FLASH_PACKAGES.get(attention)
-    if package is not None and find_spec(package.module) is None:
-        raise UsageError(
-            f"attention '{attention}' runs on the package {package.module}, which is not installed, and only "
-            f"the twin does without: {package.install}",
-            about="attention",
-        )
+    if package is None:
+        return
+    needed = f"attention '{attention}' runs on the package {package.distribution}"
+    remedy = f"and only the twin does without: {package.install}"
+    try:
+        installed = version(package.distribution)
+    except PackageNotFoundError:
+        raise UsageError(f"{needed}, which is not installed, {remedy}", about="attention") from None
+    if tuple(int(part) for part in installed.split(".")[:2]) < package.oldest:
+        oldest = ".".join(map(str, package.oldest))
+        raise UsageError(f"{needed} from {oldest} on ({installed} is here), {remedy}", about="attention")
 
 
 @contextmanager

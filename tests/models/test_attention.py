@@ -168,17 +168,21 @@ def test_so_it_is_before_the_model_is_built() -> None:
         build_model(resolved, attention="flex", **given)
 
 
-@pytest.mark.parametrize(
-    ("name", "module"), [("flash_attention_2", "flash_attn"), ("flash_attention_3", "flash_attn_interface")]
-)
-def test_a_missing_package_is_named_with_what_to_do(
-    name: str, module: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(attention, "find_spec", lambda asked: None)
+@pytest.mark.parametrize(("name", "package"), [(FLASH[0], "flash-attn"), (FLASH[1], "flash-attn-3")])
+def test_a_missing_package_is_named_with_what_to_do(name: str, package: str) -> None:
     with pytest.raises(
-        UsageError, match=f"runs on the package {module}, which is not installed.*: (pip install|build)"
+        UsageError, match=f"runs on the package {package}, which is not installed.*: (pip|build)"
     ):
         check_installed(name)
-    monkeypatch.setattr(attention, "find_spec", lambda asked: asked)
-    check_installed(name)
     check_installed("sdpa")
+
+
+@pytest.mark.parametrize(("installed", "fits"), [("2.8.3.post2", True), ("2.7.0", True), ("2.6.3", False)])
+def test_an_old_package_has_no_flops(installed: str, fits: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its kernels are operations of PyTorch, seen by dispatch modes, from 2.7.0 on."""
+    monkeypatch.setattr(attention, "version", {"flash-attn": installed}.__getitem__)
+    if fits:
+        check_installed("flash_attention_2")
+    else:
+        with pytest.raises(UsageError, match=r"runs on the package flash-attn from 2.7 on .2.6.3 is here."):
+            check_installed("flash_attention_2")

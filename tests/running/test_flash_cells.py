@@ -85,6 +85,14 @@ def test_attention_is_on_pairs_of_tokens_of_one_document(name: str, packing: boo
     assert linears[0] * tokens[1] == linears[1] * tokens[0]
 
 
+@pytest.mark.parametrize("name", ["flash_attention_2", "flash_attention_3", "flex"])
+def test_the_line_that_saved_is_the_models_and_not_the_stand_ins(name: str) -> None:
+    storages = measured(name, padding=0.5).details["saved"]["storages"]
+    of_attention = [saved for saved in storages if saved["kind"] == "attention" and not saved["op"]]
+    assert of_attention
+    assert {saved["line"].split("/")[0] for saved in of_attention} == {"transformers"}
+
+
 def test_what_no_gpu_has_shown_is_said() -> None:
     message = str(measured("flash_attention_2").row["message"])
     assert "not checked against a GPU" in message
