@@ -8,8 +8,6 @@ from contextlib import contextmanager
 from torch import Tensor
 from torch.nn import init
 
-from lorafa_prof.models.replaced import replaced
-
 
 @contextmanager
 def nothing_drawn() -> Iterator[None]:
@@ -19,8 +17,14 @@ def nothing_drawn() -> Iterator[None]:
     of Llama-2-7B at rank 256.
     """
     names = [name for name in vars(init) if name.endswith("_") and not name.startswith("_")]
-    with replaced(init, dict.fromkeys(names, _unchanged)):
+    originals = {name: getattr(init, name) for name in names}
+    try:
+        for name in names:
+            setattr(init, name, _unchanged)
         yield
+    finally:
+        for name, original in originals.items():
+            setattr(init, name, original)
 
 
 def _unchanged(tensor: Tensor, *args: object, **kwargs: object) -> Tensor:
