@@ -82,6 +82,7 @@ def build_model(
         _cast_parameters(model, dtype)
         if quantization:
             fill_linears(model, quantization, dtype)
+    check_dropout(resolved.name, model.config.get_text_config(), attention)
     model.train()
     if checkpointing != "none":
         _enable_checkpointing(resolved, model, checkpointing)
@@ -96,7 +97,6 @@ def _check_options(resolved: ResolvedModel, *, attention: str, checkpointing: st
         )
     model_class = _AUTO_CLASS[resolved.task]._model_mapping.get(type(resolved.config), None)
     check_code(resolved.name, model_class, attention)
-    check_dropout(resolved.name, resolved.config.get_text_config(), attention)
 
 
 def _config_to_build(resolved: ResolvedModel) -> PretrainedConfig:

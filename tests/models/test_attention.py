@@ -60,6 +60,16 @@ def test_flex_is_compiled_again_afterwards() -> None:
     assert (masking_utils.create_block_mask, integration.WrappedFlexAttention) == before
 
 
+def test_a_model_with_dropout_is_refused_once_it_is_built_on_shapes() -> None:
+    resolved = resolve_model(ModelChoice(name="tiny-llama"))
+    resolved.config.attention_dropout = 0.1
+    given: dict[str, Any] = {"device": torch.device("meta"), "dtype": torch.bfloat16, "checkpointing": "none"}
+    with pytest.raises(
+        UsageError, match="attention 'flex' has no dropout, and its config has attention_dropout"
+    ):
+        build_model(resolved, attention="flex", **given)
+
+
 @pytest.mark.parametrize("name", ["flash_attention_3", "flex"])
 @pytest.mark.parametrize(
     ("kind", "key"),
@@ -163,9 +173,6 @@ def test_so_it_is_before_the_model_is_built() -> None:
         UsageError, match=r"^model 'gpt-oss-20b': attention 'flash_attention_2' is none that it"
     ):
         build_model(resolved, attention="flash_attention_2", **given)
-    resolved.config.attention_dropout = 0.1
-    with pytest.raises(UsageError, match="has no dropout"):
-        build_model(resolved, attention="flex", **given)
 
 
 @pytest.mark.parametrize(("name", "package"), [(FLASH[0], "flash-attn"), (FLASH[1], "flash-attn-3")])
