@@ -84,7 +84,7 @@ PARTS: Mapping[str, Part] = {
         "recomputed activations", "checkpointing runs a layer's forward again in backward", _TEMPORARIES
     ),
     "temporaries": Part("temporaries", "results in between, gone a moment later", _TEMPORARIES),
-    "other": Part("other", "there before the step, and none of these", "#555555"),
+    "other": Part("other", "kept from step to step, and none of these", "#555555"),
     "rounding": Part("rounding", "blocks of memory are a little larger than what was asked for", "#DDDDDD"),
     "unexplained": Part("unexplained", "none of the parts that are known", "#C8C8C8"),
 }

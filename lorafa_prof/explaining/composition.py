@@ -12,7 +12,8 @@ from lorafa_prof.instruments.allocations.timeline import Timeline
 from lorafa_prof.instruments.saved.needs import Need
 from lorafa_prof.parts import BlockKind, PartKey
 from lorafa_prof.results.needs import key_of, like_need
-from lorafa_prof.results.tensors import TensorKey, layer_of, like_modules
+from lorafa_prof.results.tensors import TensorKey, layer_of
+from lorafa_prof.words.module_paths import like_modules
 
 #: What forward leaves for backward: the activation memory.
 OF_FORWARD: tuple[PartKey, ...] = ("saved", "held")
@@ -173,7 +174,8 @@ def _in_layer(module: str, nbytes: int) -> dict[str, int]:
 def _part(kind: BlockKind, note: BlockNote, phase: str) -> PartKey:
     saved = note.saved is not None and not note.saved.from_before
     # A loss that forms gradients in forward has autograd keep them, until they become those of weights.
-    if saved and (kind == "activations" or (kind == "gradients" and phase == "forward")):
+    # What a module keeps for the next step may be saved too.
+    if saved and (kind in ("activations", "other") or (kind == "gradients" and phase == "forward")):
         return "saved"
     if kind == "activations":
         return "held"

@@ -8,6 +8,7 @@ from typing import Any
 
 from lorafa_prof.cell import Cell, MethodChoice
 from lorafa_prof.methods.base import METHODS
+from lorafa_prof.scenario.options import validated_options
 
 #: By method: one that holds less, in plain words, and what it takes in return.
 _LESS: dict[str, tuple[str, str, str]] = {
@@ -56,7 +57,7 @@ def _of_method(cell: Cell) -> Iterator[Remedy]:
     if name in _LESS:
         other, meaning, costs = _LESS[name]
         method = METHODS[other]
-        kept = options if name != "full-ft" else method.options().model_dump(mode="json")
+        kept = options if name != "full-ft" else validated_options(method, {})
         choice = MethodChoice(name=other, options=kept)
         yield Remedy(f"method: {other}", meaning, costs, _with(cell, method=choice), name != "full-ft")
     if options.get("dropout"):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
 
 from lorafa_prof.layers.autocast_type import in_autocast_type, is_autocast
+from lorafa_prof.layers.base_answers import AnswersAsBase
+from lorafa_prof.layers.factors import new_factors
 from lorafa_prof.layers.low_rank_functions import LoraFaFunction, LoraFunction
 from lorafa_prof.layers.quantized.state import is_quantized
 from lorafa_prof.layers.quantized.weight import QuantizedWeight, quantized_weight
@@ -47,11 +48,8 @@ def in_by_out(base: nn.Module) -> tuple[int, int]:
     return linear.in_features, linear.out_features
 
 
-class LowRankLinear(nn.Module):
+class LowRankLinear(AnswersAsBase):
     """Common part of the LoRA and LoRA-FA layers: the frozen base, A [r, in] and B [out, r].
-
-    A is drawn as in PEFT (Kaiming-uniform with a = √5, the default of nn.Linear), B is zero, so that the
-    layer starts as its base.
 
     Attributes:
         function: the autograd function that computes the layer.
@@ -74,16 +72,9 @@ class LowRankLinear(nn.Module):
         self.rank = rank
         self.scale = scale
         self.dropout = dropout
-        weight = cast(Tensor, base.weight)
-        in_features, out_features = in_by_out(base)
-        self.lora_A = nn.Parameter(weight.new_empty(rank, in_features, dtype=adapter_dtype))
-        self.lora_B = nn.Parameter(weight.new_zeros(out_features, rank, dtype=adapter_dtype))
-        nn.init.kaiming_uniform_(self.lora_A, a=math.sqrt(5))
-
-    @property
-    def weight(self) -> Tensor:
-        """The base's weight, as stored; some models read the type of their layers' weights."""
-        return cast(Tensor, self.base.weight)
+        self.lora_A, self.lora_B = new_factors(
+            cast(Tensor, base.weight), rank, *in_by_out(base), adapter_dtype
+        )
 
     @property
     def probability(self) -> float:

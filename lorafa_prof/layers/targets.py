@@ -1,103 +1,118 @@
-"""Choosing the linear layers that get an adapter, and replacing them by adapted ones."""
+"""Choosing the linear maps that get an adapter, and saying which of those cannot have one."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable
-from typing import TYPE_CHECKING, cast
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from torch import nn
 
 from lorafa_prof.errors import UsageError
-from lorafa_prof.layers.low_rank_linear import LowRankLinear, in_by_out, is_linear
+from lorafa_prof.layers.linear_maps import LinearMap, linear_maps
 from lorafa_prof.registry import nearest
+from lorafa_prof.words.module_paths import like_modules
+from lorafa_prof.words.phrases import count
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-# Names under which transformers keeps the head of a classifier; PEFT keeps the same list
-# (peft/utils/constants.py, SEQ_CLS_HEAD_NAMES).
-CLASSIFICATION_HEADS = ("score", "classifier")
+#: What `targets` may be instead of names.
+ALL_LINEAR = "all-linear"
+ATTENTION = "attention"
+
+Targets = dict[str, LinearMap]
+RankAt = Callable[[str, int], int]
 
 
-def classification_head(model: nn.Module) -> tuple[str, nn.Module] | None:
-    """Return name and module of a sequence classifier's head; None for models that have none."""
-    for name in CLASSIFICATION_HEADS:
-        head = getattr(model, name, None)
-        if isinstance(head, nn.Module):
-            return name, head
-    return None
-
-
-def adaptable_linears(model: PreTrainedModel) -> dict[str, nn.Module]:
-    """Return all linear layers by name, except for the output embedding and a classifier's head.
-
-    This is what PEFT calls ``all-linear`` (peft/tuners/tuners_utils.py, _maybe_include_all_linear_layers).
-    """
-    output = model.get_output_embeddings()
-    head = classification_head(model)
-    below_head = f"{head[0]}." if head else None
-    return {
-        name: module
-        for name, module in model.named_modules()
-        if is_linear(module)
-        and module is not output
-        and not (head and (module is head[1] or name.startswith(cast(str, below_head))))
-    }
-
-
-def below_attention(model: nn.Module, name: str) -> bool:
-    """Return whether a module around the layer `name` has "Attention" in the name of its class."""
-    parts = name.split(".")
+def below_attention(model: nn.Module, path: str) -> bool:
+    """Return whether a module around what is at `path` has "Attention" in the name of its class."""
+    parts = path.split(".")
     parents = (".".join(parts[:depth]) for depth in range(1, len(parts)))
     return any("Attention" in type(model.get_submodule(parent)).__name__ for parent in parents)
 
 
-def find_targets(model: PreTrainedModel, targets: str) -> dict[str, nn.Module]:
-    """Return the linear layers that `targets` selects, by name.
+def find_targets(model: PreTrainedModel, targets: str) -> Targets:
+    """Return the maps that `targets` selects, by path, those that can have no adapter among them.
 
     Args:
         model: a transformers model without adapters.
-        targets: ``all-linear``, ``attention``, or names of layers divided by commas, each matching the end
-            of a layer's path ("q_proj,v_proj").
+        targets: ``all-linear``, ``attention``, or names divided by commas, each matching the end of a path
+            ("q_proj,v_proj").
 
     Raises:
-        UsageError: a name matches no linear layer; the message has the nearest known one.
+        UsageError: a name matches nothing; the message has the nearest known one.
     """
-    linears = adaptable_linears(model)
-    if targets == "all-linear":
-        return linears
-    if targets == "attention":
-        return {name: module for name, module in linears.items() if below_attention(model, name)}
-    chosen: dict[str, nn.Module] = {}
+    maps = linear_maps(model)
+    if targets in (ALL_LINEAR, ATTENTION):
+        return {
+            path: found
+            for path, found in maps.items()
+            if not found.by_name and (targets == ALL_LINEAR or below_attention(model, path))
+        }
+    chosen: set[str] = set()
     for wanted in targets.split(","):
-        matching = {n: m for n, m in linears.items() if n == wanted or n.endswith(f".{wanted}")}
+        matching = {path for path in maps if f".{path}".endswith(f".{wanted}")}
         if not matching:
-            known = sorted({name.rsplit(".", 1)[-1] for name in linears})
+            known = sorted({path.rsplit(".", 1)[-1] for path in maps})
             raise UsageError(
                 f"no linear layer is called '{wanted}'{nearest(wanted, known)}; "
                 f"this model has {', '.join(known)}",
                 about="targets",
             )
         chosen |= matching
-    return {name: module for name, module in linears.items() if name in chosen}
+    return {path: found for path, found in maps.items() if path in chosen}
 
 
-def check_rank(linears: dict[str, nn.Module], rank: int) -> None:
-    """Raise UsageError if `rank` is larger than the smaller side of some layer."""
-    for name, module in linears.items():
-        in_features, out_features = in_by_out(module)
-        if rank > min(in_features, out_features):
-            raise UsageError(
-                f"rank {rank} is larger than layer '{name}' ({in_features} to {out_features}); "
-                f"at most {min(in_features, out_features)}",
-                about="rank",
-            )
+def adaptable(targets: Targets, rank_at: RankAt) -> tuple[Targets, Targets]:
+    """Return those of `targets` that can have an adapter of their rank; and the others, with the reason.
+
+    Args:
+        targets: by path.
+        rank_at: gives the rank of the adapter at a path, on so many matrices in one.
+
+    Raises:
+        UsageError: none can.
+    """
+    judged = {path: _judged(found, rank_at(path, found.matrices)) for path, found in targets.items()}
+    able = {path: found for path, found in judged.items() if found.obstacle is None}
+    if not able:
+        raise _none_is_able(targets, judged, rank_at)
+    return able, {path: found for path, found in judged.items() if found.obstacle is not None}
 
 
-def replace_linears(
-    model: nn.Module, linears: dict[str, nn.Module], wrap: Callable[[nn.Module], LowRankLinear]
-) -> None:
-    """Replace each layer of `linears` in `model` by `wrap(layer)`."""
-    for name, module in linears.items():
-        parent, _, child = name.rpartition(".")
-        setattr(model.get_submodule(parent), child, wrap(module))
+def _judged(found: LinearMap, rank: int) -> LinearMap:
+    smaller = min(found.in_features, found.out_features)
+    if found.obstacle is None and rank > smaller:
+        return replace(found, obstacle=f"rank {rank} is above its smaller side, {smaller}")
+    return found
+
+
+def _none_is_able(targets: Targets, judged: Targets, rank_at: RankAt) -> UsageError:
+    if not targets:
+        return UsageError("this model has no linear layer of these targets", about="targets")
+    too_small = {path: found for path, found in targets.items() if found.obstacle is None}
+    if not too_small:
+        return UsageError(f"no target can have an adapter: {in_words(judged)}", about="targets")
+    path, largest = max(too_small.items(), key=lambda item: _most(item[1]))
+    sides = f"{largest.in_features} to {largest.out_features}"
+    return UsageError(
+        f"rank {rank_at(path, 1)} is larger than layer '{path}' ({sides}); at most {_most(largest)}",
+        about="rank",
+    )
+
+
+def _most(found: LinearMap) -> int:
+    return min(found.in_features, found.out_features) // found.matrices
+
+
+def in_words(left_out: Targets) -> str:
+    """Return which maps these are, how large, and why they are left out; those of all layers as one."""
+    alike: dict[tuple[str, str], list[LinearMap]] = defaultdict(list)
+    for path, found in left_out.items():
+        alike[like_modules(path), found.obstacle or ""].append(found)
+    return "; ".join(
+        f"{path} ({count(len(maps), 'weight')}, {sum(m.weight.numel() for m in maps):,} parameters): {why}"
+        for (path, why), maps in alike.items()
+    )

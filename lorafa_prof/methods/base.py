@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -26,7 +26,14 @@ TORCH_DTYPES: dict[str, torch.dtype] = {
 
 
 class MethodOptions(Frozen):
-    """Base of a method's options. Every field is an axis of the sweep."""
+    """Base of a method's options. Every field is an axis of the sweep.
+
+    Attributes:
+        added_later: options that came after the first ids of cells were given. A cell has them not at their
+            defaults, so that one of before keeps its id and its record.
+    """
+
+    added_later: ClassVar[tuple[str, ...]] = ()
 
 
 @dataclass(frozen=True)
@@ -43,12 +50,14 @@ class Setting:
 class Prepared:
     """A model made ready to train, with its optimizer.
 
-    `optimizer_tensors` are kept for the optimizer's sake outside of `optimizer.state`.
+    `optimizer_tensors` are kept for the optimizer's sake outside of `optimizer.state`. `notes` are
+    what a reader of the row must know of what was made ready, such as what got no adapter.
     """
 
     model: nn.Module
     optimizer: Optimizer
     optimizer_tensors: tuple[Tensor, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

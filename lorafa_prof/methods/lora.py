@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
+from lorafa_prof.layers.low_rank_embedding import LoraEmbedding
 from lorafa_prof.layers.low_rank_linear import LoraLinear
+from lorafa_prof.layers.low_rank_weight import LoraWeight
 from lorafa_prof.methods.base import Method, MethodOptions, Prepared, Setting
-from lorafa_prof.methods.low_rank import LowRankOptions, add_adapters, same_as_base
+from lorafa_prof.methods.low_rank import AdapterLayers, add_adapters, same_as_base
+from lorafa_prof.methods.low_rank_options import LowRankOptions
 from lorafa_prof.optim.choices import make_optimizer
 
 if TYPE_CHECKING:
@@ -17,10 +20,11 @@ def prepare(model: PreTrainedModel, options: MethodOptions, setting: Setting) ->
     """Add LoRA layers.
 
     Raises:
-        UsageError: a target matches nothing, or the rank is larger than a layer.
+        UsageError: a name in the targets matches nothing, or no target can have an adapter of this rank.
     """
-    add_adapters(model, LoraLinear, cast(LowRankOptions, options), setting)
-    return Prepared(model, make_optimizer(setting.optimizer, model.parameters(), setting.update))
+    layers = AdapterLayers(LoraLinear, LoraEmbedding, LoraWeight)
+    notes = add_adapters(model, layers, cast(LowRankOptions, options), setting)
+    return Prepared(model, make_optimizer(setting.optimizer, model.parameters(), setting.update), notes=notes)
 
 
 METHOD = Method(

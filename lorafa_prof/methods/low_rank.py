@@ -1,47 +1,25 @@
-"""What LoRA and LoRA-FA share: their options, freezing the base, placing the layers."""
+"""What LoRA and LoRA-FA share: freezing the base, placing the layers."""
 
 from __future__ import annotations
 
-import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pydantic import Field, field_validator
 from torch import nn
 
 from lorafa_prof.cell import Dtype
+from lorafa_prof.layers.linear_maps import classification_head
+from lorafa_prof.layers.low_rank_embedding import LowRankEmbedding
 from lorafa_prof.layers.low_rank_linear import LowRankLinear
-from lorafa_prof.layers.targets import check_rank, classification_head, find_targets, replace_linears
-from lorafa_prof.methods.base import MethodOptions, Setting
+from lorafa_prof.layers.low_rank_weight import LowRankWeight, adapt_weight
+from lorafa_prof.layers.targets import adaptable, find_targets, in_words
+from lorafa_prof.methods.base import Setting
+from lorafa_prof.methods.low_rank_options import LowRankOptions
+from lorafa_prof.methods.narrowing import check_patterns, in_layers, is_below, modules_to_save
 from lorafa_prof.models.preset import Task
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
-
-
-def canonical_targets(value: Any) -> Any:
-    """Return targets in their one form: a list of names becomes the sorted names divided by commas."""
-    if isinstance(value, str):
-        value = value.split(",")
-    if isinstance(value, (list, tuple)) and all(isinstance(name, str) for name in value):
-        return ",".join(sorted({name.strip() for name in value}))
-    return value
-
-
-class LowRankOptions(MethodOptions):
-    """Options of LoRA and LoRA-FA; the defaults of rank, alpha and dropout are PEFT's."""
-
-    rank: int = Field(default=8, ge=1)
-    alpha: float = Field(default=8.0, gt=0)
-    targets: str = "all-linear"
-    dropout: float = Field(default=0.0, ge=0, lt=1)
-    rslora: bool = False
-
-    _canonical_targets = field_validator("targets", mode="before")(canonical_targets)
-
-    @property
-    def scale(self) -> float:
-        """The factor s on the low-rank path: α/r, or α/√r with rsLoRA (arXiv 2312.03732)."""
-        return self.alpha / (math.sqrt(self.rank) if self.rslora else self.rank)
 
 
 def same_as_base(dtype: Dtype) -> Dtype:
@@ -58,26 +36,47 @@ def freeze_base(model: nn.Module, task: Task) -> None:
             head[1].requires_grad_(True)
 
 
+@dataclass(frozen=True)
+class AdapterLayers:
+    """What a method puts in the place of layers, and on weights that a module multiplies by itself."""
+
+    linear: type[LowRankLinear]
+    embedding: type[LowRankEmbedding]
+    weight: type[LowRankWeight]
+
+
 def add_adapters(
-    model: PreTrainedModel, layer: type[LowRankLinear], options: LowRankOptions, setting: Setting
-) -> None:
-    """Freeze the base of `model` and replace every target by a `layer`.
+    model: PreTrainedModel, layers: AdapterLayers, options: LowRankOptions, setting: Setting
+) -> tuple[str, ...]:
+    """Freeze the base of `model`, give targets adapters, and return notes on those without one.
+
+    Modules to be saved train whole, and have no adapters.
 
     Raises:
-        UsageError: a target matches nothing, or the rank is larger than a layer.
+        UsageError: a name or a pattern matches nothing, no target can have an adapter of its rank, or a
+            module to be saved is quantized.
     """
-    linears = find_targets(model, options.targets)
-    check_rank(linears, options.rank)
+    saved = modules_to_save(model, options.saved_modules)
+    targets = in_layers(find_targets(model, options.targets), options.layers_to_transform)
+    targets = {path: target for path, target in targets.items() if not is_below(path, saved)}
+    check_patterns(options, list(targets))
+    targets, left_out = adaptable(targets, options.rank_at)
     freeze_base(model, setting.task)
-    replace_linears(
-        model,
-        linears,
-        lambda base: layer(
-            base,
-            rank=options.rank,
-            scale=options.scale,
-            dropout=options.dropout,
-            adapter_dtype=setting.adapter_dtype,
-        ),
-    )
+    for path, target in targets.items():
+        settings: dict[str, Any] = {
+            "rank": options.rank_at(path, target.matrices),
+            "scale": options.scale_at(path, target.matrices),
+            "dropout": options.dropout,
+            "adapter_dtype": setting.adapter_dtype,
+        }
+        if target.weight_name is not None:
+            adapter = layers.weight(target.weight, turned=target.turned, **settings)
+            adapt_weight(target.module, target.weight_name, adapter)
+        elif isinstance(target.module, nn.Embedding):
+            model.set_submodule(path, layers.embedding(target.module, **settings))
+        else:
+            model.set_submodule(path, layers.linear(target.module, **settings))
+    for module in saved.values():
+        module.requires_grad_(True)
     model.train()
+    return (f"without an adapter: {in_words(left_out)}",) if left_out else ()

@@ -7,10 +7,15 @@ from typing import TYPE_CHECKING, Any, cast
 
 from lorafa_prof.errors import UsageError
 from lorafa_prof.methods.base import Method, MethodOptions, Prepared, Setting
-from lorafa_prof.methods.peft_peers import PEFT_TASKS, add_peft_adapter, peft_adapter_dtype, require_peft
+from lorafa_prof.methods.peft_peers import (
+    PEFT_TASKS,
+    add_peft_adapter,
+    make_peft_config,
+    peft_adapter_dtype,
+    require_peft,
+)
 from lorafa_prof.optim.choices import make_optimizer
 from lorafa_prof.registry import nearest
-from lorafa_prof.words.phrases import one_line
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -46,10 +51,7 @@ def make_config(options: PeftOptions, setting: Setting) -> Any:
         if key not in parameters:
             raise UsageError(f"{config_class.__name__} has no '{key}'{nearest(key, parameters)}")
     fields.setdefault("task_type", PEFT_TASKS[setting.task])
-    try:
-        return config_class(**fields)
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"{config_class.__name__}: {one_line(str(error))}") from error
+    return make_peft_config(config_class, **fields)
 
 
 def prepare(model: PreTrainedModel, options: MethodOptions, setting: Setting) -> Prepared:

@@ -16,7 +16,7 @@ def prepare(model: PreTrainedModel, options: MethodOptions, setting: Setting) ->
     """Wrap `model` by PEFT's LoRA.
 
     Raises:
-        UsageError: a target matches nothing, or the rank is larger than a layer.
+        UsageError: a target matches nothing, or PEFT refuses the options for this model.
     """
     wrapped = peft_lora_model(model, cast(PeftLoraOptions, options), setting)
     return Prepared(wrapped, make_optimizer(setting.optimizer, wrapped.parameters(), setting.update))

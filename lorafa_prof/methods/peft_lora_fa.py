@@ -21,7 +21,8 @@ def prepare(model: PreTrainedModel, options: MethodOptions, setting: Setting) ->
     """Wrap `model` by PEFT's LoRA and hand it to PEFT's LoRA-FA optimizer, which freezes A.
 
     Raises:
-        UsageError: a target matches nothing, the rank is larger than a layer, or the optimizer is not adamw.
+        UsageError: a target matches nothing, PEFT refuses the options for this model, or the optimizer is not
+            adamw.
     """
     fa_options = cast(PeftLoraOptions, options)
     if setting.optimizer != "adamw":

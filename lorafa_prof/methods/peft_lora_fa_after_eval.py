@@ -21,7 +21,8 @@ def prepare(model: PreTrainedModel, options: MethodOptions, setting: Setting) ->
     """Prepare as the method `peft-lora-fa` does, then switch the adapter off and on again.
 
     Raises:
-        UsageError: a target matches nothing, the rank is larger than a layer, or the optimizer is not adamw.
+        UsageError: a target matches nothing, PEFT refuses the options for this model, or the optimizer is not
+            adamw.
     """
     prepared = peft_lora_fa.prepare(model, options, setting)
     with cast(Any, prepared.model).disable_adapter():

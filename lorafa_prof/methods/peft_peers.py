@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
-from pydantic import Field, field_validator
 from torch import nn
 
 from lorafa_prof.cell import Dtype
 from lorafa_prof.errors import UsageError
-from lorafa_prof.layers.targets import check_rank, find_targets
-from lorafa_prof.methods.base import MethodOptions, Setting
-from lorafa_prof.methods.low_rank import canonical_targets
+from lorafa_prof.layers.targets import ALL_LINEAR, ATTENTION, find_targets
+from lorafa_prof.methods.base import Setting
+from lorafa_prof.methods.low_rank_options import LowRankOptions
+from lorafa_prof.methods.narrowing import check_patterns, in_layers, modules_to_save
 from lorafa_prof.methods.peft_quantized import register_stand_ins
 from lorafa_prof.models.preset import Task
+from lorafa_prof.registry import nearest
 from lorafa_prof.words.phrases import one_line
 
 if TYPE_CHECKING:
@@ -28,21 +29,10 @@ PEFT_TASKS: dict[Task, str] = {
 }
 
 
-class PeftLoraOptions(MethodOptions):
+class PeftLoraOptions(LowRankOptions):
     """Options of PEFT's LoRA; the defaults are PEFT's own, targets included (None: PEFT's choice)."""
 
-    rank: int = Field(default=8, ge=1)
-    alpha: float = Field(default=8.0, gt=0)
-    targets: str | None = None
-    dropout: float = Field(default=0.0, ge=0, lt=1)
-    rslora: bool = False
-
-    _canonical_targets = field_validator("targets", mode="before")(canonical_targets)
-
-    @property
-    def scale(self) -> float:
-        """The factor on the low-rank path, as PEFT computes it."""
-        return self.alpha / (math.sqrt(self.rank) if self.rslora else self.rank)
+    targets: str | None = None  # type: ignore[assignment]
 
 
 def peft_adapter_dtype(dtype: Dtype) -> Dtype:
@@ -64,6 +54,18 @@ def require_peft() -> Any:
     except ImportError as error:
         raise UsageError(f"PEFT peers need the extra: pip install 'lorafa-prof[peft]' ({error})") from error
     return peft
+
+
+def make_peft_config(config_class: Any, **fields: Any) -> Any:
+    """Return a config of this class of PEFT's.
+
+    Raises:
+        UsageError: the class refuses the fields.
+    """
+    try:
+        return config_class(**fields)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"{config_class.__name__}: {one_line(str(error))}") from error
 
 
 def add_peft_adapter(model: PreTrainedModel, config: Any, adapter_dtype: torch.dtype) -> nn.Module:
@@ -97,23 +99,56 @@ def add_peft_adapter(model: PreTrainedModel, config: Any, adapter_dtype: torch.d
 
 
 def peft_lora_model(model: PreTrainedModel, options: PeftLoraOptions, setting: Setting) -> nn.Module:
-    """Wrap `model` by PEFT's LoRA.
+    """Wrap `model` by PEFT's LoRA, whose own rules decide what the targets are.
 
     Raises:
-        UsageError: a target matches nothing, or the rank is larger than a layer.
+        UsageError: a target matches nothing, or PEFT refuses the options for this model.
     """
     peft = require_peft()
-    targets = None
-    if options.targets is not None:
-        linears = find_targets(model, options.targets)
-        check_rank(linears, options.rank)
-        targets = list(linears)
-    config = peft.LoraConfig(
+    layers = [name for name, _ in model.named_modules()]
+    modules_to_save(model, options.saved_modules)
+    config = make_peft_config(
+        peft.LoraConfig,
         task_type=PEFT_TASKS[setting.task],
         r=options.rank,
         lora_alpha=options.alpha,
-        target_modules=targets,
+        target_modules=_target_modules(model, options),
         lora_dropout=options.dropout,
         use_rslora=options.rslora,
+        layers_to_transform=options.layers_to_transform,
+        rank_pattern=dict(options.rank_pattern or {}),
+        alpha_pattern=dict(options.alpha_pattern or {}),
+        modules_to_save=options.saved_modules or None,
     )
-    return add_peft_adapter(model, config, setting.adapter_dtype)
+    try:
+        wrapped = add_peft_adapter(model, config, setting.adapter_dtype)
+    finally:
+        _check_names(options.targets, config, layers)
+    tuner: Any = wrapped.base_model
+    check_patterns(options, [*tuner.targeted_module_names, *tuner.targeted_parameter_names])
+    return wrapped
+
+
+def _target_modules(model: PreTrainedModel, options: PeftLoraOptions) -> str | list[str] | None:
+    """Return what PEFT's config takes for our targets; ``all-linear`` is a word of PEFT's own."""
+    if options.targets is None or options.targets == ALL_LINEAR:
+        return options.targets
+    if options.targets == ATTENTION:
+        # Of whole paths PEFT takes those of all layers.
+        targets = in_layers(find_targets(model, ATTENTION), options.layers_to_transform)
+        return [path for path, target in targets.items() if target.weight_name is None]
+    return options.targets.split(",")
+
+
+def _check_names(targets: str | None, config: Any, layers: Sequence[str]) -> None:
+    """Raise UsageError for a name in `targets` that is the end of no path in `layers`.
+
+    PEFT is silent about one if another matches. What it found to be a part of weights, such as
+    Mixtral's w1, is no longer in its `config`.
+    """
+    if targets in (None, ALL_LINEAR, ATTENTION):
+        return
+    for name in targets.split(","):
+        if name in config.target_modules and not any(f".{layer}".endswith(f".{name}") for layer in layers):
+            known = sorted({layer.rsplit(".", 1)[-1] for layer in layers})
+            raise UsageError(f"no layer is called '{name}'{nearest(name, known)}", about="targets")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+import re
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
+from torch import nn
 from transformers import (
     AutoModelForCausalLM,
     AutoModelForSeq2SeqLM,
@@ -26,7 +28,8 @@ from lorafa_prof.words.phrases import one_line
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
 
-_AUTO_CLASS: dict[Task, Any] = {
+#: What builds a network for a task.
+AUTO_CLASS: dict[Task, Any] = {
     "causal-lm": AutoModelForCausalLM,
     "seq2seq-lm": AutoModelForSeq2SeqLM,
     "sequence-classification": AutoModelForSequenceClassification,
@@ -37,6 +40,10 @@ CHECKPOINTING: dict[str, dict[str, Any] | None] = {
     "full": {"use_reentrant": False},
     "full-reentrant": {"use_reentrant": True},
 }
+#: What transformers says of an attention that a model has not, or that is not installed.
+_OF_ATTENTION = re.compile(r"attn_implementation|attention implementation|flash.?att", re.IGNORECASE)
+#: What comes of a config that lacks something, or has it in another form.
+_OF_A_CONFIG = (AttributeError, TypeError, LookupError, ArithmeticError, AssertionError)
 
 
 def build_model(
@@ -95,7 +102,7 @@ def _check_options(resolved: ResolvedModel, *, attention: str, checkpointing: st
             f"checkpointing '{checkpointing}' is unknown; it is one of {', '.join(CHECKPOINTING)}",
             about="checkpointing",
         )
-    model_class = _AUTO_CLASS[resolved.task]._model_mapping.get(type(resolved.config), None)
+    model_class = AUTO_CLASS[resolved.task]._model_mapping.get(type(resolved.config), None)
     check_code(resolved.name, model_class, attention)
 
 
@@ -118,13 +125,15 @@ def _create(
 ) -> PreTrainedModel:
     try:
         with device, nullcontext() if has_values(device) else attention_stand_ins():
-            model: PreTrainedModel = _AUTO_CLASS[resolved.task].from_config(
+            model: PreTrainedModel = AUTO_CLASS[resolved.task].from_config(
                 config,
                 dtype=dtype,
                 attn_implementation=name_in_transformers(attention),
                 trust_remote_code=resolved.trust_remote_code,
             )
-    except (ValueError, ImportError) as error:
+        # Some weights are made by functions that no device is asked of: `torch.normal`, `torch.FloatTensor`.
+        cast(nn.Module, model).to(device)
+    except (ValueError, ImportError, *_OF_A_CONFIG) as error:
         raise _not_buildable(resolved, attention, error) from error
     return model
 
@@ -140,7 +149,7 @@ def _load(
     # transformers loads straight to another device by way of accelerate, which the CPU does not need.
     placement = {} if device.type == "cpu" else {"device_map": {"": device}}
     try:
-        model: PreTrainedModel = _AUTO_CLASS[resolved.task].from_pretrained(
+        model: PreTrainedModel = AUTO_CLASS[resolved.task].from_pretrained(
             resolved.source,
             config=config,
             dtype=dtype,
@@ -159,8 +168,13 @@ def _load(
 
 
 def _not_buildable(resolved: ResolvedModel, attention: str, error: Exception) -> UsageError:
+    reason = _first_sentence(error)
+    if isinstance(error, _OF_A_CONFIG):
+        reason = f"{type(error).__name__}: {reason}"
+    if attention == "eager" or not _OF_ATTENTION.search(str(error)):
+        return UsageError(f"model '{resolved.name}' cannot be built: {reason}", about="model")
     return UsageError(
-        f"model '{resolved.name}' cannot be built with attention '{attention}': {_first_sentence(error)}",
+        f"model '{resolved.name}' cannot run with attention '{attention}' ({reason}); set attention: eager",
         about="attention",
     )
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import math
+import sys
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import torch
+from torch import nn
 
 from lorafa_prof.errors import UsageError
 from lorafa_prof.models.packing import IGNORED_LABEL, packed
@@ -34,6 +37,10 @@ _POSITIONS_AFTER_PADDING = frozenset(
     }
 )
 
+# Their ids are Unicode's numbers of characters.
+_READS_CHARACTERS = frozenset({"canine"})
+_INPUTS = frozenset({"input_ids", "attention_mask", "labels"})
+
 
 def make_inputs(
     resolved: ResolvedModel,
@@ -59,7 +66,7 @@ def make_inputs(
     With `packing` the rows, without their padding, are the documents of a single row, as `packed` says.
     """
     generator = torch.Generator().manual_seed(seed)
-    ordinary = _ordinary_ids(resolved.config)
+    ordinary = _ordinary_ids(resolved)
     input_ids = _draw(ordinary, (batch, seq), generator)
     if resolved.task == "causal-lm":
         labels = input_ids.clone()
@@ -72,6 +79,38 @@ def make_inputs(
     if packing:
         inputs = packed(inputs)
     return {name: tensor.to(device) for name, tensor in inputs.items()}
+
+
+def check_takes_inputs(model: nn.Module, resolved: ResolvedModel, *, padding: float) -> None:
+    """Raise a UsageError if `model` cannot run a training step with what `make_inputs` makes.
+
+    A forward that takes whatever it is given is tried.
+    """
+    parameters = inspect.signature(model.forward).parameters
+    kinds = {parameter.kind for parameter in parameters.values()}
+    if inspect.Parameter.VAR_POSITIONAL in kinds:
+        return
+    wanted = [
+        name
+        for name, parameter in parameters.items()
+        if parameter.default is inspect.Parameter.empty
+        and parameter.kind is not inspect.Parameter.VAR_KEYWORD
+        and name not in _INPUTS
+    ]
+    if wanted:
+        raise UsageError(
+            f"model '{resolved.name}' needs {', '.join(wanted)} beside text, which is not made here",
+            about="model",
+        )
+    if "labels" not in parameters:
+        raise UsageError(
+            f"model '{resolved.name}' takes no labels, so it has no loss to train by", about="model"
+        )
+    if padding and "attention_mask" not in parameters:
+        raise UsageError(
+            f"model '{resolved.name}' takes no attention mask and would read padding as text; set padding: 0",
+            about="padding",
+        )
 
 
 def padding_tokens(padding: float, *, batch: int, seq: int) -> list[int]:
@@ -133,28 +172,46 @@ def _pad(inputs: dict[str, torch.Tensor], resolved: ResolvedModel, tokens: list[
     seq = inputs["input_ids"].shape[1]
     padded = torch.arange(seq) >= seq - torch.tensor(tokens)[:, None]
     inputs["attention_mask"][padded] = 0
-    pad_id = _padding_id(resolved.config)
+    pad_id = _padding_id(resolved.config, _vocabulary(resolved))
     if pad_id is not None:
         inputs["input_ids"][padded] = pad_id
     if resolved.task != "sequence-classification":
         inputs["labels"][padded] = IGNORED_LABEL
 
 
-def _padding_id(config: PretrainedConfig) -> int | None:
+def _padding_id(config: PretrainedConfig, vocabulary: int) -> int | None:
     """Return the id of padding; None where the config names none, or one outside of the vocabulary."""
-    text = config.get_text_config()
-    for source in (text, config):
+    for source in (config.get_text_config(), config):
         token = getattr(source, "pad_token_id", None)
-        if isinstance(token, int) and 0 <= token < int(text.vocab_size):
+        if isinstance(token, int) and 0 <= token < vocabulary:
             return token
     return None
 
 
-def _ordinary_ids(config: PretrainedConfig) -> torch.Tensor:
+def _vocabulary(resolved: ResolvedModel) -> int:
+    """Return how many ids there are.
+
+    Raises:
+        UsageError: the config does not say.
+    """
+    config = resolved.config.get_text_config()
+    if config.model_type in _READS_CHARACTERS:
+        return sys.maxunicode + 1
+    size = getattr(config, "vocab_size", None)
+    if size is None:
+        raise UsageError(
+            f"model '{resolved.name}' (type '{config.model_type}') has no vocab_size in its config, so no "
+            "text can be made for it",
+            about="model",
+        )
+    return int(size)
+
+
+def _ordinary_ids(resolved: ResolvedModel) -> torch.Tensor:
     """Return all ids of the vocabulary that no `..._token_id` of the config claims."""
-    vocab = int(config.get_text_config().vocab_size)
+    vocab = _vocabulary(resolved)
     ordinary = torch.ones(vocab, dtype=torch.bool)
-    ordinary[[token for token in _special_ids(config) if 0 <= token < vocab]] = False
+    ordinary[[token for token in _special_ids(resolved.config) if 0 <= token < vocab]] = False
     return ordinary.nonzero().squeeze(1)
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from lorafa_prof.errors import UsageError
-from lorafa_prof.layers.targets import classification_head
+from lorafa_prof.layers.linear_maps import classification_head
 from lorafa_prof.registry import nearest
 
 if TYPE_CHECKING:

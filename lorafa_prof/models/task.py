@@ -18,9 +18,10 @@ def task_of(config: PretrainedConfig, *, name: str) -> Task:
     also run it as a decoder.
 
     Raises:
-        UsageError: it is neither a language model nor a sequence classifier; the message has `name`.
+        UsageError: it is neither a language model nor a sequence classifier, or names more than one network;
+            the message has `name`.
     """
-    architecture = (getattr(config, "architectures", None) or [""])[0]
+    architecture = _architecture(config, name)
     possible = _possible_tasks(config)
     for task in _preferred(config, architecture):
         if task in possible:
@@ -29,6 +30,17 @@ def task_of(config: PretrainedConfig, *, name: str) -> Task:
         f"model '{name}' (type '{config.model_type}', architecture '{architecture or 'not given'}') is "
         "neither a causal nor a sequence-to-sequence language model nor a sequence classifier"
     )
+
+
+def _architecture(config: PretrainedConfig, name: str) -> str:
+    """The one class that the config names; empty if it names none, so that its type alone decides."""
+    named: list[str] = getattr(config, "architectures", None) or [""]
+    if len(set(named)) > 1:
+        raise UsageError(
+            f"model '{name}': its config names {len(named)} architectures ({', '.join(named)}); leave the "
+            "one that is to be trained"
+        )
+    return named[0]
 
 
 def _possible_tasks(config: PretrainedConfig) -> set[Task]:

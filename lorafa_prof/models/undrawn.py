@@ -14,17 +14,23 @@ def nothing_drawn() -> Iterator[None]:
     """A context in which new parameters are not initialised: PyTorch's functions of `nn.init` do nothing.
 
     PEFT draws its adapters on the CPU and only then moves them to the base's meta device: 11 s for each cell
-    of Llama-2-7B at rank 256.
+    of Llama-2-7B at rank 256. And newer PyTorch's `trunc_normal_` draws until it likes all the numbers.
     """
+    # transformers has a table of them, filled when it is imported: inside, with those that do nothing.
+    from transformers.initialization import TORCH_INIT_FUNCTIONS
+
     names = [name for name in vars(init) if name.endswith("_") and not name.startswith("_")]
-    originals = {name: getattr(init, name) for name in names}
+    tables = [
+        (table, {name: table[name] for name in names if name in table})
+        for table in (vars(init), TORCH_INIT_FUNCTIONS)
+    ]
     try:
-        for name in names:
-            setattr(init, name, _unchanged)
+        for table, originals in tables:
+            table.update(dict.fromkeys(originals, _unchanged))
         yield
     finally:
-        for name, original in originals.items():
-            setattr(init, name, original)
+        for table, originals in tables:
+            table.update(originals)
 
 
 def _unchanged(tensor: Tensor, *args: object, **kwargs: object) -> Tensor:

@@ -8,7 +8,8 @@ from typing import Any
 
 from lorafa_prof.instruments.saved.needs import Need
 from lorafa_prof.instruments.saved.recorder import SavedStorage
-from lorafa_prof.results.tensors import TensorKey, like_modules
+from lorafa_prof.results.tensors import TensorKey
+from lorafa_prof.words.module_paths import like_modules
 
 
 def like_need(need: Need) -> Need:

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-_LAYER = re.compile(r"(?<=\.)\d+(?=\.|$)|^\d+(?=\.|$)")
-
-
-def like_modules(path: str) -> str:
-    """Return a module's path with ``*`` for the numbers of layers: ``layers.*.self_attn.q_proj``."""
-    return _LAYER.sub("*", path)
+from lorafa_prof.words.module_paths import like_modules
 
 
 def layer_of(path: str) -> str:

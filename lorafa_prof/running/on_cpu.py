@@ -9,7 +9,12 @@ from torch import Tensor
 
 from lorafa_prof.cell import Cell
 from lorafa_prof.instruments.memory.cpu import FollowedMemoryMeter
-from lorafa_prof.instruments.memory.storages import StorageFollower, model_tensors, optimizer_tensors
+from lorafa_prof.instruments.memory.storages import (
+    StorageFollower,
+    model_tensors,
+    optimizer_tensors,
+    state_tensors,
+)
 from lorafa_prof.instruments.timing import HostClock
 from lorafa_prof.methods.base import Prepared
 from lorafa_prof.results.measured import Measured
@@ -45,6 +50,7 @@ def measure_on_cpu(cell: Cell, measured: Measured, tracker: PhaseTracker) -> Non
 
 def _held_between_steps(prepared: Prepared, inputs: Mapping[str, Tensor]) -> Iterator[Tensor]:
     yield from model_tensors(prepared.model)
+    yield from state_tensors(prepared.model)
     yield from optimizer_tensors(prepared.optimizer, "cpu")
     yield from prepared.optimizer_tensors
     yield from inputs.values()

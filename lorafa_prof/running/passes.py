@@ -12,6 +12,7 @@ import torch
 
 from lorafa_prof.cell import Cell
 from lorafa_prof.instruments.flops.counter import FlopCount, FlopCounter
+from lorafa_prof.instruments.gradients_reached import GradientsReached
 from lorafa_prof.instruments.host import peak_rss_bytes
 from lorafa_prof.instruments.memory.allocator import AllocatorMeter
 from lorafa_prof.instruments.memory.profile import MemoryMeter, MemoryProfile
@@ -45,16 +46,18 @@ def build_and_warm_up(
         prepared, training = prepare_step(cell, device)
     step = measured_step(cell, training, device)
     note_model(prepared, step, measured)
+    reached = GradientsReached(prepared, measured.notes)
     with timed(measured, "warmup"):
         for _ in range(cell.steps.warmup):
-            training.run((tracker,))
+            training.run((tracker, reached))
     note_optimizer(prepared, device, measured)
     return prepared, step
 
 
 def note_model(prepared: Prepared, step: Step, measured: Measured) -> None:
-    """Note the sizes of model and inputs in `measured`."""
+    """Note the sizes of model and inputs in `measured`, and what its method has to say."""
     model = prepared.model
+    measured.notes.extend(prepared.notes)
     measured.params_total = sum(number_of_weights(p) for p in model.parameters())
     measured.params_trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
     measured.weights_bytes = storage_bytes(model_tensors(model))

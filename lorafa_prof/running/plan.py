@@ -20,7 +20,7 @@ from lorafa_prof.models.undrawn import nothing_drawn
 from lorafa_prof.optim.choices import check_update
 from lorafa_prof.scenario.expand import PlannedCell
 from lorafa_prof.scenario.load import LoadedScenario
-from lorafa_prof.scenario.options import same_option
+from lorafa_prof.scenario.options import complete_options, same_option
 from lorafa_prof.scenario.yaml_data import KeyPath
 from lorafa_prof.words.phrases import one_line
 
@@ -143,10 +143,11 @@ def _value_in(loaded: LoadedScenario, place: KeyPath, cell: Cell) -> KeyPath:
     if not isinstance(written, list):
         return place
     key = str(place[-1])
-    options = cell.method.options
+    method = METHODS[cell.method.name]
+    options = complete_options(method, cell.method.options)
     for index, value in enumerate(written):
         if (
-            same_option(METHODS[cell.method.name], options, key, value)
+            same_option(method, cell.method.options, key, value)
             if key in options
             else getattr(cell, key, None) == value
         ):

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 
 from lorafa_prof.cell import Cell
 from lorafa_prof.instruments.flops.counter import FlopCounter
+from lorafa_prof.instruments.gradients_reached import GradientsReached
 from lorafa_prof.instruments.memory.profile import MemoryMeter
 from lorafa_prof.results.measured import Measured
 from lorafa_prof.running.on_twin import (
@@ -66,8 +67,9 @@ class MeasuredOnTwin(TwinWatch):
         return timed(self._measured, part)
 
     def built(self, built: BuiltOnTwin) -> None:
-        """Note the sizes of model and inputs."""
+        """Note the sizes of model and inputs, and look from now on where gradients come to."""
         note_model(built.prepared, built.step, self._measured)
+        self.observers = (*self.observers, GradientsReached(built.prepared, self._measured.notes))
 
     def settled(self, built: BuiltOnTwin) -> Sequence[Observer]:
         """Note the optimizer's size, and return the meter of the steady step's memory."""

@@ -14,7 +14,9 @@ from lorafa_prof.methods.base import Method
 
 
 def validated_options(method: Method, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options of `method` that `given` means, complete and in values that JSON can hold.
+    """Return the options of `method` that `given` means, in values that JSON can hold.
+
+    They are complete but for options that came later and are at their defaults (`MethodOptions.added_later`).
 
     Types are strict, so that each setting has one form and one cell: `rank: "4"` and `rank: true` are errors.
 
@@ -30,7 +32,20 @@ def validated_options(method: Method, given: Mapping[str, Any]) -> dict[str, Any
         raise ValidationError.from_exception_data(
             method.options.__name__, [InitErrorDetails(type=problem, loc=endless, input=math.inf)]
         )
-    return values
+    return {
+        name: value
+        for name, value in values.items()
+        if name not in options.added_later or getattr(options, name) != _default_of(method, name)
+    }
+
+
+def complete_options(method: Method, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return canonical options with the defaults that `validated_options` leaves out."""
+    return {**{name: _default_of(method, name) for name in method.options.added_later}, **options}
+
+
+def _default_of(method: Method, name: str) -> Any:
+    return method.options.model_fields[name].get_default(call_default_factory=True)
 
 
 def _endless(value: Any, path: tuple[str | int, ...]) -> Iterator[tuple[str | int, ...]]:
@@ -49,8 +64,9 @@ def _endless(value: Any, path: tuple[str | int, ...]) -> Iterator[tuple[str | in
 
 
 def same_option(method: Method, options: Mapping[str, Any], key: str, written: Any) -> bool:
-    """Return whether `written` means the value that `key` has in `options`, which are canonical."""
+    """Return whether `written` means the value of `key` in `options`, which are canonical."""
     try:
-        return bool(validated_options(method, {**options, key: written})[key] == options[key])
+        meant = validated_options(method, {**options, key: written})
     except ValidationError:
         return False
+    return bool(complete_options(method, meant)[key] == complete_options(method, options)[key])

@@ -10,12 +10,12 @@ from pydantic import ValidationError
 from lorafa_prof.cell import Cell, ModelChoice
 from lorafa_prof.methods.base import METHODS
 from lorafa_prof.scenario.lengths import lengths_of
-from lorafa_prof.scenario.options import same_option
+from lorafa_prof.scenario.options import complete_options, same_option
 from lorafa_prof.scenario.schema import AXES, as_list
 
 Rule = Mapping[str, Any]
 
-_MODEL_OPTIONS = tuple(name for name in ModelChoice.model_fields if name != "name")
+_MODEL_OPTIONS = tuple(name for name in ModelChoice.model_fields if name not in ("name", "folder"))
 
 
 def selectable_keys() -> set[str]:
@@ -43,8 +43,9 @@ def _is(cell: Cell, key: str, wanted: Any) -> bool:
         return bool(getattr(cell.model, key) == wanted)
     if key == "seq":
         return _is_seq(cell, wanted)
-    if key in cell.method.options:
-        return same_option(METHODS[cell.method.name], cell.method.options, key, wanted)
+    method = METHODS[cell.method.name]
+    if key in complete_options(method, cell.method.options):
+        return same_option(method, cell.method.options, key, wanted)
     return key in Cell.model_fields and bool(getattr(cell, key) == wanted)
 
 
@@ -64,7 +65,7 @@ def cell_settings(cell: Cell) -> dict[str, Any]:
         "model": cell.model.name,
         **cell.model.model_dump(include=set(_MODEL_OPTIONS)),
         "method": cell.method.name,
-        **cell.method.options,
+        **complete_options(METHODS[cell.method.name], cell.method.options),
         **{name: getattr(cell, name) for name in (*AXES, "device", "gpu")},
     }
     if cell.lengths:

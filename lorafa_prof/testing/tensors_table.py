@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
-from lorafa_prof.results.tensors import like_modules
+from lorafa_prof.words.module_paths import like_modules
 from lorafa_prof.words.numbers import size
 from lorafa_prof.words.tables import aligned
 

@@ -8,12 +8,11 @@ import peft
 import pytest
 import torch
 from peft.tuners.tuners_utils import BaseTunerLayer
-from torch import nn
 
 from lorafa_prof.cell import ModelChoice
 from lorafa_prof.errors import UsageError
-from lorafa_prof.layers.low_rank_linear import LoraFaLinear
-from lorafa_prof.layers.targets import check_rank, find_targets, replace_linears
+from lorafa_prof.layers.targets import RankAt, Targets, adaptable, find_targets, in_words
+from lorafa_prof.methods.low_rank_options import LowRankOptions
 from lorafa_prof.methods.peft_peers import PEFT_TASKS
 from lorafa_prof.models.build import build_model
 from lorafa_prof.models.preset import PRESETS
@@ -32,7 +31,11 @@ def build(name: str) -> Any:
     )
 
 
-def last_names(targets: dict[str, nn.Module]) -> set[str]:
+def flat(rank: int) -> RankAt:
+    return LowRankOptions(rank=rank).rank_at
+
+
+def last_names(targets: Targets) -> set[str]:
     return {name.rsplit(".", 1)[-1] for name in targets}
 
 
@@ -77,20 +80,28 @@ def test_names_choose_by_the_end_of_the_path_in_the_models_order() -> None:
 
 
 @pytest.mark.parametrize("name", TINY)
-def test_output_embedding_and_classification_head_are_no_targets(name: str) -> None:
+def test_a_classification_head_is_no_target(name: str) -> None:
     model = build(name)
-    heads = {"lm_head", "classifier.dense", "classifier.out_proj"} & dict(model.named_modules()).keys()
-    assert heads
-    assert not heads & find_targets(model, "all-linear").keys()
-    for head in heads:
+    for head in {"classifier.dense", "classifier.out_proj"} & dict(model.named_modules()).keys():
+        assert head not in find_targets(model, "all-linear")
         with pytest.raises(UsageError, match="no linear layer is called"):
             find_targets(model, head)
 
 
 @pytest.mark.parametrize(
+    ("name", "layer"),
+    [("tiny-llama", "lm_head"), ("tiny-llama", "embed_tokens"), ("tiny-gpt2", "wpe"), ("tiny-t5", "shared")],
+)
+def test_output_layer_and_embeddings_are_targets_by_name_alone(name: str, layer: str) -> None:
+    model = build(name)
+    assert last_names(find_targets(model, layer)) == {layer}
+    assert layer not in last_names(find_targets(model, "all-linear"))
+
+
+@pytest.mark.parametrize(
     ("targets", "message"),
     [
-        ("q_prj", r"'q_prj' \(did you mean 'q_proj'\?\); this model has down_proj, gate_proj"),
+        ("q_prj", r"'q_prj' \(did you mean 'q_proj'\?\); this model has down_proj, embed_tokens"),
         ("q_proj,zzz", "'zzz'; this model has"),
         ("proj", "'proj'"),  # an end of a name is not an end of a path
         ("self_attn", "'self_attn'"),  # no linear layer itself
@@ -102,21 +113,19 @@ def test_an_unknown_name_is_refused_with_the_nearest(targets: str, message: str)
     assert caught.value.about == "targets"
 
 
-def test_a_rank_above_the_smaller_side_is_refused() -> None:
-    linears = find_targets(build("tiny-llama"), "k_proj,down_proj")  # 64 to 32, 176 to 64
-    check_rank(linears, 32)
-    with pytest.raises(UsageError, match=r"rank 33 .*k_proj' \(64 to 32\); at most 32") as caught:
-        check_rank(linears, 33)
-    assert caught.value.about == "rank"
-
-
-def test_replacing_puts_the_layer_in_place_and_keeps_the_base() -> None:
-    model = build("tiny-llama")
-    linears = find_targets(model, "q_proj")
-    replace_linears(
-        model,
-        linears,
-        lambda base: LoraFaLinear(base, rank=2, scale=1.0, dropout=0.0, adapter_dtype=torch.float32),
+def test_a_rank_above_the_smaller_side_leaves_the_layer_out() -> None:
+    targets = find_targets(build("tiny-llama"), "k_proj,down_proj")  # 64 to 32, 176 to 64
+    able, left_out = adaptable(targets, flat(32))
+    assert (able, left_out) == (targets, {})
+    able, left_out = adaptable(targets, flat(33))
+    assert last_names(able) == {"down_proj"}
+    assert in_words(left_out) == (
+        "model.layers.*.self_attn.k_proj (2 weights, 4,096 parameters): rank 33 is above its smaller side, 32"
     )
-    placed = {name: m for name, m in model.named_modules() if isinstance(m, LoraFaLinear)}
-    assert {name: layer.base for name, layer in placed.items()} == linears
+
+
+def test_a_rank_that_no_layer_can_take_is_refused() -> None:
+    targets = find_targets(build("tiny-llama"), "k_proj,down_proj")
+    with pytest.raises(UsageError, match=r"rank 65 .*down_proj' \(176 to 64\); at most 64") as caught:
+        adaptable(targets, flat(65))
+    assert caught.value.about == "rank"

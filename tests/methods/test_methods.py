@@ -177,7 +177,7 @@ def test_options_out_of_range_are_refused(method: str, options: dict[str, Any]) 
         METHODS[method].options.model_validate(options)
 
 
-@pytest.mark.parametrize("method", ["lora", "lora-fa", "peft-lora", "peft-lora-fa"])
+@pytest.mark.parametrize("method", ["lora", "lora-fa"])
 @pytest.mark.parametrize(
     ("options", "about"),
     [({"targets": "q_prj"}, "targets"), ({"rank": 65, "targets": "q_proj"}, "rank")],

@@ -45,10 +45,11 @@ def prepare(
     adapter_dtype: torch.dtype | None = None,
     optimizer: str = "adamw",
     device: str = "cpu",
+    attention: str = "sdpa",
 ) -> Prepared:
     resolved = resolve(model) if isinstance(model, str) else model
     built = build_model(
-        resolved, device=torch.device(device), dtype=dtype, attention="sdpa", checkpointing="none", seed=1
+        resolved, device=torch.device(device), dtype=dtype, attention=attention, checkpointing="none", seed=1
     )
     chosen = METHODS[method]
     setting = Setting(resolved.task, adapter_dtype or dtype, optimizer)

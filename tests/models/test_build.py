@@ -179,15 +179,31 @@ def test_a_model_without_checkpointing(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("tiny-t5", "flash_attention_2", "T5ForConditionalGeneration does not support Flash Attention 2"),
         ("tiny-gpt2", "flex", "GPT2LMHeadModel does not support .*flex_attention"),
-        ("tiny-llama", "no-such", "is not supported"),
-        ("tiny-llama", "owner/kernel", "names code on a hub, which is never run"),
+        ("tiny-llama", "no-such", "Specified .* is not supported"),
     ],
 )
-def test_unsupported_attention_is_one_line(name: str, attention: str, reason: str) -> None:
-    with pytest.raises(UsageError, match=f"model '{name}'.*attention '{attention}'.*{reason}") as caught:
+def test_unsupported_attention_is_one_line_with_what_to_do(name: str, attention: str, reason: str) -> None:
+    line = rf"model '{name}'.*attention '{attention}' \({reason}.*\); set attention: eager$"
+    with pytest.raises(UsageError, match=line) as caught:
         build(name, attention=attention, device=META)
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 250
+
+
+def test_attention_that_is_code_of_others_is_one_line() -> None:
+    with pytest.raises(UsageError, match="'owner/kernel' names code on a hub, which is never run"):
+        build("tiny-llama", attention="owner/kernel", device=META)
+
+
+def test_an_error_that_is_not_of_attention_does_not_blame_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    from transformers import LlamaForCausalLM
+
+    def refuse(self: Any, config: Any) -> None:
+        raise ValueError("'sliding_attention' is not in list")
+
+    monkeypatch.setattr(LlamaForCausalLM, "__init__", refuse)
+    with pytest.raises(UsageError, match=r"model 'tiny-llama' cannot be built: 'sliding_attention' is not"):
+        build("tiny-llama", device=META)
 
 
 def test_parameters_that_a_model_creates_in_fp32_are_cast(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,6 @@ from transformers import (
 from lorafa_prof.cell import ModelChoice
 from lorafa_prof.errors import UsageError
 from lorafa_prof.layers.low_rank_linear import LoraFaLinear
-from lorafa_prof.layers.targets import replace_linears
 from lorafa_prof.models.build import build_model
 from lorafa_prof.models.fused_loss import PLAIN, use_fused_loss
 from lorafa_prof.models.inputs import make_inputs
@@ -110,7 +109,7 @@ def test_other_tasks_are_refused(name: str) -> None:
 def test_a_head_with_our_adapter_is_refused() -> None:
     model = model_of("llama")
     adapter = {"rank": 2, "scale": 1.0, "dropout": 0.0, "adapter_dtype": torch.float64}
-    replace_linears(model, {"lm_head": model.lm_head}, lambda base: LoraFaLinear(base, **adapter))
+    model.lm_head = LoraFaLinear(model.lm_head, **adapter)
     with pytest.raises(UsageError, match="was made a LoraFaLinear") as caught:
         use_fused_loss(model)
     assert caught.value.about == "kernels"

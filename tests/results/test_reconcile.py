@@ -37,6 +37,12 @@ def test_slack_is_what_the_allocator_says_and_the_rest_is_residual() -> None:
     )
 
 
+def test_state_that_forward_replaces_is_held_and_adds_nothing() -> None:
+    held = SavedTensors((saved(100),), (HeldStorage("m", 4), HeldStorage("m", 32)), replaced_bytes=32)
+    found = reconcile(memory(allocated=104, requested=104), held)
+    assert (found.residual_bytes, found.replaced_bytes) == (0, 32)
+
+
 SIZES = st.lists(st.integers(0, 10**9), max_size=5)
 
 

@@ -240,4 +240,5 @@ def test_reconciliation_is_told() -> None:
         "held_otherwise_bytes": 4,
         "slack_bytes": 556,
         "residual_bytes": 0,
+        "replaced_bytes": 0,
     }

@@ -29,6 +29,8 @@ def notes_of(twin: Twin, cell: Cell) -> list[str]:
         notes.append(
             f"int8 is predicted as if no activation was above {THRESHOLD:g}; columns that have one take more"
         )
+    if twin.mode.took_all_for_finite:
+        notes.append("the model asks whether numbers are finite; it is predicted as if all were")
     if unchecked := unchecked_operations(twin):
         notes.append(note_of_unchecked(unchecked))
     return notes

@@ -12,11 +12,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 
 from lorafa_prof.devices.sim.device_tensors import DeviceTensors, Shadows, on_shapes
-from lorafa_prof.devices.sim.in_place import holders_of_a_free_gradient, in_place
+from lorafa_prof.devices.sim.in_place import holders_of_a_free_gradient, in_place, in_place_form
 from lorafa_prof.devices.sim.kernels.kernel import Model
 from lorafa_prof.devices.sim.machine import Machine
 from lorafa_prof.devices.sim.shapes import ShapeCache, tensors_in
-from lorafa_prof.devices.sim.values import KnownValues, can_have_value
+from lorafa_prof.devices.sim.values import KNOWN, KnownValues
 from lorafa_prof.errors import LorafaProfError
 
 _HOST = torch.device("cpu")
@@ -51,7 +51,7 @@ class TwinMode(TorchDispatchMode):
 
     Attributes:
         operation: the operation that runs or ran last; None before the first.
-        operations: all operations that ran.
+        operations: all operations that ran on the device.
         number: how many operations ran, to tell two of one name apart.
         in_kernel: whether a kernel is asking for memory for itself, not for a tensor.
         newborn: the tensor for whose storage memory is being asked for; None at other times.
@@ -75,14 +75,18 @@ class TwinMode(TorchDispatchMode):
         self._live: dict[int, _Life] = {}
         self._kept: set[tuple[bool, str]] = set()
         self._mutating: dict[Any, bool] = {}
+        self._followed: Any = None
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run the operation by its model in the kernel table, if it has one, else on shapes."""
         kwargs = kwargs or {}
+        func = in_place_form(func)
         self.operation = func
-        self.operations.add(func)
+        if _concerns_device(args, kwargs):
+            self.operations.add(func)
         self.number += 1
         if in_place(func, args, kwargs, self._free_gradient):
+            self._values.forget(args[0].untyped_storage()._cdata)
             return args[0]
         model = self._models.get(func)
         if model is not None:
@@ -92,12 +96,15 @@ class TwinMode(TorchDispatchMode):
     def _run_model(self, model: Model, func: Any, args: Any, kwargs: Any) -> Any:
         """Run a model, which may make its results on `meta`."""
         before, self._modelled = self._modelled, Shadows(self._tensors)
+        self._followed = None
         try:
             with on_shapes():
                 result = model(self, func, args, kwargs)
             return _mapped(self._modelled.on_device, result)
         finally:
             self._modelled = before
+            if self._is_mutating(func) and self._followed is not func:
+                self._values.forget_written(func, args, kwargs)
 
     def run(self, func: Any, args: Any, kwargs: Any) -> Any:
         """Run `func` on shapes and give memory to the storages it returns."""
@@ -117,9 +124,10 @@ class TwinMode(TorchDispatchMode):
         fresh = [tensor for tensor in tensors_in(result) if self._birth(tensor)]
         mutating = self._is_mutating(func)
         if mutating:
-            self._follow_mutation(func, args, kwargs)
-        elif any(can_have_value(tensor) for tensor in fresh):
-            self._learn(func, args, kwargs, result)
+            self._followed = func
+            self._values.follow_writing(func, args, kwargs)
+        elif fresh:
+            self._values.follow(func, args, kwargs, result)
         if key is not None and (mutating or len(fresh) == len(list(tensors_in(result)))):
             self._shapes.remember(key, args, result)
         return result
@@ -183,13 +191,18 @@ class TwinMode(TorchDispatchMode):
         return None if life is None else life.block
 
     def value_of(self, tensor: Tensor) -> Tensor | None:
-        """Return the value of an integer or boolean tensor, on the host; None if it is not known."""
-        return self._values.value_of(tensor)
+        """Return the value of a tensor, on the host and to be read only; None if it is not known."""
+        return self._values.read(tensor)
+
+    @property
+    def took_all_for_finite(self) -> bool:
+        """Whether something hung on that no number is infinite or none at all; the twin does not know it."""
+        return self._values.took_all_for_finite
 
     def learn(self, tensor: Tensor, value: float) -> None:
         """Keep `value` as that of all elements of `tensor`, of any type, until something writes to it."""
-        with on_shapes(False):
-            self._values.learn(tensor, torch.full(tensor.shape, value, dtype=tensor.dtype, device=_HOST))
+        self._followed = self.operation
+        self._values.learn_constant(tensor, value)
 
     def _birth(self, tensor: Tensor) -> bool:
         if not tensor.is_cuda:
@@ -215,20 +228,6 @@ class TwinMode(TorchDispatchMode):
         if life.block is not None:
             self.memory.free(life.block)
 
-    def _learn(self, func: Any, args: Any, kwargs: Any, result: Any) -> None:
-        values = self._values.compute(func, args, kwargs)
-        if values is not None:
-            for tensor, value in zip(tensors_in(result), tensors_in(values), strict=True):
-                if tensor.is_cuda and can_have_value(tensor):
-                    self._values.learn(tensor, value)
-
-    def _follow_mutation(self, func: Any, args: Any, kwargs: Any) -> None:
-        written = args[0] if args else None
-        if not (isinstance(written, Tensor) and written.is_cuda and self._values.knows(written)):
-            return
-        if self._values.compute(func, args, kwargs) is None:
-            self._values.forget(written.untyped_storage()._cdata)
-
     def _run_on_values(self, func: Any, args: Any, kwargs: Any) -> Any:
         """Run an operation whose result's shape depends on values, or a copy to the host."""
         result = self._values.compute(func, args, kwargs)
@@ -236,8 +235,7 @@ class TwinMode(TorchDispatchMode):
         if result is None:
             unknown = "result" if to_host else "shape of the result"
             raise LorafaProfError(
-                f"the {unknown} of {func} depends on values that the twin does not know; "
-                "it knows shapes, and values of integers and booleans only"
+                f"the {unknown} of {func} depends on values that the twin does not know; it knows {KNOWN}"
             )
         return result if to_host else _mapped(self._like, result)
 

@@ -34,8 +34,8 @@ class Twin:
 
     Known limits:
 
-    - Shapes run, not numbers: integers and booleans have values, floats have none, so code that branches on
-      a float's value ends with a `LorafaProfError`.
+    - Shapes run, not numbers: integers and booleans have values, and floats that constants give; code that
+      branches on another float's value ends with a `LorafaProfError`.
     - What a kernel allocates inside itself is known for the operations in `kernels/`; others that ran are in
       `honesty.unchecked_operations`.
     - It replaces functions of PyTorch for the whole process (`paths.py`): one twin at a time, and no GPU

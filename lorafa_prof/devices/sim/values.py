@@ -1,81 +1,241 @@
-"""The values of integer and boolean tensors on the twin: they are small, and models branch on them."""
+"""Values on the twin: of integers and booleans, and of floats made from constants. Models branch on them.
+
+What follows from weights, activations or random numbers has none.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import cache
+from typing import Any, cast
 
 import torch
-from torch import Tensor
-from torch.utils._pytree import tree_iter, tree_map_only
+from torch import Tensor, nn
+from torch.utils._pytree import tree_map_only
 
+from lorafa_prof.devices.sim.constants import constant_of, is_pointwise, leaves_unknown, of_a_healthy_step
 from lorafa_prof.devices.sim.device_tensors import on_shapes
+from lorafa_prof.devices.sim.shapes import tensors_in
 
-# Masks grow with the square of the sequence. Values of larger ones are not kept: no model here asks for them.
+# Masks grow with the square of the sequence. Values of larger ones are not kept, but for those of one number.
 LARGEST_BYTES = 256 * 2**20
-_VALUED = frozenset(
-    {torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64},
-)
+#: Up to here it is looked whether all elements are one number: a mask of tokens without padding is.
+_LOOKED_AT_BYTES = 2**20
+#: What is known, for errors that say that something is not.
+KNOWN = "shapes, and values of integers and booleans and of floats made from constants"
+
+#: A value is the bytes of a whole storage; one number where all its elements are the same.
+_Value = torch.UntypedStorage | Tensor
 
 
 class KnownValues:
-    """Host copies of the storages of integer and boolean tensors on the device, by the storage's identity.
+    """Host copies of what storages on the device hold, by the storage's identity.
 
     They belong to storages and not to tensors, so that every view of a known tensor is known at no cost.
+
+    Attributes:
+        took_all_for_finite: whether a branch or a shape hung on whether numbers are finite; that they are is
+            not known, but so it is in a healthy step.
     """
 
     def __init__(self) -> None:
-        self._storages: dict[int, torch.UntypedStorage] = {}
+        self._values: dict[int, _Value] = {}
+        self.took_all_for_finite = False
+        #: Those that hold only in a healthy step.
+        self._if_healthy: set[int] = set()
 
     def forget(self, key: int) -> None:
         """Drop the value of a storage that died, or that something unknown was written to."""
-        self._storages.pop(key, None)
+        self._values.pop(key, None)
+        self._if_healthy.discard(key)
 
     def value_of(self, tensor: Tensor) -> Tensor | None:
-        """Return a host tensor that shares the known storage of `tensor`; None if its value is not known."""
-        storage = self._storages.get(tensor.untyped_storage()._cdata)
-        if storage is None:
+        """Return a host tensor of the known value of `tensor`, to be read only; None if it is not known."""
+        value = self._values.get(_key(tensor))
+        if value is None:
             return None
         with on_shapes(False):
+            if isinstance(value, Tensor):
+                if value.dtype == tensor.dtype:
+                    return value.expand(tensor.size())
+                value = self._spread(tensor, value)
             host = torch.empty(0, dtype=tensor.dtype)
-            return host.set_(storage, tensor.storage_offset(), tensor.size(), tensor.stride())
+            return host.set_(value, tensor.storage_offset(), tensor.size(), tensor.stride())
+
+    def read(self, tensor: Tensor) -> Tensor | None:
+        """Return the value as `value_of`, and note it if that holds in a healthy step only."""
+        if _key(tensor) in self._if_healthy:
+            self.took_all_for_finite = True
+        return self.value_of(tensor)
 
     def knows(self, tensor: Tensor) -> bool:
         """Return whether the value of the storage of `tensor` is known."""
-        return tensor.untyped_storage()._cdata in self._storages
+        return _key(tensor) in self._values
 
     def learn(self, tensor: Tensor, value: Tensor) -> None:
         """Keep `value` for a `tensor` on the device that is the first of its storage."""
         size = tensor.untyped_storage().nbytes()
         if size > LARGEST_BYTES:
             return
-        self._storages[tensor.untyped_storage()._cdata] = torch.UntypedStorage(size)
+        with on_shapes(False):
+            if (
+                0 < size <= _LOOKED_AT_BYTES
+                and _is_all_of(tensor)
+                and bool((value == value.flatten()[0]).all())
+            ):
+                self._values[_key(tensor)] = value.flatten()[0].to(tensor.dtype, copy=True)
+                return
+        self._values[_key(tensor)] = torch.UntypedStorage(size)
         host = self.value_of(tensor)
         assert host is not None
         with on_shapes(False):
             host.copy_(value)
 
+    def learn_constant(self, tensor: Tensor, number: float) -> None:
+        """Keep `number` as the value of all elements of the storage of `tensor`."""
+        with on_shapes(False):
+            self._values[_key(tensor)] = torch.tensor(number, dtype=tensor.dtype)
+
+    def follow(self, func: Any, args: Any, kwargs: Any, result: Any) -> None:
+        """Learn what is known of the `result`, in new storages, of an operation that writes to nothing."""
+        number = constant_of(func, args)
+        if number is not None:
+            self.learn_constant(result, number)
+            return
+        read = self._read(args, kwargs)
+        if read is None:
+            self._learn_of_healthy(func, args, result)
+            return
+        constant = is_pointwise(func) and isinstance(result, Tensor) and all(map(self._is_constant, read))
+        new = [tensor for tensor in tensors_in(result) if tensor.is_cuda]
+        if not constant and not all(_can_be_kept(func, tensor) for tensor in new):
+            return
+        with suppress(NotImplementedError, RuntimeError):  # the host has no kernel for it: it stays unknown
+            values = self._run(func, args, kwargs, self._point if constant else self._on_host)
+            for tensor, value in zip(tensors_in(result), tensors_in(values), strict=True):
+                if constant:
+                    self._values[_key(tensor)] = value.reshape(())
+                elif tensor.is_cuda:
+                    self.learn(tensor, value)
+                self._inherit(read, tensor)
+            return
+        for tensor in new:
+            self.forget(_key(tensor))
+
+    def _learn_of_healthy(self, func: Any, args: Any, result: Any) -> None:
+        answer = of_a_healthy_step(func, args)
+        if answer is not None:
+            self.learn_constant(result, answer)
+            self._if_healthy.add(_key(result))
+
+    def follow_writing(self, func: Any, args: Any, kwargs: Any) -> None:
+        """Write what an operation writes to the known values of its arguments; forget what is not known."""
+        written = [tensor for tensor in _written(func, args, kwargs) if tensor.is_cuda and self.knows(tensor)]
+        if not written:
+            return
+        read = self._read(args, kwargs)
+        constant = read is not None and is_pointwise(func) and all(map(self._is_constant, read))
+        constant = constant and all(map(_is_all_of, written))
+        if read is not None and (constant or all(_can_be_kept(func, tensor) for tensor in written)):
+            if not constant:
+                for tensor in written:
+                    self._settle(tensor)
+            with suppress(NotImplementedError, RuntimeError):  # as in `follow`
+                self._run(func, args, kwargs, self._point if constant else self._on_host)
+                for tensor in written:
+                    self._inherit(read, tensor)
+                return
+        for tensor in written:
+            self.forget(_key(tensor))
+
+    def forget_written(self, func: Any, args: Any, kwargs: Any) -> None:
+        """Forget the values of all that an operation writes to."""
+        for tensor in _written(func, args, kwargs):
+            self.forget(_key(tensor))
+
     def compute(self, func: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         """Run `func` on the host on the known values of its arguments; returns None if one is not known."""
-        if any(self._unknown(value) for value in tree_iter((args, kwargs))):
+        if self._read(args, kwargs) is None:
             return None
-        host_args, host_kwargs = tree_map_only(Tensor, self._on_host, (args, kwargs))
-        if "device" in host_kwargs:
-            host_kwargs = {**host_kwargs, "device": torch.device("cpu")}
-        with on_shapes(False):
-            return func(*host_args, **host_kwargs)
+        return self._run(func, args, kwargs, self._read_on_host)
 
-    def _unknown(self, value: Any) -> bool:
-        return isinstance(value, Tensor) and value.is_cuda and not self.knows(value)
+    def _read(self, args: Any, kwargs: Any) -> list[Tensor] | None:
+        """The tensors that an operation is given; None if the value of one is not known."""
+        read = []
+        for tensor in tensors_in((args, tuple(kwargs.values()))):
+            # A parameter on the host is drawn, or is to be.
+            if not self.knows(tensor) if tensor.is_cuda else isinstance(tensor, nn.Parameter):
+                return None
+            read.append(tensor)
+        return read
+
+    def _run(self, func: Any, args: Any, kwargs: Any, on_host: Callable[[Tensor], Tensor]) -> Any:
+        args, kwargs = tree_map_only(Tensor, on_host, (args, kwargs))
+        if "device" in kwargs:
+            kwargs = {**kwargs, "device": torch.device("cpu")}
+        with on_shapes(False):
+            return func(*args, **kwargs)
+
+    def _is_constant(self, tensor: Tensor) -> bool:
+        if not tensor.is_cuda:
+            return tensor.numel() == 1
+        value = self._values[_key(tensor)]
+        return isinstance(value, Tensor) and value.dtype == tensor.dtype
+
+    def _point(self, tensor: Tensor) -> Tensor:
+        """One element of a constant; the types of results depend on whether there are dimensions."""
+        one = cast(Tensor, self._values[_key(tensor)]) if tensor.is_cuda else tensor
+        return one.reshape((1,) if tensor.dim() else ())
+
+    def _inherit(self, read: list[Tensor], tensor: Tensor) -> None:
+        if any(_key(each) in self._if_healthy for each in read):
+            self._if_healthy.add(_key(tensor))
+
+    def _settle(self, tensor: Tensor) -> None:
+        """Make the elements of the value such that they can be written one by one."""
+        value = self._values[_key(tensor)]
+        if isinstance(value, Tensor):
+            self._values[_key(tensor)] = self._spread(tensor, value)
+
+    def _spread(self, tensor: Tensor, number: Tensor) -> torch.UntypedStorage:
+        elements = tensor.untyped_storage().nbytes() // number.element_size()
+        with on_shapes(False):
+            return number.expand(elements).clone(memory_format=torch.contiguous_format).untyped_storage()
 
     def _on_host(self, tensor: Tensor) -> Tensor:
-        if not tensor.is_cuda:
-            return tensor
-        value = self.value_of(tensor)
-        assert value is not None
-        return value
+        return cast(Tensor, self.value_of(tensor)) if tensor.is_cuda else tensor
+
+    def _read_on_host(self, tensor: Tensor) -> Tensor:
+        return cast(Tensor, self.read(tensor)) if tensor.is_cuda else tensor
 
 
-def can_have_value(tensor: Tensor) -> bool:
-    """Return whether the twin keeps values of tensors of this type."""
-    return tensor.dtype in _VALUED
+def _key(tensor: Tensor) -> int:
+    key: int = tensor.untyped_storage()._cdata
+    return key
+
+
+def _is_all_of(tensor: Tensor) -> bool:
+    """Whether `tensor` has all elements of its storage."""
+    return tensor.numel() * tensor.element_size() == tensor.untyped_storage().nbytes()
+
+
+def _can_be_kept(func: Any, tensor: Tensor) -> bool:
+    """Whether what `func` gives to `tensor` is known where its arguments are, and small enough to be kept."""
+    size = tensor.untyped_storage().nbytes()
+    return size <= LARGEST_BYTES and not leaves_unknown(func, tensor.dtype)
+
+
+def _written(func: Any, args: Any, kwargs: Any) -> Iterator[Tensor]:
+    """The tensors that an operation writes to, by its schema."""
+    for place, name in _places_written(func):
+        yield from tensors_in((args[place] if place < len(args) else kwargs.get(name),))
+
+
+@cache
+def _places_written(func: Any) -> tuple[tuple[int, str], ...]:
+    return tuple(
+        (place, argument.name)
+        for place, argument in enumerate(func._schema.arguments)
+        if argument.alias_info is not None and argument.alias_info.is_write
+    )

@@ -12,7 +12,7 @@ from lorafa_prof.devices.sim.twin import Twin
 from lorafa_prof.instruments.allocations.log import AllocationEvent, AllocationLog, LoggedBlock, Place
 from lorafa_prof.instruments.allocations.segment_log import SegmentLog
 from lorafa_prof.instruments.allocations.timeline import OutOfMemory, PhaseSpan, Timeline, states_of
-from lorafa_prof.instruments.memory.storages import model_tensors, optimizer_tensors
+from lorafa_prof.instruments.memory.storages import model_tensors, optimizer_tensors, state_tensors
 from lorafa_prof.instruments.module_path import ModulePaths
 from lorafa_prof.methods.base import Prepared
 from lorafa_prof.optim.in_backward import UpdatesInBackward
@@ -92,6 +92,8 @@ class TimelineRecorder(PhaseTracker):
         assert self._prepared is not None
         self._spans.append(PhaseSpan(self.step, phase, self._phase_start, self.events_so_far))
         model, optimizer = self._prepared.model, self._prepared.optimizer
+        if phase == "forward":
+            self._note("other", state_tensors(model))
         if phase == "backward":
             self._note("gradients", (p.grad for p in model.parameters() if p.grad is not None))
         if phase == "optimizer":

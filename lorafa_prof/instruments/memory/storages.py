@@ -32,6 +32,23 @@ def model_tensors(model: nn.Module) -> Iterator[Tensor]:
     yield from statistics(model)
 
 
+def state_tensors(model: nn.Module) -> Iterator[Tensor]:
+    """Yield what modules keep from step to step as plain attributes, such as the state of a recurrence."""
+    for module in model.modules():
+        for value in tree_iter(
+            {name: kept for name, kept in vars(module).items() if not name.startswith("_")}
+        ):
+            if isinstance(value, Tensor):
+                yield value
+
+
+def state_storages(model: nn.Module, device_type: str) -> list[tuple[weakref.ref[torch.UntypedStorage], int]]:
+    """Return weak references to the distinct storages of `state_tensors`, with their bytes."""
+    tensors = [tensor for tensor in state_tensors(model) if tensor.device.type == device_type]
+    storages = {storage_key(tensor): tensor.untyped_storage() for tensor in tensors}
+    return [(weakref.ref(storage), storage.nbytes()) for storage in storages.values()]
+
+
 def optimizer_tensors(optimizer: Optimizer, device_type: str) -> Iterator[Tensor]:
     """Yield the tensors in the state of `optimizer` that are on `device_type`; step counts may not be."""
     for value in tree_iter(dict(optimizer.state)):

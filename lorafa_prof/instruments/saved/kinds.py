@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from lorafa_prof.layers.low_rank_linear import LowRankLinear, is_linear
+from lorafa_prof.layers.low_rank_weight import weight_adapters
 from lorafa_prof.parts import SavedKind
 
 LOSS_OPS = frozenset(
@@ -57,6 +58,8 @@ def kind_of(point: SavePoint, shape: tuple[int, ...], dtype: torch.dtype, ranks:
     innermost = point.modules[-1]
     if isinstance(innermost, LowRankLinear) or is_linear(innermost):
         return "adapter" if shape[-1:] and shape[-1] in ranks else "linear_input"
+    if _is_low_rank(shape, dtype, innermost):
+        return "adapter"
     if "norm" in names[-1].lower():
         return "norm"
     if _in_adapter(point.path) or "lora" in names[-1].lower():
@@ -66,6 +69,12 @@ def kind_of(point: SavePoint, shape: tuple[int, ...], dtype: torch.dtype, ranks:
     if any(_is_mlp(name) for name in names):
         return "mlp_activation"
     return "other"
+
+
+def _is_low_rank(shape: tuple[int, ...], dtype: torch.dtype, module: nn.Module) -> bool:
+    """Whether a tensor is the product x Aᵀ of a weight that `module` multiplies by itself."""
+    adapters = weight_adapters(module) if dtype.is_floating_point and shape else []
+    return any(shape[-1] in adapter.widths(dtype) for adapter in adapters)
 
 
 def is_cast_weight(tensor: Tensor, modules: tuple[nn.Module, ...]) -> bool:

@@ -15,7 +15,12 @@ from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.overrides import TorchFunctionMode, resolve_name
 
-from lorafa_prof.instruments.memory.storages import StorageFollower, model_tensors, storage_key
+from lorafa_prof.instruments.memory.storages import (
+    StorageFollower,
+    model_tensors,
+    state_storages,
+    storage_key,
+)
 from lorafa_prof.instruments.module_stack import ModuleStack
 from lorafa_prof.instruments.saved.kinds import SavePoint, is_cast_weight, kind_of
 from lorafa_prof.instruments.saved.needs import Need
@@ -65,11 +70,13 @@ class SavedTensors:
     """All storages that autograd holds at the end of forward, parameters and buffers excluded.
 
     `held_otherwise` are those made in forward that live on without autograd having saved them: the loss, and
-    what a checkpointed region keeps for running again beside the tensors it is a function of.
+    what a checkpointed region keeps for running again beside the tensors it is a function of. Among them is
+    the state that modules keep for the next step; `replaced_bytes` are those of the last step's, now gone.
     """
 
     storages: tuple[SavedStorage, ...]
     held_otherwise: tuple[HeldStorage, ...] = ()
+    replaced_bytes: int = 0
 
     @property
     def total_bytes(self) -> int:
@@ -215,6 +222,7 @@ class SavedTensorsRecorder:
         if otherwise:
             self._follower = StorageFollower(device_type, on_birth=self._born)
             self._follower.adopt((*excluded, *before))
+        self._state = state_storages(model, device_type) if model is not None else []
         self._contexts = ExitStack()
         self._seen: dict[int, _Seen] = {}
         self._births: list[tuple[weakref.ref[torch.UntypedStorage], HeldStorage]] = []
@@ -291,6 +299,7 @@ class SavedTensorsRecorder:
                 replace(known, needs=(needs or {}).get(int(storage._cdata), ())) for storage, known in saved
             ),
             held_otherwise=tuple(held for storage, held in alive if int(storage._cdata) not in keys),
+            replaced_bytes=sum(nbytes for ref, nbytes in self._state if ref() is None),
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lorafa_prof.models.preset import Preset
 
@@ -16,29 +16,30 @@ def _config(shape: tuple[int, int, int, int]) -> PretrainedConfig:
     from transformers import DebertaV2Config
 
     hidden, intermediate, layers, heads = shape
-    return DebertaV2Config(
-        vocab_size=128100,
-        hidden_size=hidden,
-        intermediate_size=intermediate,
-        num_hidden_layers=layers,
-        num_attention_heads=heads,
-        max_position_embeddings=512,
-        position_buckets=256,
-        relative_attention=True,
-        max_relative_positions=-1,
-        norm_rel_ebd="layer_norm",
-        share_att_key=True,
-        pos_att_type=["p2c", "c2p"],
-        position_biased_input=False,
-        type_vocab_size=0,
-        layer_norm_eps=1e-7,
-        hidden_dropout_prob=0.1,
-        attention_probs_dropout_prob=0.1,
-        pooler_dropout=0,
-        pooler_hidden_act="gelu",
-        pooler_hidden_size=hidden,
-        pad_token_id=0,
-    )
+    fields: dict[str, Any] = {
+        "vocab_size": 128100,
+        "hidden_size": hidden,
+        "intermediate_size": intermediate,
+        "num_hidden_layers": layers,
+        "num_attention_heads": heads,
+        "max_position_embeddings": 512,
+        "position_buckets": 256,
+        "relative_attention": True,
+        "max_relative_positions": -1,
+        "norm_rel_ebd": "layer_norm",
+        "share_att_key": True,
+        "pos_att_type": ["p2c", "c2p"],
+        "position_biased_input": False,
+        "type_vocab_size": 0,
+        "layer_norm_eps": 1e-7,
+        "hidden_dropout_prob": 0.1,
+        "attention_probs_dropout_prob": 0.1,
+        "pooler_dropout": 0,
+        "pooler_hidden_act": "gelu",
+        "pooler_hidden_size": hidden,
+        "pad_token_id": 0,
+    }
+    return DebertaV2Config(**fields)
 
 
 def _preset(size: str, shape: tuple[int, int, int, int]) -> Preset:

@@ -14,6 +14,7 @@ from transformers.pytorch_utils import Conv1D
 from lorafa_prof.instruments.saved.kinds import SavePoint, kind_of
 from lorafa_prof.instruments.saved.recorder import SavedTensors
 from lorafa_prof.layers.low_rank_linear import LoraLinear
+from lorafa_prof.layers.low_rank_weight import LoraWeight, adapt_weight
 from lorafa_prof.parts import SavedKind
 
 
@@ -24,6 +25,12 @@ def named(name: str) -> nn.Module:
 MODEL, BLOCK, ATTENTION, MLP = named("Model"), named("Block"), named("LlamaAttention"), named("LlamaMLP")
 LINEAR = nn.Linear(8, 8)
 ADAPTED = LoraLinear(nn.Linear(8, 8), rank=4, scale=1.0, dropout=0.0, adapter_dtype=torch.float32)
+EXPERTS = nn.ParameterDict({"up": torch.ones(2, 12, 10)})
+adapt_weight(
+    EXPERTS,
+    "up",
+    LoraWeight(EXPERTS["up"], turned=False, rank=6, scale=1.0, dropout=0.0, adapter_dtype=torch.float32),
+)
 
 POINTS: list[tuple[str, list[nn.Module], str, int, torch.dtype, SavedKind]] = [
     ("q_proj", [MODEL, ATTENTION, LINEAR], "linear", 8, torch.float32, "linear_input"),
@@ -45,6 +52,18 @@ POINTS: list[tuple[str, list[nn.Module], str, int, torch.dtype, SavedKind]] = [
     ("", [], "", 8, torch.float32, "logits_loss"),
     ("head", [MODEL, BLOCK], "cross_entropy", 8, torch.float32, "logits_loss"),
     ("embed", [MODEL, BLOCK, nn.Embedding(2, 8)], "embedding", 8, torch.int64, "other"),
+    ("experts", [MODEL, BLOCK, EXPERTS], "", 3, torch.float64, "other"),
+    ("experts", [MODEL, BLOCK, EXPERTS], "", 6, torch.float64, "adapter"),  # x Aᵀ, as it is
+    (
+        "experts",
+        [MODEL, BLOCK, EXPERTS],
+        "",
+        8,
+        torch.float16,
+        "adapter",
+    ),  # with columns of zeros, to 16 bytes
+    ("experts", [MODEL, BLOCK, EXPERTS], "", 8, torch.float64, "other"),
+    ("experts", [MODEL, BLOCK, EXPERTS], "", 6, torch.int32, "other"),
 ]
 
 

@@ -34,7 +34,7 @@ class Execution(Protocol):
         """Take memory that is never given back, at the first call with this `key` in a thread."""
 
     def value_of(self, tensor: Tensor) -> Tensor | None:
-        """Return the value of an integer or boolean tensor, on the host; None if it is not known."""
+        """Return the value of a tensor, on the host and to be read only; None if it is not known."""
 
     def learn(self, tensor: Tensor, value: float) -> None:
         """Keep `value` as that of all elements of `tensor`, of any type, until something writes to it."""
