@@ -16,6 +16,7 @@ from transformers import (
 )
 
 from lorafa_prof.errors import UsageError
+from lorafa_prof.models.attention import attention_stand_ins, check_code, check_dropout, name_in_transformers
 from lorafa_prof.models.preset import Task
 from lorafa_prof.models.quantization import NOT_QUANTIZED, Quantization
 from lorafa_prof.models.quantization_config import forget_quantization, quantization_of
@@ -88,6 +89,7 @@ def build_model(
         _cast_parameters(model, dtype)
         if quantization:
             fill_linears(model, quantization, dtype)
+    check_dropout(resolved.name, model.config.get_text_config(), attention)
     model.train()
     if checkpointing != "none":
         _enable_checkpointing(resolved, model, checkpointing)
@@ -100,12 +102,8 @@ def _check_options(resolved: ResolvedModel, *, attention: str, checkpointing: st
             f"checkpointing '{checkpointing}' is unknown; it is one of {', '.join(CHECKPOINTING)}",
             about="checkpointing",
         )
-    # transformers takes "owner/kernel" as a request to download code and run it.
-    if "/" in attention:
-        raise UsageError(
-            f"model '{resolved.name}': attention '{attention}' names code on a hub, which is never run",
-            about="attention",
-        )
+    model_class = AUTO_CLASS[resolved.task]._model_mapping.get(type(resolved.config), None)
+    check_code(resolved.name, model_class, attention)
 
 
 def _config_to_build(resolved: ResolvedModel) -> PretrainedConfig:
@@ -126,11 +124,11 @@ def _create(
     attention: str,
 ) -> PreTrainedModel:
     try:
-        with device:
+        with device, nullcontext() if has_values(device) else attention_stand_ins():
             model: PreTrainedModel = AUTO_CLASS[resolved.task].from_config(
                 config,
                 dtype=dtype,
-                attn_implementation=attention,
+                attn_implementation=name_in_transformers(attention),
                 trust_remote_code=resolved.trust_remote_code,
             )
         # Some weights are made by functions that no device is asked of: `torch.normal`, `torch.FloatTensor`.
@@ -155,7 +153,7 @@ def _load(
             resolved.source,
             config=config,
             dtype=dtype,
-            attn_implementation=attention,
+            attn_implementation=name_in_transformers(attention),
             trust_remote_code=resolved.trust_remote_code,
             **placement,
         )

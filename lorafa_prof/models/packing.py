@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from lorafa_prof.errors import UsageError
+from lorafa_prof.models.attention import FLASH_PACKAGES
 from lorafa_prof.models.resolve import ResolvedModel
 
 #: Types of models (`config.model_type`) that keep documents apart by their position ids, with transformers'
@@ -50,17 +51,25 @@ KEEPS_APART = (
     "stablelm",
     "starcoder2",
 )
+#: Those of them that hand no position ids to flash attention, which then takes the row for one document.
+ONE_DOCUMENT_TO_FLASH = ("gpt_bigcode", "persimmon")
 # What PyTorch's cross-entropy leaves out by default, and data collators put in the place of padding.
 IGNORED_LABEL = -100
 
 
-def check_packing(resolved: ResolvedModel) -> None:
-    """Raise a UsageError if the model would not keep the documents of a row apart."""
+def check_packing(resolved: ResolvedModel, attention: str) -> None:
+    """Raise a UsageError if the model would not keep the documents of a row apart with this attention."""
     kind = resolved.config.model_type
     if resolved.task != "causal-lm" or kind not in KEEPS_APART:
         raise UsageError(
             f"packing: model '{resolved.name}' (type '{kind}', {resolved.task}) is not known to keep "
             f"documents of a row apart; causal language models of these types do: {', '.join(KEEPS_APART)}",
+            about="packing",
+        )
+    if kind in ONE_DOCUMENT_TO_FLASH and attention in FLASH_PACKAGES:
+        raise UsageError(
+            f"packing: model '{resolved.name}' (type '{kind}') hands no position ids to {attention}, which "
+            "would take the row for one document; with sdpa and eager they are kept apart",
             about="packing",
         )
 

@@ -23,6 +23,7 @@ from lorafa_prof.instruments.saved.recorder import SavedTensors, SavedTensorsRec
 from lorafa_prof.instruments.timing import Clock, StepTimes, time_steps
 from lorafa_prof.layers.quantized.state import number_of_weights
 from lorafa_prof.methods.base import Prepared
+from lorafa_prof.models.attention import FLEX
 from lorafa_prof.optim.eight_bit import managed_bytes
 from lorafa_prof.results.marks import sampled
 from lorafa_prof.results.measured import Measured
@@ -81,6 +82,12 @@ def run_explaining_passes(cell: Cell, prepared: Prepared, step: Step, measured: 
     Memory and times are measured already; what only explains them may fail without losing them.
     """
     measured.host_rss_bytes = peak_rss_bytes()
+    if cell.attention == FLEX:
+        # Under their dispatch modes PyTorch compiles nothing, and flex attention has no rule for a mode.
+        measured.unavailable |= dict.fromkeys(
+            ("flops", "saved"), "flex attention cannot be looked into on a GPU"
+        )
+        return
     step = explained_step(step)
     for name, pass_ in (("flops", count_flops), ("saved", record_saved_tensors)):
         _if_memory_lasts(name, partial(pass_, cell, prepared, step, measured), measured)

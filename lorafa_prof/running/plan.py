@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 
 from lorafa_prof.cell import Cell, ModelChoice
+from lorafa_prof.devices.gpus.attention import check_attention
 from lorafa_prof.devices.gpus.gpu import Gpu, catalogued
 from lorafa_prof.devices.gpus.types import check_autocast_type
 from lorafa_prof.errors import LorafaProfError, ScenarioError, UsageError, described
@@ -87,13 +88,14 @@ def check_gpus(loaded: LoadedScenario, planned: Sequence[PlannedCell]) -> None:
     """Check that each cell's GPU has what it needs, which a model built for one GPU does not tell of others.
 
     Raises:
-        ScenarioError: the GPU lacks autocast's type or 8-bit products; or bitsandbytes is missing where a
-            quantized cell, not on a twin, needs it.
+        ScenarioError: the GPU lacks autocast's type, the kernels of the attention or 8-bit products; or a
+            package is missing where a cell that is not on a twin needs it.
     """
     for plan in planned:
         cell = plan.cell
         try:
             check_autocast_type(cell)
+            check_attention(cell)
             if cell.quantization != NOT_QUANTIZED.kind and not cell.is_predicted:
                 check_installed()
             gpu = catalogued(cell.gpu)

@@ -8,6 +8,7 @@ from dataclasses import replace
 import torch
 
 from lorafa_prof.cell import Cell
+from lorafa_prof.devices.gpus.attention import check_attention
 from lorafa_prof.errors import UsageError
 from lorafa_prof.guard import guarded
 from lorafa_prof.methods.base import METHODS, TORCH_DTYPES, Prepared, Setting
@@ -81,8 +82,9 @@ def prepare_model(cell: Cell, resolved: ResolvedModel, device: torch.device) -> 
     """
     import_code(resolved)
     quantization = Quantization(cell.quantization, cell.double_quant)
+    check_attention(cell)
     if cell.packing:
-        check_packing(resolved)
+        check_packing(resolved, cell.attention)
     if cell.kbit_prepare:
         check_kbit_prepare(quantization)
     with guarded(f"the model '{cell.model.name}'"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -59,5 +60,16 @@ def test_a_document_sees_nothing_of_the_one_before_it(kind: str, attention: str)
 @pytest.mark.parametrize("name", ["tiny-roberta", "tiny-t5"])
 def test_what_would_not_keep_documents_apart_is_refused(name: str) -> None:
     with pytest.raises(UsageError, match=f"packing: model '{name}'.*is not known to keep") as refused:
-        check_packing(resolve_model(ModelChoice(name=name)))
+        check_packing(resolve_model(ModelChoice(name=name)), "sdpa")
     assert refused.value.about == "packing"
+
+
+def test_what_flash_attention_would_not_keep_apart_is_refused_with_it(tmp_path: Path) -> None:
+    CONFIG_MAPPING["persimmon"](**SMALL, architectures=["PersimmonForCausalLM"]).save_pretrained(tmp_path)
+    resolved = resolve_model(ModelChoice(name=str(tmp_path)))
+    check_packing(resolved, "sdpa")
+    for attention in ("flash_attention_2", "flash_attention_3"):
+        with pytest.raises(
+            UsageError, match=f"hands no position ids to {attention}, which would take the row"
+        ):
+            check_packing(resolved, attention)

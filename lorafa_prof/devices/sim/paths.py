@@ -22,6 +22,7 @@ from lorafa_prof.devices.sim.cuda_build import as_built_with_cuda
 from lorafa_prof.devices.sim.cuda_trial import check_build
 from lorafa_prof.devices.sim.library_caches import answers_forgotten
 from lorafa_prof.devices.sim.machine import Machine
+from lorafa_prof.models.replaced import replaced
 
 #: native_functions.yaml: those with kernels for CUDA among others, and CompositeImplicitAutograd beside.
 _ONE_KERNEL_ON_CUDA = ("silu_backward", "mish_backward", "native_channel_shuffle", "_fused_rms_norm")
@@ -61,8 +62,8 @@ def _cuda_paths(machine: Machine, answers: Mapping[str, Callable[..., Any]]) -> 
         stack.enter_context(as_built_with_cuda())
         stack.enter_context(_kernels_that_cuda_has())
         stack.enter_context(_attention_of(machine))
-        stack.enter_context(_replaced(torch.cuda, {**answers_of(machine), **answers}))
-        stack.enter_context(_replaced(Tensor, {"__deepcopy__": _deepcopy_by_operations}))
+        stack.enter_context(replaced(torch.cuda, {**answers_of(machine), **answers}))
+        stack.enter_context(replaced(Tensor, {"__deepcopy__": _deepcopy_by_operations}))
         yield
 
 
@@ -126,18 +127,3 @@ def _deepcopy_by_operations(self: Tensor, memo: dict[Any, Any]) -> Tensor:
     copied.__dict__ = copy.deepcopy(self.__dict__, memo)
     memo[id(self)] = copied
     return copied
-
-
-@contextmanager
-def _replaced(module: Any, functions: Mapping[str, Any]) -> Iterator[None]:
-    own = {name: vars(module)[name] for name in functions if name in vars(module)}
-    try:
-        for name, function in functions.items():
-            setattr(module, name, function)
-        yield
-    finally:
-        for name in functions:
-            if name in own:
-                setattr(module, name, own[name])
-            else:
-                delattr(module, name)

@@ -7,6 +7,7 @@ that it leaves out, and counts as 0.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -43,6 +44,43 @@ def attention_backward_flops(
     """
     batch, heads, queries, width = query.shape
     return 2 * batch * heads * queries * key.shape[-2] * (3 * width + 2 * value.shape[-1])
+
+
+def _flash_pairs(q: Tensor, k: Tensor, lengths_q: Tensor | None, lengths_k: Tensor | None) -> int:
+    """Return how many pairs of a query and a key there are, of q [b, q, h, d] and k [b, k, g, d].
+
+    Of variable length, with running totals of lengths, only pairs within a sequence count. They are read, so
+    on a GPU the host waits for them.
+    """
+    if lengths_q is None or lengths_k is None:
+        return q.shape[0] * q.shape[1] * k.shape[1]
+    # Not by `.cpu()`, which is several operations: from within a dispatch mode the twin would see it as one.
+    on_host = (_aten._to_copy(totals, device="cpu") for totals in (lengths_q, lengths_k))
+    queries, keys = (pairwise(totals.tolist()) for totals in on_host)
+    return sum((q1 - q0) * (k1 - k0) for (q0, q1), (k0, k1) in zip(queries, keys, strict=True))
+
+
+def _flash_flops(forward: bool, totals: int | None) -> Formula:
+    """Return the formula of an operation of flash-attention's packages.
+
+    Args:
+        forward: whether it is forward, whose first argument is q and not the gradient of the result.
+        totals: at which argument the two running totals of lengths stand; None: there are none.
+    """
+
+    def flops(*args: Any, out_val: Any = None, **kwargs: Any) -> int:
+        q, k, v = args[:3] if forward else args[1:4]
+        lengths = (*args[totals : totals + 2], None, None)[:2] if totals is not None else (None, None)
+        width, width_of_values = q.shape[-1], v.shape[-1]
+        products: int = width + width_of_values if forward else 3 * width + 2 * width_of_values
+        return 2 * _flash_pairs(q, k, *lengths) * int(q.shape[-2]) * products
+
+    return flops
+
+
+def flex_backward_flops(dout: Tensor, dlse: Tensor, *args: Any, **kwargs: Any) -> int:
+    """Return the FLOPs of flex attention's backward, on all pairs of a query and a key, masked or not."""
+    return attention_backward_flops(dout, *args, **kwargs)
 
 
 def gemm_4bit_flops(x: Tensor, packed: Tensor, shape: Sequence[int], *args: Any, **kwargs: Any) -> int:
@@ -116,6 +154,20 @@ _BY_NAME: dict[str, Formula] = {
     "transformers.grouped_mm_fallback": grouped_flops,
     "lorafa_prof.gemm_4bit": gemm_4bit_flops,
     "lorafa_prof.linear_8bit": matmul_8bit_flops,
+    "lorafa_prof.flash_attention_2_forward": _flash_flops(True, 3),
+    "lorafa_prof.flash_attention_2_backward": _flash_flops(False, 9),
+    "lorafa_prof.flash_attention_3_forward": _flash_flops(True, 3),
+    "lorafa_prof.flash_attention_3_backward": _flash_flops(False, 9),
+    "lorafa_prof.flex_attention_forward": attention_flops,
+    "lorafa_prof.flex_attention_backward": flex_backward_flops,
+    "flash_attn._flash_attn_forward": _flash_flops(True, None),
+    "flash_attn._flash_attn_backward": _flash_flops(False, None),
+    "flash_attn._flash_attn_varlen_forward": _flash_flops(True, 3),
+    "flash_attn._flash_attn_varlen_backward": _flash_flops(False, 9),
+    "flash_attn_3.fwd": _flash_flops(True, 7),
+    "flash_attn_3.bwd": _flash_flops(False, 9),
+    "flash_attn_3._flash_attn_forward": _flash_flops(True, 7),
+    "flash_attn_3._flash_attn_backward": _flash_flops(False, 6),
     "bitsandbytes.gemm_4bit": gemm_4bit_flops,
     "bitsandbytes.gemv_4bit": gemm_4bit_flops,
     "bitsandbytes.int8_linear_matmul": matmul_8bit_flops,

@@ -16,6 +16,7 @@ from lorafa_prof import package
 _PASSED_OVER = (
     Path(torch.__file__).parent,
     *(package.FOLDER / folder for folder in ("instruments", "devices", "testing")),
+    *(package.FOLDER / "layers" / name for name in ("flash_attention", "flex_attention.py")),
 )
 _STANDARD_LIBRARY = Path(sysconfig.get_path("stdlib"))
 

@@ -20,7 +20,7 @@ def _forward(step: Execution, func: Any, args: Any, kwargs: Any) -> Any:
     out = torch.empty_like(query.transpose(1, 2), device="meta").transpose(1, 2)
     lse = torch.empty(batch, heads, length, dtype=torch.float32, device="meta")
     step.born(out, lse)
-    splits = _splits(step.machine, batch * heads, length, key.size(2), width) if dropout == 0.0 else 1
+    splits = key_splits(step.machine, batch * heads, length, key.size(2), width) if dropout == 0.0 else 1
     held = []
     if splits > 1:
         rows = splits * batch * heads * length
@@ -55,7 +55,7 @@ def _rounded_width(width: int) -> int:
     return -(-width // 32) * 32 if width <= 192 else 256
 
 
-def _splits(machine: Machine, groups: int, queries: int, keys: int, width: int) -> int:
+def key_splits(machine: Machine, groups: int, queries: int, keys: int, width: int) -> int:
     """Return how many blocks a row's keys are split over (flash_api.cpp, num_splits_heuristic)."""
     block = 256 if width <= 64 else 128 if width <= 128 else 64
     key_blocks = -(-keys // block)
