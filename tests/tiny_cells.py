@@ -21,7 +21,13 @@ from lorafa_prof.models.resolve import ResolvedModel, resolve_model
 from lorafa_prof.running.prepare import prepare_step
 from lorafa_prof.step import Phase, TrainingStep
 
-FAMILIES = sorted(name for name in PRESETS if name.startswith("tiny-"))
+_TINY = sorted(name for name in PRESETS if name.startswith("tiny-"))
+TEXT_TASKS = ("causal-lm", "seq2seq-lm", "sequence-classification")
+FAMILIES = [name for name in _TINY if PRESETS[name].task in TEXT_TASKS]
+#: Those that take images or sound.
+OTHER_FAMILIES = [name for name in _TINY if name not in FAMILIES]
+#: Of these transformers has no scaled dot-product attention, or there is none at all.
+EAGER_ONLY = ("tiny-convnext",)
 METHOD_NAMES = ["full-ft", "lora", "lora-fa", "peft-lora", "peft-lora-fa"]
 BATCH, SEQ, RANK = 2, 48, 4
 TOKENS = BATCH * SEQ

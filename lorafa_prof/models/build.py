@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from transformers import (
     AutoModelForCausalLM,
+    AutoModelForImageClassification,
     AutoModelForSeq2SeqLM,
     AutoModelForSequenceClassification,
 )
@@ -32,6 +33,7 @@ AUTO_CLASS: dict[Task, Any] = {
     "causal-lm": AutoModelForCausalLM,
     "seq2seq-lm": AutoModelForSeq2SeqLM,
     "sequence-classification": AutoModelForSequenceClassification,
+    "image-classification": AutoModelForImageClassification,
 }
 #: What transformers hands to PyTorch's checkpoint function, by the scenario's name.
 CHECKPOINTING: dict[str, dict[str, Any] | None] = {

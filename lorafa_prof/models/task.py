@@ -18,8 +18,7 @@ def task_of(config: PretrainedConfig, *, name: str) -> Task:
     also run it as a decoder.
 
     Raises:
-        UsageError: it is neither a language model nor a sequence classifier, or names more than one network;
-            the message has `name`.
+        UsageError: it is for none of the tasks, or names more than one network; the message has `name`.
     """
     architecture = _architecture(config, name)
     possible = _possible_tasks(config)
@@ -28,7 +27,7 @@ def task_of(config: PretrainedConfig, *, name: str) -> Task:
             return task
     raise UsageError(
         f"model '{name}' (type '{config.model_type}', architecture '{architecture or 'not given'}') is "
-        "neither a causal nor a sequence-to-sequence language model nor a sequence classifier"
+        "neither a causal nor a sequence-to-sequence language model nor a classifier of sequences or images"
     )
 
 
@@ -46,6 +45,7 @@ def _architecture(config: PretrainedConfig, name: str) -> str:
 def _possible_tasks(config: PretrainedConfig) -> set[Task]:
     from transformers import (
         MODEL_FOR_CAUSAL_LM_MAPPING,
+        MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING,
         MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING,
         MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
     )
@@ -59,10 +59,14 @@ def _possible_tasks(config: PretrainedConfig) -> set[Task]:
         possible.add("seq2seq-lm")
     if kind in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING or "AutoModelForSequenceClassification" in own_code:
         possible.add("sequence-classification")
+    if kind in MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING or "AutoModelForImageClassification" in own_code:
+        possible.add("image-classification")
     return possible
 
 
 def _preferred(config: PretrainedConfig, architecture: str) -> list[Task]:
+    if architecture.endswith("ForImageClassification"):
+        return ["image-classification"]
     if architecture.endswith("ForSequenceClassification"):
         return ["sequence-classification"]
     if architecture.endswith(("ForCausalLM", "LMHeadModel")):
@@ -71,7 +75,7 @@ def _preferred(config: PretrainedConfig, architecture: str) -> list[Task]:
         return ["seq2seq-lm"]
     if _is_masked_lm(config, architecture):
         return ["sequence-classification", "causal-lm"]
-    return ["causal-lm", "sequence-classification"]
+    return ["causal-lm", "sequence-classification", "image-classification"]
 
 
 def _is_masked_lm(config: PretrainedConfig, architecture: str) -> bool:

@@ -12,7 +12,7 @@ from lorafa_prof.cell import Cell
 from lorafa_prof.devices.gpus.gpu import catalogued, peak_flops
 from lorafa_prof.errors import UsageError
 from lorafa_prof.methods.base import METHODS
-from lorafa_prof.models.inputs import padding_tokens
+from lorafa_prof.models.text import padding_tokens
 from lorafa_prof.results.measured import Measured
 from lorafa_prof.results.needs import needs_records
 from lorafa_prof.results.reconcile import reconcile

@@ -70,6 +70,7 @@ def _batches(cell: Cell, resolved: ResolvedModel, device: torch.device) -> Calla
         seed=cell.seed,
         padding=cell.padding,
         packing=cell.packing,
+        dtype=TORCH_DTYPES[cell.dtype],
     )
 
 

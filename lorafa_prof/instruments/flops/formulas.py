@@ -6,6 +6,7 @@ that it leaves out, and counts as 0.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -43,6 +44,18 @@ def attention_backward_flops(
     """
     batch, heads, queries, width = query.shape
     return 2 * batch * heads * queries * key.shape[-2] * (3 * width + 2 * value.shape[-1])
+
+
+def convolution_backward_flops(grad: Tensor, x: Tensor, weight: Tensor, *args: Any, **kwargs: Any) -> int:
+    """Return the FLOPs of a convolution's backward: as many as forward's for each gradient that is wanted.
+
+    Shapes are grad [b, out, ...], x [b, in, ...] and weight [out, in / groups, ...]; of a transposed one,
+    weight [in, out / groups, ...]. PyTorch's own formula takes no groups into account.
+    """
+    transposed, wanted = args[4], args[7]
+    meets_weight = x if transposed else grad
+    positions = meets_weight.shape[0] * math.prod(meets_weight.shape[2:])
+    return 2 * positions * weight.numel() * sum(wanted[:2])
 
 
 def gemm_4bit_flops(x: Tensor, packed: Tensor, shape: Sequence[int], *args: Any, **kwargs: Any) -> int:
@@ -86,6 +99,7 @@ _ATTENTION = ("flash_attention", "efficient_attention", "cudnn_attention", "fuse
 #: Of operations that every supported PyTorch has.
 FORMULAS: dict[Any, Formula] = {
     **flop_registry,
+    _aten.convolution_backward: convolution_backward_flops,
     _aten.addmm_: flop_registry[_aten.addmm],
     _aten._addmm_activation: flop_registry[_aten.addmm],
     _aten.baddbmm_: flop_registry[_aten.baddbmm],
