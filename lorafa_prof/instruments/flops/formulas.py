@@ -52,7 +52,8 @@ def convolution_backward_flops(grad: Tensor, x: Tensor, weight: Tensor, *args: A
     Shapes are grad [b, out, ...], x [b, in, ...] and weight [out, in / groups, ...]; of a transposed one,
     weight [in, out / groups, ...]. PyTorch's own formula takes no groups into account.
     """
-    transposed, wanted = args[4], args[7]
+    transposed: bool = args[4]
+    wanted: Sequence[bool] = args[7]
     meets_weight = x if transposed else grad
     positions = meets_weight.shape[0] * math.prod(meets_weight.shape[2:])
     return 2 * positions * weight.numel() * sum(wanted[:2])
