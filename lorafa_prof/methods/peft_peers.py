@@ -29,6 +29,7 @@ PEFT_TASKS: dict[Task, str | None] = {
     "seq2seq-lm": "SEQ_2_SEQ_LM",
     "sequence-classification": "SEQ_CLS",
     "image-classification": None,
+    "speech-recognition": None,
 }
 
 
@@ -136,6 +137,11 @@ def peft_lora_model(model: PreTrainedModel, options: PeftLoraOptions, setting: S
     )
     try:
         wrapped = add_peft_adapter(model, config, setting.adapter_dtype)
+    except UsageError as error:
+        if options.targets is None and "target_modules" in str(error):
+            kind = model.config.model_type
+            raise UsageError(f"PEFT has no targets of its own for type '{kind}'; set targets") from error
+        raise
     finally:
         _check_names(options.targets, config, layers)
     tuner: Any = wrapped.base_model

@@ -14,6 +14,7 @@ from transformers import (
     AutoModelForImageClassification,
     AutoModelForSeq2SeqLM,
     AutoModelForSequenceClassification,
+    AutoModelForSpeechSeq2Seq,
 )
 
 from lorafa_prof.errors import UsageError
@@ -34,6 +35,7 @@ AUTO_CLASS: dict[Task, Any] = {
     "seq2seq-lm": AutoModelForSeq2SeqLM,
     "sequence-classification": AutoModelForSequenceClassification,
     "image-classification": AutoModelForImageClassification,
+    "speech-recognition": AutoModelForSpeechSeq2Seq,
 }
 #: What transformers hands to PyTorch's checkpoint function, by the scenario's name.
 CHECKPOINTING: dict[str, dict[str, Any] | None] = {

@@ -15,6 +15,7 @@ from lorafa_prof.models.packing import IGNORED_LABEL, packed
 from lorafa_prof.models.positions import check_seq
 from lorafa_prof.models.preset import Task
 from lorafa_prof.models.resolve import ResolvedModel
+from lorafa_prof.models.sound import draw_spectra
 from lorafa_prof.models.text import draw_ids, is_padding, pad_ids
 
 _TEXT = frozenset({"input_ids", "attention_mask", "labels"})
@@ -24,6 +25,7 @@ _MADE: dict[Task, frozenset[str]] = {
     "seq2seq-lm": _TEXT,
     "sequence-classification": _TEXT,
     "image-classification": frozenset({"pixel_values", "labels"}),
+    "speech-recognition": frozenset({"input_features", "labels"}),
 }
 
 
@@ -54,8 +56,9 @@ def make_inputs(
     Of text, `input_ids` and `attention_mask` (ones but for padding) are int64 of shape (batch, seq). `labels`
     are a copy of `input_ids` for a causal model, other random ids of that shape for a sequence-to-sequence
     one, and of shape (batch,) for a classifier. A classifier of images has `pixel_values` of `dtype` and of
-    shape (batch, channels, height, width) instead of ids and mask. All are drawn on the CPU, so a seed means
-    the same on every device. No id is a special one.
+    shape (batch, channels, height, width) instead of ids and mask, a model of speech `input_features` of
+    shape (batch, mel bins, frames), and as `labels` ids of shape (batch, seq). All are drawn on the CPU, so a
+    seed means the same on every device. No id is a special one.
 
     With `padding` above 0 rows are padded on the right, as a data collator pads them to the longest of their
     batch, by as many tokens as `padding_tokens` says: mask 0, the config's padding id (where it has none the
@@ -158,6 +161,13 @@ def _of_image_classification(resolved: ResolvedModel, batch: _Batch) -> dict[str
     return {"pixel_values": pixels, "labels": _class_labels(resolved, batch)}
 
 
+def _of_speech_recognition(resolved: ResolvedModel, batch: _Batch) -> dict[str, Tensor]:
+    spectra = draw_spectra(resolved, batch=batch.size, dtype=batch.dtype, generator=batch.generator)
+    labels = draw_ids(resolved, batch=batch.size, seq=batch.seq, generator=batch.generator)
+    labels[is_padding(batch.padding, batch=batch.size, seq=batch.seq)] = IGNORED_LABEL
+    return {"input_features": spectra, "labels": labels}
+
+
 def _class_labels(resolved: ResolvedModel, batch: _Batch) -> Tensor:
     classes = len(resolved.config.id2label or {})
     if classes == 1:
@@ -171,4 +181,5 @@ _MAKERS: dict[Task, Callable[[ResolvedModel, _Batch], dict[str, Tensor]]] = {
     "seq2seq-lm": _of_seq2seq_lm,
     "sequence-classification": _of_sequence_classification,
     "image-classification": _of_image_classification,
+    "speech-recognition": _of_speech_recognition,
 }

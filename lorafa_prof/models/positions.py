@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from lorafa_prof.errors import UsageError
 from lorafa_prof.models.images import image_tokens
 from lorafa_prof.models.resolve import ResolvedModel
+from lorafa_prof.models.sound import sound_tokens
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
@@ -42,6 +43,15 @@ def own_seq(resolved: ResolvedModel) -> int | None:
     return image_tokens(resolved) if resolved.task == "image-classification" else None
 
 
+def tokens_beside_seq(resolved: ResolvedModel) -> int:
+    """Return how many tokens of each sample the network sees beside the `seq` ones of its text.
+
+    Raises:
+        UsageError: that is not known.
+    """
+    return sound_tokens(resolved) if resolved.task == "speech-recognition" else 0
+
+
 def default_seq(resolved: ResolvedModel) -> int:
     """Return how many tokens a sequence has where nothing is said.
 
@@ -61,6 +71,8 @@ def max_seq(resolved: ResolvedModel) -> int | None:
     """
     config = resolved.config.get_text_config()
     positions = _number(resolved, config, "max_position_embeddings")
+    if resolved.task == "speech-recognition":
+        positions = _number(resolved, config, "max_target_positions")
     if positions is None or positions <= 0 or _has_no_position_table(config):
         return None
     if config.model_type in _POSITIONS_AFTER_PADDING:

@@ -11,7 +11,13 @@ from lorafa_prof.registry import Registry
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
 
-Task = Literal["causal-lm", "seq2seq-lm", "sequence-classification", "image-classification"]
+Task = Literal[
+    "causal-lm",
+    "seq2seq-lm",
+    "sequence-classification",
+    "image-classification",
+    "speech-recognition",
+]
 
 #: Tasks whose head is new, so that it trains with every method.
 CLASSIFIES: frozenset[Task] = frozenset({"sequence-classification", "image-classification"})

@@ -27,7 +27,8 @@ def task_of(config: PretrainedConfig, *, name: str) -> Task:
             return task
     raise UsageError(
         f"model '{name}' (type '{config.model_type}', architecture '{architecture or 'not given'}') is "
-        "neither a causal nor a sequence-to-sequence language model nor a classifier of sequences or images"
+        "neither a causal nor a sequence-to-sequence language model, of text or speech, nor a classifier of "
+        "sequences or images"
     )
 
 
@@ -48,6 +49,7 @@ def _possible_tasks(config: PretrainedConfig) -> set[Task]:
         MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING,
         MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING,
         MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
+        MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING,
     )
 
     own_code = getattr(config, "auto_map", None) or {}
@@ -61,6 +63,8 @@ def _possible_tasks(config: PretrainedConfig) -> set[Task]:
         possible.add("sequence-classification")
     if kind in MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING or "AutoModelForImageClassification" in own_code:
         possible.add("image-classification")
+    if kind in MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING or "AutoModelForSpeechSeq2Seq" in own_code:
+        possible.add("speech-recognition")
     return possible
 
 
@@ -72,7 +76,7 @@ def _preferred(config: PretrainedConfig, architecture: str) -> list[Task]:
     if architecture.endswith(("ForCausalLM", "LMHeadModel")):
         return ["causal-lm"]
     if config.is_encoder_decoder:
-        return ["seq2seq-lm"]
+        return ["seq2seq-lm", "speech-recognition"]
     if _is_masked_lm(config, architecture):
         return ["sequence-classification", "causal-lm"]
     return ["causal-lm", "sequence-classification", "image-classification"]

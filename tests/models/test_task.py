@@ -33,6 +33,8 @@ from lorafa_prof.models.task import task_of
         ("vit", "ViTModel", "image-classification"),
         ("swin", None, "image-classification"),
         ("dinov2", "Dinov2Model", "image-classification"),
+        ("whisper", "WhisperForConditionalGeneration", "speech-recognition"),
+        ("whisper", None, "speech-recognition"),
     ],
 )
 def test_task(model_type: str, architecture: str | None, task: Task) -> None:
@@ -51,7 +53,7 @@ def test_presets_agree_with_what_would_be_derived(name: str) -> None:
     assert task_of(PRESETS[name].make_config(), name=name) == PRESETS[name].task
 
 
-@pytest.mark.parametrize("model_type", ["whisper", "vitpose"])
+@pytest.mark.parametrize("model_type", ["vitpose", "depth_anything"])
 def test_no_language_model(model_type: str) -> None:
     config = AutoConfig.for_model(model_type)
     with pytest.raises(UsageError, match=f"model 'x' .type '{model_type}'"):

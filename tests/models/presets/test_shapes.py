@@ -74,6 +74,11 @@ PUBLISHED = {
     # The checkpoints' encoders, and a head of two labels on the class token and the mean of the patches.
     "dinov2-base": 86_580_480 + 2 * 2 * 768 + 2,
     "dinov2-large": 304_368_640 + 2 * 2 * 1024 + 2,
+    "whisper-tiny": 37_760_640,
+    "whisper-base": 72_593_920,
+    "whisper-small": 241_734_912,
+    "whisper-medium": 763_857_920,
+    "whisper-large-v3": 1_543_490_560,
 }
 
 # By hand, h 64, vocabulary 256 (v), two layers; i is 176 or 256.
@@ -119,6 +124,10 @@ TINY = {
     + 2 * 64
     + 64 * 10
     + 10,
+    # Two convolutions of width 3; no bias on keys; 24 positions of sound and 64 of text.
+    "tiny-whisper": (16 * 3 * 64 + 64 + 64 * 3 * 64 + 64)
+    + (24 * 64 + 2 * (_TINY_ENCODER_LAYER - 64) + 2 * 64)
+    + (256 * 64 + 64 * 64 + 2 * (_TINY_ENCODER_LAYER - 64 + 4 * 64 * 64 + 3 * 64 + 2 * 64) + 2 * 64),
     "tiny-qwen3-moe": 2 * 256 * 64 + 2 * (_TINY_ATTENTION + 2 * 16 + 8 * 64 + 8 * 3 * 64 * 32) + 64,
 }
 
@@ -152,6 +161,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "swin-base": {"window_size": 7, "num_heads": [4, 8, 16, 32], "drop_path_rate": 0.1},
     "dinov2-base": {"image_size": 518, "patch_size": 14, "num_attention_heads": 12},
     "convnext-base": {"image_size": 224, "patch_size": 4, "drop_path_rate": 0.0},
+    "whisper-large-v3": {"num_mel_bins": 128, "max_source_positions": 1500, "max_target_positions": 448},
     "t5-small": {"scale_decoder_outputs": True, "decoder_start_token_id": 0, "tie_word_embeddings": True},
 }
 
