@@ -16,6 +16,7 @@ from lorafa_prof.instruments.saved.recorder import SavedTensors, SavedTensorsRec
 from lorafa_prof.methods.base import METHODS, TORCH_DTYPES, Prepared, Setting
 from lorafa_prof.models.build import build_model
 from lorafa_prof.models.inputs import make_inputs
+from lorafa_prof.models.positions import own_seq
 from lorafa_prof.models.preset import PRESETS
 from lorafa_prof.models.resolve import ResolvedModel, resolve_model
 from lorafa_prof.running.prepare import prepare_step
@@ -47,13 +48,19 @@ def tiny_cell(
     dtype = settings.get("dtype", "fp32")
     fields: dict[str, Any] = {
         "batch": BATCH,
-        "seq": SEQ,
+        "seq": seq_of(model),
         "adapter_dtype": chosen.default_adapter_dtype(dtype) if chosen.default_adapter_dtype else dtype,
         "steps": Steps(warmup=1, timed=2),
         **settings,
     }
     options = chosen.options.model_validate(given).model_dump(mode="json")
     return make_cell(method, model=model, options=options, **fields)
+
+
+def seq_of(model: str) -> int:
+    """Tokens of a sequence of a tiny preset, or of another model's."""
+    own = own_seq(resolve_model(ModelChoice(name=model))) if model in OTHER_FAMILIES else None
+    return own or SEQ
 
 
 class AtForwardsEnd:

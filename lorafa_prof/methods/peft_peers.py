@@ -30,6 +30,7 @@ PEFT_TASKS: dict[Task, str | None] = {
     "sequence-classification": "SEQ_CLS",
     "image-classification": None,
     "speech-recognition": None,
+    "image-text-pairs": None,
 }
 
 

@@ -15,9 +15,11 @@ from transformers import (
     AutoModelForSeq2SeqLM,
     AutoModelForSequenceClassification,
     AutoModelForSpeechSeq2Seq,
+    AutoModelForZeroShotImageClassification,
 )
 
 from lorafa_prof.errors import UsageError
+from lorafa_prof.models.contrastive import always_return_loss
 from lorafa_prof.models.preset import Task
 from lorafa_prof.models.quantization import NOT_QUANTIZED, Quantization
 from lorafa_prof.models.quantization_config import forget_quantization, quantization_of
@@ -36,6 +38,7 @@ AUTO_CLASS: dict[Task, Any] = {
     "sequence-classification": AutoModelForSequenceClassification,
     "image-classification": AutoModelForImageClassification,
     "speech-recognition": AutoModelForSpeechSeq2Seq,
+    "image-text-pairs": AutoModelForZeroShotImageClassification,
 }
 #: What transformers hands to PyTorch's checkpoint function, by the scenario's name.
 CHECKPOINTING: dict[str, dict[str, Any] | None] = {
@@ -93,6 +96,8 @@ def build_model(
         if quantization:
             fill_linears(model, quantization, dtype)
     model.train()
+    if resolved.task == "image-text-pairs":
+        always_return_loss(model)
     if checkpointing != "none":
         _enable_checkpointing(resolved, model, checkpointing)
     return model

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 #: By type of model: the tokens beside those of patches, such as the class token.
 _BESIDE_PATCHES = {
     "beit": 1,
+    "chinese_clip_vision_model": 1,
+    "clip_vision_model": 1,
     "convnext": 0,
     "convnextv2": 0,
     "data2vec-vision": 1,
@@ -25,6 +27,8 @@ _BESIDE_PATCHES = {
     "dinov2_with_registers": 1,
     "focalnet": 0,
     "ijepa": 0,
+    "metaclip_2_vision_model": 1,
+    "siglip_vision_model": 0,
     "swin": 0,
     "swinv2": 0,
     "vit": 1,
@@ -32,6 +36,12 @@ _BESIDE_PATCHES = {
 }
 #: These fill an image up to whole patches, where others leave its edge out.
 _FILLS_UP = frozenset({"focalnet", "swin", "swinv2"})
+
+
+def seeing_config(resolved: ResolvedModel) -> PretrainedConfig:
+    """Return the config of what sees images: a part of the network, or all of it."""
+    part: PretrainedConfig | None = getattr(resolved.config, "vision_config", None)
+    return resolved.config if part is None else part
 
 
 def image_tokens(resolved: ResolvedModel) -> int:
@@ -43,7 +53,7 @@ def image_tokens(resolved: ResolvedModel) -> int:
     Raises:
         UsageError: that is not known of this type of model, or its config has no sizes.
     """
-    config = resolved.config
+    config = seeing_config(resolved)
     kind = config.model_type
     if kind not in _BESIDE_PATCHES:
         raise UsageError(
@@ -57,25 +67,14 @@ def image_tokens(resolved: ResolvedModel) -> int:
 
 
 def draw_images(
-    resolved: ResolvedModel,
-    config: PretrainedConfig,
-    *,
-    batch: int,
-    dtype: torch.dtype,
-    generator: torch.Generator,
+    resolved: ResolvedModel, *, batch: int, dtype: torch.dtype, generator: torch.Generator
 ) -> Tensor:
-    """Return normal random pixels of shape (batch, channels, height, width).
-
-    Args:
-        resolved: the network, to name in errors.
-        config: that of the network, or of the part of it that sees images.
-        batch: number of images.
-        dtype: of the pixels.
-        generator: draws them, on the CPU.
+    """Return normal random pixels of `dtype` and of shape (batch, channels, height, width).
 
     Raises:
         UsageError: the config has no size of images.
     """
+    config = seeing_config(resolved)
     channels = _whole(resolved, config, "num_channels", getattr(config, "num_channels", None))
     shape = (batch, channels, *_sides(resolved, config, "image_size"))
     return torch.randn(shape, generator=generator).to(dtype)

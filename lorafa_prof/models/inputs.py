@@ -26,6 +26,7 @@ _MADE: dict[Task, frozenset[str]] = {
     "sequence-classification": _TEXT,
     "image-classification": frozenset({"pixel_values", "labels"}),
     "speech-recognition": frozenset({"input_features", "labels"}),
+    "image-text-pairs": frozenset({"input_ids", "attention_mask", "pixel_values"}),
 }
 
 
@@ -57,7 +58,8 @@ def make_inputs(
     are a copy of `input_ids` for a causal model, other random ids of that shape for a sequence-to-sequence
     one, and of shape (batch,) for a classifier. A classifier of images has `pixel_values` of `dtype` and of
     shape (batch, channels, height, width) instead of ids and mask, a model of speech `input_features` of
-    shape (batch, mel bins, frames), and as `labels` ids of shape (batch, seq). All are drawn on the CPU, so a
+    shape (batch, mel bins, frames), and as `labels` ids of shape (batch, seq). Pairs of image and text have
+    ids, mask and pixels, and no labels. All are drawn on the CPU, so a
     seed means the same on every device. No id is a special one.
 
     With `padding` above 0 rows are padded on the right, as a data collator pads them to the longest of their
@@ -132,7 +134,7 @@ def _padded(resolved: ResolvedModel, batch: _Batch, inputs: dict[str, Tensor]) -
     padded = is_padding(batch.padding, batch=batch.size, seq=batch.seq)
     inputs["attention_mask"][padded] = 0
     pad_ids(resolved, inputs["input_ids"], padded)
-    if inputs["labels"].shape == padded.shape:
+    if "labels" in inputs and inputs["labels"].shape == padded.shape:
         inputs["labels"][padded] = IGNORED_LABEL
     return inputs
 
@@ -155,10 +157,7 @@ def _of_sequence_classification(resolved: ResolvedModel, batch: _Batch) -> dict[
 
 def _of_image_classification(resolved: ResolvedModel, batch: _Batch) -> dict[str, Tensor]:
     check_seq(resolved, batch.seq)
-    pixels = draw_images(
-        resolved, resolved.config, batch=batch.size, dtype=batch.dtype, generator=batch.generator
-    )
-    return {"pixel_values": pixels, "labels": _class_labels(resolved, batch)}
+    return {"pixel_values": _images(resolved, batch), "labels": _class_labels(resolved, batch)}
 
 
 def _of_speech_recognition(resolved: ResolvedModel, batch: _Batch) -> dict[str, Tensor]:
@@ -166,6 +165,15 @@ def _of_speech_recognition(resolved: ResolvedModel, batch: _Batch) -> dict[str, 
     labels = draw_ids(resolved, batch=batch.size, seq=batch.seq, generator=batch.generator)
     labels[is_padding(batch.padding, batch=batch.size, seq=batch.seq)] = IGNORED_LABEL
     return {"input_features": spectra, "labels": labels}
+
+
+def _of_image_text_pairs(resolved: ResolvedModel, batch: _Batch) -> dict[str, Tensor]:
+    inputs = _padded(resolved, batch, _ids_and_mask(resolved, batch))
+    return inputs | {"pixel_values": _images(resolved, batch)}
+
+
+def _images(resolved: ResolvedModel, batch: _Batch) -> Tensor:
+    return draw_images(resolved, batch=batch.size, dtype=batch.dtype, generator=batch.generator)
 
 
 def _class_labels(resolved: ResolvedModel, batch: _Batch) -> Tensor:
@@ -182,4 +190,5 @@ _MAKERS: dict[Task, Callable[[ResolvedModel, _Batch], dict[str, Tensor]]] = {
     "sequence-classification": _of_sequence_classification,
     "image-classification": _of_image_classification,
     "speech-recognition": _of_speech_recognition,
+    "image-text-pairs": _of_image_text_pairs,
 }

@@ -49,7 +49,9 @@ def tokens_beside_seq(resolved: ResolvedModel) -> int:
     Raises:
         UsageError: that is not known.
     """
-    return sound_tokens(resolved) if resolved.task == "speech-recognition" else 0
+    if resolved.task == "speech-recognition":
+        return sound_tokens(resolved)
+    return image_tokens(resolved) if resolved.task == "image-text-pairs" else 0
 
 
 def default_seq(resolved: ResolvedModel) -> int:

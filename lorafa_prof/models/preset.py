@@ -17,6 +17,7 @@ Task = Literal[
     "sequence-classification",
     "image-classification",
     "speech-recognition",
+    "image-text-pairs",
 ]
 
 #: Tasks whose head is new, so that it trains with every method.

@@ -28,7 +28,7 @@ def task_of(config: PretrainedConfig, *, name: str) -> Task:
     raise UsageError(
         f"model '{name}' (type '{config.model_type}', architecture '{architecture or 'not given'}') is "
         "neither a causal nor a sequence-to-sequence language model, of text or speech, nor a classifier of "
-        "sequences or images"
+        "sequences or images, nor a model of pairs of image and text"
     )
 
 
@@ -50,6 +50,7 @@ def _possible_tasks(config: PretrainedConfig) -> set[Task]:
         MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING,
         MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
         MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING,
+        MODEL_FOR_ZERO_SHOT_IMAGE_CLASSIFICATION_MAPPING,
     )
 
     own_code = getattr(config, "auto_map", None) or {}
@@ -65,6 +66,8 @@ def _possible_tasks(config: PretrainedConfig) -> set[Task]:
         possible.add("image-classification")
     if kind in MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING or "AutoModelForSpeechSeq2Seq" in own_code:
         possible.add("speech-recognition")
+    if kind in MODEL_FOR_ZERO_SHOT_IMAGE_CLASSIFICATION_MAPPING:
+        possible.add("image-text-pairs")
     return possible
 
 
@@ -79,7 +82,7 @@ def _preferred(config: PretrainedConfig, architecture: str) -> list[Task]:
         return ["seq2seq-lm", "speech-recognition"]
     if _is_masked_lm(config, architecture):
         return ["sequence-classification", "causal-lm"]
-    return ["causal-lm", "sequence-classification", "image-classification"]
+    return ["causal-lm", "sequence-classification", "image-text-pairs", "image-classification"]
 
 
 def _is_masked_lm(config: PretrainedConfig, architecture: str) -> bool:

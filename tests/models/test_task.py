@@ -35,6 +35,9 @@ from lorafa_prof.models.task import task_of
         ("dinov2", "Dinov2Model", "image-classification"),
         ("whisper", "WhisperForConditionalGeneration", "speech-recognition"),
         ("whisper", None, "speech-recognition"),
+        ("clip", "CLIPModel", "image-text-pairs"),
+        ("clip", None, "image-text-pairs"),
+        ("clip", "CLIPForImageClassification", "image-classification"),
     ],
 )
 def test_task(model_type: str, architecture: str | None, task: Task) -> None:

@@ -7,12 +7,10 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_cells import EAGER_ONLY, METHOD_NAMES, tiny_cell
+from tiny_cells import METHOD_NAMES, tiny_cell
 
-from lorafa_prof.cell import Cell, ModelChoice, ResolvedDevice
+from lorafa_prof.cell import Cell, ResolvedDevice
 from lorafa_prof.errors import ScenarioError
-from lorafa_prof.models.positions import default_seq
-from lorafa_prof.models.resolve import resolve_model
 from lorafa_prof.running.measure import measure_cell
 from lorafa_prof.running.plan import check_cells
 from lorafa_prof.running.prepare import prepare_step
@@ -23,19 +21,14 @@ SEEING = ("tiny-convnext", "tiny-dinov2", "tiny-swin", "tiny-vit")
 
 
 def image_cell(model: str, method: str, device: str = "cpu", **settings: Any) -> Cell:
-    seq = default_seq(resolve_model(ModelChoice(name=model)))
-    attention = "eager" if model in EAGER_ONLY else "sdpa"
-    return tiny_cell(model, method, device=device, seq=seq, attention=attention, **settings)
+    # On the CPU, PyTorch's scaled dot-product attention saves other tensors than its kernels on a GPU.
+    return tiny_cell(model, method, device=device, attention="eager", **settings)
 
 
 @pytest.mark.parametrize("method", METHOD_NAMES)
 @pytest.mark.parametrize("model", SEEING)
 def test_the_twin_saves_and_computes_what_the_cpu_does(model: str, method: str) -> None:
-    # On the CPU, PyTorch's scaled dot-product attention saves other tensors than its kernels on a GPU.
-    here, twin = (
-        measure_cell(image_cell(model, method, device, **{}).model_copy(update={"attention": "eager"}))
-        for device in ("cpu", "sim:h100-80gb")
-    )
+    here, twin = (measure_cell(image_cell(model, method, device)) for device in ("cpu", "sim:h100-80gb"))
     for name in ("saved_bytes", "flops_forward", "flops_backward", "params_trainable", "weights_bytes"):
         assert here.row[name] == twin.row[name], name
     assert here.details["saved"]["by_kind"] == twin.details["saved"]["by_kind"]

@@ -74,6 +74,9 @@ PUBLISHED = {
     # The checkpoints' encoders, and a head of two labels on the class token and the mean of the patches.
     "dinov2-base": 86_580_480 + 2 * 2 * 768 + 2,
     "dinov2-large": 304_368_640 + 2 * 2 * 1024 + 2,
+    "clip-vit-base-patch32": 151_277_313,
+    "clip-vit-base-patch16": 149_620_737,
+    "clip-vit-large-patch14": 427_616_513,
     "whisper-tiny": 37_760_640,
     "whisper-base": 72_593_920,
     "whisper-small": 241_734_912,
@@ -124,6 +127,11 @@ TINY = {
     + 2 * 64
     + 64 * 10
     + 10,
+    # 16 patches of 8 × 8 × 3 and a class token, two encoders with a norm behind, one before that of images;
+    # two projections to 48, a scale.
+    "tiny-clip": (192 * 64 + 64 + 17 * 64 + 2 * 64 + 2 * _TINY_ENCODER_LAYER + 2 * 64)
+    + (256 * 32 + 64 * 32 + 2 * _swin_layer(32) + 2 * 32)
+    + (64 * 48 + 32 * 48 + 1),
     # Two convolutions of width 3; no bias on keys; 24 positions of sound and 64 of text.
     "tiny-whisper": (16 * 3 * 64 + 64 + 64 * 3 * 64 + 64)
     + (24 * 64 + 2 * (_TINY_ENCODER_LAYER - 64) + 2 * 64)
@@ -162,6 +170,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "dinov2-base": {"image_size": 518, "patch_size": 14, "num_attention_heads": 12},
     "convnext-base": {"image_size": 224, "patch_size": 4, "drop_path_rate": 0.0},
     "whisper-large-v3": {"num_mel_bins": 128, "max_source_positions": 1500, "max_target_positions": 448},
+    "clip-vit-large-patch14": {"projection_dim": 768, "logit_scale_init_value": 2.6592},
     "t5-small": {"scale_decoder_outputs": True, "decoder_start_token_id": 0, "tie_word_embeddings": True},
 }
 
