@@ -33,12 +33,14 @@ class Preset:
         task: what it is fine-tuned for; decides head, loss and inputs.
         make_config: returns a new config at each call; it may import transformers, its module must not.
         source: URL of the published config, or "synthetic" for the tiny ones of the tests.
+        notes: what the reader of a row must know of it.
     """
 
     name: str
     task: Task
     make_config: Callable[[], PretrainedConfig]
     source: str
+    notes: tuple[str, ...] = ()
 
 
 def _name_of(preset: Preset) -> str:

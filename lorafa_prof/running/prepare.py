@@ -106,4 +106,4 @@ def prepare_model(cell: Cell, resolved: ResolvedModel, device: torch.device) -> 
             about="update",
         )
     check_autocast(cell, prepared.model)
-    return prepared
+    return replace(prepared, notes=(*resolved.notes, *prepared.notes))
