@@ -22,7 +22,7 @@ from typing import Literal, cast
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from small_configs import small_config
+from architecture_configs import small_config
 
 from lorafa_prof.cell import Cell, MethodChoice, ModelChoice, Steps
 from lorafa_prof.errors import LorafaProfError, UsageError, described
@@ -32,6 +32,7 @@ from lorafa_prof.models.resolve import resolve_model
 from lorafa_prof.results.record import CellResult
 from lorafa_prof.running.measure import measure_cell
 from lorafa_prof.running.worker import run_cell
+from lorafa_prof.scenario.options import validated_options
 from lorafa_prof.words.markdown import escaped, header, row
 
 GPU = "h100-80gb"
@@ -168,9 +169,7 @@ def _cell(model: str, method: str, device: str, attention: str) -> Cell:
     options = {} if method == "full-ft" else {"rank": RANK}
     return Cell(
         model=ModelChoice(name=model),
-        method=MethodChoice(
-            name=method, options=METHODS[method].options.model_validate(options).model_dump(mode="json")
-        ),
+        method=MethodChoice(name=method, options=validated_options(METHODS[method], options)),
         batch=BATCH,
         seq=SEQ,
         dtype="fp32",
@@ -247,7 +246,7 @@ def page(architectures: Sequence[Architecture]) -> str:
 
 All {len(architectures)} text architectures for which transformers {transformers.__version__} has a causal, a
 sequence-to-sequence or a sequence-classification class: a small config of each, shaped as the published one
-(`benchmarks/small_configs.py`), trained with three methods on the twin of an H100 and on the CPU.
+(`benchmarks/architecture_configs.py`), trained with three methods on the twin of an H100 and on the CPU.
 `make bench-architectures` writes this page; tests hold a sample of it.
 Of this one: torch {torch.__version__}, batch {BATCH}, seq {SEQ}, rank {RANK}, fp32.
 

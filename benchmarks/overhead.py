@@ -22,6 +22,7 @@ from lorafa_prof.instruments.timing import Clock, CudaClock, HostClock, time_ste
 from lorafa_prof.methods.base import METHODS
 from lorafa_prof.running.prepare import prepare_step
 from lorafa_prof.running.worker import run_cell
+from lorafa_prof.scenario.options import validated_options
 from lorafa_prof.step import TrainingStep
 
 
@@ -45,10 +46,9 @@ def make_cell(arguments: argparse.Namespace) -> Cell:
     # Not `auto`: the twin has no times.
     place = resolve_device("cuda" if torch.cuda.is_available() else "cpu", "h100-80gb")
     dtype = "bf16" if place.device == "cuda" else "fp32"
-    options = METHODS[arguments.method].options()
     return Cell(
         model=ModelChoice(name=arguments.model),
-        method=MethodChoice(name=arguments.method, options=options.model_dump(mode="json")),
+        method=MethodChoice(name=arguments.method, options=validated_options(METHODS[arguments.method], {})),
         batch=arguments.batch,
         seq=arguments.seq,
         dtype=dtype,

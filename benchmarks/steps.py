@@ -25,6 +25,7 @@ import torch
 from lorafa_prof.cell import Cell, MethodChoice, ModelChoice, Steps, twin_device
 from lorafa_prof.devices.here import gpu_here
 from lorafa_prof.methods.base import METHODS
+from lorafa_prof.scenario.options import validated_options
 from lorafa_prof.verification.processes import measure, predict
 from lorafa_prof.verification.residuals import METRICS, metrics_of
 
@@ -149,7 +150,7 @@ def cell_of(spec: Spec, device: str, gpu: str) -> Cell:
     }
     method = METHODS[settings.pop("method")]
     given = {} if method.name == "full-ft" else {"rank": 16, "targets": "all-linear"}
-    options = method.options.model_validate(given).model_dump(mode="json")
+    options = validated_options(method, given)
     model = ModelChoice(name=settings.pop("model"))
     choice = MethodChoice(name=method.name, options=options)
     return Cell(

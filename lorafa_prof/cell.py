@@ -77,11 +77,17 @@ class Frozen(BaseModel):
 
 
 class ModelChoice(Frozen):
-    """Which network a cell trains. `name` is a preset, a local config.json or directory, or a hub id."""
+    """Which network a cell trains.
+
+    Attributes:
+        name: a preset, a local config.json or directory, or a hub id.
+        folder: where a relative path starts; empty: the current directory. It is no part of a cell's id.
+    """
 
     name: str
     weights: Weights = "random"
     trust_remote_code: bool = False
+    folder: str = ""
 
 
 class Steps(Frozen):
@@ -178,8 +184,9 @@ class Cell(Frozen):
 
         It is the same in each run, and safe as a file name.
         """
-        at_default = {name for name in _ADDED_LATER if getattr(self, name) == _default_of(name)}
-        canonical = json.dumps(self.model_dump(mode="json", exclude=at_default), sort_keys=True)
+        at_default = [name for name in _ADDED_LATER if getattr(self, name) == _default_of(name)]
+        left_out: Any = {**dict.fromkeys(at_default, True), "model": {"folder"}}
+        canonical = json.dumps(self.model_dump(mode="json", exclude=left_out), sort_keys=True)
         digest = hashlib.sha256(canonical.encode()).hexdigest()[:10]
         rank = self.method.options.get("rank")
         model = self.model.name.rstrip("/").removesuffix("/config.json").rsplit("/", 1)[-1]

@@ -20,6 +20,7 @@ from lorafa_prof.models.positions import own_seq
 from lorafa_prof.models.preset import PRESETS
 from lorafa_prof.models.resolve import ResolvedModel, resolve_model
 from lorafa_prof.running.prepare import prepare_step
+from lorafa_prof.scenario.options import validated_options
 from lorafa_prof.step import Phase, TrainingStep
 
 _TINY = sorted(name for name in PRESETS if name.startswith("tiny-"))
@@ -53,7 +54,7 @@ def tiny_cell(
         "steps": Steps(warmup=1, timed=2),
         **settings,
     }
-    options = chosen.options.model_validate(given).model_dump(mode="json")
+    options = validated_options(chosen, given)
     return make_cell(method, model=model, options=options, **fields)
 
 

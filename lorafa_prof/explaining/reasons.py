@@ -26,6 +26,9 @@ _OPERATIONS: dict[str, _Operation] = {
     "Mm": _Operation("a matrix product", {"self": "input", "mat2": "a factor"}, _OTHER_FACTOR),
     "Addmm": _Operation("a matrix product", {"mat1": "input", "mat2": "a factor"}, _OTHER_FACTOR),
     "Bmm": _Operation("a matrix product", {"self": "a factor", "mat2": "a factor"}, _OTHER_FACTOR),
+    "GroupedMm": _Operation(
+        "experts' products", {"self": "input", "mat2": "a factor", "offs": "ends of experts"}, _OTHER_FACTOR
+    ),
     "Mul": _Operation("a product", {"self": "a factor", "other": "a factor"}, _OTHER_FACTOR),
     "Pow": _Operation("a power", {"self": "input"}),
     "Rsqrt": _Operation("1/√x", {"result": "result"}),
@@ -50,6 +53,12 @@ _OPERATIONS: dict[str, _Operation] = {
     "Div": _Operation("a quotient", {"self": "numerator", "other": "denominator"}),
     "LoraFunction": _Operation("LoRA", {"0": "input x", "1": "x·Aᵀ", "2": "dropout mask"}),
     "LoraFaFunction": _Operation("LoRA-FA", {"0": "x·Aᵀ", "1": "dropout mask"}),
+    "ExpertsLoraFunction": _Operation(
+        "experts' LoRA", {"0": "ends of experts", "1": "input x", "2": "x·Aᵀ", "3": "dropout mask"}
+    ),
+    "ExpertsLoraFaFunction": _Operation(
+        "experts' LoRA-FA", {"0": "ends of experts", "1": "x·Aᵀ", "2": "dropout mask"}
+    ),
     "RmsNormFunction": _Operation("an RMS norm", {"0": "input", "1": "1/rms of each row"}),
     "FusedLinearCrossEntropyFunction": _Operation(
         "the loss in chunks", {"0": "gradient, formed in forward,", "1": "gradient, formed in forward,"}

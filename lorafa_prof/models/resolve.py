@@ -55,11 +55,11 @@ def resolve_model(choice: ModelChoice) -> ResolvedModel:
     if choice.name in PRESETS:
         return _from_preset(choice)
     # Of `os.path`, since those of `Path` raise where a name is too long, or the home of nobody.
-    path = Path(os.path.expanduser(choice.name))  # noqa: PTH111
+    path = Path(choice.folder, os.path.expanduser(choice.name))  # noqa: PTH111
     if choice.name and os.path.exists(path):  # noqa: PTH110
         return _from_path(choice, path)
-    if _looks_like_path(choice.name):
-        raise UsageError(f"model '{choice.name}': no such file or directory")
+    if looks_like_path(choice.name):
+        raise UsageError(f"model '{choice.name}': no such file or directory{_starting_at(choice)}")
     if choice.name.count("/") == 1:
         return _from_hub(choice)
     raise UsageError(
@@ -68,7 +68,12 @@ def resolve_model(choice: ModelChoice) -> ResolvedModel:
     )
 
 
-def _looks_like_path(name: str) -> bool:
+def _starting_at(choice: ModelChoice) -> str:
+    return f" in {choice.folder}, the scenario's folder" if choice.folder else ""
+
+
+def looks_like_path(name: str) -> bool:
+    """Return whether a model's name can only be that of a file or directory."""
     return name.startswith((".", "/", "~")) or name.endswith((".json", "/"))
 
 

@@ -13,6 +13,7 @@ from lorafa_prof.guard import guarded
 from lorafa_prof.methods.base import METHODS, TORCH_DTYPES, Prepared, Setting
 from lorafa_prof.models.autocast import use_autocast
 from lorafa_prof.models.build import build_model
+from lorafa_prof.models.code import import_code
 from lorafa_prof.models.inputs import check_takes_inputs, make_inputs
 from lorafa_prof.models.kbit import check_kbit_prepare, prepare_for_kbit_training
 from lorafa_prof.models.kernels import use_kernels
@@ -75,7 +76,11 @@ def _batches(cell: Cell, resolved: ResolvedModel, device: torch.device) -> Calla
 
 
 def prepare_model(cell: Cell, resolved: ResolvedModel, device: torch.device) -> Prepared:
-    """Return the cell's model, built from `resolved` on `device` and ready to train."""
+    """Return the cell's model, built from `resolved` on `device` and ready to train.
+
+    Its code is imported first: what an import makes while a model is built would lie on the model's device.
+    """
+    import_code(resolved)
     quantization = Quantization(cell.quantization, cell.double_quant)
     if cell.packing:
         check_packing(resolved)

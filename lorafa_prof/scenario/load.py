@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from lorafa_prof.errors import ScenarioError
+from lorafa_prof.models.preset import PRESETS
+from lorafa_prof.models.resolve import looks_like_path
 from lorafa_prof.scenario.invalid import scenario_error
 from lorafa_prof.scenario.overrides import Override, apply_override, parse_override
 from lorafa_prof.scenario.schema import Scenario
@@ -57,7 +60,32 @@ def load_scenario(file: Path, overrides: Sequence[str | Override] = ()) -> Loade
         raise document.error("the file is empty: a scenario is a mapping of keys to values")
     if not isinstance(document.data, dict):
         raise document.error("a scenario is a mapping of keys to values; this is not")
-    return validated_scenario(document, overrides)
+    loaded = validated_scenario(document, overrides)
+    return replace(loaded, scenario=_with_paths_from(document, loaded.scenario))
+
+
+def _with_paths_from(document: Document, scenario: Scenario) -> Scenario:
+    """Let paths of models start at the scenario's file, but for those of the command line."""
+    folder = document.file.parent
+    if folder == Path():
+        return scenario
+    models = [
+        model.model_copy(update={"folder": str(folder)})
+        if not model.folder and _is_path(model.name, folder) and _is_written(document, index)
+        else model
+        for index, model in enumerate(scenario.model)
+    ]
+    return scenario.model_copy(update={"model": models})
+
+
+def _is_path(name: str, folder: Path) -> bool:
+    # Of `os.path`, since those of `Path` raise where a name is too long.
+    return name not in PRESETS and (looks_like_path(name) or os.path.exists(folder / name))  # noqa: PTH110
+
+
+def _is_written(document: Document, index: int) -> bool:
+    path = document.as_written(("model", index))
+    return not any(replaced[: len(path)] == path or replaced == ("model",) for replaced in document.replaced)
 
 
 def validated_scenario(document: Document, overrides: Sequence[str | Override]) -> LoadedScenario:

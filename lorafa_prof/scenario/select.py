@@ -15,7 +15,7 @@ from lorafa_prof.scenario.schema import AXES, as_list
 
 Rule = Mapping[str, Any]
 
-_MODEL_OPTIONS = tuple(name for name in ModelChoice.model_fields if name != "name")
+_MODEL_OPTIONS = tuple(name for name in ModelChoice.model_fields if name not in ("name", "folder"))
 
 
 def selectable_keys() -> set[str]:

@@ -39,6 +39,18 @@ def test_of_attention_all_that_it_keeps_is_one_reason_and_the_layer_after_it_ano
     ]
 
 
+def test_what_experts_keep_has_words() -> None:
+    experts = f"{LAYER}.mlp.experts"
+    needs = [
+        Need(experts, "GroupedMm", "self", (f"{experts}.down_proj",)),
+        Need(experts, "ExpertsLoraFaFunction", "1", (f"{experts}.lora_B",)),
+    ]
+    assert reasons(piece(*needs, module=experts)) == [
+        "x·Aᵀ of experts' LoRA-FA, for the gradient of experts.lora_B",
+        "input of experts' products, for the gradient of experts.down_proj",
+    ]
+
+
 def test_another_module_is_named() -> None:
     need = Need(f"{LAYER}.mlp.act_fn", "Silu", "self", ("",))
     assert reasons(piece(need)) == ["input of SiLU in layers.*.mlp.act_fn, for the gradient of its input"]

@@ -155,8 +155,6 @@ _ATTENTION_WEIGHT = {
     "tiny-gpt2": "attn.c_attn.weight",
     "tiny-llama": "v_proj.weight",
     "tiny-mistral": "v_proj.weight",
-    "tiny-mixtral": "v_proj.weight",
-    "tiny-qwen3-moe": "v_proj.weight",
     "tiny-qwen2": "v_proj.weight",
     "tiny-roberta": "value.weight",
     "tiny-t5": "SelfAttention.v.weight",

@@ -7,13 +7,15 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from tiny_cells import tiny_cell
 from transformers import EncoderDecoderConfig, MraConfig, YosoConfig
 
 from lorafa_prof.cell import ModelChoice
 from lorafa_prof.models.code import import_code
-from lorafa_prof.models.resolve import ResolvedModel
+from lorafa_prof.models.resolve import ResolvedModel, resolve_model
 from lorafa_prof.running.measure import measure_cell
+from lorafa_prof.running.prepare import prepare_model
 
 CONFIGURATION = """
 from transformers import LlamaConfig
@@ -33,6 +35,8 @@ def doubled(x):
     return 2 * x
 
 assert not torch.cuda.is_available() and normal_.__module__ == "torch.nn.init"
+
+HELD = torch.zeros(1)
 
 class OwnModel(LlamaForCausalLM):
     config_class = OwnConfig
@@ -57,9 +61,8 @@ def test_what_is_not_installed_is_left_to_building(monkeypatch: pytest.MonkeyPat
     import_code(ResolvedModel("mra", "sequence-classification", MraConfig(), "random", ""))
 
 
-def test_code_that_comes_with_a_model_does_not_see_the_twin(
-    tmp_path: Path,
-) -> None:
+@pytest.fixture
+def own_model(tmp_path: Path) -> ModelChoice:
     (tmp_path / "configuration.py").write_text(CONFIGURATION)
     (tmp_path / "modeling.py").write_text(MODELING)
     config = {
@@ -72,6 +75,17 @@ def test_code_that_comes_with_a_model_does_not_see_the_twin(
         "vocab_size": 100,
     }
     (tmp_path / "config.json").write_text(json.dumps(config))
-    cell = tiny_cell(str(tmp_path), "full-ft", device="sim:h100-80gb")
-    choice = ModelChoice(name=str(tmp_path), trust_remote_code=True)
-    assert measure_cell(cell.model_copy(update={"model": choice})).row["status"] == "ok"
+    return ModelChoice(name=str(tmp_path), trust_remote_code=True)
+
+
+def test_code_that_comes_with_a_model_does_not_see_the_twin(own_model: ModelChoice) -> None:
+    cell = tiny_cell(own_model.name, "full-ft", device="sim:h100-80gb")
+    assert measure_cell(cell.model_copy(update={"model": own_model})).row["status"] == "ok"
+
+
+def test_nor_the_device_that_the_model_is_built_on(own_model: ModelChoice) -> None:
+    """As 4 bytes lay on an H200 that some library, imported by transformers' code, makes of a constant."""
+    cell = tiny_cell(own_model.name, "full-ft", device="cpu").model_copy(update={"model": own_model})
+    prepared = prepare_model(cell, resolve_model(own_model), torch.device("meta"))
+    held = vars(sys.modules[type(prepared.model).__module__])["HELD"]
+    assert held.device.type == "cpu"

@@ -72,6 +72,7 @@ def test_the_scenario_of_the_contract(tmp_path):
             "name": "llama-2-7b",
             "weights": "random",
             "trust_remote_code": False,
+            "folder": "",
         }
         assert (cell.batch, cell.dtype, cell.adapter_dtype, cell.device) == (8, "bf16", "bf16", "cpu")
         assert (cell.attention, cell.kernels, cell.checkpointing) == ("sdpa", "eager", "none")

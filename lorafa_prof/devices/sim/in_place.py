@@ -3,7 +3,9 @@
 The twin is such a mode, and the GPU's run that it stands for has none, so the twin decides it itself. Where
 backward adds up two gradients, the first is added to if nobody else holds it
 (torch/csrc/autograd/input_buffer.cpp, can_accumulate_inplace); the gradient of `clamp` combines its two masks
-in the first one (torch/csrc/autograd/FunctionsManual.cpp, clamp_backward).
+in the first one, and the gradient of what selects by indices is put into zeros
+(torch/csrc/autograd/FunctionsManual.cpp: clamp_backward, index_backward, value_selecting_reduction_backward,
+gather_backward).
 """
 
 from __future__ import annotations
@@ -17,18 +19,31 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 ADD = torch.ops.aten.add.Tensor
 AND = torch.ops.aten.logical_and.default
+_aten = torch.ops.aten
+#: By what a formula of backward calls under a dispatch mode: what it calls where there is none.
+IN_PLACE_FORMS = {
+    _aten.index_put.default: _aten.index_put_.default,
+    _aten.scatter.src: _aten.scatter_.src,
+    _aten.scatter_add.default: _aten.scatter_add_.default,
+}
+
+
+def in_place_form(func: Any) -> Any:
+    """Return the operation that runs in the place of `func` where no dispatch mode is on."""
+    return IN_PLACE_FORMS[func] if func in IN_PLACE_FORMS and in_a_formula_of_backward() else func
 
 
 def in_place(func: Any, args: Any, kwargs: Any, free: Holders) -> bool:
     """Return whether this writes its result to its first argument where no dispatch mode is on."""
-    if not _in_a_formula_of_backward():
+    if not in_a_formula_of_backward():
         return False
     if func is AND:
         return bool(args[0].dtype == torch.bool)
     return is_accumulation(func, args, kwargs) and is_free(args[0], free)
 
 
-def _in_a_formula_of_backward() -> bool:
+def in_a_formula_of_backward() -> bool:
+    """Return whether PyTorch's own formula of a gradient is running, and no forward that is run again."""
     # What checkpointing recomputes in backward runs with gradients enabled.
     return not torch.is_grad_enabled() and torch._C._current_graph_task_id() != -1
 
@@ -73,7 +88,7 @@ class _Count(TorchDispatchMode):
         self.holders: Holders | None = None
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if _in_a_formula_of_backward() and is_accumulation(func, args, kwargs or {}):
+        if in_a_formula_of_backward() and is_accumulation(func, args, kwargs or {}):
             self.holders = Holders.of(args[0])
         return func(*args, **(kwargs or {}))
 

@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 
 from lorafa_prof.devices.sim.device_tensors import DeviceTensors, Shadows, on_shapes
-from lorafa_prof.devices.sim.in_place import holders_of_a_free_gradient, in_place
+from lorafa_prof.devices.sim.in_place import holders_of_a_free_gradient, in_place, in_place_form
 from lorafa_prof.devices.sim.kernels.kernel import Model
 from lorafa_prof.devices.sim.machine import Machine
 from lorafa_prof.devices.sim.shapes import ShapeCache, tensors_in
@@ -80,6 +80,7 @@ class TwinMode(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run the operation by its model in the kernel table, if it has one, else on shapes."""
         kwargs = kwargs or {}
+        func = in_place_form(func)
         self.operation = func
         if _concerns_device(args, kwargs):
             self.operations.add(func)

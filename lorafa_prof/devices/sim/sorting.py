@@ -4,20 +4,26 @@ from __future__ import annotations
 
 ALIGNMENT = 256
 _SORT_TILE = 4608
+_SINGLE_TILE = 3072
 _UNIQUE_TILE = 2240
 _SCAN_TILE = 896
 # Tile states before the first tile, which look-back may read (single_pass_scan_operators.cuh).
 _PADDING_TILES = 32
 
 
-def sort_pairs_bytes(count: int) -> int:
-    """Return the bytes for `radix_sort_pairs` of `count` 64-bit keys with 64-bit values.
+def sort_pairs_bytes(count: int, bits: int = 64) -> int:
+    """Return the bytes for `radix_sort_pairs` of `count` 64-bit keys and values, by the lowest bits of keys.
 
-    dispatch_radix_sort.cuh, InvokeOnesweep. Exact for 3,073 to 1,048,576 pairs on an H100 with CUDA 13.0.
+    dispatch_radix_sort.cuh, InvokeSingleTile and InvokeOnesweep. Exact for 2,048 to 1,048,576 pairs on an
+    H100 and an H200 with CUDA 13.0.
     """
-    bins = 8 * 256 * 8
+    if count <= _SINGLE_TILE:
+        return 1
+    passes = -(-bits // 8)
     lookback = -(-count // _SORT_TILE) * 256 * 4
-    return _total(bins, lookback, 8 * count, 8 * count, 8 * 4)
+    # From the second pass on keys and values go back and forth.
+    between = [8 * count, 8 * count, 8 * 4] if passes > 1 else [8 * 4]
+    return _total(passes * 256 * 8, lookback, *between)
 
 
 def unique_by_key_bytes(count: int) -> int:
@@ -29,13 +35,14 @@ def unique_by_key_bytes(count: int) -> int:
     return _total((tiles + _PADDING_TILES) * 8, 1, 1)
 
 
-def exclusive_sum_bytes(count: int) -> int:
-    """Return the bytes for `exclusive_sum` of `count` 64-bit numbers (dispatch_scan.cuh).
+def scan_bytes(count: int, item_bytes: int) -> int:
+    """Return the bytes for a running sum of `count` numbers of `item_bytes` each (dispatch_scan.cuh).
 
-    The size of its tile is the one that fits recorded runs.
+    The size of its tile is the one that fits recorded runs of 64-bit numbers. The state of a tile is one
+    word with a number of up to 4 bytes, and two with a longer one.
     """
     tiles = -(-count // _SCAN_TILE)
-    return _total((tiles + _PADDING_TILES) * 16, 1)
+    return _total((tiles + _PADDING_TILES) * (8 if item_bytes <= 4 else 16), 1)
 
 
 def _total(*sizes: int) -> int:

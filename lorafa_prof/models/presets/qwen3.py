@@ -40,23 +40,20 @@ def _dense(shape: tuple[int, int, int, int, int], **overrides: Any) -> Pretraine
     return Qwen3Config(**_fields(shape, **overrides))
 
 
-def _mixture(shape: tuple[int, int, int, int, int], **overrides: Any) -> PretrainedConfig:
+def _mixture(shape: tuple[int, int, int, int, int]) -> PretrainedConfig:
     from transformers import Qwen3MoeConfig
 
     return Qwen3MoeConfig(
         **_fields(
             shape,
-            **{
-                "tie_word_embeddings": False,
-                "moe_intermediate_size": 768,
-                "num_experts": 128,
-                "num_experts_per_tok": 8,
-                "norm_topk_prob": True,
-                "router_aux_loss_coef": 0.001,
-                "decoder_sparse_step": 1,
-                "mlp_only_layers": [],
-                **overrides,
-            },
+            tie_word_embeddings=False,
+            moe_intermediate_size=768,
+            num_experts=128,
+            num_experts_per_tok=8,
+            norm_topk_prob=True,
+            router_aux_loss_coef=0.001,
+            decoder_sparse_step=1,
+            mlp_only_layers=[],
         )
     )
 
@@ -70,14 +67,6 @@ def _preset(size: str, make_config: Any) -> Preset:
     )
 
 
-_TINY = {
-    "vocab_size": 256,
-    "max_position_embeddings": 256,
-    "head_dim": 16,
-    "bos_token_id": 254,
-    "eos_token_id": 255,
-}
-
 PRESETS = (
     _preset("0.6B", partial(_dense, (1024, 3072, 28, 16, 8), tie_word_embeddings=True)),
     _preset("1.7B", partial(_dense, (2048, 6144, 28, 16, 8), tie_word_embeddings=True)),
@@ -86,17 +75,4 @@ PRESETS = (
     _preset("14B", partial(_dense, (5120, 17408, 40, 40, 8), tie_word_embeddings=False)),
     _preset("32B", partial(_dense, (5120, 25600, 64, 64, 8), tie_word_embeddings=False)),
     _preset("30B-A3B", partial(_mixture, (2048, 6144, 48, 32, 4))),
-    Preset(
-        name="tiny-qwen3-moe",
-        task="causal-lm",
-        make_config=partial(
-            _mixture,
-            (64, 128, 2, 4, 2),
-            moe_intermediate_size=32,
-            num_experts=8,
-            num_experts_per_tok=2,
-            **_TINY,
-        ),
-        source="synthetic",
-    ),
 )

@@ -248,6 +248,23 @@ class TestProducts:
             assert asked(memory, lambda: x @ x) == [64]
             assert asked(memory, lambda: torch.baddbmm(x[None], x[None], x[None])) == [64]
 
+    def test_a_factor_without_dense_rows_or_columns_is_copied(self) -> None:
+        """As B of PEFT's experts, whose last dimension is that of experts."""
+        with recording() as memory:
+            b, a = on_meta(6, 2, 3).permute(2, 0, 1), on_meta(3, 2, 5)
+            asked(memory, lambda: a.mT @ a)  # takes the workspace
+            assert asked(memory, lambda: b @ a) == [360, 144, -144]
+            assert asked(memory, lambda: b.contiguous() @ a) == [144, 360, -144]
+            assert asked(memory, lambda: on_meta(4, 1).expand(4, 3) @ on_meta(3, 2)) == [
+                16,
+                24,
+                32,
+                48,
+                -48,
+                -16,
+                -24,
+            ]
+
     def test_a_bias_in_the_epilogue_keeps_one_more(self) -> None:
         with recording() as memory:
             x, bias = on_meta(4, 4), on_meta(4)
@@ -300,6 +317,55 @@ class TestIndexing:
             assert asked(memory, lambda: x[1].item()) == []
             with pytest.raises(LorafaProfError):
                 on_meta(1).item()
+
+
+class TestSorting:
+    """What an H200 takes for the experts of Mixtral, gpt-oss, DeepSeek-V2-Lite and Qwen3-MoE."""
+
+    @pytest.mark.parametrize(
+        ("count", "rows", "storage"),
+        [(2048, 1024, 1), (4096, 32, 3583), (4096, 1024, 71167), (6144, 1024, 104959), (8192, 1024, 137727)],
+    )
+    def test_the_gradient_of_indexing_sorts_the_indices(self, count: int, rows: int, storage: int) -> None:
+        with recording() as memory:
+            x = on_meta(rows, 4, dtype=BF16).requires_grad_()
+            picked = x[torch.empty(count, dtype=torch.int64, device="cuda")]
+            events = asked(memory, lambda: torch.autograd.grad(picked, x, torch.empty_like(picked)))
+            i = 8 * count
+            gradient, result = 8 * count, 8 * rows
+            assert events[:10] == [gradient, result, i, i, -i, i, i, i, storage, -storage]
+
+    def test_adding_at_indices_looks_at_the_largest_and_smallest_first(self) -> None:
+        with recording() as memory:
+            x, index = on_meta(8, 4), torch.tensor([1, 1, 2], device="cuda")
+            events = asked(memory, lambda: x.index_put_((index,), on_meta(3, 4), accumulate=True))
+            assert events[1:9] == [8, 1, -1, -8, 8, 1, -1, -8]
+            assert asked(memory, lambda: x.index_put_((index,), on_meta(3, 4))) == [48, -48]
+
+    @pytest.mark.parametrize(
+        ("count", "inside"),
+        [(2048, [16384]), (4096, [32768]), (6144, [49152, 117247]), (8192, [65536, 150015])],
+    )
+    def test_a_row_of_numbers(self, count: int, inside: list[int]) -> None:
+        with recording() as memory:
+            x = torch.empty(count, dtype=torch.int64, device="cuda")
+            assert asked(memory, x.sort)[2 : 2 + len(inside)] == inside
+
+    @pytest.mark.parametrize(("dtype", "storage"), [(torch.int32, 1023), (torch.int64, 1279)])
+    def test_a_running_sum(self, dtype: torch.dtype, storage: int) -> None:
+        with recording() as memory:
+            x = torch.empty(128, dtype=dtype, device="cuda")
+            assert asked(memory, lambda: x.cumsum(0, dtype=dtype))[1:] == [storage, -storage]
+
+
+def test_what_backward_puts_into_zeros_is_put_in_place() -> None:
+    """Without a dispatch mode, which PyTorch would not write to behind its back."""
+    with recording() as memory:
+        x = on_meta(4, 8).requires_grad_()
+        for selected in (x.topk(2).values, x.max(1).values, x.gather(1, x.argmax(1, keepdim=True))):
+            grad = torch.empty_like(selected)
+            events = asked(memory, lambda y=selected, g=grad: torch.autograd.grad(y, x, g))
+            assert [event for event in events if event > 0] == [128]
 
 
 class TestCopies:

@@ -86,7 +86,6 @@ PUBLISHED = {
 
 # By hand, h 64, vocabulary 256 (v), two layers; i is 176 or 256.
 _TINY_LLAMA_LAYER = 2 * 64 * 64 + 2 * 64 * 32 + 3 * 64 * 176 + 2 * 64
-_TINY_ATTENTION = 2 * 64 * 64 + 2 * 64 * 32 + 2 * 64
 _TINY_ENCODER_LAYER = 4 * (64 * 64 + 64) + (2 * 64 * 256 + 256 + 64) + 2 * 2 * 64
 _TINY_T5_ENCODER = 2 * (4 * 64 * 64 + 2 * 64 * 256 + 2 * 64) + 32 * 4 + 64
 _TINY_T5_DECODER = 2 * (8 * 64 * 64 + 2 * 64 * 256 + 3 * 64) + 32 * 4 + 64
@@ -107,7 +106,6 @@ TINY = {
     "tiny-gpt2": 256 * 64 + 256 * 64 + 2 * _TINY_ENCODER_LAYER + 2 * 64,
     "tiny-roberta": (256 + 258 + 1 + 2) * 64 + 2 * _TINY_ENCODER_LAYER + 64 * 64 + 64 + 2 * 64 + 2,
     "tiny-t5": 256 * 64 + _TINY_T5_ENCODER + _TINY_T5_DECODER,
-    "tiny-mixtral": 2 * 256 * 64 + 2 * (_TINY_ATTENTION + 8 * 64 + 8 * 3 * 64 * 128) + 64,
     # Patches of 8 × 8 × 3, 17 positions, a class token, a head of 10.
     "tiny-vit": 192 * 64 + 64 + 17 * 64 + 64 + 2 * _TINY_ENCODER_LAYER + 2 * 64 + 64 * 10 + 10,
     # Two layers of width 32 and two of 64, windows of 4 × 4; what merges patches is 128 to 64, with a norm.
@@ -136,7 +134,6 @@ TINY = {
     "tiny-whisper": (16 * 3 * 64 + 64 + 64 * 3 * 64 + 64)
     + (24 * 64 + 2 * (_TINY_ENCODER_LAYER - 64) + 2 * 64)
     + (256 * 64 + 64 * 64 + 2 * (_TINY_ENCODER_LAYER - 64 + 4 * 64 * 64 + 3 * 64 + 2 * 64) + 2 * 64),
-    "tiny-qwen3-moe": 2 * 256 * 64 + 2 * (_TINY_ATTENTION + 2 * 16 + 8 * 64 + 8 * 3 * 64 * 32) + 64,
 }
 
 # What a parameter count does not show: (field, value) as in the published config.json.

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lorafa_prof.devices.sim.kernels.kernel import Execution, Kernel, numel_bytes
 from lorafa_prof.devices.sim.sorting import (
-    exclusive_sum_bytes,
+    scan_bytes,
     sort_pairs_bytes,
     unique_by_key_bytes,
 )
@@ -52,7 +52,7 @@ def _segments(step: Execution, weight: Tensor, count: int, index_size: int) -> l
     step.give_back(keys)
     segments = min(count, weight.size(0))
     held += [step.take(segments * index_size), step.take(segments * index_size)]
-    step.give_back(step.take(exclusive_sum_bytes(segments)))
+    step.give_back(step.take(scan_bytes(segments, index_size)))
     held.append(step.take(8))
     parts = count // ROWS_PER_THREAD + segments
     held.append(step.take(parts * index_size))

@@ -15,8 +15,8 @@ _ALIGNED_BYTES = 16
 _POINTER_BYTES = _STRIDE_BYTES = 8
 _PROBLEM_BYTES = 12
 _TENSOR_MAP_BYTES = 128
-#: Of the two factors, of C, and of D of each of two groups of warps.
-_TENSOR_MAPS = 5
+#: Of the two factors, of C and of D.
+_TENSOR_MAPS = 4
 
 
 def product(step: Execution, func: Any, args: Any, kwargs: Any) -> Any:
@@ -85,12 +85,12 @@ KERNELS = (
         model=product,
         formula=(
             "bf16 on compute capability 9.0 and 10.0: 60 bytes for each of g groups (24 more if g is odd) "
-            "and 640 for each multiprocessor, given back; else a matrix product's workspace, kept"
+            "and 512 for each multiprocessor, given back; else a matrix product's workspace, kept"
         ),
         source=(
             "ATen/native/cuda/GroupMM.cu: bf16bf16_grouped_gemm_impl_sm90_sm100; "
             "ATen/native/GroupedMMUtils.h; in CUTLASS gemm/kernel/"
-            "sm90_gemm_array_tma_warpspecialized_pingpong.hpp: get_workspace_size. In no trace yet"
+            "sm90_gemm_array_tma_warpspecialized_pingpong.hpp: get_workspace_size; H200 traces"
         ),
     ),
 )

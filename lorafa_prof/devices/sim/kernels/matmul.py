@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lorafa_prof.devices.sim.kernels.kernel import Execution, Kernel
+from lorafa_prof.devices.sim.kernels.kernel import Execution, Kernel, numel_bytes
 from lorafa_prof.devices.sim.machine import CHECKED_TORCH, MIB
 
 aten = torch.ops.aten
@@ -19,8 +19,24 @@ HOLDS_FOR = f"torch {CHECKED_TORCH}, and before 2.15"
 def product(step: Execution, func: Any, args: Any, kwargs: Any) -> Any:
     """Run a matrix product, whose workspace is kept."""
     result = step.run(func, args, kwargs)
+    # The last two arguments are multiplied; PyTorch looks at the right one first.
+    copies = [step.take(numel_bytes(matrix)) for matrix in reversed(args[-2:]) if _is_copied(matrix)]
     step.keep("cublas", step.machine.cublas_workspace_bytes)
+    step.give_back(*reversed(copies))
     return result
+
+
+def _is_copied(matrix: Tensor) -> bool:
+    """Return whether cuBLAS needs a copy: neither rows nor columns lie one after the other.
+
+    ATen/native/cuda/Blas.cpp: prepare_batch_matrix_for_cublas; cuBlasCommonArgs.h: prepare_matrix_for_cublas.
+    """
+    if matrix.is_contiguous() and 0 not in matrix.stride():
+        return False
+    return not any(
+        matrix.stride(along) == 1 and matrix.stride(over) >= max(1, matrix.size(along))
+        for along, over in ((-1, -2), (-2, -1))
+    )
 
 
 def product_with_bias(step: Execution, func: Any, args: Any, kwargs: Any) -> Any:
@@ -55,8 +71,14 @@ KERNELS = (
             aten.baddbmm_.default,
         ),
         model=product,
-        formula="32 MiB on compute capability 9.0 and 10.0, else 8.125 MiB, once in each thread",
-        source="ATen/cuda/CublasHandlePool.cpp: parseChosenWorkspaceSize; H100 traces",
+        formula=(
+            "32 MiB on compute capability 9.0 and 10.0, else 8.125 MiB, once in each thread; a copy of a "
+            "factor of which neither rows nor columns lie one after the other"
+        ),
+        source=(
+            "ATen/cuda/CublasHandlePool.cpp: parseChosenWorkspaceSize; ATen/native/cuda/Blas.cpp; traces of "
+            "an H100 and an H200"
+        ),
         holds_for=HOLDS_FOR,
     ),
     Kernel(

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lorafa_prof.devices.sim.kernels.kernel import Execution, Kernel, numel_bytes
 from lorafa_prof.devices.sim.reductions import reduction_buffers
-from lorafa_prof.devices.sim.sorting import exclusive_sum_bytes
+from lorafa_prof.devices.sim.sorting import scan_bytes
 
 aten = torch.ops.aten
 #: Elements of a chunk of the multi-tensor kernels (ATen/native/cuda/MultiTensorApply.cuh).
@@ -53,7 +53,7 @@ def _cumsum(step: Execution, func: Any, args: Any, kwargs: Any) -> Any:
     held = [step.take(numel_bytes(result))] if args[0].dtype != result.dtype else []
     if result.numel() == result.size(args[1]):
         # One row only is left to CUB.
-        step.give_back(step.take(exclusive_sum_bytes(result.numel())))
+        step.give_back(step.take(scan_bytes(result.numel(), result.element_size())))
     step.give_back(*held)
     return result
 
@@ -124,6 +124,6 @@ KERNELS = (
         ops=(aten.cumsum.default,),
         model=_cumsum,
         formula="a copy of the input in the result's type where that differs; CUB's storage for a single row",
-        source="ATen/native/ReduceOps.cpp: cumsum; H100 traces",
+        source="ATen/native/ReduceOps.cpp: cumsum; H100 and H200 traces",
     ),
 )

@@ -2,7 +2,7 @@
 
 Every config starts as transformers' own default for its type. Widths and numbers of heads are divided by one
 number, so that what must divide what still does, and a head keeps its width. Of layers one of each kind is
-left, two at least; experts and vocabulary are few.
+left, two at least; experts and vocabulary are few. There is no dropout: CUDA keeps its masks as another type.
 """
 
 from __future__ import annotations
@@ -79,6 +79,7 @@ _LEFT_OUT: dict[str, dict[str, Any]] = {
 _SMALL: dict[str, dict[str, Any]] = {
     "gemma3n_text": {"num_kv_shared_layers": 0},
     "reformer": {"axial_pos_embds_dim": [16, 48], "axial_pos_shape": [8, 8], "max_position_embeddings": 64},
+    "zamba2": {"mamba_headdim": 320, "hybrid_layer_ids": [1]},
     # Layers share their weights with the first of their kind, so there are two of it.
     "zamba": {"num_hidden_layers": 4, "layers_block_type": 2 * ["linear_attention", "hybrid"]},
 }
@@ -144,6 +145,8 @@ def _small(name: str, value: Any, divisor: int, layers: int, kept: list[int]) ->
         return value
     if layers and isinstance(value, (list, tuple)) and len(value) == layers:
         return [_small(name, value[index], divisor, 0, []) for index in kept]
+    if isinstance(value, float) and "drop" in name:
+        return 0.0
     if isinstance(value, bool) or not isinstance(value, int) or value <= 0:
         return value
     if _NUMBER_OF_EXPERTS.search(name):
