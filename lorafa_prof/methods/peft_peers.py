@@ -134,7 +134,7 @@ def peft_lora_model(model: PreTrainedModel, options: PeftLoraOptions, setting: S
         layers_to_transform=options.layers_to_transform,
         rank_pattern=dict(options.rank_pattern or {}),
         alpha_pattern=dict(options.alpha_pattern or {}),
-        modules_to_save=[*options.saved_modules, *new_head(model, setting)] or None,
+        modules_to_save=list(dict.fromkeys((*options.saved_modules, *new_head(model, setting)))) or None,
     )
     try:
         wrapped = add_peft_adapter(model, config, setting.adapter_dtype)

@@ -13,7 +13,7 @@ from lorafa_prof.errors import LorafaProfError, ScenarioError, UsageError, descr
 from lorafa_prof.layers.quantized.by_bitsandbytes import check_installed
 from lorafa_prof.methods.base import METHODS
 from lorafa_prof.models.inputs import check_padding
-from lorafa_prof.models.positions import check_seq
+from lorafa_prof.models.positions import check_seq, tokens_beside_seq
 from lorafa_prof.models.quantization import EIGHT_BIT, NOT_QUANTIZED
 from lorafa_prof.models.resolve import ResolvedModel, resolve_model
 from lorafa_prof.models.undrawn import nothing_drawn
@@ -78,6 +78,7 @@ def _resolved_models(
             for seq in (*cell.lengths, cell.seq):
                 check_seq(resolved[cell.model], seq)
             check_padding(resolved[cell.model], cell.padding)
+            tokens_beside_seq(resolved[cell.model])  # an error where that is not known
         except LorafaProfError as error:
             raise _at(loaded, error, plan, plan.model_path) from error
         except Exception as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,12 +10,17 @@ import torch
 from tiny_cells import METHOD_NAMES, seq_of, tiny_cell
 from transformers import AutoConfig, AutoModelForZeroShotImageClassification
 
+from lorafa_prof.cell import ResolvedDevice
+from lorafa_prof.errors import ScenarioError
 from lorafa_prof.models.images import image_tokens
 from lorafa_prof.models.inputs import make_inputs
 from lorafa_prof.models.positions import default_seq, tokens_beside_seq
 from lorafa_prof.models.resolve import ResolvedModel
 from lorafa_prof.running.measure import measure_cell
+from lorafa_prof.running.plan import check_cells
 from lorafa_prof.running.prepare import prepare_step
+from lorafa_prof.scenario.expand import expand
+from lorafa_prof.scenario.load import load_scenario
 
 ENCODER = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2}
 
@@ -49,6 +55,16 @@ def test_the_loss_is_that_of_the_batch(method: str, autocast: str) -> None:
 def test_rates_are_of_text_and_images(padding: float) -> None:
     row: Any = measure_cell(tiny_cell("tiny-clip", "lora", padding=padding)).row
     assert row["tokens_per_s"] == pytest.approx((seq_of("tiny-clip") + 17) * row["samples_per_s"])
+
+
+def test_pairs_that_are_not_known_are_an_error_before_anything_runs(tmp_path: Path) -> None:
+    AutoConfig.for_model("clipseg").save_pretrained(tmp_path)
+    file = tmp_path / "s.yaml"
+    file.write_text(f"schema: 1\nname: x\nmodel: {tmp_path}\nmethod: full-ft\nbatch: 1\n")
+    loaded = load_scenario(file)
+    planned = expand(loaded, lambda device, gpu: ResolvedDevice("cpu", None))
+    with pytest.raises(ScenarioError, match=r"s.yaml:3: model.*what it makes of an image is not known here"):
+        check_cells(loaded, planned)
 
 
 @pytest.mark.parametrize("kind", ["chinese_clip", "clip", "metaclip_2", "siglip"])
