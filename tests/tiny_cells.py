@@ -16,13 +16,20 @@ from lorafa_prof.instruments.saved.recorder import SavedTensors, SavedTensorsRec
 from lorafa_prof.methods.base import METHODS, TORCH_DTYPES, Prepared, Setting
 from lorafa_prof.models.build import build_model
 from lorafa_prof.models.inputs import make_inputs
+from lorafa_prof.models.positions import own_seq
 from lorafa_prof.models.preset import PRESETS
 from lorafa_prof.models.resolve import ResolvedModel, resolve_model
 from lorafa_prof.running.prepare import prepare_step
 from lorafa_prof.scenario.options import validated_options
 from lorafa_prof.step import Phase, TrainingStep
 
-FAMILIES = sorted(name for name in PRESETS if name.startswith("tiny-"))
+_TINY = sorted(name for name in PRESETS if name.startswith("tiny-"))
+TEXT_TASKS = ("causal-lm", "seq2seq-lm", "sequence-classification")
+FAMILIES = [name for name in _TINY if PRESETS[name].task in TEXT_TASKS]
+#: Those that take images or sound.
+OTHER_FAMILIES = [name for name in _TINY if name not in FAMILIES]
+#: Of these transformers has no scaled dot-product attention, or there is none at all.
+EAGER_ONLY = ("tiny-convnext",)
 METHOD_NAMES = ["full-ft", "lora", "lora-fa", "peft-lora", "peft-lora-fa"]
 BATCH, SEQ, RANK = 2, 48, 4
 TOKENS = BATCH * SEQ
@@ -42,13 +49,19 @@ def tiny_cell(
     dtype = settings.get("dtype", "fp32")
     fields: dict[str, Any] = {
         "batch": BATCH,
-        "seq": SEQ,
+        "seq": seq_of(model),
         "adapter_dtype": chosen.default_adapter_dtype(dtype) if chosen.default_adapter_dtype else dtype,
         "steps": Steps(warmup=1, timed=2),
         **settings,
     }
     options = validated_options(chosen, given)
     return make_cell(method, model=model, options=options, **fields)
+
+
+def seq_of(model: str) -> int:
+    """Tokens of a sequence of a tiny preset, or of another model's."""
+    own = own_seq(resolve_model(ModelChoice(name=model))) if model in OTHER_FAMILIES else None
+    return own or SEQ
 
 
 class AtForwardsEnd:

@@ -42,11 +42,13 @@ class FitQuestion:
         cell: batch, sequence and all else.
         capacity_bytes: what the allocator can get on the cell's GPU.
         seq_limit: sequences above are not looked at.
+        seq_unit: sequences looked at are multiples of so many tokens, or all there are.
     """
 
     cell: Cell
     capacity_bytes: int
     seq_limit: int
+    seq_unit: int = SEQ_UNIT
 
 
 @dataclass(frozen=True)
@@ -105,9 +107,9 @@ def largest_batch(fit: Fit, predict: Predict) -> Largest:
 
 
 def longest_seq(fit: Fit, predict: Predict) -> Largest:
-    """The longest sequence at the cell's batch, a multiple of `SEQ_UNIT`."""
+    """The longest sequence at the cell's batch, a multiple of `FitQuestion.seq_unit`."""
     limit = fit.asked.seq_limit
-    unit = min(SEQ_UNIT, limit)
+    unit = min(fit.asked.seq_unit, limit)
     at = fit.asked.cell.seq / unit
     found = _largest(fit, predict, lambda n: {"seq": n * unit}, at=at, limit=limit // unit)
     return replace(found, value=found.value and found.value * unit)

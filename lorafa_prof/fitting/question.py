@@ -6,14 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lorafa_prof.cell import ModelChoice
 from lorafa_prof.devices.device import resolve_twin
 from lorafa_prof.devices.gpus.gpu import GPUS
 from lorafa_prof.devices.sim.twin import allocator_capacity
-from lorafa_prof.errors import LorafaProfError, UsageError
-from lorafa_prof.fitting.answer import FitQuestion
+from lorafa_prof.errors import UsageError
+from lorafa_prof.fitting.answer import SEQ_UNIT, FitQuestion
 from lorafa_prof.methods.base import METHODS
-from lorafa_prof.models.inputs import max_seq
+from lorafa_prof.models.positions import max_seq, own_seq
 from lorafa_prof.models.resolve import ResolvedModel, resolve_model
 from lorafa_prof.running.plan import check_cells, check_gpus
 from lorafa_prof.scenario.expand import PlannedCell, expand
@@ -23,7 +22,6 @@ from lorafa_prof.scenario.yaml_lines import Document
 
 DEFAULT_METHODS = ("full-ft", "lora", "lora-fa")
 DEFAULT_BATCH = 1
-DEFAULT_SEQ = 1024
 #: The longest sequence that is looked at where a model's config names none.
 DEFAULT_SEQ_LIMIT = 32768
 #: Options of the command that are a method's, not the scenario's.
@@ -69,7 +67,6 @@ def asked_by_scenario(file: Path, options: Options) -> list[FitQuestion]:
 def _overrides(options: Options) -> list[Override]:
     axes = _axes(options)
     axes.setdefault("batch", DEFAULT_BATCH)
-    axes.setdefault("seq", _default_seq(options["model"][0]))
     return [
         *(Override((name,), value, _written(name, options)) for name, value in axes.items()),
         _methods(options.get("method") or DEFAULT_METHODS, options),
@@ -107,15 +104,6 @@ def _written(name: str, options: Options) -> str:
     return " ".join(f"--{name.replace('_', '-')} {each}" for each in values)
 
 
-def _default_seq(model: str) -> int:
-    """`DEFAULT_SEQ`, or all positions where there are fewer."""
-    try:
-        return min(DEFAULT_SEQ, max_seq(resolve_model(ModelChoice(name=model))) or DEFAULT_SEQ)
-    except LorafaProfError:
-        # Said again, with the option's name, when the cells are checked.
-        return DEFAULT_SEQ
-
-
 def _asked(loaded: LoadedScenario) -> list[FitQuestion]:
     planned = expand(loaded, resolve_twin)
     for plan in planned:
@@ -127,9 +115,14 @@ def _asked(loaded: LoadedScenario) -> list[FitQuestion]:
     # What can be built does not depend on the GPU; what can run there is asked of each.
     check_cells(loaded, [plan for plan in planned if plan.cell.gpu == planned[0].cell.gpu])
     check_gpus(loaded, planned)
-    limits = {plan.cell.model: _seq_limit(resolve_model(plan.cell.model)) for plan in planned}
+    models = {plan.cell.model: resolve_model(plan.cell.model) for plan in planned}
     return [
-        FitQuestion(plan.cell, _capacity(loaded, plan), max(limits[plan.cell.model], plan.cell.seq))
+        FitQuestion(
+            plan.cell,
+            _capacity(loaded, plan),
+            seq_limit=max(_seq_limit(models[plan.cell.model]), plan.cell.seq),
+            seq_unit=own_seq(models[plan.cell.model]) or SEQ_UNIT,
+        )
         for plan in planned
     ]
 
@@ -147,7 +140,7 @@ def _capacity(loaded: LoadedScenario, plan: PlannedCell) -> int:
 
 
 def _seq_limit(resolved: ResolvedModel) -> int:
-    """The longest sequence to look at: all positions; of rotary ones those the config speaks of."""
+    """The longest sequence to look at: the only one; all positions, of rotary ones what the config says."""
     config = resolved.config.get_text_config()
-    table = max_seq(resolved)
+    table = own_seq(resolved) or max_seq(resolved)
     return table or getattr(config, "max_position_embeddings", None) or DEFAULT_SEQ_LIMIT

@@ -1,4 +1,4 @@
-"""Full fine-tuning: every weight trains."""
+"""Full fine-tuning: every weight trains, but for those that the model itself keeps as they are."""
 
 from __future__ import annotations
 
@@ -17,19 +17,20 @@ class FullFtOptions(MethodOptions):
 
 
 def prepare(model: PreTrainedModel, options: MethodOptions, setting: Setting) -> Prepared:
-    """Make every parameter of `model` train.
+    """Let every parameter of `model` train.
+
+    transformers creates some that do not, such as Whisper's positions of sound, which are sines.
 
     Raises:
         UsageError: the base is quantized.
     """
     check_trains_no_base(model, "full-ft")
-    model.requires_grad_(True)
     return Prepared(model, make_optimizer(setting.optimizer, model.parameters(), setting.update))
 
 
 METHOD = Method(
     name="full-ft",
-    summary="every weight trains",
+    summary="every weight trains that the model does not keep as it is",
     options=FullFtOptions,
     prepare=prepare,
     default_adapter_dtype=None,

@@ -16,7 +16,7 @@ from lorafa_prof.layers.targets import adaptable, find_targets, in_words
 from lorafa_prof.methods.base import Setting
 from lorafa_prof.methods.low_rank_options import LowRankOptions
 from lorafa_prof.methods.narrowing import check_patterns, in_layers, is_below, modules_to_save
-from lorafa_prof.models.preset import Task
+from lorafa_prof.models.preset import CLASSIFIES, Task
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -30,7 +30,7 @@ def same_as_base(dtype: Dtype) -> Dtype:
 def freeze_base(model: nn.Module, task: Task) -> None:
     """Freeze all of `model` except for a classifier's head, which is new and so has nothing to keep."""
     model.requires_grad_(False)
-    if task == "sequence-classification":
+    if task in CLASSIFIES:
         head = classification_head(model)
         if head:
             head[1].requires_grad_(True)

@@ -11,6 +11,7 @@ from lorafa_prof.methods.peft_peers import (
     PEFT_TASKS,
     add_peft_adapter,
     make_peft_config,
+    new_head,
     peft_adapter_dtype,
     require_peft,
 )
@@ -33,8 +34,8 @@ class PeftOptions(MethodOptions):
     tag: str | None = None
 
 
-def make_config(options: PeftOptions, setting: Setting) -> Any:
-    """Return the `peft.PeftConfig` that `options` describe.
+def make_config(options: PeftOptions, model: PreTrainedModel, setting: Setting) -> Any:
+    """Return the `peft.PeftConfig` that `options` describe, for `model`.
 
     Raises:
         UsageError: `peft_type` is missing or unknown, or its config class does not have some key.
@@ -51,6 +52,8 @@ def make_config(options: PeftOptions, setting: Setting) -> Any:
         if key not in parameters:
             raise UsageError(f"{config_class.__name__} has no '{key}'{nearest(key, parameters)}")
     fields.setdefault("task_type", PEFT_TASKS[setting.task])
+    if "modules_to_save" in parameters:
+        fields.setdefault("modules_to_save", new_head(model, setting) or None)
     return make_peft_config(config_class, **fields)
 
 
@@ -60,7 +63,7 @@ def prepare(model: PreTrainedModel, options: MethodOptions, setting: Setting) ->
     Raises:
         UsageError: the options make no PEFT config, or PEFT refuses it for this model.
     """
-    config = make_config(cast(PeftOptions, options), setting)
+    config = make_config(cast(PeftOptions, options), model, setting)
     wrapped = add_peft_adapter(model, config, setting.adapter_dtype)
     return Prepared(wrapped, make_optimizer(setting.optimizer, wrapped.parameters(), setting.update))
 

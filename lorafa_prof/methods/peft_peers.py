@@ -10,22 +10,27 @@ from torch import nn
 
 from lorafa_prof.cell import Dtype
 from lorafa_prof.errors import UsageError
+from lorafa_prof.layers.linear_maps import classification_head
 from lorafa_prof.layers.targets import ALL_LINEAR, ATTENTION, find_targets
 from lorafa_prof.methods.base import Setting
 from lorafa_prof.methods.low_rank_options import LowRankOptions
 from lorafa_prof.methods.narrowing import check_patterns, in_layers, modules_to_save
 from lorafa_prof.methods.peft_quantized import register_stand_ins
-from lorafa_prof.models.preset import Task
+from lorafa_prof.models.preset import CLASSIFIES, Task
 from lorafa_prof.registry import nearest
 from lorafa_prof.words.phrases import one_line
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-PEFT_TASKS: dict[Task, str] = {
+#: None: PEFT has no type of task for it.
+PEFT_TASKS: dict[Task, str | None] = {
     "causal-lm": "CAUSAL_LM",
     "seq2seq-lm": "SEQ_2_SEQ_LM",
     "sequence-classification": "SEQ_CLS",
+    "image-classification": None,
+    "speech-recognition": None,
+    "image-text-pairs": None,
 }
 
 
@@ -66,6 +71,17 @@ def make_peft_config(config_class: Any, **fields: Any) -> Any:
         return config_class(**fields)
     except (TypeError, ValueError) as error:
         raise UsageError(f"{config_class.__name__}: {one_line(str(error))}") from error
+
+
+def new_head(model: PreTrainedModel, setting: Setting) -> list[str]:
+    """Return the name of a head that trains only if a PEFT config says so; none if there is none such.
+
+    PEFT lets a new head train by itself where its type of task is SEQ_CLS. For images its own guide names it
+    (docs/source/task_guides/image_classification_lora.md).
+    """
+    is_unknown = setting.task in CLASSIFIES and PEFT_TASKS[setting.task] is None
+    head = classification_head(model) if is_unknown else None
+    return [head[0]] if head else []
 
 
 def add_peft_adapter(model: PreTrainedModel, config: Any, adapter_dtype: torch.dtype) -> nn.Module:
@@ -118,10 +134,15 @@ def peft_lora_model(model: PreTrainedModel, options: PeftLoraOptions, setting: S
         layers_to_transform=options.layers_to_transform,
         rank_pattern=dict(options.rank_pattern or {}),
         alpha_pattern=dict(options.alpha_pattern or {}),
-        modules_to_save=options.saved_modules or None,
+        modules_to_save=list(dict.fromkeys((*options.saved_modules, *new_head(model, setting)))) or None,
     )
     try:
         wrapped = add_peft_adapter(model, config, setting.adapter_dtype)
+    except UsageError as error:
+        if options.targets is None and "target_modules" in str(error):
+            kind = model.config.model_type
+            raise UsageError(f"PEFT has no targets of its own for type '{kind}'; set targets") from error
+        raise
     finally:
         _check_names(options.targets, config, layers)
     tuner: Any = wrapped.base_model

@@ -11,12 +11,16 @@ import torch
 from torch import nn
 from transformers import (
     AutoModelForCausalLM,
+    AutoModelForImageClassification,
     AutoModelForSeq2SeqLM,
     AutoModelForSequenceClassification,
+    AutoModelForSpeechSeq2Seq,
+    AutoModelForZeroShotImageClassification,
 )
 
 from lorafa_prof.errors import UsageError
 from lorafa_prof.models.attention import attention_stand_ins, check_code, check_dropout, name_in_transformers
+from lorafa_prof.models.contrastive import always_return_loss
 from lorafa_prof.models.preset import Task
 from lorafa_prof.models.quantization import NOT_QUANTIZED, Quantization
 from lorafa_prof.models.quantization_config import forget_quantization, quantization_of
@@ -33,6 +37,9 @@ AUTO_CLASS: dict[Task, Any] = {
     "causal-lm": AutoModelForCausalLM,
     "seq2seq-lm": AutoModelForSeq2SeqLM,
     "sequence-classification": AutoModelForSequenceClassification,
+    "image-classification": AutoModelForImageClassification,
+    "speech-recognition": AutoModelForSpeechSeq2Seq,
+    "image-text-pairs": AutoModelForZeroShotImageClassification,
 }
 #: What transformers hands to PyTorch's checkpoint function, by the scenario's name.
 CHECKPOINTING: dict[str, dict[str, Any] | None] = {
@@ -91,6 +98,8 @@ def build_model(
             fill_linears(model, quantization, dtype)
     check_dropout(resolved.name, model.config.get_text_config(), attention)
     model.train()
+    if resolved.task == "image-text-pairs":
+        always_return_loss(model)
     if checkpointing != "none":
         _enable_checkpointing(resolved, model, checkpointing)
     return model

@@ -16,6 +16,8 @@ _MOST: tuple[tuple[re.Pattern[str], int], ...] = (
     (re.compile(r"experts$"), 10_000),
     (re.compile(r"vocab(_size)?$"), 2**24),
     (re.compile(r"(num_labels|num_classes)$"), 1_000_000),
+    (re.compile(r"(image_size|num_channels|num_mel_bins)$"), 10_000),
+    (re.compile(r"max_source_positions$"), 1_000_000),
 )
 
 

@@ -13,6 +13,7 @@ from lorafa_prof.guard import guarded
 from lorafa_prof.models.config_limits import check_config_file
 from lorafa_prof.models.preset import PRESETS, Task
 from lorafa_prof.models.task import task_of
+from lorafa_prof.models.text_part import TextPart, text_part
 from lorafa_prof.registry import nearest
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class ResolvedModel:
         weights: "random" or "pretrained".
         source: where pretrained weights come from, a directory or hub id; for a preset the URL of its config.
         trust_remote_code: whether code shipped with the model may run.
+        notes: what the reader of a row must know of what is built.
     """
 
     name: str
@@ -41,6 +43,7 @@ class ResolvedModel:
     weights: Weights
     source: str
     trust_remote_code: bool = False
+    notes: tuple[str, ...] = ()
 
 
 def resolve_model(choice: ModelChoice) -> ResolvedModel:
@@ -87,6 +90,7 @@ def _from_preset(choice: ModelChoice) -> ResolvedModel:
         config=preset.make_config(),
         weights="random",
         source=preset.source,
+        notes=preset.notes,
     )
 
 
@@ -127,19 +131,26 @@ def _hub_location(choice: ModelChoice) -> str:
 
 
 def _resolved(choice: ModelChoice, *, location: str, source: str, file: Path | None) -> ResolvedModel:
-    config, task = _read_config(choice, location, file)
+    part, task = _read_config(choice, location, file)
+    if choice.weights == "pretrained" and not part.is_whole:
+        raise UsageError(
+            f"model '{choice.name}': {part.notes[0]}, and its weights are not read from a checkpoint of the "
+            "whole; leave weights out, or name a checkpoint of the text model",
+            about="weights",
+        )
     return ResolvedModel(
         name=choice.name,
         task=task,
-        config=config,
+        config=part.config,
         weights=choice.weights,
         source=source,
         trust_remote_code=choice.trust_remote_code,
+        notes=part.notes,
     )
 
 
-def _read_config(choice: ModelChoice, location: str, file: Path | None) -> tuple[PretrainedConfig, Task]:
-    """The config and what it is for; `file` is the local one it is read from, if there is one."""
+def _read_config(choice: ModelChoice, location: str, file: Path | None) -> tuple[TextPart, Task]:
+    """What is built and what it is for; `file` is the local one it is read from, if there is one."""
     from transformers import AutoConfig
 
     try:
@@ -149,7 +160,8 @@ def _read_config(choice: ModelChoice, location: str, file: Path | None) -> tuple
             config: PretrainedConfig = AutoConfig.from_pretrained(
                 location, trust_remote_code=choice.trust_remote_code
             )
-        return config, task_of(config, name=choice.name)
+        part = text_part(config, name=choice.name)
+        return part, task_of(part.config, name=choice.name)
     except UsageError:
         raise
     # A config's own validation and code shipped with it may raise anything; the user needs one line of it.

@@ -18,8 +18,7 @@ def task_of(config: PretrainedConfig, *, name: str) -> Task:
     also run it as a decoder.
 
     Raises:
-        UsageError: it is neither a language model nor a sequence classifier, or names more than one network;
-            the message has `name`.
+        UsageError: it is for none of the tasks, or names more than one network; the message has `name`.
     """
     architecture = _architecture(config, name)
     possible = _possible_tasks(config)
@@ -28,7 +27,8 @@ def task_of(config: PretrainedConfig, *, name: str) -> Task:
             return task
     raise UsageError(
         f"model '{name}' (type '{config.model_type}', architecture '{architecture or 'not given'}') is "
-        "neither a causal nor a sequence-to-sequence language model nor a sequence classifier"
+        "neither a causal nor a sequence-to-sequence language model, of text or speech, nor a classifier of "
+        "sequences or images, nor a model of pairs of image and text"
     )
 
 
@@ -46,8 +46,11 @@ def _architecture(config: PretrainedConfig, name: str) -> str:
 def _possible_tasks(config: PretrainedConfig) -> set[Task]:
     from transformers import (
         MODEL_FOR_CAUSAL_LM_MAPPING,
+        MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING,
         MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING,
         MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
+        MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING,
+        MODEL_FOR_ZERO_SHOT_IMAGE_CLASSIFICATION_MAPPING,
     )
 
     own_code = getattr(config, "auto_map", None) or {}
@@ -59,19 +62,27 @@ def _possible_tasks(config: PretrainedConfig) -> set[Task]:
         possible.add("seq2seq-lm")
     if kind in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING or "AutoModelForSequenceClassification" in own_code:
         possible.add("sequence-classification")
+    if kind in MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING or "AutoModelForImageClassification" in own_code:
+        possible.add("image-classification")
+    if kind in MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING or "AutoModelForSpeechSeq2Seq" in own_code:
+        possible.add("speech-recognition")
+    if kind in MODEL_FOR_ZERO_SHOT_IMAGE_CLASSIFICATION_MAPPING:
+        possible.add("image-text-pairs")
     return possible
 
 
 def _preferred(config: PretrainedConfig, architecture: str) -> list[Task]:
+    if architecture.endswith("ForImageClassification"):
+        return ["image-classification"]
     if architecture.endswith("ForSequenceClassification"):
         return ["sequence-classification"]
     if architecture.endswith(("ForCausalLM", "LMHeadModel")):
         return ["causal-lm"]
     if config.is_encoder_decoder:
-        return ["seq2seq-lm"]
+        return ["seq2seq-lm", "speech-recognition"]
     if _is_masked_lm(config, architecture):
         return ["sequence-classification", "causal-lm"]
-    return ["causal-lm", "sequence-classification"]
+    return ["causal-lm", "sequence-classification", "image-text-pairs", "image-classification"]
 
 
 def _is_masked_lm(config: PretrainedConfig, architecture: str) -> bool:

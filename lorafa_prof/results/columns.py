@@ -71,7 +71,13 @@ COLUMNS: tuple[Column, ...] = (
     Column("forward_ms", "time", "ms", "median time of forward", "lower"),
     Column("backward_ms", "time", "ms", "median time of backward", "lower"),
     Column("optimizer_ms", "time", "ms", "median time of the optimizer phase", "lower"),
-    Column("tokens_per_s", "time", "tokens/s", "batch × accumulation × seq over the median step", "higher"),
+    Column(
+        "tokens_per_s",
+        "time",
+        "tokens/s",
+        "batch × accumulation × (seq, and tokens beside it of images and sound) over the median step",
+        "higher",
+    ),
     Column("samples_per_s", "time", "samples/s", "batch × accumulation over the median step", "higher"),
     Column(
         "energy_j_per_token",

@@ -16,6 +16,7 @@ class Measured:
     """Everything that was measured of one cell; None means not measured.
 
     Attributes:
+        tokens_beside_seq: of each sample, what the model sees beside its text's `seq` tokens.
         seconds: what each part of measuring the cell took.
         unchecked_operations: on the twin, what ran there and was in no trace of a GPU; None elsewhere.
         notes: what a reader of the row must know; they become its message.
@@ -23,6 +24,7 @@ class Measured:
         unavailable: what this machine cannot tell, and why.
     """
 
+    tokens_beside_seq: int = 0
     params_total: int | None = None
     params_trainable: int | None = None
     weights_bytes: int | None = None

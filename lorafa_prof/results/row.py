@@ -12,7 +12,7 @@ from lorafa_prof.cell import Cell
 from lorafa_prof.devices.gpus.gpu import catalogued, peak_flops
 from lorafa_prof.errors import UsageError
 from lorafa_prof.methods.base import METHODS
-from lorafa_prof.models.inputs import padding_tokens
+from lorafa_prof.models.text import padding_tokens
 from lorafa_prof.results.measured import Measured
 from lorafa_prof.results.needs import needs_records
 from lorafa_prof.results.reconcile import reconcile
@@ -144,7 +144,7 @@ def _time_columns(cell: Cell, measured: Measured) -> dict[str, Value]:
     # Steps of different lengths take different times: a rate is of them all.
     step_s = (sum(times.step_ms) / len(times.step_ms) if cell.lengths else times.step_percentile(50)) / 1e3
     samples = cell.batch * cell.forwards
-    tokens = cell.forwards * _tokens_of_a_batch(cell)
+    tokens = cell.forwards * (_tokens_of_a_batch(cell) + cell.batch * measured.tokens_beside_seq)
     row: dict[str, Value] = {
         "step_ms_median": times.step_percentile(50),
         "step_ms_p05": times.step_percentile(5),
@@ -164,7 +164,7 @@ def _time_columns(cell: Cell, measured: Measured) -> dict[str, Value]:
 
 
 def _tokens_of_a_batch(cell: Cell) -> float:
-    """Tokens that the model computes on, padding too; of a run of different lengths the mean."""
+    """Tokens of text that the model computes on, padding too; of a run of different lengths the mean."""
     lengths = cell.lengths or (cell.seq,)
     tokens = cell.batch * sum(lengths)
     if cell.packing:

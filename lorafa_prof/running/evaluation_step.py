@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers.trainer_pt_utils import EvalLoopContainer, nested_detach
+from transformers.trainer_pt_utils import EvalLoopContainer, find_batch_size, nested_detach
 
 from lorafa_prof.cell import Cell
 from lorafa_prof.errors import UsageError
@@ -85,7 +85,7 @@ class EvaluationStep:
             losses, logits, labels = self._prediction()
             notify_end(observers, "forward")
             notify_start(observers, "collect")
-            losses = losses.repeat(len(self.inputs["labels"]))
+            losses = losses.repeat(find_batch_size(dict(self.inputs)))
             all_losses.add(losses)
             if self.kept_logits:
                 all_preds.add(logits)
@@ -102,4 +102,6 @@ class EvaluationStep:
         if not self.kept_logits:
             return loss, None, None
         logits = nested_detach(tuple(value for key, value in outputs.items() if key not in ignored))
-        return loss, logits[0] if len(logits) == 1 else logits, nested_detach(self.inputs["labels"])
+        # Pairs of image and text have none: Trainer keeps an empty tuple for them.
+        labels = self.inputs.get("labels", ())
+        return loss, logits[0] if len(logits) == 1 else logits, nested_detach(labels)

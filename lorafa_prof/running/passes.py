@@ -24,6 +24,8 @@ from lorafa_prof.instruments.timing import Clock, StepTimes, time_steps
 from lorafa_prof.layers.quantized.state import number_of_weights
 from lorafa_prof.methods.base import Prepared
 from lorafa_prof.models.attention import FLEX
+from lorafa_prof.models.positions import tokens_beside_seq
+from lorafa_prof.models.resolve import resolve_model
 from lorafa_prof.optim.eight_bit import managed_bytes
 from lorafa_prof.results.marks import sampled
 from lorafa_prof.results.measured import Measured
@@ -45,7 +47,7 @@ def build_and_warm_up(
     with timed(measured, "build"):
         prepared, training = prepare_step(cell, device)
     step = measured_step(cell, training, device)
-    note_model(prepared, step, measured)
+    note_model(cell, prepared, step, measured)
     reached = GradientsReached(prepared, measured.notes)
     with timed(measured, "warmup"):
         for _ in range(cell.steps.warmup):
@@ -54,10 +56,13 @@ def build_and_warm_up(
     return prepared, step
 
 
-def note_model(prepared: Prepared, step: Step, measured: Measured) -> None:
-    """Note the sizes of model and inputs in `measured`, and what its method has to say."""
+def note_model(cell: Cell, prepared: Prepared, step: Step, measured: Measured) -> None:
+    """Note the sizes of model and inputs in `measured`, and what its reader must know of them."""
     model = prepared.model
     measured.notes.extend(prepared.notes)
+    measured.tokens_beside_seq = beside = tokens_beside_seq(resolve_model(cell.model))
+    if beside:
+        measured.notes.append(f"in each sample the model sees {beside:,} tokens that are no text, beside seq")
     measured.params_total = sum(number_of_weights(p) for p in model.parameters())
     measured.params_trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
     measured.weights_bytes = storage_bytes(model_tensors(model))

@@ -13,7 +13,8 @@ from lorafa_prof.devices.gpus.types import check_autocast_type
 from lorafa_prof.errors import LorafaProfError, ScenarioError, UsageError, described
 from lorafa_prof.layers.quantized.by_bitsandbytes import check_installed
 from lorafa_prof.methods.base import METHODS
-from lorafa_prof.models.inputs import check_seq
+from lorafa_prof.models.inputs import check_padding
+from lorafa_prof.models.positions import check_seq, tokens_beside_seq
 from lorafa_prof.models.quantization import EIGHT_BIT, NOT_QUANTIZED
 from lorafa_prof.models.resolve import ResolvedModel, resolve_model
 from lorafa_prof.models.undrawn import nothing_drawn
@@ -68,14 +69,17 @@ def check_cells(loaded: LoadedScenario, planned: Sequence[PlannedCell]) -> None:
 def _resolved_models(
     loaded: LoadedScenario, planned: Sequence[PlannedCell]
 ) -> dict[ModelChoice, ResolvedModel]:
-    """Return the models of all cells, which can have their sequences."""
+    """Return the models of all cells, which can have their sequences and padding."""
     resolved: dict[ModelChoice, ResolvedModel] = {}
     for plan in planned:
         cell = plan.cell
         try:
             if cell.model not in resolved:
                 resolved[cell.model] = resolve_model(cell.model)
-            check_seq(resolved[cell.model], cell.seq)
+            for seq in (*cell.lengths, cell.seq):
+                check_seq(resolved[cell.model], seq)
+            check_padding(resolved[cell.model], cell.padding)
+            tokens_beside_seq(resolved[cell.model])  # an error where that is not known
         except LorafaProfError as error:
             raise _at(loaded, error, plan, plan.model_path) from error
         except Exception as error:

@@ -68,7 +68,7 @@ class MeasuredOnTwin(TwinWatch):
 
     def built(self, built: BuiltOnTwin) -> None:
         """Note the sizes of model and inputs, and look from now on where gradients come to."""
-        note_model(built.prepared, built.step, self._measured)
+        note_model(built.cell, built.prepared, built.step, self._measured)
         self.observers = (*self.observers, GradientsReached(built.prepared, self._measured.notes))
 
     def settled(self, built: BuiltOnTwin) -> Sequence[Observer]:

@@ -38,7 +38,7 @@ def predict_memory(
     with suppress(SimOutOfMemoryError), noting(twin, cell, notes):
         run_on_twin(cell, twin, watch)
         memory, saved = watch.result()
-    return Prediction(memory, None if memory else watch.tracker.phase, tuple(notes), saved)
+    return Prediction(memory, None if memory else watch.tracker.phase, (*watch.notes, *notes), saved)
 
 
 class _MemoryWatch(TwinWatch):
@@ -50,6 +50,11 @@ class _MemoryWatch(TwinWatch):
         self._with_saved = with_saved
         self._meter: MemoryMeter | None = None
         self._saved: SavedAtForwardsEnd | None = None
+        self.notes: tuple[str, ...] = ()
+
+    def built(self, built: BuiltOnTwin) -> None:
+        """Keep what the reader must know of what was built."""
+        self.notes = built.prepared.notes
 
     def settled(self, built: BuiltOnTwin) -> Sequence[Observer]:
         """Return the observers of the steady step."""

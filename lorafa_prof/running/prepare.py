@@ -72,6 +72,7 @@ def _batches(cell: Cell, resolved: ResolvedModel, device: torch.device) -> Calla
         seed=cell.seed,
         padding=cell.padding,
         packing=cell.packing,
+        dtype=TORCH_DTYPES[cell.dtype],
     )
 
 
@@ -112,4 +113,4 @@ def prepare_model(cell: Cell, resolved: ResolvedModel, device: torch.device) -> 
             about="update",
         )
     check_autocast(cell, prepared.model)
-    return prepared
+    return replace(prepared, notes=(*resolved.notes, *prepared.notes))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping
@@ -11,9 +12,11 @@ from typing import Any
 from pydantic import ValidationError
 
 from lorafa_prof.cell import Cell, MethodChoice, ModelChoice, ResolvedDevice
-from lorafa_prof.errors import UsageError, described
+from lorafa_prof.errors import LorafaProfError, UsageError, described
 from lorafa_prof.guard import guarded
 from lorafa_prof.methods.base import METHODS, Method
+from lorafa_prof.models.positions import DEFAULT_SEQ, default_seq
+from lorafa_prof.models.resolve import resolve_model
 from lorafa_prof.registry import nearest
 from lorafa_prof.scenario.exclude import check_exclusions, excluding
 from lorafa_prof.scenario.invalid import scenario_error
@@ -95,6 +98,7 @@ def _check_all_used(loaded: LoadedScenario, used: set[int]) -> None:
 def _candidates(loaded: LoadedScenario, resolve_device: ResolveDevice) -> Iterator[PlannedCell]:
     scenario = loaded.scenario
     devices = list(dict.fromkeys(_devices(loaded, resolve_device)))
+    unsaid_seq = functools.cache(_unsaid_seq)  # of this expansion: configs may be edited before the next
     points = [
         (("method", index), choice, axes)
         for index, entry in enumerate(scenario.method)
@@ -103,6 +107,8 @@ def _candidates(loaded: LoadedScenario, resolve_device: ResolveDevice) -> Iterat
     for (index, model), (method_path, choice, axes) in itertools.product(enumerate(scenario.model), points):
         for device in devices:
             for values in _product(_axes_of(scenario, axes)):
+                if values["seq"] is None:
+                    values["seq"] = unsaid_seq(model)
                 cell = _cell(scenario, model, choice, device, values)
                 yield PlannedCell(
                     cell,
@@ -121,6 +127,14 @@ def _devices(loaded: LoadedScenario, resolve_device: ResolveDevice) -> Iterator[
             raise loaded.error(str(error), path) from error
 
 
+def _unsaid_seq(model: ModelChoice) -> int:
+    try:
+        return default_seq(resolve_model(model))
+    except LorafaProfError:
+        # Said again, with the line of the scenario, when the cells are checked.
+        return DEFAULT_SEQ
+
+
 def _product(axes: Mapping[str, list[Any]]) -> Iterator[dict[str, Any]]:
     for values in itertools.product(*axes.values()):
         yield dict(zip(axes, values, strict=True))
@@ -128,7 +142,7 @@ def _product(axes: Mapping[str, list[Any]]) -> Iterator[dict[str, Any]]:
 
 def _axes_of(scenario: Scenario, own: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
     shared = {name: getattr(scenario, name) for name in AXES}
-    # None: nothing said, so the method's default.
+    # None: nothing said, so the method's default, or the model's.
     return {name: values or [None] for name, values in {**shared, **own}.items()}
 
 

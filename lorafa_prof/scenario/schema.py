@@ -88,7 +88,7 @@ class Axes(Frozen):
     """The axes of the scenario as a whole, which a method entry may also set for itself."""
 
     batch: Counts = [8]
-    seq: Seqs = [1024]
+    seq: Seqs | None = None
     dtype: Dtypes = ["bf16"]
     adapter_dtype: Dtypes | None = None
     attention: Names = ["sdpa"]

@@ -9,8 +9,9 @@ import pytest
 
 from lorafa_prof.devices.gpus.gpu import GPUS
 from lorafa_prof.errors import UsageError
-from lorafa_prof.fitting.answer import FitQuestion
+from lorafa_prof.fitting.answer import FitQuestion, Largest, fit_as_asked, longest_seq
 from lorafa_prof.fitting.question import DEFAULT_SEQ_LIMIT, asked_by_options, asked_by_scenario
+from lorafa_prof.running.predict_memory import predict_memory
 
 SCENARIO = """\
 schema: 1
@@ -62,6 +63,13 @@ def test_a_cell_has_what_the_allocator_can_get_on_its_gpu() -> None:
 def test_the_longest_sequence_that_is_looked_at(model: str, seq: int, limit: int) -> None:
     (asked,) = asked_by_options(options(model, method=("full-ft",), seq=seq))
     assert (asked.cell.seq, asked.seq_limit) == (seq, limit)
+
+
+def test_of_a_network_that_sees_images_the_one_sequence_is_looked_at() -> None:
+    (asked,) = asked_by_options(options("tiny-vit", method=("full-ft",)))
+    assert (asked.cell.seq, asked.seq_limit, asked.seq_unit) == (17, 17, 17)
+    fit = fit_as_asked(asked, predict_memory)
+    assert longest_seq(fit, predict_memory) == Largest(17, is_limit=True)
 
 
 def test_without_options_the_three_methods_are_asked_about() -> None:

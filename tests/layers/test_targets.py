@@ -12,8 +12,9 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from lorafa_prof.cell import ModelChoice
 from lorafa_prof.errors import UsageError
 from lorafa_prof.layers.targets import RankAt, Targets, adaptable, find_targets, in_words
+from lorafa_prof.methods.base import Setting
 from lorafa_prof.methods.low_rank_options import LowRankOptions
-from lorafa_prof.methods.peft_peers import PEFT_TASKS
+from lorafa_prof.methods.peft_peers import PEFT_TASKS, new_head
 from lorafa_prof.models.build import build_model
 from lorafa_prof.models.preset import PRESETS
 from lorafa_prof.models.resolve import resolve_model
@@ -26,7 +27,7 @@ def build(name: str) -> Any:
         resolve_model(ModelChoice(name=name)),
         device=torch.device("meta"),
         dtype=torch.float32,
-        attention="sdpa",
+        attention="eager",
         checkpointing="none",
     )
 
@@ -41,8 +42,14 @@ def last_names(targets: Targets) -> set[str]:
 
 @pytest.mark.parametrize("name", TINY)
 def test_all_linear_is_what_peft_calls_so(name: str) -> None:
-    config = peft.LoraConfig(target_modules="all-linear", task_type=PEFT_TASKS[PRESETS[name].task])
-    wrapped = peft.get_peft_model(build(name), config)
+    task, model = PRESETS[name].task, build(name)
+    setting = Setting(task, torch.float32, "adamw")
+    config = peft.LoraConfig(
+        target_modules="all-linear",
+        task_type=PEFT_TASKS[task],
+        modules_to_save=new_head(model, setting) or None,
+    )
+    wrapped = peft.get_peft_model(model, config)
     peers = {
         path.removeprefix("base_model.model.")
         for path, module in wrapped.named_modules()

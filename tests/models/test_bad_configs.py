@@ -50,7 +50,7 @@ def test_without_an_architecture_the_type_decides(tmp_path: Path, architectures:
         ({"architectures": "LlamaForCausalLM"}, "cannot read its config .*architectures"),
         ({"model_type": "no-such-type"}, "cannot read its config .*no-such-type"),
         ({"model_type": None}, "cannot read its config .*model_type"),
-        ({"model_type": "vit"}, "neither a causal nor a sequence-to-sequence"),
+        ({"model_type": "vitpose"}, "neither a causal nor a sequence-to-sequence"),
     ],
 )
 def test_what_names_no_network_is_one_line(tmp_path: Path, fields: dict[str, Any], line: str) -> None:

@@ -7,17 +7,17 @@ from typing import Any
 
 import pytest
 import torch
+from tiny_cells import FAMILIES
 
 from lorafa_prof.cell import ModelChoice
 from lorafa_prof.errors import UsageError
 from lorafa_prof.models.build import build_model
-from lorafa_prof.models.inputs import make_inputs, max_seq
-from lorafa_prof.models.preset import PRESETS
+from lorafa_prof.models.inputs import make_inputs
+from lorafa_prof.models.positions import max_seq
 from lorafa_prof.models.resolve import ResolvedModel, resolve_model
 
 CPU = torch.device("cpu")
 META = torch.device("meta")
-TINY = sorted(name for name in PRESETS if name.startswith("tiny-"))
 TIED = {"tiny-gpt2", "tiny-qwen2", "tiny-t5"}
 ROTARY = {"tiny-llama", "tiny-mistral", "tiny-qwen2"}
 DTYPES = [torch.float32, torch.bfloat16, torch.float16, torch.float64]
@@ -45,7 +45,7 @@ def loss_of(model: Any, name: str, seq: int = 48) -> torch.Tensor:
 
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
-@pytest.mark.parametrize("name", TINY)
+@pytest.mark.parametrize("name", FAMILIES)
 def test_one_step_is_finite_and_reaches_every_parameter(
     name: str, dtype: torch.dtype, attention: str
 ) -> None:
@@ -59,7 +59,7 @@ def test_one_step_is_finite_and_reaches_every_parameter(
 
 @pytest.mark.parametrize("device", [CPU, META], ids=str)
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
-@pytest.mark.parametrize("name", TINY)
+@pytest.mark.parametrize("name", FAMILIES)
 def test_dtype_device_ties_and_mode(name: str, dtype: torch.dtype, device: torch.device) -> None:
     model = build(name, dtype=dtype, device=device)
     assert {parameter.dtype for parameter in model.parameters()} == {dtype}
@@ -83,7 +83,7 @@ def test_rotary_frequencies_stay_fp32_and_right(name: str) -> None:
     torch.testing.assert_close(frequencies[0], expected)
 
 
-@pytest.mark.parametrize("name", TINY)
+@pytest.mark.parametrize("name", FAMILIES)
 def test_weights_follow_from_the_seed_alone(name: str) -> None:
     first = build(name, seed=3).state_dict()
     torch.rand(7)
@@ -117,7 +117,7 @@ def test_no_table_takes_a_sequence_longer_than_its_advice(name: str) -> None:
     assert torch.isfinite(loss_of(build(name), name, seq=300))
 
 
-@pytest.mark.parametrize("name", TINY)
+@pytest.mark.parametrize("name", FAMILIES)
 def test_checkpointing_recomputes_and_changes_no_gradient(name: str) -> None:
     saved: dict[str, int] = {}
     gradients: dict[str, list[torch.Tensor]] = {}
@@ -140,7 +140,7 @@ def test_checkpointing_recomputes_and_changes_no_gradient(name: str) -> None:
         torch.testing.assert_close(plain, recomputed)
 
 
-@pytest.mark.parametrize("name", TINY)
+@pytest.mark.parametrize("name", FAMILIES)
 def test_checkpointing_works_on_a_frozen_base(name: str) -> None:
     model = build(name, checkpointing="full")
     trained = next(key for key, _ in model.named_parameters() if key.endswith(_ATTENTION_WEIGHT[name]))
@@ -265,7 +265,7 @@ def test_pretrained_t5_in_fp16_has_no_fp32_left(tmp_path: Path) -> None:
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
-@pytest.mark.parametrize("name", TINY)
+@pytest.mark.parametrize("name", FAMILIES)
 def test_on_a_gpu_all_is_created_there(name: str) -> None:
     device = torch.device("cuda")
     model = build(name, device=device, dtype=torch.bfloat16)

@@ -30,6 +30,10 @@ def check(folder: Path, config: Any) -> None:
         ("vocab", 2**24),
         ("num_labels", 1_000_000),
         ("num_classes", 1_000_000),
+        ("image_size", 10_000),
+        ("num_channels", 10_000),
+        ("num_mel_bins", 10_000),
+        ("max_source_positions", 1_000_000),
     ],
 )
 def test_a_size_is_refused_beyond_its_limit_wherever_it_stands(tmp_path, name, most):

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import pytest
 import torch
+from tiny_cells import FAMILIES
 
 from lorafa_prof.cell import ModelChoice
 from lorafa_prof.errors import UsageError
-from lorafa_prof.models.inputs import check_seq, make_inputs, max_seq
-from lorafa_prof.models.preset import PRESETS
+from lorafa_prof.models.inputs import make_inputs
+from lorafa_prof.models.positions import check_seq, max_seq
 from lorafa_prof.models.resolve import ResolvedModel, resolve_model
 
 CPU = torch.device("cpu")
-TINY = sorted(name for name in PRESETS if name.startswith("tiny-"))
 
 
 def resolved(name: str) -> ResolvedModel:
     return resolve_model(ModelChoice(name=name))
 
 
-@pytest.mark.parametrize("name", TINY)
+@pytest.mark.parametrize("name", FAMILIES)
 def test_shapes_and_types(name: str) -> None:
     inputs = make_inputs(resolved(name), batch=3, seq=17, device=CPU, seed=0)
     assert set(inputs) == {"input_ids", "attention_mask", "labels"}
@@ -31,7 +31,7 @@ def test_shapes_and_types(name: str) -> None:
     assert inputs["labels"].shape == expected
 
 
-@pytest.mark.parametrize("name", TINY)
+@pytest.mark.parametrize("name", FAMILIES)
 def test_ids_are_ordinary_and_all_of_them_occur(name: str) -> None:
     model = resolved(name)
     config = model.config

@@ -11,9 +11,10 @@ from transformers import CONFIG_MAPPING, AutoModelForCausalLM, DataCollatorWithF
 
 from lorafa_prof.cell import ModelChoice
 from lorafa_prof.errors import UsageError
-from lorafa_prof.models.inputs import make_inputs, padding_tokens
+from lorafa_prof.models.inputs import make_inputs
 from lorafa_prof.models.packing import KEEPS_APART, check_packing
 from lorafa_prof.models.resolve import resolve_model
+from lorafa_prof.models.text import padding_tokens
 
 #: By all names that configs have for them.
 SMALL = {

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lorafa_prof.cell import ModelChoice
-from lorafa_prof.models.inputs import make_inputs, padding_tokens
+from lorafa_prof.models.inputs import make_inputs
 from lorafa_prof.models.resolve import ResolvedModel, resolve_model
+from lorafa_prof.models.text import padding_tokens
 
 CPU = torch.device("cpu")
 TOKENS = [0, 2, 5]  # 16 × 0.3 = 4.8 in the last of three rows, half of it in the second

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from tiny_cells import FAMILIES
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
@@ -17,14 +18,12 @@ from lorafa_prof.instruments.memory.storages import model_tensors, storage_bytes
 from lorafa_prof.layers.low_rank_linear import is_linear
 from lorafa_prof.layers.quantized.state import is_quantized, number_of_weights
 from lorafa_prof.models.build import build_model
-from lorafa_prof.models.preset import PRESETS
 from lorafa_prof.models.quantization import NOT_QUANTIZED, Quantization
 from lorafa_prof.models.quantized_build import linears_left_empty
 from lorafa_prof.models.resolve import resolve_model
 
-TINY = sorted(name for name in PRESETS if name.startswith("tiny-"))
 NF4 = Quantization("nf4")
-families = pytest.mark.parametrize("family", TINY)
+families = pytest.mark.parametrize("family", FAMILIES)
 
 
 def build(name: str, quantization: Quantization, **settings: Any) -> Any:

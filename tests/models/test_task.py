@@ -29,6 +29,15 @@ from lorafa_prof.models.task import task_of
         ("gemma3_text", "Gemma3ForCausalLM", "causal-lm"),
         # Not an encoder-decoder, though its architecture's name says ConditionalGeneration.
         ("gemma3", "Gemma3ForConditionalGeneration", "causal-lm"),
+        ("vit", "ViTForImageClassification", "image-classification"),
+        ("vit", "ViTModel", "image-classification"),
+        ("swin", None, "image-classification"),
+        ("dinov2", "Dinov2Model", "image-classification"),
+        ("whisper", "WhisperForConditionalGeneration", "speech-recognition"),
+        ("whisper", None, "speech-recognition"),
+        ("clip", "CLIPModel", "image-text-pairs"),
+        ("clip", None, "image-text-pairs"),
+        ("clip", "CLIPForImageClassification", "image-classification"),
     ],
 )
 def test_task(model_type: str, architecture: str | None, task: Task) -> None:
@@ -47,7 +56,7 @@ def test_presets_agree_with_what_would_be_derived(name: str) -> None:
     assert task_of(PRESETS[name].make_config(), name=name) == PRESETS[name].task
 
 
-@pytest.mark.parametrize("model_type", ["whisper", "vit"])
+@pytest.mark.parametrize("model_type", ["vitpose", "depth_anything"])
 def test_no_language_model(model_type: str) -> None:
     config = AutoConfig.for_model(model_type)
     with pytest.raises(UsageError, match=f"model 'x' .type '{model_type}'"):

@@ -130,8 +130,17 @@ def test_what_was_not_measured_is_absent(unknown: str) -> None:
 
 
 def test_every_measurement_is_covered_above() -> None:
-    kept_apart = {"seconds", "notes", "marks", "unavailable", "unchecked_operations"}
+    kept_apart = {"seconds", "notes", "marks", "unavailable", "unchecked_operations", "tokens_beside_seq"}
     assert {field.name for field in fields(Measured)} - kept_apart == set(NEEDED_FOR)
+
+
+def test_rates_count_what_the_model_sees_beside_text() -> None:
+    plain, beside = (
+        metric_columns(CUDA_CELL, replace(ALL, tokens_beside_seq=tokens))
+        for tokens in (0, CUDA_CELL.seq // 2)
+    )
+    assert beside["tokens_per_s"] == pytest.approx(1.5 * float(plain["tokens_per_s"] or 0))
+    assert beside["energy_j_per_token"] == pytest.approx(float(plain["energy_j_per_token"] or 0) / 1.5)
 
 
 def test_nothing_measured_is_an_empty_row() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from cells import TWIN
-from tiny_cells import BATCH, FAMILIES, TOKENS, tiny_cell
+from tiny_cells import BATCH, FAMILIES, OTHER_FAMILIES, TOKENS, tiny_cell
 from transformers import Trainer, TrainingArguments
 
 from lorafa_prof.cell import Cell, Steps
@@ -74,7 +74,7 @@ def peak_in_trainer(cell: Cell, folder: Path, batches: int) -> int:
 
 
 @pytest.mark.parametrize("kept", [0, 1, 3])
-@pytest.mark.parametrize("family", ["tiny-llama", "tiny-t5", "tiny-roberta"])
+@pytest.mark.parametrize("family", ["tiny-llama", "tiny-t5", "tiny-roberta", "tiny-whisper"])
 def test_the_peak_is_that_of_trainer(family: str, kept: int, tmp_path: Path) -> None:
     """But for what its loader and its count of labels take: a few batches of ids."""
     cell = eval_cell(family, kept_logits=kept)
@@ -97,7 +97,7 @@ def test_logits_are_held_twice_as_they_are_put_together() -> None:
 
 
 @pytest.mark.parametrize("kept", [0, 2])
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", [*FAMILIES, *OTHER_FAMILIES])
 def test_the_twin_asks_for_what_the_cpu_does(family: str, kept: int) -> None:
     """Attention in products, which both run; the start has the GPU's workspaces."""
     cpu, twin = (measured(family, kept_logits=kept, attention="eager", device=d) for d in ("cpu", TWIN))

@@ -51,8 +51,8 @@ def test_the_defaults_are_those_of_the_code(key, written):
     if written == "required":
         field = next(f for n, f in Scenario.model_fields.items() if key in (n, f.alias))
         assert field.is_required()
-    elif key == "adapter_dtype":
-        assert _default(key) is None  # the method's
+    elif key in ("adapter_dtype", "seq"):
+        assert _default(key) is None  # the method's, the model's
     else:
         default = _default(key)
         value = yaml.safe_load(written.strip("`"))

@@ -6,6 +6,7 @@ that it leaves out, and counts as 0.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
@@ -83,6 +84,19 @@ def flex_backward_flops(dout: Tensor, dlse: Tensor, *args: Any, **kwargs: Any) -
     return attention_backward_flops(dout, *args, **kwargs)
 
 
+def convolution_backward_flops(grad: Tensor, x: Tensor, weight: Tensor, *args: Any, **kwargs: Any) -> int:
+    """Return the FLOPs of a convolution's backward: as many as forward's for each gradient that is wanted.
+
+    Shapes are grad [b, out, ...], x [b, in, ...] and weight [out, in / groups, ...]; of a transposed one,
+    weight [in, out / groups, ...]. PyTorch's own formula takes no groups into account.
+    """
+    transposed: bool = args[4]
+    wanted: Sequence[bool] = args[7]
+    meets_weight = x if transposed else grad
+    positions = meets_weight.shape[0] * math.prod(meets_weight.shape[2:])
+    return 2 * positions * weight.numel() * sum(wanted[:2])
+
+
 def gemm_4bit_flops(x: Tensor, packed: Tensor, shape: Sequence[int], *args: Any, **kwargs: Any) -> int:
     """Return the FLOPs of x [..., in] times a weight of `shape` [out, in], as if it was dense."""
     return 2 * x.numel() * shape[0]
@@ -124,6 +138,7 @@ _ATTENTION = ("flash_attention", "efficient_attention", "cudnn_attention", "fuse
 #: Of operations that every supported PyTorch has.
 FORMULAS: dict[Any, Formula] = {
     **flop_registry,
+    _aten.convolution_backward: convolution_backward_flops,
     _aten.addmm_: flop_registry[_aten.addmm],
     _aten._addmm_activation: flop_registry[_aten.addmm],
     _aten.baddbmm_: flop_registry[_aten.baddbmm],

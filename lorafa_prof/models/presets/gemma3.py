@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from lorafa_prof.models.preset import Preset
+from lorafa_prof.models.text_part import note_on
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
@@ -61,18 +62,22 @@ def _config(
     )
 
 
-def _preset(size: str, make_config: Any) -> Preset:
+def _preset(size: str, make_config: Any, *, sees: bool = True) -> Preset:
+    """Return the preset of this size; `sees`: whether what was published has a vision tower."""
     return Preset(
         name=f"gemma-3-{size}",
         task="causal-lm",
         make_config=make_config,
         source=f"https://huggingface.co/google/gemma-3-{size}-pt/blob/main/config.json",
+        notes=(note_on(["vision_config"]),) if sees else (),
     )
 
 
 PRESETS = (
     _preset(
-        "1b", partial(_config, (1152, 6912, 26, 4, 1), window=512, positions=32768, vocab=262144, far=1.0)
+        "1b",
+        partial(_config, (1152, 6912, 26, 4, 1), window=512, positions=32768, vocab=262144, far=1.0),
+        sees=False,
     ),
     _preset("4b", partial(_config, (2560, 10240, 34, 8, 4))),
     _preset("12b", partial(_config, (3840, 15360, 48, 16, 8))),

@@ -228,6 +228,24 @@ def test_recomputed_work_belongs_to_the_module_recomputed() -> None:
     assert count.by_module[path] == (forward, backward + forward)
 
 
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize("groups", [1, 3, 6])
+def test_a_convolutions_backward_is_twice_its_forward(groups: int, *, transposed: bool) -> None:
+    layer = (nn.ConvTranspose2d if transposed else nn.Conv2d)(6, 12, 3, stride=2, groups=groups)
+    x = torch.randn(2, 6, 9, 7, requires_grad=True)
+    with FlopCounter(layer) as counter:
+        counter.phase_started("forward")
+        y = layer(x)
+        counter.phase_ended("forward")
+        counter.phase_started("backward")
+        y.sum().backward()
+        counter.phase_ended("backward")
+    flops = counter.count().by_phase
+    meets_weight = x if transposed else y
+    assert flops["forward"] == 2 * 2 * meets_weight[0, 0].numel() * layer.weight.numel()
+    assert flops["backward"] == 2 * flops["forward"]
+
+
 def test_the_optimizers_products_are_its_own() -> None:
     count = count_step(*step_of("tiny-llama", "lora-fa"))
     layers_b = 64 + 32 + 32 + 64 + 176 + 176 + 64

@@ -66,6 +66,22 @@ PUBLISHED = {
     "deberta-v3-small": 141_304_320 + 592_130,
     "deberta-v3-base": 183_831_552 + 592_130,
     "deberta-v3-large": 434_012_160 + 1_051_650,
+    # Heads of 1,000 classes; torchvision's own of these shapes have as many (`num_params` of its weights).
+    "vit-base": 86_567_656,
+    "vit-large": 304_326_632,
+    "swin-base": 87_768_224,
+    "convnext-base": 88_591_464,
+    # The checkpoints' encoders, and a head of two labels on the class token and the mean of the patches.
+    "dinov2-base": 86_580_480 + 2 * 2 * 768 + 2,
+    "dinov2-large": 304_368_640 + 2 * 2 * 1024 + 2,
+    "clip-vit-base-patch32": 151_277_313,
+    "clip-vit-base-patch16": 149_620_737,
+    "clip-vit-large-patch14": 427_616_513,
+    "whisper-tiny": 37_760_640,
+    "whisper-base": 72_593_920,
+    "whisper-small": 241_734_912,
+    "whisper-medium": 763_857_920,
+    "whisper-large-v3": 1_543_490_560,
 }
 
 # By hand, h 64, vocabulary 256 (v), two layers; i is 176 or 256.
@@ -73,6 +89,16 @@ _TINY_LLAMA_LAYER = 2 * 64 * 64 + 2 * 64 * 32 + 3 * 64 * 176 + 2 * 64
 _TINY_ENCODER_LAYER = 4 * (64 * 64 + 64) + (2 * 64 * 256 + 256 + 64) + 2 * 2 * 64
 _TINY_T5_ENCODER = 2 * (4 * 64 * 64 + 2 * 64 * 256 + 2 * 64) + 32 * 4 + 64
 _TINY_T5_DECODER = 2 * (8 * 64 * 64 + 2 * 64 * 256 + 3 * 64) + 32 * 4 + 64
+
+
+def _swin_layer(h: int) -> int:
+    return 4 * (h * h + h) + (8 * h * h + 4 * h + h) + 2 * 2 * h
+
+
+def _convnext_layer(h: int) -> int:
+    return 49 * h + h + 2 * h + (8 * h * h + 4 * h + h) + h
+
+
 TINY = {
     "tiny-llama": 2 * 256 * 64 + 2 * _TINY_LLAMA_LAYER + 64,
     "tiny-mistral": 2 * 256 * 64 + 2 * _TINY_LLAMA_LAYER + 64,
@@ -80,6 +106,34 @@ TINY = {
     "tiny-gpt2": 256 * 64 + 256 * 64 + 2 * _TINY_ENCODER_LAYER + 2 * 64,
     "tiny-roberta": (256 + 258 + 1 + 2) * 64 + 2 * _TINY_ENCODER_LAYER + 64 * 64 + 64 + 2 * 64 + 2,
     "tiny-t5": 256 * 64 + _TINY_T5_ENCODER + _TINY_T5_DECODER,
+    # Patches of 8 × 8 × 3, 17 positions, a class token, a head of 10.
+    "tiny-vit": 192 * 64 + 64 + 17 * 64 + 64 + 2 * _TINY_ENCODER_LAYER + 2 * 64 + 64 * 10 + 10,
+    # Two layers of width 32 and two of 64, windows of 4 × 4; what merges patches is 128 to 64, with a norm.
+    "tiny-swin": (48 * 32 + 32 + 2 * 32)
+    + 2 * (_swin_layer(32) + 49 * 2)
+    + (2 * 128 + 128 * 64)
+    + 2 * (_swin_layer(64) + 49 * 4)
+    + 2 * 64
+    + 64 * 10
+    + 10,
+    # Patches of 7 × 7 × 3, two scales of 64 to a layer, class and mask token.
+    "tiny-dinov2": 147 * 64 + 64 + 17 * 64 + 2 * 64 + 2 * (_TINY_ENCODER_LAYER + 2 * 64) + 2 * 64 + 258,
+    "tiny-convnext": (48 * 32 + 32 + 2 * 32)
+    + 2 * _convnext_layer(32)
+    + (2 * 32 + 4 * 32 * 64 + 64)
+    + 2 * _convnext_layer(64)
+    + 2 * 64
+    + 64 * 10
+    + 10,
+    # 16 patches of 8 × 8 × 3 and a class token, two encoders with a norm behind, one before that of images;
+    # two projections to 48, a scale.
+    "tiny-clip": (192 * 64 + 64 + 17 * 64 + 2 * 64 + 2 * _TINY_ENCODER_LAYER + 2 * 64)
+    + (256 * 32 + 64 * 32 + 2 * _swin_layer(32) + 2 * 32)
+    + (64 * 48 + 32 * 48 + 1),
+    # Two convolutions of width 3; no bias on keys; 24 positions of sound and 64 of text.
+    "tiny-whisper": (16 * 3 * 64 + 64 + 64 * 3 * 64 + 64)
+    + (24 * 64 + 2 * (_TINY_ENCODER_LAYER - 64) + 2 * 64)
+    + (256 * 64 + 64 * 64 + 2 * (_TINY_ENCODER_LAYER - 64 + 4 * 64 * 64 + 3 * 64 + 2 * 64) + 2 * 64),
 }
 
 # What a parameter count does not show: (field, value) as in the published config.json.
@@ -108,11 +162,17 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "deepseek-v2-lite": {"n_routed_experts": 64, "num_experts_per_tok": 6, "kv_lora_rank": 512},
     "modernbert-base": {"local_attention": 128, "max_position_embeddings": 8192},
     "deberta-v3-base": {"position_buckets": 256, "relative_attention": True},
+    "vit-large": {"image_size": 224, "patch_size": 16, "num_attention_heads": 16},
+    "swin-base": {"window_size": 7, "num_heads": [4, 8, 16, 32], "drop_path_rate": 0.1},
+    "dinov2-base": {"image_size": 518, "patch_size": 14, "num_attention_heads": 12},
+    "convnext-base": {"image_size": 224, "patch_size": 4, "drop_path_rate": 0.0},
+    "whisper-large-v3": {"num_mel_bins": 128, "max_source_positions": 1500, "max_target_positions": 448},
+    "clip-vit-large-patch14": {"projection_dim": 768, "logit_scale_init_value": 2.6592},
     "t5-small": {"scale_decoder_outputs": True, "decoder_start_token_id": 0, "tie_word_embeddings": True},
 }
 
 
-_WITHOUT_SDPA = ("deberta", "gpt-oss")
+_WITHOUT_SDPA = ("deberta", "gpt-oss", "convnext", "tiny-convnext")
 
 
 def test_every_preset_has_an_expected_count() -> None:
