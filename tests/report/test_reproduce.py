@@ -17,6 +17,7 @@ from lorafa_prof.methods.base import METHODS
 from lorafa_prof.report.reproduce import one_cell_scenario, reproducing_command
 from lorafa_prof.scenario.expand import expand
 from lorafa_prof.scenario.load import validated_scenario
+from lorafa_prof.scenario.options import validated_options
 from lorafa_prof.scenario.yaml_data import parse_yaml
 from lorafa_prof.scenario.yaml_lines import Document
 
@@ -33,7 +34,7 @@ def test_the_scenario_of_one_cell_is_that_cell(method: str) -> None:
     given = tiny_cell(method="lora-fa", device=TWIN, padding=0.25, accumulation=2)
     chosen = METHODS[method]
     options = {} if "rank" not in chosen.options.model_fields else {"rank": 8}
-    complete = chosen.options.model_validate(options).model_dump(mode="json")
+    complete = validated_options(chosen, options)
     dtype = chosen.default_adapter_dtype(given.dtype) if chosen.default_adapter_dtype else given.dtype
     wanted = given.model_copy(
         update={"method": MethodChoice(name=method, options=complete), "adapter_dtype": dtype}
