@@ -254,7 +254,7 @@ Of this one: torch {torch.__version__}, batch {BATCH}, seq {SEQ}, rank {RANK}, f
 - {outcomes["refused"]} are refused in some cell, in one line that the last column has.
 - {outcomes["failed"]} fail in some cell, with an error that nobody foresaw.
 - The numbers are `saved_bytes`: what autograd keeps for backward. Of {len(pairs)} pairs {equal} are equal.
-  They need not be: for attention (`sdpa`), dropout and fused operations CUDA keeps other things than the CPU.
+  They need not be: for attention (`sdpa`) and fused operations CUDA keeps other things than the CPU.
 - `eager` is the attention where the model has no `sdpa`.
 
 Types whose models read pictures or sound too are not in the table.

@@ -57,6 +57,7 @@ def one_cell_scenario(cell: Cell) -> dict[str, Any]:
             },
         },
         **{name: getattr(cell, name) for name in AXES},
+        **({"seq": {"lengths": list(cell.lengths)}} if cell.lengths else {}),
         "device": cell.device,
         "steps": cell.steps.model_dump(),
         "seed": cell.seed,

@@ -45,6 +45,13 @@ def test_the_scenario_of_one_cell_is_that_cell(method: str) -> None:
     assert [plan.cell for plan in expand(loaded, resolve_device)] == [wanted]
 
 
+def test_a_run_of_lengths_stays_one() -> None:
+    wanted = tiny_cell(method="full-ft", device=TWIN).model_copy(update={"seq": 48, "lengths": (16, 48, 32)})
+    written = "".join(f"{key}: {json.dumps(value)}\n" for key, value in one_cell_scenario(wanted).items())
+    loaded = validated_scenario(Document(Path("cell.yaml"), *parse_yaml(written)), [])
+    assert [plan.cell for plan in expand(loaded, resolve_device)] == [wanted]
+
+
 def test_an_option_that_is_a_list_stays_one_value() -> None:
     assert one_cell_scenario(
         cell().model_copy(update={"method": MethodChoice(name="lora", options={"targets": ["q", "v"]})})

@@ -1,8 +1,7 @@
-"""The committed table of a GPU: the twin of today predicts, byte for byte, what it did when it was compared.
+"""The committed tables of GPUs: the twin of today predicts, byte for byte, what is in them.
 
-The table is written on a GPU (`lorafa-prof verify reports/h100-verify/NAME.yaml -o reports/h100-verify`, once
-for each scenario there); here its cells are built again from the scenario files beside it and predicted
-afresh, without a GPU.
+They are of `lorafa-prof verify` on a GPU, for the scenarios that lie beside each; here their cells are built
+again from these and predicted afresh, without a GPU.
 """
 
 from __future__ import annotations
@@ -21,7 +20,8 @@ from lorafa_prof.verification.processes import predict
 from lorafa_prof.verification.residuals import METRICS, metrics_of
 from lorafa_prof.verification.verify_csv import TABLE_NAME, VERIFY_COLUMNS
 
-FOLDER = Path(__file__).resolve().parents[2] / "reports" / "h100-verify"
+_REPORTS = Path(__file__).resolve().parents[2] / "reports"
+FOLDERS = {"h100-80gb": _REPORTS / "h100-verify", "h200": _REPORTS / "h200-families"}
 Row = dict[str, str]
 
 
@@ -32,11 +32,13 @@ def read_rows(table: Path) -> list[Row]:
         return list(csv.DictReader(file))
 
 
-ROWS = [row for table in sorted(FOLDER.rglob(TABLE_NAME)) for row in read_rows(table)]
+ROWS = [
+    row
+    for folder in FOLDERS.values()
+    for table in sorted(folder.rglob(TABLE_NAME))
+    for row in read_rows(table)
+]
 each_row = pytest.mark.parametrize("row", ROWS, ids=lambda row: row["cell_id"])
-no_table = pytest.mark.skipif(
-    not ROWS, reason=f"{FOLDER.name}/{TABLE_NAME} is not there yet: `lorafa-prof verify` writes it on a GPU"
-)
 
 
 @cache
@@ -81,29 +83,26 @@ def wrong_residuals(row: Row) -> list[str]:
     return found
 
 
-@no_table
-def test_the_table_has_the_columns_of_today() -> None:
-    assert tuple(ROWS[0]) == VERIFY_COLUMNS
+def test_the_tables_have_the_columns_of_today() -> None:
+    assert {row["gpu"] for row in ROWS} == set(FOLDERS)
+    assert all(tuple(row) == VERIFY_COLUMNS for row in ROWS)
     assert len({row["cell_id"] for row in ROWS}) == len(ROWS)
 
 
-@no_table
 @each_row
 def test_the_cell_is_that_of_a_scenario_beside_it(row: Row) -> None:
-    cells = cells_of(FOLDER, row["gpu"])
-    assert row["cell_id"] in cells, f"no *.yaml in {FOLDER} has this cell"
+    cells = cells_of(FOLDERS[row["gpu"]], row["gpu"])
+    assert row["cell_id"] in cells, "no *.yaml beside the table has this cell"
     cell = cells[row["cell_id"]]
     for name, value in setting_columns(cell).items():
         assert row[name] == ("" if value is None else str(value)), name
 
 
-@no_table
 @each_row
 def test_the_twin_predicts_what_is_in_the_table(row: Row) -> None:
-    assert disagreements(row, cells_of(FOLDER, row["gpu"])[row["cell_id"]]) == []
+    assert disagreements(row, cells_of(FOLDERS[row["gpu"]], row["gpu"])[row["cell_id"]]) == []
 
 
-@no_table
 @each_row
 def test_residuals_are_predicted_less_measured_and_status_says_so(row: Row) -> None:
     assert wrong_residuals(row) == []

@@ -27,6 +27,8 @@ from lorafa_prof.models.replaced import replaced
 #: native_functions.yaml: those with kernels for CUDA among others, and CompositeImplicitAutograd beside.
 _ONE_KERNEL_ON_CUDA = ("silu_backward", "mish_backward", "native_channel_shuffle", "_fused_rms_norm")
 
+_TORCHSCRIPT: Any = torch.jit
+
 
 @contextmanager
 def cuda_paths(machine: Machine, answers: Mapping[str, Callable[..., Any]] | None = None) -> Iterator[None]:
@@ -62,6 +64,8 @@ def _cuda_paths(machine: Machine, answers: Mapping[str, Callable[..., Any]]) -> 
         stack.enter_context(as_built_with_cuda())
         stack.enter_context(_kernels_that_cuda_has())
         stack.enter_context(_attention_of(machine))
+        # Else TorchScript's functions (DeBERTa's) are compiled for the GPU once they have run twice.
+        stack.enter_context(_TORCHSCRIPT.optimized_execution(False))
         stack.enter_context(replaced(torch.cuda, {**answers_of(machine), **answers}))
         stack.enter_context(replaced(Tensor, {"__deepcopy__": _deepcopy_by_operations}))
         yield

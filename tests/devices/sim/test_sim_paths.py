@@ -355,3 +355,11 @@ def test_optimizers_take_the_kernels_they_would_take_on_a_gpu(chosen: str) -> No
 def test_backends_here_are_pytorchs() -> None:
     known = {name.lower().removesuffix("_attention") for name in SDPBackend.__members__}
     assert set(BACKENDS.values()) <= known
+
+
+def test_torchscript_compiles_nothing_for_a_gpu_that_is_not_there() -> None:
+    optimizes: Any = torch._C._get_graph_executor_optimize
+    before = optimizes()
+    with cuda_paths(H100):
+        assert not optimizes()
+    assert optimizes() is before
