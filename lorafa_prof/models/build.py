@@ -111,7 +111,10 @@ def _check_options(resolved: ResolvedModel, *, attention: str, checkpointing: st
             f"checkpointing '{checkpointing}' is unknown; it is one of {', '.join(CHECKPOINTING)}",
             about="checkpointing",
         )
-    model_class = AUTO_CLASS[resolved.task]._model_mapping.get(type(resolved.config), None)
+    try:
+        model_class = AUTO_CLASS[resolved.task]._model_mapping.get(type(resolved.config), None)
+    except ImportError as error:
+        raise _not_buildable(resolved, attention, error) from error
     check_code(resolved.name, model_class, attention)
 
 

@@ -12,6 +12,8 @@ from tiny_cells import tiny_cell
 from transformers import EncoderDecoderConfig, MraConfig, YosoConfig
 
 from lorafa_prof.cell import ModelChoice
+from lorafa_prof.errors import UsageError
+from lorafa_prof.models.build import build_model
 from lorafa_prof.models.code import import_code
 from lorafa_prof.models.resolve import ResolvedModel, resolve_model
 from lorafa_prof.running.measure import measure_cell
@@ -58,7 +60,16 @@ def test_the_modules_of_all_parts_are_imported() -> None:
 def test_what_is_not_installed_is_left_to_building(monkeypatch: pytest.MonkeyPatch) -> None:
     name = "transformers.models.mra.modeling_mra"
     monkeypatch.setitem(sys.modules, name, None)  # an import of it fails
-    import_code(ResolvedModel("mra", "sequence-classification", MraConfig(), "random", ""))
+    resolved = ResolvedModel("mra", "sequence-classification", MraConfig(), "random", "")
+    import_code(resolved)
+    with pytest.raises(UsageError, match="model 'mra' cannot be built"):
+        build_model(
+            resolved,
+            device=torch.device("meta"),
+            dtype=torch.float32,
+            attention="eager",
+            checkpointing="none",
+        )
 
 
 @pytest.fixture
