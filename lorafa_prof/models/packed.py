@@ -41,14 +41,15 @@ def use_packed(trained: nn.Module) -> None:
             about="kernels",
         )
     body: Any = model.base_model
-    for layer in body.layers:
-        _pack_layer(layer)
+    ranks = [_pack_layer(layer) for layer in body.layers]
     norm = as_norm(body.norm)
-    body.norm.forward = MethodType(lambda self, x: NormFunction.apply(x, self.weight, norm), body.norm)
+    body.norm.forward = MethodType(
+        lambda self, x: NormFunction.apply(x, self.weight, norm, ranks[-1]), body.norm
+    )
     model.forward = MethodType(_forward, model)
 
 
-def _pack_layer(layer: Any) -> None:
+def _pack_layer(layer: Any) -> int:
     attention, mlp = layer.self_attn, layer.mlp
     qkv = pack([attention.q_proj, attention.k_proj, attention.v_proj])
     out = pack([attention.o_proj])
@@ -57,8 +58,8 @@ def _pack_layer(layer: Any) -> None:
     first, second = as_norm(layer.input_layernorm), as_norm(layer.post_attention_layernorm)
     assert first is not None and second is not None
     heads = [part.base.out_features // width for part in qkv.parts]
-    attention_input = AttentionInput(first, qkv, heads[0], heads[1])
-    gated_mlp = GatedMlp(second, gate_up, ACTIVATIONS[attention.config.hidden_act], down)
+    attention_input = AttentionInput(first, qkv, heads[0], heads[1], spare=down.rank)
+    gated_mlp = GatedMlp(second, gate_up, ACTIVATIONS[attention.config.hidden_act], down, spare=out.rank)
 
     def forward(
         self: Any,
@@ -93,6 +94,7 @@ def _pack_layer(layer: Any) -> None:
         )
 
     layer.forward = MethodType(forward, layer)
+    return down.rank
 
 
 def _eager_attention(attention: nn.Module) -> Any:

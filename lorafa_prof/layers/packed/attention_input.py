@@ -12,16 +12,21 @@ from torch.autograd.function import once_differentiable
 from lorafa_prof.layers.packed.norm import Norm
 from lorafa_prof.layers.packed.projection import Projection
 from lorafa_prof.layers.packed.rotary import pack_unrotated, rotate_
+from lorafa_prof.layers.packed.spare import with_spare
 
 
 @dataclass(frozen=True)
 class AttentionInput:
-    """A layer's input norm and its packed product of queries, keys and values."""
+    """A layer's input norm and its packed product of queries, keys and values.
+
+    The gradient of the input will have `spare` columns of room beside it.
+    """
 
     norm: Norm
     projection: Projection
     q_heads: int
     kv_heads: int
+    spare: int
 
 
 class AttentionInputFunction(torch.autograd.Function):
@@ -46,13 +51,14 @@ class AttentionInputFunction(torch.autograd.Function):
         projection = layer.projection
         projection.refresh()
         rows = x.reshape(-1, width)
-        normed, rstd = layer.norm.forward(rows, norm_weight)
+        normed = projection.new_input(rows)
+        rstd = layer.norm.forward(rows, norm_weight, normed[:, :width])
         packed = projection.product(normed)
-        low = projection.low(packed)
-        rotate_(packed, low, projection.b, projection.scales, cos, sin, layer.q_heads, layer.kv_heads)
-        heads = packed[:, : projection.out_features].view(batch, length, -1, cos.shape[-1]).transpose(1, 2)
-        keep = projection.keeps_input(ctx.needs_input_grad[5:])
-        ctx.save_for_backward(rows, rstd, norm_weight, cos, sin, packed, normed if keep else None)
+        qkv = packed[:, : projection.out_features]
+        rotate_(qkv, cos, sin, layer.q_heads + layer.kv_heads)
+        heads = qkv.view(batch, length, -1, cos.shape[-1]).transpose(1, 2)
+        keep = normed[:, :width] if projection.keeps_input(ctx.needs_input_grad[5:]) else None
+        ctx.save_for_backward(rows, rstd, norm_weight, cos, sin, packed, keep)
         ctx.layer = layer
         return (x.view_as(x), *heads.split([layer.q_heads, layer.kv_heads, layer.kv_heads], 1))
 
@@ -64,20 +70,20 @@ class AttentionInputFunction(torch.autograd.Function):
         """Return the gradients of x, of the norm's weight and of what trains."""
         rows, rstd, norm_weight, cos, sin, packed, normed = ctx.saved_tensors
         layer: AttentionInput = ctx.layer
-        projection = layer.projection
-        pack_unrotated(grad_q, grad_k, grad_v, cos, sin, packed[:, : projection.out_features])
-        gradients = projection.parameter_gradients(packed, normed, ctx.needs_input_grad[5:])
+        projection, needs = layer.projection, ctx.needs_input_grad
+        grad, low = packed[:, : projection.out_features], packed[:, projection.out_features :]
+        pack_unrotated(grad_q, grad_k, grad_v, cos, sin, grad)
         grad_x = grad_norm = None
-        if ctx.needs_input_grad[0] or ctx.needs_input_grad[1]:
-            grad_normed = projection.input_gradient(packed)
-            grad_x, grad_norm = layer.norm.backward(
-                grad_normed,
-                rows,
-                rstd,
-                norm_weight,
-                residual.reshape(rows.shape),
-                ctx.needs_input_grad[1],
-            )
-            grad_x = grad_x.view(residual.shape)
+        if needs[0] or needs[1] or normed is not None:
+            grad_normed, grad_low = projection.input_gradient(grad)
+        else:
+            grad_low = low  # nothing reads it
+        gradients = projection.parameter_gradients(grad, low, grad_low, normed, needs[5:])
+        if needs[1]:
+            grad_norm = layer.norm.weight_gradient(grad_normed, rows, rstd)
+        if needs[0]:
+            out = rows.new_empty(len(rows), rows.shape[1] + layer.spare)
+            by_residual = residual.reshape(rows.shape)
+            layer.norm.backward(grad_normed, rows, rstd, norm_weight, by_residual, out[:, : rows.shape[1]])
+            grad_x = with_spare(out, residual.shape)
         return grad_x, grad_norm, None, None, None, *gradients
-

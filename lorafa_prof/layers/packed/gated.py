@@ -1,6 +1,6 @@
 """A gated activation on packed gate and up, and its gradients written over them (arXiv 2002.05202).
 
-    out = act(gate) · up        of packed [n, 2i or more] = [gate, up], to which adapters are added first
+out = act(gate) · up        of packed [n, 2i] = [gate, up]
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lorafa_prof.layers.packed.low_rank import add_parts
 from lorafa_prof.layers.packed.operations import define, wide
 
 #: Names in transformers of the activations that are known here.
@@ -29,34 +28,15 @@ def _slope(gate: Tensor, activation: str) -> Tensor:
     return slope
 
 
-def _gated(
-    packed: Tensor, low: Tensor | None, b: Tensor | None, scales: list[float], activation: str, out: Tensor
-) -> None:
-    width = out.shape[1]
-    y = add_parts(packed[:, : 2 * width], low, b, scales, [width, 2 * width])
-    out.copy_(_activation(y[:, :width], activation) * y[:, width:])
+def _gated(packed: Tensor, activation: str, out: Tensor) -> None:
+    gate, up = wide(packed).chunk(2, 1)
+    out.copy_(_activation(gate, activation) * up)
 
 
-def _gated_backward_(
-    packed: Tensor,
-    low: Tensor | None,
-    b: Tensor | None,
-    scales: list[float],
-    activation: str,
-    grad: Tensor,
-    grad_low: Tensor | None,
-    a: Tensor | None,
-    keep: bool,
-) -> None:
-    width = grad.shape[1]
-    y = add_parts(packed[:, : 2 * width], low, b, scales, [width, 2 * width])
-    gate, up = y[:, :width], y[:, width:]
-    incoming = wide(grad)
-    if grad_low is not None and a is not None:
-        incoming = incoming + wide(grad_low) @ wide(a)
-    activated = _activation(gate, activation)
-    packed[:, :width] = (incoming * up * _slope(gate, activation)).to(packed.dtype)
-    packed[:, width : 2 * width] = (incoming * activated).to(packed.dtype)
+def _gated_backward_(packed: Tensor, activation: str, grad: Tensor, keep: bool) -> None:
+    gate, up = wide(packed).clone().chunk(2, 1)
+    incoming, activated = wide(grad), _activation(gate, activation)
+    packed.copy_(torch.cat([incoming * up * _slope(gate, activation), incoming * activated], 1))
     if keep:
         grad.copy_(activated * up)
 
@@ -74,16 +54,11 @@ def _backward_by_triton(*args: Any) -> None:
 
 
 #: Write the module's formula to `out` [n, i].
-gated = define(
-    "gated(Tensor packed, Tensor? low, Tensor? b, float[] scales, str activation, Tensor(a!) out)",
-    _gated,
-    _by_triton,
-)
-#: Write the gradients of gate and up over `packed`, for that of `out`, `grad` [n, i], to which grad_low [n, r] times
-#: a [r, i] is added first. With `keep`, `out` itself is written over `grad`.
+gated = define("gated(Tensor packed, str activation, Tensor(a!) out)", _gated, _by_triton)
+#: Write the gradients of gate and up over `packed` [n, 2i], for that of `out`, `grad` [n, i]. With `keep`, `out` itself
+#: is written over `grad`.
 gated_backward_ = define(
-    "gated_backward_(Tensor(a!) packed, Tensor? low, Tensor? b, float[] scales, str activation, "
-    "Tensor(b!) grad, Tensor? grad_low, Tensor? a, bool keep)",
+    "gated_backward_(Tensor(a!) packed, str activation, Tensor(b!) grad, bool keep)",
     _gated_backward_,
     _backward_by_triton,
 )

@@ -12,21 +12,26 @@ from torch.autograd.function import once_differentiable
 from lorafa_prof.layers.packed.gated import gated, gated_backward_
 from lorafa_prof.layers.packed.norm import Norm
 from lorafa_prof.layers.packed.projection import Projection
-from lorafa_prof.layers.packed.residual_output import output_gradients, project_onto
+from lorafa_prof.layers.packed.residual_output import output_gradients
+from lorafa_prof.layers.packed.spare import with_spare
 
 
 @dataclass(frozen=True)
 class GatedMlp:
-    """A layer's second norm, the packed product of gate and up, the activation, and the product down."""
+    """A layer's second norm, the packed product of gate and up, the activation, and the product down.
+
+    The gradient of the input will have `spare` columns of room beside it.
+    """
 
     norm: Norm
     gate_up: Projection
     activation: str
     down: Projection
+    spare: int
 
 
 class GatedMlpFunction(torch.autograd.Function):
-    """x + down(act(gate) · up): keeps x, r, the packed gate and up, and x Aᵀ of down.
+    """x + down(act(gate) · up): keeps x, r, the packed gate and up, and s · x Aᵀ of all three.
 
     The normed input is kept too where a weight or an A of gate or up trains; the activation is computed again.
     Backward writes the gradients over the packed product, so it runs once.
@@ -39,15 +44,18 @@ class GatedMlpFunction(torch.autograd.Function):
         gate_up.refresh()
         down.refresh()
         rows = x.reshape(-1, x.shape[-1])
-        normed, rstd = layer.norm.forward(rows, norm_weight)
+        normed = gate_up.new_input(rows)
+        rstd = layer.norm.forward(rows, norm_weight, normed[:, : gate_up.width])
         packed = gate_up.product(normed)
         needed = ctx.needs_input_grad[3 : 3 + len(gate_up.trained())]
-        if not gate_up.keeps_input(needed):
-            normed = None
-        activated = packed.new_empty(len(packed), gate_up.out_features // 2)
-        gated(packed, gate_up.low(packed), gate_up.b, gate_up.scales, layer.activation, activated)
-        out, low = project_onto(rows, activated, down)
-        ctx.save_for_backward(rows, rstd, norm_weight, packed, low, normed)
+        keep = normed[:, : gate_up.width] if gate_up.keeps_input(needed) else None
+        del normed
+        activated = down.new_input(rows)
+        gated(packed[:, : gate_up.out_features], layer.activation, activated[:, : down.width])
+        low = down.low_of_(activated)
+        onto = rows if down.bias is None else rows + down.bias
+        out = torch.addmm(onto, activated, down.buffer[: down.out_features].t())
+        ctx.save_for_backward(rows, rstd, norm_weight, packed, low.clone() if down.rank else None, keep)
         ctx.layer = layer
         return out.view(x.shape)
 
@@ -55,33 +63,20 @@ class GatedMlpFunction(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         """Return the gradients of x, of the norm's weight and of what trains."""
-        rows, rstd, norm_weight, packed, low, normed = ctx.saved_tensors
+        rows, rstd, norm_weight, packed, low_of_down, normed = ctx.saved_tensors
         layer: GatedMlp = ctx.layer
-        gate_up, down = layer.gate_up, layer.down
-        by_rows = grad.reshape(rows.shape)
+        gate_up, down, needs = layer.gate_up, layer.down, ctx.needs_input_grad
         first = 3 + len(gate_up.trained())
-        of_down = ctx.needs_input_grad[first:]
-        again = down.keeps_input(of_down)
-        grad_activated = torch.mm(by_rows, down.weight[: down.out_features])
-        grad_low = None
-        if down.b is not None:
-            grad_low = torch.mm(by_rows, down.b).mul_(down.parts[0].scale)
-        a = down.weight[down.out_features :] if down.rank else None
-        gated_backward_(
-            packed,
-            gate_up.low(packed),
-            gate_up.b,
-            gate_up.scales,
-            layer.activation,
-            grad_activated,
-            grad_low,
-            a,
-            again,
-        )
-        down_gradients, _ = output_gradients(by_rows, low, grad_activated if again else None, down, of_down)
-        del grad_activated
-        gradients = gate_up.parameter_gradients(packed, normed, ctx.needs_input_grad[3:first])
-        grad_x, grad_norm = layer.norm.backward(
-            gate_up.input_gradient(packed), rows, rstd, norm_weight, by_rows, ctx.needs_input_grad[1]
-        )
-        return grad_x.view(grad.shape), grad_norm, None, *gradients, *down_gradients
+        again = down.keeps_input(needs[first:])
+        by_activated, by_out, grad_low = output_gradients(grad, low_of_down, down, True)
+        by_gate_up, low = packed[:, : gate_up.out_features], packed[:, gate_up.out_features :]
+        gated_backward_(by_gate_up, layer.activation, by_activated, again)
+        activated = by_activated if again else None
+        of_down = down.parameter_gradients(by_out, low_of_down, grad_low, activated, needs[first:])
+        del by_activated, activated
+        grad_normed, grad_low = gate_up.input_gradient(by_gate_up)
+        gradients = gate_up.parameter_gradients(by_gate_up, low, grad_low, normed, needs[3:first])
+        grad_norm = layer.norm.weight_gradient(grad_normed, rows, rstd) if needs[1] else None
+        out = rows.new_empty(len(rows), rows.shape[1] + layer.spare)
+        layer.norm.backward(grad_normed, rows, rstd, norm_weight, by_out, out[:, : rows.shape[1]])
+        return with_spare(out, grad.shape), grad_norm, None, *gradients, *of_down

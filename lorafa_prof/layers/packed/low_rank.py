@@ -21,20 +21,7 @@ def _by_triton(*args: Any) -> None:
 
 #: Write the module's formula to `out` [n, m], which may be `residual` [n, m].
 add_low_rank = define(
-    "add_low_rank(Tensor residual, Tensor low, Tensor b, float scale, Tensor(a!) out)", _add_low_rank, _by_triton
+    "add_low_rank(Tensor residual, Tensor low, Tensor b, float scale, Tensor(a!) out)",
+    _add_low_rank,
+    _by_triton,
 )
-
-
-def add_parts(y: Tensor, low: Tensor | None, b: Tensor | None, scales: list[float], ends: list[int]) -> Tensor:
-    """Return y [n, m] in a wide type, with s · low Bᵀ added part by part; for references.
-
-    Part p has columns up to `ends[p]`, its rows of b [m, r], and columns p·r to (p + 1)·r of low.
-    """
-    y = wide(y).clone()
-    if low is None or b is None:
-        return y
-    rank = b.shape[1]
-    for part, (scale, start, end) in enumerate(zip(scales, [0, *ends], ends, strict=False)):
-        of_part = wide(low[:, part * rank : (part + 1) * rank])
-        y[:, start:end] += scale * (of_part @ wide(b[start:end]).t())
-    return y

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from lorafa_prof.layers.packed.operations import define, wide
+from lorafa_prof.layers.packed.spare import with_spare
 
 
 def _rms_norm(
@@ -30,14 +31,20 @@ def _rms_norm(
     rstd.copy_(r.squeeze(-1))
 
 
-def _rms_norm_backward_(
-    grad: Tensor, x: Tensor, rstd: Tensor, weight: Tensor, offset: float, residual: Tensor | None
+def _rms_norm_backward(
+    grad: Tensor,
+    x: Tensor,
+    rstd: Tensor,
+    weight: Tensor,
+    offset: float,
+    residual: Tensor | None,
+    out: Tensor,
 ) -> None:
     value, r = wide(x), wide(rstd).unsqueeze(-1)
     g = wide(grad) * (wide(weight) + offset)
     along = (g * value).mean(-1, keepdim=True) * r * r
     result = r * (g - value * along)
-    grad.copy_(result if residual is None else result + residual)
+    out.copy_(result if residual is None else result + residual)
 
 
 def _by_triton(*args: Any) -> None:
@@ -58,10 +65,11 @@ rms_norm = define(
     _rms_norm,
     _by_triton,
 )
-#: Turn dL/dy [n, h] into dL/dx + residual [n, h], in place.
-rms_norm_backward_ = define(
-    "rms_norm_backward_(Tensor(a!) grad, Tensor x, Tensor rstd, Tensor weight, float offset, Tensor? residual)",
-    _rms_norm_backward_,
+#: Write dL/dx + residual [n, h] to `out`, which may be `grad`, for dL/dy, `grad` [n, h].
+rms_norm_backward = define(
+    "rms_norm_backward(Tensor grad, Tensor x, Tensor rstd, Tensor weight, float offset, Tensor? residual, "
+    "Tensor(a!) out)",
+    _rms_norm_backward,
     _backward_by_triton,
 )
 
@@ -74,40 +82,34 @@ class Norm:
     offset: float
     rounded: bool
 
-    def forward(self, x: Tensor, weight: Tensor, columns: int | None = None) -> tuple[Tensor, Tensor]:
-        """Return y [n, h] and r [n] for x [n, h]."""
-        y = torch.empty_like(x)
+    def forward(self, x: Tensor, weight: Tensor, y: Tensor) -> Tensor:
+        """Write y [n, h] for x [n, h], and return r [n]."""
         rstd = x.new_empty(len(x), dtype=wide(x.new_empty(0)).dtype)
         rms_norm(x, weight, self.epsilon, self.offset, self.rounded, y, rstd)
-        return y, rstd
+        return rstd
 
     def backward(
-        self,
-        grad: Tensor,
-        x: Tensor,
-        rstd: Tensor,
-        weight: Tensor,
-        residual: Tensor | None,
-        by_weight: bool,
-    ) -> tuple[Tensor, Tensor | None]:
-        """Return dL/dx, written over `grad`, and dL/dweight if it is wanted."""
-        grad_weight = None
-        if by_weight:
-            grad_weight = (x * rstd.unsqueeze(-1).to(x.dtype)).mul_(grad).sum(0)
-        rms_norm_backward_(grad, x, rstd, weight, self.offset, residual)
-        return grad, grad_weight
+        self, grad: Tensor, x: Tensor, rstd: Tensor, weight: Tensor, residual: Tensor | None, out: Tensor
+    ) -> None:
+        """Write dL/dx + residual [n, h] to `out`, for dL/dy, `grad` [n, h]."""
+        rms_norm_backward(grad, x, rstd, weight, self.offset, residual, out)
+
+    def weight_gradient(self, grad: Tensor, x: Tensor, rstd: Tensor) -> Tensor:
+        """Return dL/dweight [h] for dL/dy, `grad` [n, h]."""
+        return (x * rstd.unsqueeze(-1).to(x.dtype)).mul_(grad).sum(0)
 
 
 class NormFunction(torch.autograd.Function):
     """An RMS norm by itself, as the one after the last layer: keeps x and r."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, norm: Norm) -> Tensor:
-        """Return y [..., h] for x [..., h]."""
+    def forward(ctx: Any, x: Tensor, weight: Tensor, norm: Norm, spare: int) -> Tensor:
+        """Return y [..., h] for x [..., h], whose gradient will have `spare` columns of room beside it."""
         rows = x.reshape(-1, x.shape[-1])
-        y, rstd = norm.forward(rows, weight)
+        y = torch.empty_like(rows)
+        rstd = norm.forward(rows, weight, y)
         ctx.save_for_backward(rows, rstd, weight)
-        ctx.norm = norm
+        ctx.norm, ctx.spare = norm, spare
         return y.view(x.shape)
 
     @staticmethod
@@ -115,9 +117,11 @@ class NormFunction(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         """Return the gradients of x and weight."""
         rows, rstd, weight = ctx.saved_tensors
-        own = grad.reshape(rows.shape).clone(memory_format=torch.contiguous_format)
-        grad_x, grad_weight = ctx.norm.backward(own, rows, rstd, weight, None, ctx.needs_input_grad[1])
-        return grad_x.view(grad.shape), grad_weight, None
+        by_rows = grad.reshape(rows.shape)
+        grad_weight = ctx.norm.weight_gradient(by_rows, rows, rstd) if ctx.needs_input_grad[1] else None
+        out = rows.new_empty(len(rows), rows.shape[1] + ctx.spare)
+        ctx.norm.backward(by_rows, rows, rstd, weight, None, out[:, : rows.shape[1]])
+        return with_spare(out, grad.shape), grad_weight, None, None
 
 
 def as_norm(module: nn.Module) -> Norm | None:

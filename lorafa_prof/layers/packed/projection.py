@@ -1,12 +1,15 @@
-"""Linear layers that share their input as one product, whose weights and A's are stored in one buffer.
+"""Linear layers that share their input as one product, with their weights, A's and B's in one buffer.
 
-For parts p with W_p [m_p, h] and adapters A_p [r, h], B_p [m_p, r], s_p, the buffer is
+For parts p with W_p [m_p, h] and adapters A_p [r, h], B_p [m_p, r] and a scale s, the buffer is, with M = Σ m_p and
+P parts,
 
-    weight [M + P·r, h] = W_1, …, W_P, A_1, …, A_P        with M = Σ m_p
+    buffer [M + P·r, h + P·r] = [ W_1 | B_1         ]        forward:   [y] = [x, s · x Aᵀ] [W, B]ᵀ
+                                [  …  |     …       ]        backward:  [dx, dy B] = dy [W, B], then dx += s · (dy B) A
+                                [ W_P |         B_P ]           or      dx = [dy, s · dy B] [W; A]
+                                [ A   | 0           ]
 
-so that one product of x [n, h] gives both all x W_pᵀ and all x A_pᵀ, and, with dy_p and the gradients of x A_pᵀ side
-by side, one product gives the gradient of x. The layers' own weights and A's are views of the buffer. What remains
-of an adapter, s_p · (x A_pᵀ) B_pᵀ, other operations add while they read y anyway.
+so that what an adapter adds to y rides on the base's own product: a matrix as large as y is never read and written
+again. The layers' own weights are views of the buffer; A's and B's, which are small and may train, are copied to it.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ from torch import Tensor, nn
 from lorafa_prof.errors import UsageError
 from lorafa_prof.layers.low_rank_linear import LowRankLinear
 
-#: cuBLAS wants rows that begin at multiples of so many bytes.
+#: Matrix products want rows that begin at multiples of so many bytes.
 _ALIGNED_BYTES = 16
 
 
@@ -33,10 +36,25 @@ class Part:
     adapter: LowRankLinear | None
     columns: slice
 
-    @property
-    def scale(self) -> float:
-        """s, 0 without an adapter."""
-        return self.adapter.scale if self.adapter else 0.0
+
+@dataclass
+class Copied:
+    """A parameter that the buffer has a copy of, times `factor`, and what it was when that was made."""
+
+    parameter: nn.Parameter
+    place: Tensor
+    factor: float
+    seen: tuple[int, int] | None = None
+
+    def refresh(self) -> None:
+        """Copy what may have changed: optimizers need not tell of what they write to what trains."""
+        now = (self.parameter.data_ptr(), self.parameter._version)
+        if self.parameter.requires_grad or now != self.seen:
+            if self.factor == 1.0:
+                self.place.copy_(self.parameter)
+            else:
+                torch.mul(self.parameter, self.factor, out=self.place)
+            self.seen = now
 
 
 @dataclass(frozen=True)
@@ -45,28 +63,41 @@ class Projection:
 
     Attributes:
         parts: the layers, in the order of their columns.
-        weight: [M + P·r, h], or [M, h] without any adapter.
-        b: [M, r], each part's B with zeros to the common rank; None without any adapter.
-        bias: [M + P·r] or None.
+        buffer: [M + P·r, h + P·r], or [M, h] without any adapter.
+        bias: [M] or None.
+        width: h.
         rank: the common rank r: the largest one, rounded up; 0 without any adapter.
+        scale: the common scale s: that of the first adapter; B's of others are in the buffer times theirs / s.
+        copied: the A's and B's.
     """
 
     parts: tuple[Part, ...]
-    weight: Tensor
-    b: Tensor | None
+    buffer: Tensor
     bias: Tensor | None
+    width: int
     rank: int
-    scales: list[float] = field(default_factory=list)
+    scale: float
+    copied: list[Copied] = field(default_factory=list)
 
     @property
     def out_features(self) -> int:
         """M."""
         return self.parts[-1].columns.stop
 
-    def low_columns(self, part: int) -> slice:
-        """Return the columns of x A_pᵀ in the product, those of the common rank."""
-        start = self.out_features + part * self.rank
-        return slice(start, start + self.rank)
+    @property
+    def low_features(self) -> int:
+        """P·r."""
+        return len(self.parts) * self.rank
+
+    @property
+    def a(self) -> Tensor:
+        """All A's [P·r, h], a view."""
+        return self.buffer[self.out_features :, : self.width]
+
+    @property
+    def b(self) -> Tensor:
+        """All B's [M, P·r], a view."""
+        return self.buffer[: self.out_features, self.width :]
 
     def trained(self) -> list[Tensor]:
         """Return every tensor of the parts that may train: weights, biases, A's and B's, in a fixed order."""
@@ -79,29 +110,6 @@ class Projection:
                 tensors += [part.adapter.lora_A, part.adapter.lora_B]
         return tensors
 
-    def refresh(self) -> None:
-        """Copy into the buffers what is stored elsewhere: adapters of another type, or of a lower rank."""
-        with torch.no_grad():
-            for number, part in enumerate(self.parts):
-                if part.adapter is None or self.b is None:
-                    continue
-                rank = part.adapter.rank
-                rows = self.weight[self.low_columns(number)][:rank]
-                if rows.data_ptr() != part.adapter.lora_A.data_ptr():
-                    rows.copy_(part.adapter.lora_A)
-                of_part = self.b[part.columns][:, :rank]
-                if of_part.data_ptr() != part.adapter.lora_B.data_ptr():
-                    of_part.copy_(part.adapter.lora_B)
-
-    def product(self, x: Tensor) -> Tensor:
-        """Return [y, x Aᵀ] [n, M + P·r] for x [n, h], y without what adapters add to it."""
-        weight = self.weight.t()
-        return torch.mm(x, weight) if self.bias is None else torch.addmm(self.bias, x, weight)
-
-    def low(self, product: Tensor) -> Tensor | None:
-        """Return the columns of all x A_pᵀ [n, P·r], a view; None without any adapter."""
-        return product[:, self.out_features :] if self.rank else None
-
     def keeps_input(self, needed: Sequence[bool]) -> bool:
         """Return whether anything trains whose gradient takes x: all of `trained` but biases and B's."""
         without = {
@@ -113,56 +121,83 @@ class Projection:
             need and id(tensor) not in without for need, tensor in zip(needed, self.trained(), strict=True)
         )
 
+    def refresh(self) -> None:
+        """Copy to the buffer what may have changed of A's and B's."""
+        with torch.no_grad():
+            for copied in self.copied:
+                copied.refresh()
+
+    def new_input(self, x: Tensor) -> Tensor:
+        """Return an empty [n, h + P·r] for x [n, .]: room for the input, and for s · x Aᵀ beside it."""
+        return x.new_empty(len(x), self.width + self.low_features)
+
+    def low_of_(self, x: Tensor) -> Tensor:
+        """Write s · x Aᵀ beside x, in [x, .] [n, h + P·r], and return it, a view [n, P·r]."""
+        low = x[:, self.width :]
+        if self.rank:
+            torch.addmm(low, x[:, : self.width], self.a.t(), beta=0, alpha=self.scale, out=low)
+        return low
+
+    def product(self, x: Tensor) -> Tensor:
+        """Return [y, s · x Aᵀ] [n, M + P·r] for [x, .] [n, h + P·r]."""
+        low = self.low_of_(x)
+        out = x.new_empty(len(x), self.out_features + self.low_features)
+        y, weight = out[:, : self.out_features], self.buffer[: self.out_features].t()
+        if self.bias is None:
+            torch.mm(x, weight, out=y)
+        else:
+            torch.addmm(self.bias, x, weight, out=y)
+        if self.rank:
+            out[:, self.out_features :].copy_(low)
+        return out
+
+    def input_gradient(self, grad: Tensor) -> tuple[Tensor, Tensor]:
+        """Return dL/dx [n, h] and s · dy B [n, P·r] for grad [n, M], views of one tensor."""
+        both = torch.mm(grad, self.buffer[: self.out_features])
+        grad_x, low = both[:, : self.width], both[:, self.width :]
+        if self.rank:
+            grad_x.addmm_(low.mul_(self.scale), self.a)
+        return grad_x, low
+
     def parameter_gradients(
-        self, product: Tensor, x: Tensor | None, needed: Sequence[bool]
+        self, grad: Tensor, low: Tensor, grad_low: Tensor, x: Tensor | None, needed: Sequence[bool]
     ) -> list[Tensor | None]:
-        """Return the gradients of what `trained` names, and write those of x Aᵀ over x Aᵀ.
+        """Return the gradients of what `trained` names.
 
         Args:
-            product: [dL/dy, x Aᵀ] [n, M + P·r].
+            grad: dL/dy [n, M].
+            low: s · x Aᵀ [n, P·r].
+            grad_low: s · dy B [n, P·r].
             x: [n, h], for weights and A's that train.
             needed: by place in `trained`, whether it trains.
         """
-        places = iter(needed)
-        weight_trains = any(
-            need for need, tensor in zip(needed, self.trained(), strict=True) if self._is_weight(tensor)
-        )
-        grad_weight = torch.mm(product[:, : self.out_features].t(), cast(Tensor, x)) if weight_trains else None
+        wants = dict(zip(map(id, self.trained()), needed, strict=True))
+        grad_w = grad_a = grad_b = None
+        if any(wants[id(part.base.weight)] for part in self.parts):
+            grad_w = torch.mm(grad.t(), cast(Tensor, x))
+        adapters = [part.adapter for part in self.parts if part.adapter]
+        if any(wants[id(adapter.lora_B)] for adapter in adapters):
+            grad_b = torch.mm(grad.t(), low)
+        if any(wants[id(adapter.lora_A)] for adapter in adapters):
+            grad_a = torch.mm(grad_low.t(), cast(Tensor, x))
         gradients: list[Tensor | None] = []
-        grad_a: list[tuple[int, int, int]] = []
         for number, part in enumerate(self.parts):
-            grad = product[:, part.columns]
-            gradients.append(cast(Tensor, grad_weight)[part.columns] if next(places) else None)
-            if part.base.bias is not None:
-                gradients.append(grad.sum(0) if next(places) else None)
-            if part.adapter is None:
+            base, adapter = part.base, part.adapter
+            gradients.append(cast(Tensor, grad_w)[part.columns] if wants[id(base.weight)] else None)
+            if base.bias is not None:
+                gradients.append(grad[:, part.columns].sum(0) if wants[id(base.bias)] else None)
+            if adapter is None:
                 continue
-            a_trains, b_trains = next(places), next(places)
-            low = product[:, self.low_columns(number)]
-            rank, adapter = part.adapter.rank, part.adapter
-            grad_b = None
-            if b_trains:
-                wide_b = low.new_empty(grad.shape[1], self.rank)
-                wide_b.addmm_(grad.t(), low, beta=0, alpha=adapter.scale)
-                grad_b = wide_b[:, :rank].to(adapter.lora_B.dtype)
-            torch.addmm(low, grad, cast(Tensor, self.b)[part.columns], beta=0, alpha=adapter.scale, out=low)
-            gradients += [None, grad_b]
-            if a_trains:
-                grad_a.append((len(gradients) - 2, number, rank))
-        if grad_a:
-            all_a = torch.mm(product[:, self.out_features :].t(), cast(Tensor, x))
-            for place, number, rank in grad_a:
-                adapter = cast(LowRankLinear, self.parts[number].adapter)
-                rows = slice(number * self.rank, number * self.rank + rank)
-                gradients[place] = all_a[rows].to(adapter.lora_A.dtype)
+            own = slice(number * self.rank, number * self.rank + adapter.rank)
+            of_a = of_b = None
+            if wants[id(adapter.lora_A)]:
+                of_a = cast(Tensor, grad_a)[own].to(adapter.lora_A.dtype)
+            if wants[id(adapter.lora_B)]:
+                of_b = cast(Tensor, grad_b)[part.columns, own].to(adapter.lora_B.dtype)
+                if adapter.scale != self.scale:
+                    of_b = of_b * (adapter.scale / self.scale)
+            gradients += [of_a, of_b]
         return gradients
-
-    def _is_weight(self, tensor: Tensor) -> bool:
-        return any(tensor is part.base.weight for part in self.parts)
-
-    def input_gradient(self, product: Tensor) -> Tensor:
-        """Return dL/dx [n, h] for [dL/dy, dL/d(x Aᵀ)] [n, M + P·r]."""
-        return torch.mm(product, self.weight)
 
 
 def pack(layers: Sequence[nn.Module]) -> Projection:
@@ -173,33 +208,25 @@ def pack(layers: Sequence[nn.Module]) -> Projection:
     """
     bases = [_base(layer) for layer in layers]
     adapters = [layer if isinstance(layer, LowRankLinear) else None for layer in layers]
-    like = bases[0].weight
+    like, width = bases[0].weight, bases[0].in_features
     rank = _common_rank([adapter.rank for adapter in adapters if adapter], like.dtype)
-    outs = [base.out_features for base in bases]
-    out_features = sum(outs)
-    weight = like.new_zeros(out_features + len(layers) * rank, base_width(bases))
-    b = like.new_zeros(out_features, rank) if rank else None
-    starts = [sum(outs[:number]) for number in range(len(outs))]
-    parts = tuple(
-        Part(base, adapter, slice(start, start + out))
-        for base, adapter, start, out in zip(bases, adapters, starts, outs, strict=True)
-    )
-    bias = None
-    if any(base.bias is not None for base in bases):
-        bias = like.new_zeros(len(weight))
-    projection = Projection(parts, weight, b, bias, rank, [part.scale for part in parts])
+    scale = next((adapter.scale for adapter in adapters if adapter), 1.0)
+    ends = torch.tensor([base.out_features for base in bases]).cumsum(0).tolist()
+    columns = [slice(start, end) for start, end in zip([0, *ends], ends, strict=False)]
+    parts = tuple(Part(*part) for part in zip(bases, adapters, columns, strict=True))
+    low_features = len(parts) * rank
+    buffer = like.new_zeros(ends[-1] + low_features, width + low_features)
+    bias = like.new_zeros(ends[-1]) if any(base.bias is not None for base in bases) else None
+    projection = Projection(parts, buffer, bias, width, rank, scale)
     for number, part in enumerate(parts):
-        _view(part.base.weight, weight[part.columns])
+        _view(part.base.weight, buffer[part.columns, :width])
         if part.base.bias is not None and bias is not None:
             _view(part.base.bias, bias[part.columns])
-        if part.adapter is not None and b is not None:
-            a_rows = weight[projection.low_columns(number)][: part.adapter.rank]
-            b_rows = b[part.columns]
-            if part.adapter.lora_A.dtype == weight.dtype:
-                _view(part.adapter.lora_A, a_rows)
-            if part.adapter.lora_B.dtype == b.dtype and part.adapter.rank == rank:
-                _view(part.adapter.lora_B, b_rows)
-    projection.refresh()
+        if part.adapter is not None:
+            low = slice(number * rank, number * rank + part.adapter.rank)
+            projection.copied.append(Copied(part.adapter.lora_A, projection.a[low], 1.0))
+            of_b = projection.b[part.columns, low]
+            projection.copied.append(Copied(part.adapter.lora_B, of_b, part.adapter.scale / scale))
     return projection
 
 
@@ -208,11 +235,6 @@ def _base(layer: nn.Module) -> nn.Linear:
     if type(base) is not nn.Linear:
         raise UsageError(f"kernels 'packed' cannot pack a {type(base).__name__}", about="kernels")
     return base
-
-
-def base_width(bases: Sequence[nn.Linear]) -> int:
-    """Return h, the width of the input that these layers share."""
-    return bases[0].in_features
 
 
 def _common_rank(ranks: Sequence[int], dtype: torch.dtype) -> int:

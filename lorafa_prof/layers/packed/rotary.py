@@ -1,7 +1,6 @@
 """Rotary embedding in place on packed queries and keys, and its gradient, written back packed.
 
-A row of `packed` has q_heads queries, kv_heads keys and kv_heads values of d numbers each. Of every query and
-key, halves x1 and x2 become x1 · cos − x2 · sin and x2 · cos + x1 · sin (arXiv 2104.09864, as in Llama).
+A row of `packed` has queries, keys and values of d numbers each, by heads. Of every query and key, halves x1 and x2 become x1 · cos − x2 · sin and x2 · cos + x1 · sin (arXiv 2104.09864, as in Llama).
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lorafa_prof.layers.packed.low_rank import add_parts
 from lorafa_prof.layers.packed.operations import define, wide
 
 
@@ -26,22 +24,10 @@ def _turned(heads: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     return torch.cat([lower * cos - upper * sin, upper * cos + lower * sin], -1)
 
 
-def _rotate_(
-    packed: Tensor,
-    low: Tensor | None,
-    b: Tensor | None,
-    scales: list[float],
-    cos: Tensor,
-    sin: Tensor,
-    q_heads: int,
-    kv_heads: int,
-) -> None:
+def _rotate_(packed: Tensor, cos: Tensor, sin: Tensor, heads: int) -> None:
     width = cos.shape[-1]
-    ends = [q_heads * width, (q_heads + kv_heads) * width, (q_heads + 2 * kv_heads) * width]
-    whole = packed[:, : ends[-1]]
-    y = add_parts(whole, low, b, scales, ends)
-    turned = _turned(y[:, : ends[1]].view(len(y), -1, width), cos, sin)
-    whole.copy_(torch.cat([turned.flatten(1), y[:, ends[1] :]], 1))
+    turned = packed[:, : heads * width]
+    turned.copy_(_turned(wide(turned).reshape(len(turned), heads, width), cos, sin).flatten(1))
 
 
 def _pack_unrotated(
@@ -65,14 +51,9 @@ def _pack_by_triton(*args: Any) -> None:
     kernels.pack_unrotated(*args)
 
 
-#: Add the adapters of q, k, v to `packed` [n, (q_heads + 2·kv_heads)·d or more], and turn q and k, in place. cos and
-#: sin are [.., s, d]; row i takes theirs of i modulo their number.
-rotate_ = define(
-    "rotate_(Tensor(a!) packed, Tensor? low, Tensor? b, float[] scales, Tensor cos, Tensor sin, "
-    "int q_heads, int kv_heads)",
-    _rotate_,
-    _rotate_by_triton,
-)
+#: Turn the first `heads` heads of packed [n, heads·d or more], in place. cos and sin are [.., s, d]; row i takes
+#: theirs of i modulo their number.
+rotate_ = define("rotate_(Tensor(a!) packed, Tensor cos, Tensor sin, int heads)", _rotate_, _rotate_by_triton)
 #: Write the gradients of q, k, v [b, heads, s, d], turned back, to `packed` [b·s, (q_heads + 2·kv_heads)·d].
 pack_unrotated = define(
     "pack_unrotated(Tensor grad_q, Tensor grad_k, Tensor grad_v, Tensor cos, Tensor sin, Tensor(a!) packed)",

@@ -26,7 +26,7 @@ def _forward(
 
 @triton.jit
 def _backward(
-    grad, x, rstd, weight, residual, grad_stride, x_stride, residual_stride, columns, offset,
+    grad, x, rstd, weight, residual, out, grad_stride, x_stride, residual_stride, out_stride, columns, offset,
     HAS_RESIDUAL: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     row = tl.program_id(0).to(tl.int64)
@@ -40,7 +40,7 @@ def _backward(
     result = r * (g - value * along)
     if HAS_RESIDUAL:
         result += tl.load(residual + row * residual_stride + at, mask=mask, other=0.0).to(tl.float32)
-    tl.store(grad + row * grad_stride + at, result, mask=mask)
+    tl.store(out + row * out_stride + at, result, mask=mask)
 
 
 def _warps(block: int) -> int:
@@ -59,12 +59,18 @@ def forward(
 
 
 def backward(
-    grad: Tensor, x: Tensor, rstd: Tensor, weight: Tensor, offset: float, residual: Tensor | None
+    grad: Tensor,
+    x: Tensor,
+    rstd: Tensor,
+    weight: Tensor,
+    offset: float,
+    residual: Tensor | None,
+    out: Tensor,
 ) -> None:
-    """Launch `rms_norm_backward_` of packed/norm.py."""
+    """Launch `rms_norm_backward` of packed/norm.py."""
     block = triton.next_power_of_2(x.shape[1])
     _backward[(len(x),)](
-        grad, x, rstd, weight, grad if residual is None else residual,
-        grad.stride(0), x.stride(0), 0 if residual is None else residual.stride(0), x.shape[1], offset,
+        grad, x, rstd, weight, grad if residual is None else residual, out,
+        grad.stride(0), x.stride(0), 0 if residual is None else residual.stride(0), out.stride(0), x.shape[1], offset,
         HAS_RESIDUAL=residual is not None, BLOCK=block, num_warps=_warps(block),
     )  # fmt: skip
