@@ -13,7 +13,7 @@ so it runs on the CPU and on shapes too.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -128,7 +128,13 @@ class FusedLinearCrossEntropyFunction(torch.autograd.Function):
 
 
 class FusedLinearCrossEntropyLoss(nn.Module):
-    """The loss of a causal language model, from its last hidden states and its output layer's weights."""
+    """The loss of a causal language model, from its last hidden states and its output layer's weights.
+
+    Attributes:
+        function: the autograd function that computes it.
+    """
+
+    function: ClassVar[type[torch.autograd.Function]] = FusedLinearCrossEntropyFunction
 
     def forward(
         self,
@@ -150,7 +156,7 @@ class FusedLinearCrossEntropyLoss(nn.Module):
         count = (targets != IGNORED).sum() if num_items_in_batch is None else num_items_in_batch
         x, weight = in_autocast_type(hidden), in_autocast_type(weight)
         bias = None if bias is None else in_autocast_type(bias)
-        loss = FusedLinearCrossEntropyFunction.apply(  # type: ignore[no-untyped-call]
+        loss = self.function.apply(  # type: ignore[no-untyped-call]
             x.reshape(-1, x.shape[-1]), weight, bias, targets, count, torch.is_grad_enabled()
         )
         return cast(Tensor, loss)

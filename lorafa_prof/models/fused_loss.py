@@ -40,21 +40,30 @@ def use_fused_loss(trained: nn.Module) -> None:
     Raises:
         UsageError: its type is not in `PLAIN`, or its output layer has an adapter.
     """
+    use_loss_without_logits(trained, FusedLinearCrossEntropyLoss(), "fused-loss")
+
+
+def use_loss_without_logits(trained: nn.Module, loss: FusedLinearCrossEntropyLoss, kernels: str) -> None:
+    """Make the model's forward return this loss, on behalf of `kernels`, and None for the logits.
+
+    Raises:
+        UsageError: as `use_fused_loss`.
+    """
     model = next((module for module in trained.modules() if isinstance(module, PreTrainedModel)), None)
     head = model.get_output_embeddings() if model and model.config.model_type in PLAIN else None
     if model is None or head is None:
         raise UsageError(
-            f"kernels 'fused-loss' is no loss for a {type(model or trained).__name__}, only for "
+            f"kernels '{kernels}' is no loss for a {type(model or trained).__name__}, only for "
             f"causal language models of type {', '.join(PLAIN)}",
             about="kernels",
         )
     if type(head) is not nn.Linear:
         raise UsageError(
-            f"kernels 'fused-loss' needs the output layer as it is, and it was made a {type(head).__name__}; "
+            f"kernels '{kernels}' needs the output layer as it is, and it was made a {type(head).__name__}; "
             "leave it out of the adapters' targets",
             about="kernels",
         )
-    model.add_module("fused_loss", FusedLinearCrossEntropyLoss())
+    model.add_module("fused_loss", loss)
     model.forward = MethodType(_forward, model)
 
 

@@ -1,115 +1,136 @@
-"""Making a Llama-shaped decoder's layers run packed: one product of q, k, v, one of gate and up, adapters inside."""
+"""Making a Llama-shaped decoder's layers run packed: q, k, v are one product, gate and up another."""
 
 from __future__ import annotations
 
+import sys
 from types import MethodType
-from typing import Any
+from typing import Any, cast
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import PreTrainedModel
-from transformers.modeling_outputs import CausalLMOutput
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from lorafa_prof.errors import UsageError
-from lorafa_prof.layers.fused_linear_cross_entropy import IGNORED
 from lorafa_prof.layers.packed.attention_input import AttentionInput, AttentionInputFunction
 from lorafa_prof.layers.packed.gated import ACTIVATIONS
 from lorafa_prof.layers.packed.gated_mlp import GatedMlp, GatedMlpFunction
-from lorafa_prof.layers.packed.loss import PackedLossFunction
-from lorafa_prof.layers.packed.norm import Norm, NormFunction, as_norm
+from lorafa_prof.layers.packed.loss import PackedLoss
+from lorafa_prof.layers.packed.norm import NormFunction, as_norm
 from lorafa_prof.layers.packed.projection import Projection, pack
 from lorafa_prof.layers.packed.residual_output import ResidualOutputFunction
+from lorafa_prof.models.fused_loss import use_loss_without_logits
 
-#: Types of models whose decoder layers are a norm, q, k and v, rotary embedding, attention, o, a residual, a norm, gate
-#: and up, down, a residual, and nothing else.
-LLAMA_SHAPED = ("llama", "mistral", "qwen2", "gemma", "smollm3")
+#: Types of models (`config.model_type`) whose decoder layers are a norm, queries, keys and values, rotary
+#: embedding of whole heads, attention, a product onto the residual, a norm, and a gated MLP onto the residual,
+#: and nothing else; whose norms are those of `packed/norm.py`.
+LLAMA_SHAPED = ("gemma", "llama", "mistral", "phi3", "qwen2", "smollm3")
 
 
 def use_packed(trained: nn.Module) -> None:
     """Make the model's decoder layers, its last norm and its loss run packed; names and state_dict stay.
 
     Raises:
-        UsageError: its layers are not Llama-shaped, or one of them cannot be packed.
+        UsageError: its layers are not Llama-shaped, or something in them cannot be packed.
     """
     model = next((module for module in trained.modules() if isinstance(module, PreTrainedModel)), None)
-    if model is None or model.config.model_type not in LLAMA_SHAPED or not hasattr(model, "lm_head"):
-        raise UsageError(
-            f"kernels 'packed' has no layers for a {type(model or trained).__name__}, only for causal language "
-            f"models of type {', '.join(LLAMA_SHAPED)}; set kernels: liger or fused",
-            about="kernels",
+    if model is None or model.config.model_type not in LLAMA_SHAPED:
+        raise _refusal(
+            f"has no layers for a {type(model or trained).__name__}, only for models of type "
+            f"{', '.join(LLAMA_SHAPED)}; set kernels to liger, fused or eager"
         )
+    if getattr(model.config, "partial_rotary_factor", None) not in (None, 1.0):
+        raise _refusal("turns whole heads, and this model turns a part of each")
     body: Any = model.base_model
     ranks = [_pack_layer(layer) for layer in body.layers]
-    norm = as_norm(body.norm)
-    body.norm.forward = MethodType(
-        lambda self, x: NormFunction.apply(x, self.weight, norm, ranks[-1]), body.norm
-    )
-    model.forward = MethodType(_forward, model)
+    _pack_norm(body.norm, ranks[-1])
+    use_loss_without_logits(model, PackedLoss(), "packed")
+
+
+def _refusal(reason: str) -> UsageError:
+    return UsageError(f"kernels 'packed' {reason}", about="kernels")
 
 
 def _pack_layer(layer: Any) -> int:
+    """Pack a decoder layer, and return the rank of its last product's adapter, 0 without one."""
     attention, mlp = layer.self_attn, layer.mlp
-    qkv = pack([attention.q_proj, attention.k_proj, attention.v_proj])
-    out = pack([attention.o_proj])
-    gate_up, down = pack([mlp.gate_proj, mlp.up_proj]), pack([mlp.down_proj])
-    width = attention.head_dim
-    first, second = as_norm(layer.input_layernorm), as_norm(layer.post_attention_layernorm)
-    assert first is not None and second is not None
-    heads = [part.base.out_features // width for part in qkv.parts]
-    attention_input = AttentionInput(first, qkv, heads[0], heads[1], spare=down.rank)
-    gated_mlp = GatedMlp(second, gate_up, ACTIVATIONS[attention.config.hidden_act], down, spare=out.rank)
+    activation = ACTIVATIONS.get(attention.config.hidden_act)
+    if activation is None:
+        raise _refusal(
+            f"has no gated MLP with {attention.config.hidden_act}, only with {', '.join(ACTIVATIONS)}"
+        )
+    qkv = _pack(attention, "qkv_proj", "q_proj", "k_proj", "v_proj")
+    out = _pack(attention, "o_proj")
+    gate_up = _pack(mlp, "gate_up_proj", "gate_proj", "up_proj")
+    down = _pack(mlp, "down_proj")
+    # The gradient of each half's input has room for the adapter of the product that comes before it.
+    _pack_attention(layer, qkv, out, spare=down.rank)
+    _pack_mlp(layer, GatedMlp(as_norm(layer.post_attention_layernorm), gate_up, activation, down, out.rank))
 
-    def forward(
-        self: Any,
-        hidden_states: Tensor,
-        attention_mask: Tensor | None = None,
-        position_ids: Tensor | None = None,
-        past_key_values: Any = None,
-        use_cache: bool | None = False,
-        position_embeddings: tuple[Tensor, Tensor] | None = None,
-        **kwargs: Any,
-    ) -> Tensor:
-        assert position_embeddings is not None
-        x, q, k, v = AttentionInputFunction.apply(
-            hidden_states, self.input_layernorm.weight, *position_embeddings, attention_input, *qkv.trained()
-        )
-        attend = ALL_ATTENTION_FUNCTIONS.get_interface(
-            attention.config._attn_implementation, _eager_attention(attention)
-        )
-        attended, _ = attend(
-            attention,
-            q,
-            k,
-            v,
-            attention_mask,
-            dropout=attention.attention_dropout if self.training else 0.0,
-            scaling=attention.scaling,
-            **kwargs,
-        )
-        x = ResidualOutputFunction.apply(attended.flatten(2), x, out, *out.trained())
-        return GatedMlpFunction.apply(
-            x, self.post_attention_layernorm.weight, gated_mlp, *gate_up.trained(), *down.trained()
-        )
+    def forward(self: Any, hidden_states: Tensor, **kwargs: Any) -> Tensor:
+        return cast(Tensor, self.mlp(self.self_attn(hidden_states, **kwargs)))
 
     layer.forward = MethodType(forward, layer)
     return down.rank
 
 
-def _eager_attention(attention: nn.Module) -> Any:
-    import sys
+def _pack(module: nn.Module, *names: str) -> Projection:
+    layers = [layer for layer in (getattr(module, name, None) for name in names) if layer is not None]
+    return pack(layers)
 
-    return sys.modules[type(attention).__module__].eager_attention_forward
+
+def _pack_attention(layer: Any, qkv: Projection, out: Projection, *, spare: int) -> None:
+    """Make the layer's attention take its norm and its residual along."""
+    attention, norm = layer.self_attn, layer.input_layernorm
+    heads = attention.config.num_attention_heads, attention.config.num_key_value_heads
+    first = AttentionInput(as_norm(norm), qkv, *heads, spare)
+    eager = sys.modules[type(attention).__module__].eager_attention_forward
+    window = getattr(attention, "sliding_window", getattr(attention.config, "sliding_window", None))
+
+    def forward(
+        self: Any,
+        hidden_states: Tensor,
+        attention_mask: Tensor | None = None,
+        position_embeddings: tuple[Tensor, Tensor] = (),  # type: ignore[assignment]
+        past_key_values: Any = None,
+        use_cache: bool | None = None,
+        **kwargs: Any,
+    ) -> Tensor:
+        x, q, k, v = AttentionInputFunction.apply(  # type: ignore[no-untyped-call]
+            hidden_states, norm.weight, *position_embeddings, first, *qkv.trained()
+        )
+        attend = ALL_ATTENTION_FUNCTIONS.get_interface(self.config._attn_implementation, eager)
+        attended, _ = attend(
+            self,
+            q,
+            k,
+            v,
+            attention_mask,
+            dropout=self.attention_dropout if self.training else 0.0,
+            scaling=self.scaling,
+            **kwargs,
+            **({} if window is None else {"sliding_window": window}),
+        )
+        result = ResidualOutputFunction.apply(attended.flatten(2), x, out, *out.trained())  # type: ignore[no-untyped-call]
+        return cast(Tensor, result)
+
+    attention.forward = MethodType(forward, attention)
 
 
-def _forward(
-    model: Any, *, labels: Tensor, num_items_in_batch: Tensor | int | None = None, **inputs: Any
-) -> CausalLMOutput:
-    hidden = model.base_model(**inputs).last_hidden_state
-    targets = F.pad(labels, (0, 1), value=IGNORED)[:, 1:].reshape(-1)
-    count = (targets != IGNORED).sum() if num_items_in_batch is None else num_items_in_batch
-    loss = PackedLossFunction.apply(
-        hidden.reshape(-1, hidden.shape[-1]), model.lm_head.weight, targets, count, torch.is_grad_enabled()
-    )
-    return CausalLMOutput(loss=loss)
+def _pack_mlp(layer: Any, packed: GatedMlp) -> None:
+    """Make the layer's MLP take its norm and its residual along."""
+    norm = layer.post_attention_layernorm
+
+    def forward(self: Any, hidden_states: Tensor) -> Tensor:
+        trained = [*packed.gate_up.trained(), *packed.down.trained()]
+        return cast(Tensor, GatedMlpFunction.apply(hidden_states, norm.weight, packed, *trained))  # type: ignore[no-untyped-call]
+
+    layer.mlp.forward = MethodType(forward, layer.mlp)
+
+
+def _pack_norm(norm: Any, spare: int) -> None:
+    computes = as_norm(norm)
+
+    def forward(self: Any, hidden_states: Tensor) -> Tensor:
+        return cast(Tensor, NormFunction.apply(hidden_states, self.weight, computes, spare))  # type: ignore[no-untyped-call]
+
+    norm.forward = MethodType(forward, norm)

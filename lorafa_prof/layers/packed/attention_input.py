@@ -73,6 +73,7 @@ class AttentionInputFunction(torch.autograd.Function):
         projection, needs = layer.projection, ctx.needs_input_grad
         grad, low = packed[:, : projection.out_features], packed[:, projection.out_features :]
         pack_unrotated(grad_q, grad_k, grad_v, cos, sin, grad)
+        torch.autograd.graph.increment_version(packed)
         grad_x = grad_norm = None
         if needs[0] or needs[1] or normed is not None:
             grad_normed, grad_low = projection.input_gradient(grad)

@@ -71,6 +71,7 @@ class GatedMlpFunction(torch.autograd.Function):
         by_activated, by_out, grad_low = output_gradients(grad, low_of_down, down, True)
         by_gate_up, low = packed[:, : gate_up.out_features], packed[:, gate_up.out_features :]
         gated_backward_(by_gate_up, layer.activation, by_activated, again)
+        torch.autograd.graph.increment_version(packed)
         activated = by_activated if again else None
         of_down = down.parameter_gradients(by_out, low_of_down, grad_low, activated, needs[first:])
         del by_activated, activated

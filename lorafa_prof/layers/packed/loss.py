@@ -9,7 +9,13 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from lorafa_prof.layers.fused_linear_cross_entropy import IGNORED, chunk_rows
+from lorafa_prof.layers.fused_linear_cross_entropy import (
+    IGNORED,
+    FusedLinearCrossEntropyLoss,
+    Gradients,
+    chunk_rows,
+    wide_type,
+)
 from lorafa_prof.layers.packed.operations import define, wide
 
 
@@ -40,34 +46,50 @@ cross_entropy_ = define(
 
 
 class PackedLossFunction(torch.autograd.Function):
-    """The loss of x [n, h] by frozen or trained weight [v, h]; keeps gradients, nothing as wide as v."""
+    """The loss of x [n, h] by weight [v, h] and bias [v] or None; keeps gradients, nothing that is v wide.
+
+    Backward multiplies these gradients in place by the incoming one, so it runs once.
+    """
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, weight: Tensor, targets: Tensor, count: Tensor | int, with_gradients: bool
+        ctx: Any,
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        targets: Tensor,
+        count: Tensor | int,
+        with_gradients: bool,
     ) -> Tensor:
-        """Return the loss, a scalar."""
-        wanted = [with_gradients and needed for needed in ctx.needs_input_grad[:2]]
-        grad_x = torch.empty_like(x) if wanted[0] else None
-        grad_weight = torch.zeros_like(weight) if wanted[1] else None
-        loss = x.new_empty(len(x), dtype=wide(x.new_empty(0)).dtype)
+        """Return the loss, a scalar; without `with_gradients` no gradient is computed."""
+        wanted = [with_gradients and needed for needed in ctx.needs_input_grad[:3]]
+        gradients = Gradients(
+            x=torch.empty_like(x) if wanted[0] else None,
+            weight=torch.zeros_like(weight) if wanted[1] else None,
+            bias=torch.zeros_like(bias) if bias is not None and wanted[2] else None,
+        )
+        loss = x.new_empty(len(x), dtype=wide_type(x))
         scale = (targets != IGNORED).to(loss.dtype) / count
         chunk = chunk_rows(len(x), x.shape[1], len(weight))
         for start in range(0, len(x), chunk):
             rows = slice(start, start + chunk)
-            logits = torch.mm(x[rows], weight.t())
+            logits = F.linear(x[rows], weight, bias)
             cross_entropy_(logits, targets[rows], scale[rows], loss[rows], IGNORED, any(wanted))
-            if grad_x is not None:
-                torch.mm(logits, weight, out=grad_x[rows])
-            if grad_weight is not None:
-                grad_weight.addmm_(logits.t(), x[rows])
-            del logits
-        ctx.save_for_backward(grad_x, grad_weight)
+            if any(wanted):
+                gradients.add_chunk_(rows, logits, x, weight)
+            del logits  # before the next chunk makes its own
+        ctx.save_for_backward(gradients.x, gradients.weight, gradients.bias)
         return loss.sum().div_(count)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        """Return the gradients of x and weight."""
-        grad_x, grad_weight = (None if saved is None else saved.mul_(grad) for saved in ctx.saved_tensors)
-        return grad_x, grad_weight, None, None, None
+        """Return the gradients of x, weight and bias."""
+        x, weight, bias = (None if saved is None else saved.mul_(grad) for saved in ctx.saved_tensors)
+        return x, weight, bias, None, None, None
+
+
+class PackedLoss(FusedLinearCrossEntropyLoss):
+    """The loss of a causal language model, by `PackedLossFunction`."""
+
+    function = PackedLossFunction

@@ -9,7 +9,7 @@ For x [n, h], weight [h] and a small ε (arXiv 1910.07467):
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -124,11 +124,8 @@ class NormFunction(torch.autograd.Function):
         return with_spare(out, grad.shape), grad_weight, None, None
 
 
-def as_norm(module: nn.Module) -> Norm | None:
-    """Return what `module` computes, if it is an RMS norm that is known here."""
-    name = type(module).__name__
-    if name.startswith("Gemma") and name.endswith("RMSNorm"):
-        return Norm(float(module.eps), 1.0, rounded=False)  # type: ignore[arg-type]
-    if name.endswith("RMSNorm") and hasattr(module, "variance_epsilon"):
-        return Norm(float(module.variance_epsilon), 0.0, rounded=True)  # type: ignore[arg-type]
-    return None
+def as_norm(module: nn.Module) -> Norm:
+    """Return what `module` computes: an RMS norm as in Llama, or as in Gemma, by its class's name."""
+    if type(module).__name__.startswith("Gemma"):
+        return Norm(cast(float, module.eps), offset=1.0, rounded=False)
+    return Norm(cast(float, module.variance_epsilon), offset=0.0, rounded=True)

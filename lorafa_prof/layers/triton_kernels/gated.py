@@ -28,9 +28,8 @@ def _activated(gate, GELU: tl.constexpr):
         t = _tanh(inner)
         slope = 0.7978845608028654 * (1.0 + 0.134145 * gate * gate)
         return 0.5 * gate * (1.0 + t), 0.5 * (1.0 + t) + 0.5 * gate * (1.0 - t * t) * slope
-    else:
-        s = _sigmoid(gate)
-        return gate * s, s * (1.0 + gate * (1.0 - s))
+    s = _sigmoid(gate)
+    return gate * s, s * (1.0 + gate * (1.0 - s))
 
 
 @triton.jit
