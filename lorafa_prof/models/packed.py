@@ -11,7 +11,11 @@ from transformers import PreTrainedModel
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from lorafa_prof.errors import UsageError
-from lorafa_prof.layers.packed.attention_input import AttentionInput, AttentionInputFunction
+from lorafa_prof.layers.packed.attention_input import (
+    AttentionInput,
+    AttentionInputFunction,
+    NormedAttentionInput,
+)
 from lorafa_prof.layers.packed.gated import ACTIVATIONS
 from lorafa_prof.layers.packed.gated_mlp import GatedMlp, GatedMlpFunction
 from lorafa_prof.layers.packed.loss import PackedLoss
@@ -23,7 +27,7 @@ from lorafa_prof.models.fused_loss import use_loss_without_logits
 #: Types of models (`config.model_type`) whose decoder layers are a norm, queries, keys and values, rotary
 #: embedding of whole heads, attention, a product onto the residual, a norm, and a gated MLP onto the residual,
 #: and nothing else; whose norms are those of `packed/norm.py`.
-LLAMA_SHAPED = ("gemma", "llama", "mistral", "phi3", "qwen2", "smollm3")
+LLAMA_SHAPED = ("gemma", "llama", "mistral", "phi3", "qwen2", "qwen3", "smollm3")
 
 
 def use_packed(trained: nn.Module) -> None:
@@ -82,7 +86,12 @@ def _pack_attention(layer: Any, qkv: Projection, out: Projection, *, spare: int)
     """Make the layer's attention take its norm and its residual along."""
     attention, norm = layer.self_attn, layer.input_layernorm
     heads = attention.config.num_attention_heads, attention.config.num_key_value_heads
-    first = AttentionInput(as_norm(norm), qkv, *heads, spare)
+    head_norms = [module.weight for module in _head_norms(attention)]
+    if head_norms:
+        epsilon = as_norm(attention.q_norm).epsilon
+        first: AttentionInput = NormedAttentionInput(as_norm(norm), qkv, *heads, spare, epsilon)
+    else:
+        first = AttentionInput(as_norm(norm), qkv, *heads, spare)
     eager = sys.modules[type(attention).__module__].eager_attention_forward
     window = getattr(attention, "sliding_window", getattr(attention.config, "sliding_window", None))
 
@@ -96,7 +105,7 @@ def _pack_attention(layer: Any, qkv: Projection, out: Projection, *, spare: int)
         **kwargs: Any,
     ) -> Tensor:
         x, q, k, v = AttentionInputFunction.apply(  # type: ignore[no-untyped-call]
-            hidden_states, norm.weight, *position_embeddings, first, *qkv.trained()
+            hidden_states, norm.weight, *position_embeddings, first, len(head_norms), *head_norms, *qkv.trained()
         )
         attend = ALL_ATTENTION_FUNCTIONS.get_interface(self.config._attn_implementation, eager)
         attended, _ = attend(
@@ -114,6 +123,10 @@ def _pack_attention(layer: Any, qkv: Projection, out: Projection, *, spare: int)
         return cast(Tensor, result)
 
     attention.forward = MethodType(forward, attention)
+
+
+def _head_norms(attention: nn.Module) -> list[nn.Module]:
+    return [module for name, module in attention.named_children() if name in ("q_norm", "k_norm")]
 
 
 def _pack_mlp(layer: Any, packed: GatedMlp) -> None:

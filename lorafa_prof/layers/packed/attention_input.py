@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from lorafa_prof.layers.packed.norm import Norm
+from lorafa_prof.layers.packed.normed_rotary import head_norm_gradients, norm_and_rotate, pack_unnormed_
 from lorafa_prof.layers.packed.projection import Projection
 from lorafa_prof.layers.packed.rotary import pack_unrotated, rotate_
 from lorafa_prof.layers.packed.spare import with_spare
@@ -17,7 +18,7 @@ from lorafa_prof.layers.packed.spare import with_spare
 
 @dataclass(frozen=True)
 class AttentionInput:
-    """A layer's input norm and its packed product of queries, keys and values.
+    """A layer's input norm, its packed product of queries, keys and values, and what is done to their heads.
 
     The gradient of the input will have `spare` columns of room beside it.
     """
@@ -28,12 +29,63 @@ class AttentionInput:
     kv_heads: int
     spare: int
 
+    def heads(
+        self, packed: Tensor, cos: Tensor, sin: Tensor, head_norms: tuple[Tensor, ...]
+    ) -> tuple[Tensor, Tensor]:
+        """Return queries and keys [n, .] and values [n, .], ready for attention: turned where they lie."""
+        rotate_(packed, cos, sin, self.q_heads + self.kv_heads)
+        q_and_k = (self.q_heads + self.kv_heads) * cos.shape[-1]
+        return packed[:, :q_and_k], packed[:, q_and_k:]
+
+    def pack_gradients_(
+        self,
+        packed: Tensor,
+        gradients: tuple[Tensor, Tensor, Tensor],
+        cos: Tensor,
+        sin: Tensor,
+        head_norms: tuple[Tensor, ...],
+    ) -> tuple[Tensor, ...]:
+        """Write the gradients of what was packed over it, and return those of the head norms' weights."""
+        pack_unrotated(*gradients, cos, sin, packed)
+        return ()
+
+
+@dataclass(frozen=True)
+class NormedAttentionInput(AttentionInput):
+    """The same, with queries and keys normed head by head; what was packed is kept beside them."""
+
+    epsilon: float = 0.0
+
+    def heads(
+        self, packed: Tensor, cos: Tensor, sin: Tensor, head_norms: tuple[Tensor, ...]
+    ) -> tuple[Tensor, Tensor]:
+        """Return queries and keys [n, .] and values [n, .], ready for attention: the former in a new place."""
+        q_and_k = (self.q_heads + self.kv_heads) * cos.shape[-1]
+        out = packed.new_empty(len(packed), q_and_k)
+        norm_and_rotate(packed, *head_norms, cos, sin, self.q_heads, self.epsilon, out)
+        return out, packed[:, q_and_k:]
+
+    def pack_gradients_(
+        self,
+        packed: Tensor,
+        gradients: tuple[Tensor, Tensor, Tensor],
+        cos: Tensor,
+        sin: Tensor,
+        head_norms: tuple[Tensor, ...],
+    ) -> tuple[Tensor, ...]:
+        """Write the gradients of what was packed over it, and return those of the head norms' weights."""
+        by_weights: tuple[Tensor, ...] = ()
+        if any(weight.requires_grad for weight in head_norms):
+            by_weights = head_norm_gradients(packed, *gradients[:2], cos, sin, self.epsilon)
+        pack_unnormed_(packed, *gradients, *head_norms, cos, sin, self.epsilon)
+        return by_weights
+
 
 class AttentionInputFunction(torch.autograd.Function):
     """Return the input itself, for the residual, and q, k, v: keeps x, r, and the packed product.
 
     The normed input is kept too where a weight or an A trains. Backward writes the gradients over the packed
-    product, which q, k, v are views of, so it runs once.
+    product, so it runs once.
     """
 
     @staticmethod
@@ -44,42 +96,48 @@ class AttentionInputFunction(torch.autograd.Function):
         cos: Tensor,
         sin: Tensor,
         layer: AttentionInput,
-        *trained: Tensor,
+        head_norms: int,
+        *parameters: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return x [b, s, h] and q [b, heads, s, d], k and v [b, groups, s, d]."""
+        """Return x [b, s, h] and q [b, heads, s, d], k and v [b, groups, s, d].
+
+        `parameters` are the weights of as many `head_norms`, and what the projection's `trained` names.
+        """
         batch, length, width = x.shape
-        projection = layer.projection
+        projection, of_heads = layer.projection, parameters[:head_norms]
         projection.refresh()
         rows = x.reshape(-1, width)
         normed = projection.new_input(rows)
         rstd = layer.norm.forward(rows, norm_weight, normed[:, :width])
         packed = projection.product(normed)
-        qkv = packed[:, : projection.out_features]
-        rotate_(qkv, cos, sin, layer.q_heads + layer.kv_heads)
-        heads = qkv.view(batch, length, -1, cos.shape[-1]).transpose(1, 2)
-        keep = normed[:, :width] if projection.keeps_input(ctx.needs_input_grad[5:]) else None
-        ctx.save_for_backward(rows, rstd, norm_weight, cos, sin, packed, keep)
+        keep = normed[:, :width] if projection.keeps_input(ctx.needs_input_grad[6 + head_norms :]) else None
+        del normed
+        q_and_k, v = (
+            part.view(batch, length, -1, cos.shape[-1]).transpose(1, 2)
+            for part in layer.heads(packed[:, : projection.out_features], cos, sin, of_heads)
+        )
+        ctx.save_for_backward(rows, rstd, norm_weight, cos, sin, packed, keep, *of_heads)
         ctx.layer = layer
-        return (x.view_as(x), *heads.split([layer.q_heads, layer.kv_heads, layer.kv_heads], 1))
+        return (x.view_as(x), *q_and_k.split([layer.q_heads, layer.kv_heads], 1), v)
 
     @staticmethod
     @once_differentiable
     def backward(
         ctx: Any, residual: Tensor, grad_q: Tensor, grad_k: Tensor, grad_v: Tensor
     ) -> tuple[Tensor | None, ...]:
-        """Return the gradients of x, of the norm's weight and of what trains."""
-        rows, rstd, norm_weight, cos, sin, packed, normed = ctx.saved_tensors
+        """Return the gradients of x, of the norms' weights and of what trains."""
+        rows, rstd, norm_weight, cos, sin, packed, normed, *of_heads = ctx.saved_tensors
         layer: AttentionInput = ctx.layer
         projection, needs = layer.projection, ctx.needs_input_grad
+        first = 6 + len(of_heads)
         grad, low = packed[:, : projection.out_features], packed[:, projection.out_features :]
-        pack_unrotated(grad_q, grad_k, grad_v, cos, sin, grad)
+        by_heads = layer.pack_gradients_(grad, (grad_q, grad_k, grad_v), cos, sin, tuple(of_heads))
         torch.autograd.graph.increment_version(packed)
         grad_x = grad_norm = None
+        grad_low = low  # nothing reads it where no A trains
         if needs[0] or needs[1] or normed is not None:
             grad_normed, grad_low = projection.input_gradient(grad)
-        else:
-            grad_low = low  # nothing reads it
-        gradients = projection.parameter_gradients(grad, low, grad_low, normed, needs[5:])
+        gradients = projection.parameter_gradients(grad, low, grad_low, normed, needs[first:])
         if needs[1]:
             grad_norm = layer.norm.weight_gradient(grad_normed, rows, rstd)
         if needs[0]:
@@ -87,4 +145,5 @@ class AttentionInputFunction(torch.autograd.Function):
             by_residual = residual.reshape(rows.shape)
             layer.norm.backward(grad_normed, rows, rstd, norm_weight, by_residual, out[:, : rows.shape[1]])
             grad_x = with_spare(out, residual.shape)
-        return grad_x, grad_norm, None, None, None, *gradients
+        by_head_norms = by_heads or (None,) * len(of_heads)
+        return grad_x, grad_norm, None, None, None, None, *by_head_norms, *gradients

@@ -233,7 +233,17 @@ def pack(layers: Sequence[nn.Module]) -> Projection:
 def _base(layer: nn.Module) -> nn.Linear:
     base = layer.base if isinstance(layer, LowRankLinear) else layer
     if type(base) is not nn.Linear:
-        raise UsageError(f"kernels 'packed' cannot pack a {type(base).__name__}", about="kernels")
+        raise UsageError(
+            f"kernels 'packed' packs dense linear layers, with the adapters of lora and lora-fa or without, and "
+            f"no {type(base).__module__.partition('.')[0]} {type(base).__name__}; set kernels to liger, fused or eager",
+            about="kernels",
+        )
+    if isinstance(layer, LowRankLinear) and layer.dropout:
+        raise UsageError(
+            f"kernels 'packed' has no dropout of what goes into an adapter, and dropout is {layer.dropout:g}; "
+            "set dropout to 0, or kernels to liger, fused or eager",
+            about="kernels",
+        )
     return base
 
 

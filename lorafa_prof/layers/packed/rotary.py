@@ -13,7 +13,7 @@ from torch import Tensor
 from lorafa_prof.layers.packed.operations import define, wide
 
 
-def _turned(heads: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+def turned(heads: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """Return heads [n, heads, d] turned by the angles of cos and sin [.., d], whose rows repeat."""
     half = heads.shape[-1] // 2
     cos, sin = (
@@ -26,8 +26,8 @@ def _turned(heads: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 
 def _rotate_(packed: Tensor, cos: Tensor, sin: Tensor, heads: int) -> None:
     width = cos.shape[-1]
-    turned = packed[:, : heads * width]
-    turned.copy_(_turned(wide(turned).reshape(len(turned), heads, width), cos, sin).flatten(1))
+    place = packed[:, : heads * width]
+    place.copy_(turned(wide(place).reshape(len(place), heads, width), cos, sin).flatten(1))
 
 
 def _pack_unrotated(
@@ -35,7 +35,7 @@ def _pack_unrotated(
 ) -> None:
     width = cos.shape[-1]
     by_rows = [wide(x).transpose(1, 2).reshape(len(packed), -1, width) for x in (grad_q, grad_k, grad_v)]
-    back = [_turned(x, cos, -sin) for x in by_rows[:2]]
+    back = [turned(x, cos, -sin) for x in by_rows[:2]]
     packed.copy_(torch.cat([*back, by_rows[2]], 1).flatten(1))
 
 
