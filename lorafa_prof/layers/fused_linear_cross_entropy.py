@@ -156,7 +156,7 @@ class FusedLinearCrossEntropyLoss(nn.Module):
         count = (targets != IGNORED).sum() if num_items_in_batch is None else num_items_in_batch
         x, weight = in_autocast_type(hidden), in_autocast_type(weight)
         bias = None if bias is None else in_autocast_type(bias)
-        loss = self.function.apply(  # type: ignore[no-untyped-call]
+        loss = self.function.apply(
             x.reshape(-1, x.shape[-1]), weight, bias, targets, count, torch.is_grad_enabled()
         )
         return cast(Tensor, loss)

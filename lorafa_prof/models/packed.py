@@ -25,8 +25,8 @@ from lorafa_prof.layers.packed.residual_output import ResidualOutputFunction
 from lorafa_prof.models.fused_loss import use_loss_without_logits
 
 #: Types of models (`config.model_type`) whose decoder layers are a norm, queries, keys and values, rotary
-#: embedding of whole heads, attention, a product onto the residual, a norm, and a gated MLP onto the residual,
-#: and nothing else; whose norms are those of `packed/norm.py`.
+#: embedding of whole heads, attention, a product onto the residual, a norm, and a gated MLP onto the
+#: residual, and nothing else; whose norms are those of `packed/norm.py`.
 LLAMA_SHAPED = ("gemma", "llama", "mistral", "phi3", "qwen2", "qwen3", "smollm3")
 
 
@@ -105,7 +105,13 @@ def _pack_attention(layer: Any, qkv: Projection, out: Projection, *, spare: int)
         **kwargs: Any,
     ) -> Tensor:
         x, q, k, v = AttentionInputFunction.apply(  # type: ignore[no-untyped-call]
-            hidden_states, norm.weight, *position_embeddings, first, len(head_norms), *head_norms, *qkv.trained()
+            hidden_states,
+            norm.weight,
+            *position_embeddings,
+            first,
+            len(head_norms),
+            *head_norms,
+            *qkv.trained(),
         )
         attend = ALL_ATTENTION_FUNCTIONS.get_interface(self.config._attn_implementation, eager)
         attended, _ = attend(

@@ -20,7 +20,10 @@ METHOD_OPTIONS = [
     ("lora", {"rank": 4, "targets": "all-linear"}),
     ("lora-fa", {"rank": 4, "targets": "all-linear"}),
     ("lora-fa", {"rank": 3, "targets": ["o_proj", "down_proj"], "rslora": True}),
-    ("lora", {"rank": 12, "targets": "all-linear", "rank_pattern": {"o_proj": 5}, "alpha_pattern": {"o_proj": 3}}),
+    (
+        "lora",
+        {"rank": 12, "targets": "all-linear", "rank_pattern": {"o_proj": 5}, "alpha_pattern": {"o_proj": 3}},
+    ),
 ]
 #: transformers computes norms and angles in float32, whatever the model's type.
 LIMIT = 1e-5
@@ -168,7 +171,13 @@ def test_a_gradient_has_room_only_where_it_was_made_with_it() -> None:
 @pytest.mark.parametrize(
     ("kind", "changes", "method", "options", "reason"),
     [
-        ("gpt2", {"n_embd": 64, "n_head": 4, "n_layer": 1}, "lora", {}, "has no layers for a GPT2LMHeadModel"),
+        (
+            "gpt2",
+            {"n_embd": 64, "n_head": 4, "n_layer": 1},
+            "lora",
+            {},
+            "has no layers for a GPT2LMHeadModel",
+        ),
         ("llama", {}, "lora", {"dropout": 0.1}, "has no dropout"),
         ("llama", {"hidden_act": "relu"}, "lora", {}, "no gated MLP with relu, only with silu"),
         ("phi3", {"partial_rotary_factor": 0.5}, "lora", {}, "turns whole heads"),

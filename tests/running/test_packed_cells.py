@@ -26,7 +26,11 @@ def test_the_twin_saves_and_computes_what_the_cpu_does(model: str, method: str) 
 
 def test_fused_and_eager_hold_more() -> None:
     held = [
-        int(measure_cell(tiny_cell("tiny-llama", "lora-fa", device="sim:h100-80gb", dtype="bf16", kernels=kernels)).row["saved_bytes"])
+        int(
+            measure_cell(
+                tiny_cell("tiny-llama", "lora-fa", device="sim:h100-80gb", dtype="bf16", kernels=kernels)
+            ).row["saved_bytes"]
+        )
         for kernels in ("packed", "fused", "eager")
     ]
     assert held == sorted(held)

@@ -59,7 +59,7 @@ class NormedAttentionInput(AttentionInput):
     def heads(
         self, packed: Tensor, cos: Tensor, sin: Tensor, head_norms: tuple[Tensor, ...]
     ) -> tuple[Tensor, Tensor]:
-        """Return queries and keys [n, .] and values [n, .], ready for attention: the former in a new place."""
+        """Return queries and keys [n, .] and values [n, .], ready for attention, the first two anew."""
         q_and_k = (self.q_heads + self.kv_heads) * cos.shape[-1]
         out = packed.new_empty(len(packed), q_and_k)
         norm_and_rotate(packed, *head_norms, cos, sin, self.q_heads, self.epsilon, out)

@@ -59,8 +59,8 @@ def _backward_by_triton(*args: Any) -> None:
 
 #: Write the module's formula to `out` [n, i].
 gated = define("gated(Tensor packed, str activation, Tensor(a!) out)", _gated, _by_triton)
-#: Write the gradients of gate and up over `packed` [n, 2i], for that of `out`, `grad` [n, i]. With `keep`, `out` itself
-#: is written over `grad`.
+#: Write the gradients of gate and up over `packed` [n, 2i], for that of `out`, `grad` [n, i]. With `keep`,
+#: `out` itself is written over `grad`.
 gated_backward_ = define(
     "gated_backward_(Tensor(a!) packed, str activation, Tensor(b!) grad, bool keep)",
     _gated_backward_,

@@ -33,8 +33,8 @@ class GatedMlp:
 class GatedMlpFunction(torch.autograd.Function):
     """x + down(act(gate) · up): keeps x, r, the packed gate and up, and s · x Aᵀ of all three.
 
-    The normed input is kept too where a weight or an A of gate or up trains; the activation is computed again.
-    Backward writes the gradients over the packed product, so it runs once.
+    The normed input is kept too where a weight or an A of gate or up trains; the activation is computed
+    again. Backward writes the gradients over the packed product, so it runs once.
     """
 
     @staticmethod

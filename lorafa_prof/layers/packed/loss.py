@@ -36,10 +36,11 @@ def _by_triton(*args: Any) -> None:
     kernels.cross_entropy_(*args)
 
 
-#: Write each row's loss [n], 0 where the target is `ignored`, and, with `gradient`, `scale` [n] times its gradient over
-#: the logits [n, v].
+#: Write each row's loss [n], 0 where the target is `ignored`, and, with `gradient`, `scale` [n] times its
+#: gradient over the logits [n, v].
 cross_entropy_ = define(
-    "cross_entropy_(Tensor(a!) logits, Tensor targets, Tensor scale, Tensor(b!) loss, int ignored, bool gradient)",
+    "cross_entropy_(Tensor(a!) logits, Tensor targets, Tensor scale, Tensor(b!) loss, int ignored, "
+    "bool gradient)",
     _cross_entropy_,
     _by_triton,
 )

@@ -59,9 +59,11 @@ def _backward_by_triton(*args: Any) -> None:
     kernels.backward(*args)
 
 
-#: Write y [n, h] and r [n] of x [n, h] by the module's formula; `rounded`: x · r to y's type before the weight.
+#: Write y [n, h] and r [n] of x [n, h] by the module's formula; `rounded`: x · r is, to y's type, before the
+#: weight multiplies it.
 rms_norm = define(
-    "rms_norm(Tensor x, Tensor weight, float epsilon, float offset, bool rounded, Tensor(a!) y, Tensor(b!) rstd)",
+    "rms_norm(Tensor x, Tensor weight, float epsilon, float offset, bool rounded, Tensor(a!) y, "
+    "Tensor(b!) rstd)",
     _rms_norm,
     _by_triton,
 )

@@ -95,6 +95,7 @@ def head_norm_gradients(
     normed = wide(x) * _rstd(wide(x), epsilon)
     of_q, of_k = normed.split([q.shape[1], k.shape[1]], 1)
     gradients = [
-        (turned(wide(grad), cos, -sin) * of).sum((0, 1)).to(packed.dtype) for grad, of in ((q, of_q), (k, of_k))
+        (turned(wide(grad), cos, -sin) * of).sum((0, 1)).to(packed.dtype)
+        for grad, of in ((q, of_q), (k, of_k))
     ]
     return gradients[0], gradients[1]

@@ -1,15 +1,16 @@
 """Linear layers that share their input as one product, with their weights, A's and B's in one buffer.
 
-For parts p with W_p [m_p, h] and adapters A_p [r, h], B_p [m_p, r] and a scale s, the buffer is, with M = Σ m_p and
-P parts,
+For parts p with W_p [m_p, h] and adapters A_p [r, h], B_p [m_p, r] and a scale s, the buffer is, with P parts
+and M = Σ m_p, [M + P·r, h + P·r]:
 
-    buffer [M + P·r, h + P·r] = [ W_1 | B_1         ]        forward:   [y] = [x, s · x Aᵀ] [W, B]ᵀ
-                                [  …  |     …       ]        backward:  [dx, dy B] = dy [W, B], then dx += s · (dy B) A
-                                [ W_P |         B_P ]           or      dx = [dy, s · dy B] [W; A]
-                                [ A   | 0           ]
+    W_1 | B_1            forward:   y = [x, s · x Aᵀ] [W, B]ᵀ
+     …  |     …          backward:  [dx, dy B] = dy [W, B], then dx += s · (dy B) A
+    W_P |         B_P       or      dx = [dy, s · dy B] [W; A]
+     A  | 0
 
-so that what an adapter adds to y rides on the base's own product: a matrix as large as y is never read and written
-again. The layers' own weights are views of the buffer; A's and B's, which are small and may train, are copied to it.
+so that what an adapter adds to y rides on the base's own product: a matrix as large as y is never read and
+written again. The layers' own weights are views of the buffer; A's and B's, which are small and may train,
+are copied to it.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ class Projection:
         bias: [M] or None.
         width: h.
         rank: the common rank r: the largest one, rounded up; 0 without any adapter.
-        scale: the common scale s: that of the first adapter; B's of others are in the buffer times theirs / s.
+        scale: the common scale s: that of the first adapter; others' B's are in the buffer times theirs / s.
         copied: the A's and B's.
     """
 
@@ -82,7 +83,7 @@ class Projection:
     @property
     def out_features(self) -> int:
         """M."""
-        return self.parts[-1].columns.stop
+        return int(self.parts[-1].columns.stop)
 
     @property
     def low_features(self) -> int:
@@ -201,7 +202,7 @@ class Projection:
 
 
 def pack(layers: Sequence[nn.Module]) -> Projection:
-    """Return one product of these linear layers, with adapters or without, and make their weights views of it.
+    """Return one product of these linear layers, adapted or not, and make their weights views of its buffer.
 
     Raises:
         UsageError: a layer is none that can be packed.
@@ -234,14 +235,15 @@ def _base(layer: nn.Module) -> nn.Linear:
     base = layer.base if isinstance(layer, LowRankLinear) else layer
     if type(base) is not nn.Linear:
         raise UsageError(
-            f"kernels 'packed' packs dense linear layers, with the adapters of lora and lora-fa or without, and "
-            f"no {type(base).__module__.partition('.')[0]} {type(base).__name__}; set kernels to liger, fused or eager",
+            "kernels 'packed' packs dense linear layers, with the adapters of lora and lora-fa or without, "
+            f"and no {type(base).__module__.partition('.')[0]} {type(base).__name__}; set kernels to liger, "
+            "fused or eager",
             about="kernels",
         )
     if isinstance(layer, LowRankLinear) and layer.dropout:
         raise UsageError(
-            f"kernels 'packed' has no dropout of what goes into an adapter, and dropout is {layer.dropout:g}; "
-            "set dropout to 0, or kernels to liger, fused or eager",
+            "kernels 'packed' has no dropout of what goes into an adapter, and dropout is "
+            f"{layer.dropout:g}; set dropout to 0, or kernels to liger, fused or eager",
             about="kernels",
         )
     return base
@@ -252,7 +254,7 @@ def _common_rank(ranks: Sequence[int], dtype: torch.dtype) -> int:
     return -(-max(ranks, default=0) // multiple) * multiple
 
 
-def _view(parameter: nn.Parameter, place: Tensor) -> None:
+def _view(parameter: Tensor, place: Tensor) -> None:
     """Store `parameter` in `place`, with the values that it has."""
     with torch.no_grad():
         place.copy_(parameter)

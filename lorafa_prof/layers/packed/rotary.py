@@ -1,6 +1,7 @@
 """Rotary embedding in place on packed queries and keys, and its gradient, written back packed.
 
-A row of `packed` has queries, keys and values of d numbers each, by heads. Of every query and key, halves x1 and x2 become x1 · cos − x2 · sin and x2 · cos + x1 · sin (arXiv 2104.09864, as in Llama).
+A row of `packed` has queries, keys and values of d numbers each, by heads. Of every query and key, halves x1
+and x2 become x1 · cos − x2 · sin and x2 · cos + x1 · sin (arXiv 2104.09864, as in Llama).
 """
 
 from __future__ import annotations
@@ -51,8 +52,8 @@ def _pack_by_triton(*args: Any) -> None:
     kernels.pack_unrotated(*args)
 
 
-#: Turn the first `heads` heads of packed [n, heads·d or more], in place. cos and sin are [.., s, d]; row i takes
-#: theirs of i modulo their number.
+#: Turn the first `heads` heads of packed [n, heads·d or more], in place. cos and sin are [.., s, d]; row i
+#: takes theirs of i modulo their number.
 rotate_ = define("rotate_(Tensor(a!) packed, Tensor cos, Tensor sin, int heads)", _rotate_, _rotate_by_triton)
 #: Write the gradients of q, k, v [b, heads, s, d], turned back, to `packed` [b·s, (q_heads + 2·kv_heads)·d].
 pack_unrotated = define(

@@ -1,7 +1,8 @@
 """Gradients with room beside them, so that the product that reads one takes an adapter's part along.
 
-A gradient [.., h] that is the left part of a buffer [n, h + columns] of its own carries that buffer as an attribute
-through autograd, which hands on the very tensor that a backward returned, unless it is added to another.
+A gradient [.., h] that is the left part of a buffer [n, h + columns] of its own carries that buffer as an
+attribute through autograd, which hands on the very tensor that a backward returned, unless it is added to
+another.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from torch import Tensor
 
 
 def with_spare(buffer: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """Return the left part of buffer [n, h + columns] as a gradient of `shape` [.., h], and remember the rest."""
+    """Return the left part of buffer [n, h + columns] as a gradient of `shape` [.., h] that carries it."""
     gradient = buffer[:, : shape[-1]].view(shape)
     gradient.spare = buffer  # type: ignore[attr-defined]
     return gradient

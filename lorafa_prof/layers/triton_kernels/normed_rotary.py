@@ -29,7 +29,9 @@ def _forward(
     if head >= q_heads:
         weight = k_weight
     lower = (lower * r).to(kind).to(tl.float32) * tl.load(weight + at, mask=half_mask).to(tl.float32)[None, :]
-    upper = (upper * r).to(kind).to(tl.float32) * tl.load(weight + HALF + at, mask=half_mask).to(tl.float32)[None, :]
+    upper = (upper * r).to(kind).to(tl.float32) * tl.load(weight + HALF + at, mask=half_mask).to(tl.float32)[
+        None, :
+    ]
     angle = (rows % cos_rows)[:, None] * cos_stride + at[None, :]
     c = tl.load(cos + angle, mask=mask, other=0.0).to(tl.float32)
     s = tl.load(sin + angle, mask=mask, other=0.0).to(tl.float32)
@@ -68,10 +70,14 @@ def _backward(
         c = tl.load(cos + angle, mask=mask, other=0.0).to(tl.float32)
         s = tl.load(sin + angle, mask=mask, other=0.0).to(tl.float32)
         by_lower = (lower * c + upper * s) * tl.load(weight + at, mask=half_mask).to(tl.float32)[None, :]
-        by_upper = (upper * c - lower * s) * tl.load(weight + HALF + at, mask=half_mask).to(tl.float32)[None, :]
+        by_upper = (upper * c - lower * s) * tl.load(weight + HALF + at, mask=half_mask).to(tl.float32)[
+            None, :
+        ]
         x_lower = tl.load(out, mask=mask, other=0.0).to(tl.float32)
         x_upper = tl.load(out + HALF, mask=mask, other=0.0).to(tl.float32)
-        r = tl.rsqrt((tl.sum(x_lower * x_lower, 1) + tl.sum(x_upper * x_upper, 1)) / (2 * HALF) + epsilon)[:, None]
+        r = tl.rsqrt((tl.sum(x_lower * x_lower, 1) + tl.sum(x_upper * x_upper, 1)) / (2 * HALF) + epsilon)[
+            :, None
+        ]
         along = (tl.sum(by_lower * x_lower, 1) + tl.sum(by_upper * x_upper, 1))[:, None] / (2 * HALF) * r * r
         lower = r * (by_lower - x_lower * along)
         upper = r * (by_upper - x_upper * along)

@@ -88,7 +88,10 @@ def cases(dtype: torch.dtype, *, products: bool) -> Iterator[Case]:
         turning = (packed, cos, sin, q_heads + kv_heads)
         yield Case("rotate_", rotary_kernels.rotate_, rotary._rotate_, turning, (0,))
         grad_q = randn(BATCH, LENGTH, q_heads, width).transpose(1, 2)
-        grad_k, grad_v = randn(BATCH, kv_heads, LENGTH, width), randn(BATCH, LENGTH, kv_heads, width).transpose(1, 2)
+        grad_k, grad_v = (
+            randn(BATCH, kv_heads, LENGTH, width),
+            randn(BATCH, LENGTH, kv_heads, width).transpose(1, 2),
+        )
         back = (grad_q, grad_k, grad_v, cos, sin, packed)
         yield Case("pack_unrotated", rotary_kernels.pack_unrotated, rotary._pack_unrotated, back, (5,))
         weights = (randn(width), randn(width))
@@ -116,16 +119,12 @@ def cases(dtype: torch.dtype, *, products: bool) -> Iterator[Case]:
         for keep in (False, True):
             gradients = (gate_up, activation, randn(ROWS, width), keep)
             written = (0, 2) if keep else (0,)
-            yield Case(
-                "gated_backward_", gated_kernels.backward_, gated._gated_backward_, gradients, written
-            )
+            yield Case("gated_backward_", gated_kernels.backward_, gated._gated_backward_, gradients, written)
     targets = torch.randint(0, 1000, (ROWS,))
     targets[3] = -100
     scale = torch.rand(ROWS) * (targets >= 0)
     losses = (randn(ROWS, 1000), targets, scale, torch.empty(ROWS), -100, True)
-    yield Case(
-        "cross_entropy_", cross_entropy_kernels.cross_entropy_, loss._cross_entropy_, losses, (0, 3)
-    )
+    yield Case("cross_entropy_", cross_entropy_kernels.cross_entropy_, loss._cross_entropy_, losses, (0, 3))
     if products:
         for rank in (8, 24, 72, 256):
             low, b = randn(ROWS, rank), randn(100, rank + 8)[:, :rank]
