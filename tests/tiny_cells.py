@@ -45,7 +45,9 @@ def tiny_cell(
 ) -> Cell:
     """A cell of this batch and sequence, with all options of its method; `settings` are fields of Cell."""
     chosen = METHODS[method]
-    given = {} if method == "full-ft" else {"rank": rank, "targets": "all-linear", "dropout": dropout}
+    given = (
+        {"rank": rank, "targets": "all-linear", "dropout": dropout} if chosen.default_adapter_dtype else {}
+    )
     dtype = settings.get("dtype", "fp32")
     fields: dict[str, Any] = {
         "batch": BATCH,

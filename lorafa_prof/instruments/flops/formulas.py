@@ -107,6 +107,11 @@ def matmul_8bit_flops(x: Tensor, weight: Tensor, *args: Any, **kwargs: Any) -> i
     return 2 * x.numel() * weight.shape[0]
 
 
+def added_low_rank_flops(residual: Tensor, low: Tensor, b: Tensor, *args: Any, **kwargs: Any) -> int:
+    """Return the FLOPs of low [n, r] times b [m, r] transposed."""
+    return 2 * low.numel() * b.shape[0]
+
+
 def grouped_flops(a: Tensor, b: Tensor, *args: Any, **kwargs: Any) -> int:
     """Return the FLOPs of a grouped product, in which each token meets the matrix of its own group alone.
 
@@ -169,6 +174,7 @@ _BY_NAME: dict[str, Formula] = {
     "transformers.grouped_mm_fallback": grouped_flops,
     "lorafa_prof.gemm_4bit": gemm_4bit_flops,
     "lorafa_prof.linear_8bit": matmul_8bit_flops,
+    "lorafa_prof.add_low_rank": added_low_rank_flops,
     "lorafa_prof.flash_attention_2_forward": _flash_flops(True, 3),
     "lorafa_prof.flash_attention_2_backward": _flash_flops(False, 9),
     "lorafa_prof.flash_attention_3_forward": _flash_flops(True, 3),

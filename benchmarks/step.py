@@ -1,0 +1,201 @@
+"""Our step beside its peers', in one run on one GPU: tokens a second, what forward holds, the peak.
+
+    python benchmarks/step.py [--table TABLE] [--output FOLDER]
+
+TABLE is one of those below, `llama-2-7b` unless said. Each row is a cell in a process of its own. FOLDER gets
+`<TABLE>.csv`, the rows' columns and their speed over the best peer's, and is reports/h200-step unless said.
+`make bench-step` writes that of Llama-2-7B. The rate of bf16 products of 8192³ is measured in the same run.
+Nothing else should use the GPU.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lorafa_prof.cell import Cell, MethodChoice, ModelChoice, Steps
+from lorafa_prof.devices.device import resolve_device
+from lorafa_prof.methods.base import METHODS
+from lorafa_prof.running.worker import run_cell
+from lorafa_prof.scenario.options import validated_options
+
+#: What all rows of a table have, and each row's own: its method, its kernels, and what differs else.
+TABLES: dict[str, tuple[dict[str, Any], list[dict[str, Any]]]] = {
+    "llama-2-7b": (
+        {"model": "llama-2-7b", "batch": 8, "seq": 1024, "rank": 64},
+        [
+            {"method": "peft-lora"},
+            {"method": "peft-lora-fa"},
+            {"method": "peft-lora", "kernels": "liger"},
+            {"method": "peft-lora-fa", "kernels": "liger"},
+            {"method": "peft-lora", "kernels": "compile"},
+            {"method": "lora"},
+            {"method": "lora", "kernels": "liger"},
+            {"method": "lora", "kernels": "compile"},
+            {"method": "lora", "kernels": "packed"},
+            {"method": "lora-fa"},
+            {"method": "lora-fa", "kernels": "fused"},
+            {"method": "lora-fa", "kernels": "liger"},
+            {"method": "lora-fa", "kernels": "compile"},
+            {"method": "lora-fa", "kernels": "packed"},
+            {"method": "frozen", "kernels": "liger"},
+            {"method": "frozen", "kernels": "packed"},
+            {"method": "lora-fa", "kernels": "packed", "quantization": "fp8"},
+            {"method": "frozen", "kernels": "packed", "quantization": "fp8"},
+        ],
+    ),
+    "recomputed": (
+        {
+            "model": "llama-2-7b",
+            "batch": 8,
+            "seq": 1024,
+            "rank": 64,
+            "method": "lora-fa",
+            "kernels": "packed",
+        },
+        [
+            {"checkpointing": checkpointing}
+            for checkpointing in (
+                "none",
+                "attention",
+                "mlp",
+                "attention+offload",
+                "offload",
+                "full",
+                "full+offload",
+            )
+        ],
+    ),
+    "small": (
+        {"rank": 16, "batch": 8, "seq": 512},
+        [
+            {"model": model, "method": method, "kernels": kernels}
+            for model, kinds in (
+                ("roberta-large", ("eager",)),
+                ("t5-large", ("eager", "fused-norm")),
+                ("gpt2-medium", ("eager", "fused-loss")),
+                ("llama-3.2-1b", ("eager", "liger", "packed")),
+                ("qwen3-0.6b", ("eager", "liger", "packed")),
+            )
+            for kernels in kinds
+            for method in ("lora", "lora-fa")
+        ],
+    ),
+    "yardstick": (
+        {"model": "llama-3-8b", "batch": 2, "seq": 4096, "rank": 16, "dropout": 0.1},
+        [
+            {"method": "lora-fa", "kernels": "packed"},
+            {"method": "lora", "kernels": "packed"},
+            {"method": "lora-fa", "kernels": "liger"},
+            {"method": "peft-lora", "kernels": "liger"},
+        ],
+    ),
+    "long": (
+        {"model": "llama-3-8b", "batch": 1, "rank": 16, "method": "lora-fa", "kernels": "packed"},
+        [
+            {"seq": seq, "checkpointing": checkpointing}
+            for seq in (32768, 65536, 131072)
+            for checkpointing in ("none", "full", "full+offload")
+        ],
+    ),
+}
+METHOD_OPTIONS = ("rank", "dropout")
+
+
+def cell_of(settings: Mapping[str, Any]) -> Cell:
+    """Return the cell of a row: bf16, all linear layers adapted."""
+    place = resolve_device("cuda", "h200")
+    method = METHODS[settings["method"]]
+    options: dict[str, Any] = {}
+    if method.default_adapter_dtype is not None:
+        options = {
+            "targets": "all-linear",
+            **{key: settings[key] for key in METHOD_OPTIONS if key in settings},
+        }
+    own = {key: settings[key] for key in ("batch", "seq", "quantization") if key in settings}
+    return Cell(
+        model=ModelChoice(name=settings["model"]),
+        method=MethodChoice(name=method.name, options=validated_options(method, options)),
+        dtype="bf16",
+        adapter_dtype="bf16",
+        attention="sdpa",
+        kernels=settings.get("kernels", "eager"),
+        checkpointing=settings.get("checkpointing", "none"),
+        optimizer="adamw",
+        device=place.device,
+        gpu=place.gpu,
+        steps=Steps(warmup=4, timed=12),
+        **own,
+    )
+
+
+def product_tflops(rows: int, inner: int, columns: int) -> float:
+    """Return the rate of bf16 products [rows, inner] times [inner, columns], in TFLOP/s."""
+    a, b = (
+        torch.randn(shape, device="cuda", dtype=torch.bfloat16) for shape in ((rows, inner), (inner, columns))
+    )
+    for _ in range(3):
+        torch.mm(a, b)
+    start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    start.record()
+    for _ in range(10):
+        torch.mm(a, b)
+    end.record()
+    torch.cuda.synchronize()
+    return 10 * 2 * rows * inner * columns / start.elapsed_time(end) / 1e9
+
+
+def measured(table: str) -> Iterator[dict[str, Any]]:
+    """Yield the row of each cell of a table as it ends."""
+    common, rows = TABLES[table]
+    with tempfile.TemporaryDirectory() as folder:
+        for own in rows:
+            settings = {**common, **own}
+            result = run_cell(cell_of(settings), Path(folder) / "log", None)
+            row = {"table": table, **result.row}
+            said = row["status"] if row["status"] == "ok" else f"{row['status']}: {row['message']}"
+            rate, held, peak = (
+                row[key] or 0 for key in ("tokens_per_s", "activation_bytes", "peak_allocated_bytes")
+            )
+            print(
+                f"{json.dumps(own):80} {said[:120]:8} {float(rate):8.0f} tok/s "
+                f"held {int(held) / 2**30:7.3f} peak {int(peak) / 2**30:7.3f} GiB",
+                flush=True,
+            )
+            yield row
+
+
+def main() -> None:
+    """Measure a table, print it, write its CSV."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--table", choices=list(TABLES), default="llama-2-7b")
+    parser.add_argument("--output", type=Path, default=Path("reports/h200-step"))
+    arguments = parser.parse_args()
+    if not torch.cuda.is_available():
+        sys.exit("benchmarks/step.py measures on a GPU, and there is none")
+    rows = list(measured(arguments.table))
+    peers = [row["tokens_per_s"] for row in rows if row["method"].startswith("peft-") and row["tokens_per_s"]]
+    for row in rows:
+        row["over_best_peer"] = (
+            round(row["tokens_per_s"] / max(peers), 4) if peers and row["tokens_per_s"] else ""
+        )
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    with (arguments.output / f"{arguments.table}.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    print(f"bf16 product 8192³: {product_tflops(8192, 8192, 8192):.0f} TFLOP/s")
+
+
+if __name__ == "__main__":
+    main()
