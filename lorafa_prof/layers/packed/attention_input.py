@@ -109,7 +109,8 @@ class AttentionInputFunction(torch.autograd.Function):
         rows = x.reshape(-1, width)
         normed = projection.new_input(rows)
         rstd = layer.norm.forward(rows, norm_weight, normed[:, :width])
-        packed = projection.product(normed)
+        ctx.seed = projection.draw()
+        packed = projection.product(normed, ctx.seed)
         keep = normed[:, :width] if projection.keeps_input(ctx.needs_input_grad[6 + head_norms :]) else None
         del normed
         q_and_k, v = (
@@ -136,8 +137,8 @@ class AttentionInputFunction(torch.autograd.Function):
         grad_x = grad_norm = None
         grad_low = low  # nothing reads it where no A trains
         if needs[0] or needs[1] or normed is not None:
-            grad_normed, grad_low = projection.input_gradient(grad)
-        gradients = projection.parameter_gradients(grad, low, grad_low, normed, needs[first:])
+            grad_normed, grad_low = projection.input_gradient(grad, ctx.seed)
+        gradients = projection.parameter_gradients(grad, low, grad_low, normed, needs[first:], ctx.seed)
         if needs[1]:
             grad_norm = layer.norm.weight_gradient(grad_normed, rows, rstd)
         if needs[0]:

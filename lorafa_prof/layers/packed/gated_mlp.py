@@ -46,13 +46,14 @@ class GatedMlpFunction(torch.autograd.Function):
         rows = x.reshape(-1, x.shape[-1])
         normed = gate_up.new_input(rows)
         rstd = layer.norm.forward(rows, norm_weight, normed[:, : gate_up.width])
-        packed = gate_up.product(normed)
+        ctx.seeds = gate_up.draw(), down.draw()
+        packed = gate_up.product(normed, ctx.seeds[0])
         needed = ctx.needs_input_grad[3 : 3 + len(gate_up.trained())]
         keep = normed[:, : gate_up.width] if gate_up.keeps_input(needed) else None
         del normed
         activated = down.new_input(rows)
         gated(packed[:, : gate_up.out_features], layer.activation, activated[:, : down.width])
-        low = down.low_of_(activated)
+        low = down.low_of_(activated, ctx.seeds[1])
         onto = rows if down.bias is None else rows + down.bias
         out = torch.addmm(onto, activated, down.buffer[: down.out_features].t())
         ctx.save_for_backward(rows, rstd, norm_weight, packed, low.clone() if down.rank else None, keep)
@@ -66,17 +67,20 @@ class GatedMlpFunction(torch.autograd.Function):
         rows, rstd, norm_weight, packed, low_of_down, normed = ctx.saved_tensors
         layer: GatedMlp = ctx.layer
         gate_up, down, needs = layer.gate_up, layer.down, ctx.needs_input_grad
+        seed, of_down_seed = ctx.seeds
         first = 3 + len(gate_up.trained())
         again = down.keeps_input(needs[first:])
-        by_activated, by_out, grad_low = output_gradients(grad, low_of_down, down, True)
+        by_activated, by_out, grad_low = output_gradients(grad, down, of_down_seed, True)
         by_gate_up, low = packed[:, : gate_up.out_features], packed[:, gate_up.out_features :]
         gated_backward_(by_gate_up, layer.activation, by_activated, again)
         torch.autograd.graph.increment_version(packed)
         activated = by_activated if again else None
-        of_down = down.parameter_gradients(by_out, low_of_down, grad_low, activated, needs[first:])
+        of_down = down.parameter_gradients(
+            by_out, low_of_down, grad_low, activated, needs[first:], of_down_seed
+        )
         del by_activated, activated
-        grad_normed, grad_low = gate_up.input_gradient(by_gate_up)
-        gradients = gate_up.parameter_gradients(by_gate_up, low, grad_low, normed, needs[3:first])
+        grad_normed, grad_low = gate_up.input_gradient(by_gate_up, seed)
+        gradients = gate_up.parameter_gradients(by_gate_up, low, grad_low, normed, needs[3:first], seed)
         grad_norm = layer.norm.weight_gradient(grad_normed, rows, rstd) if needs[1] else None
         out = rows.new_empty(len(rows), rows.shape[1] + layer.spare)
         layer.norm.backward(grad_normed, rows, rstd, norm_weight, by_out, out[:, : rows.shape[1]])

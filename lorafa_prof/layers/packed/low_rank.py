@@ -1,16 +1,41 @@
-"""A low-rank product added to a residual: out = residual + s · low Bᵀ, for low [n, r], B [m, r]."""
+"""A low-rank product added to a residual, and dropout that is drawn again, not kept.
+
+    out = residual + drop(low Bᵀ)        for low [n, r], B [m, r]
+
+What is dropped follows from a seed and a number's place alone, so that the gradient of drop(x) is dropped where
+x was, with no mask in memory: of x [n, m] and of low Bᵀ [n, m], with one seed, in the same places.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from lorafa_prof.layers.packed.operations import define, wide
 
 
-def _add_low_rank(residual: Tensor, low: Tensor, b: Tensor, scale: float, out: Tensor) -> None:
-    out.copy_(wide(residual) + scale * (wide(low) @ wide(b).t()))
+def _dropped(x: Tensor, seed: int, probability: float) -> Tensor:
+    shares = torch.rand(x.shape, generator=torch.Generator().manual_seed(seed))
+    return x * (shares >= probability) / (1 - probability)
+
+
+def _drop(x: Tensor, seed: int, probability: float, out: Tensor) -> None:
+    out.copy_(_dropped(wide(x), seed, probability))
+
+
+def _add_low_rank(
+    residual: Tensor, low: Tensor, b: Tensor, seed: int, probability: float, out: Tensor
+) -> None:
+    product = wide(low) @ wide(b).t()
+    out.copy_(wide(residual) + (_dropped(product, seed, probability) if probability else product))
+
+
+def _drop_by_triton(*args: Any) -> None:
+    from lorafa_prof.layers.triton_kernels import low_rank as kernels
+
+    kernels.drop(*args)
 
 
 def _by_triton(*args: Any) -> None:
@@ -19,9 +44,17 @@ def _by_triton(*args: Any) -> None:
     kernels.add(*args)
 
 
-#: Write the module's formula to `out` [n, m], which may be `residual` [n, m].
+#: Write drop(x) [n, m] to `out`: 0 with this probability, x / (1 − probability) else.
+drop = define("drop(Tensor x, int seed, float probability, Tensor(a!) out)", _drop, _drop_by_triton)
+#: Write the module's formula to `out` [n, m], which may be `residual` [n, m]; at probability 0 nothing is
+#: dropped.
 add_low_rank = define(
-    "add_low_rank(Tensor residual, Tensor low, Tensor b, float scale, Tensor(a!) out)",
+    "add_low_rank(Tensor residual, Tensor low, Tensor b, int seed, float probability, Tensor(a!) out)",
     _add_low_rank,
     _by_triton,
 )
+
+
+def draw_seed() -> int:
+    """Return a seed from PyTorch's generator of the host, which checkpointing sets back to run again."""
+    return int(torch.randint(2**31 - 1, (), device="cpu"))

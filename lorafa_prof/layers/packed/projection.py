@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from lorafa_prof.errors import UsageError
 from lorafa_prof.layers.low_rank_linear import LowRankLinear
+from lorafa_prof.layers.packed.low_rank import add_low_rank, draw_seed, drop
 
 #: Matrix products want rows that begin at multiples of so many bytes.
 _ALIGNED_BYTES = 16
@@ -69,6 +70,7 @@ class Projection:
         width: h.
         rank: the common rank r: the largest one, rounded up; 0 without any adapter.
         scale: the common scale s: that of the first adapter; others' B's are in the buffer times theirs / s.
+        dropout: the probability with which what goes into the A's is dropped, the same places for all.
         copied: the A's and B's.
     """
 
@@ -78,6 +80,7 @@ class Projection:
     width: int
     rank: int
     scale: float
+    dropout: float
     copied: list[Copied] = field(default_factory=list)
 
     @property
@@ -132,16 +135,32 @@ class Projection:
         """Return an empty [n, h + P·r] for x [n, .]: room for the input, and for s · x Aᵀ beside it."""
         return x.new_empty(len(x), self.width + self.low_features)
 
-    def low_of_(self, x: Tensor) -> Tensor:
-        """Write s · x Aᵀ beside x, in [x, .] [n, h + P·r], and return it, a view [n, P·r]."""
-        low = x[:, self.width :]
+    def draw(self) -> int | None:
+        """Return a seed for what is dropped in this pass; None where nothing is."""
+        trains = any(part.adapter.training for part in self.parts if part.adapter)
+        return draw_seed() if self.dropout and trains else None
+
+    def dropped(self, x: Tensor, seed: int | None) -> Tensor:
+        """Return drop(x) [n, h] for x [n, h]; x itself where nothing is dropped."""
+        if seed is None:
+            return x
+        out = x.new_empty(x.shape)
+        drop(x, seed, self.dropout, out)
+        return out
+
+    def low_into_(self, low: Tensor, x: Tensor, seed: int | None) -> Tensor:
+        """Write s · drop(x) Aᵀ to `low` [n, P·r] for x [n, h], and return it."""
         if self.rank:
-            torch.addmm(low, x[:, : self.width], self.a.t(), beta=0, alpha=self.scale, out=low)
+            torch.addmm(low, self.dropped(x, seed), self.a.t(), beta=0, alpha=self.scale, out=low)
         return low
 
-    def product(self, x: Tensor) -> Tensor:
-        """Return [y, s · x Aᵀ] [n, M + P·r] for [x, .] [n, h + P·r]."""
-        low = self.low_of_(x)
+    def low_of_(self, x: Tensor, seed: int | None) -> Tensor:
+        """Write s · drop(x) Aᵀ beside x, in [x, .] [n, h + P·r], and return it, a view [n, P·r]."""
+        return self.low_into_(x[:, self.width :], x[:, : self.width], seed)
+
+    def product(self, x: Tensor, seed: int | None) -> Tensor:
+        """Return [y, s · drop(x) Aᵀ] [n, M + P·r] for [x, .] [n, h + P·r]."""
+        low = self.low_of_(x, seed)
         out = x.new_empty(len(x), self.out_features + self.low_features)
         y, weight = out[:, : self.out_features], self.buffer[: self.out_features].t()
         if self.bias is None:
@@ -152,25 +171,39 @@ class Projection:
             out[:, self.out_features :].copy_(low)
         return out
 
-    def input_gradient(self, grad: Tensor) -> tuple[Tensor, Tensor]:
+    def add_low_gradient_(self, grad_x: Tensor, grad_low: Tensor, seed: int | None) -> None:
+        """Add that of drop(x), s · dy B A, for `grad_low`, s · dy B [n, P·r], to dL/dx [n, h], in place."""
+        if seed is None:
+            grad_x.addmm_(grad_low, self.a)
+        else:
+            add_low_rank(grad_x, grad_low, self.a.t(), seed, self.dropout, grad_x)
+
+    def input_gradient(self, grad: Tensor, seed: int | None) -> tuple[Tensor, Tensor]:
         """Return dL/dx [n, h] and s · dy B [n, P·r] for grad [n, M], views of one tensor."""
         both = torch.mm(grad, self.buffer[: self.out_features])
         grad_x, low = both[:, : self.width], both[:, self.width :]
         if self.rank:
-            grad_x.addmm_(low.mul_(self.scale), self.a)
+            self.add_low_gradient_(grad_x, low.mul_(self.scale), seed)
         return grad_x, low
 
     def parameter_gradients(
-        self, grad: Tensor, low: Tensor, grad_low: Tensor, x: Tensor | None, needed: Sequence[bool]
+        self,
+        grad: Tensor,
+        low: Tensor,
+        grad_low: Tensor,
+        x: Tensor | None,
+        needed: Sequence[bool],
+        seed: int | None,
     ) -> list[Tensor | None]:
         """Return the gradients of what `trained` names.
 
         Args:
             grad: dL/dy [n, M].
-            low: s · x Aᵀ [n, P·r].
+            low: s · drop(x) Aᵀ [n, P·r].
             grad_low: s · dy B [n, P·r].
             x: [n, h], for weights and A's that train.
             needed: by place in `trained`, whether it trains.
+            seed: of what was dropped.
         """
         wants = dict(zip(map(id, self.trained()), needed, strict=True))
         grad_w = grad_a = grad_b = None
@@ -180,7 +213,7 @@ class Projection:
         if any(wants[id(adapter.lora_B)] for adapter in adapters):
             grad_b = torch.mm(grad.t(), low)
         if any(wants[id(adapter.lora_A)] for adapter in adapters):
-            grad_a = torch.mm(grad_low.t(), cast(Tensor, x))
+            grad_a = torch.mm(grad_low.t(), self.dropped(cast(Tensor, x), seed))
         gradients: list[Tensor | None] = []
         for number, part in enumerate(self.parts):
             base, adapter = part.base, part.adapter
@@ -218,7 +251,8 @@ def pack(layers: Sequence[nn.Module]) -> Projection:
     low_features = len(parts) * rank
     buffer = like.new_zeros(ends[-1] + low_features, width + low_features)
     bias = like.new_zeros(ends[-1]) if any(base.bias is not None for base in bases) else None
-    projection = Projection(parts, buffer, bias, width, rank, scale)
+    dropout = next((adapter.dropout for adapter in adapters if adapter), 0.0)
+    projection = Projection(parts, buffer, bias, width, rank, scale, dropout)
     for number, part in enumerate(parts):
         _view(part.base.weight, buffer[part.columns, :width])
         if part.base.bias is not None and bias is not None:
@@ -238,12 +272,6 @@ def _base(layer: nn.Module) -> nn.Linear:
             "kernels 'packed' packs dense linear layers, with the adapters of lora and lora-fa or without, "
             f"and no {type(base).__module__.partition('.')[0]} {type(base).__name__}; set kernels to liger, "
             "fused or eager",
-            about="kernels",
-        )
-    if isinstance(layer, LowRankLinear) and layer.dropout:
-        raise UsageError(
-            "kernels 'packed' has no dropout of what goes into an adapter, and dropout is "
-            f"{layer.dropout:g}; set dropout to 0, or kernels to liger, fused or eager",
             about="kernels",
         )
     return base

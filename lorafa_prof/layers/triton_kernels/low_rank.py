@@ -1,4 +1,4 @@
-"""A residual and a low-rank product, added in one pass."""
+"""A residual and a low-rank product, added in one pass; dropout by a number's place."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ def rank_block(rank: int) -> int:
 
 @triton.jit
 def _add(
-    residual, low, b, out, residual_stride, low_stride, b_stride, out_stride, scale, row_count, column_count,
-    RANK: tl.constexpr, BLOCK_RANK: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
+    residual, low, b, out, residual_stride, low_stride, b_stride, b_rank_stride, out_stride,
+    seed, probability, row_count, column_count,
+    DROPS: tl.constexpr, RANK: tl.constexpr, BLOCK_RANK: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
     rows = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
     columns = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
@@ -36,19 +37,46 @@ def _add(
             other=0.0,
         )
         right = tl.load(
-            b + columns[None, :] * b_stride + ranks[:, None],
+            b + columns[None, :] * b_stride + ranks[:, None] * b_rank_stride,
             mask=column_mask & (ranks < RANK)[:, None],
             other=0.0,
         )
         product = tl.dot(left, right, product, input_precision="ieee")
-    tl.store(out + rows[:, None] * out_stride + columns[None, :], value + scale * product, mask=mask)
+    if DROPS:
+        share = tl.rand(seed, rows[:, None] * column_count + columns[None, :])
+        product = tl.where(share >= probability, product / (1 - probability), 0.0)
+    tl.store(out + rows[:, None] * out_stride + columns[None, :], value + product, mask=mask)
 
 
-def add(residual: Tensor, low: Tensor, b: Tensor, scale: float, out: Tensor) -> None:
+@triton.jit
+def _drop(
+    x, out, x_stride, out_stride, seed, probability, row_count, column_count,
+    ROWS: tl.constexpr, COLUMNS: tl.constexpr,
+):  # fmt: skip
+    rows = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
+    columns = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
+    mask = (rows < row_count)[:, None] & (columns < column_count)[None, :]
+    value = tl.load(x + rows[:, None] * x_stride + columns[None, :], mask=mask).to(tl.float32)
+    share = tl.rand(seed, rows[:, None] * column_count + columns[None, :])
+    value = tl.where(share >= probability, value / (1 - probability), 0.0)
+    tl.store(out + rows[:, None] * out_stride + columns[None, :], value, mask=mask)
+
+
+def drop(x: Tensor, seed: int, probability: float, out: Tensor) -> None:
+    """Launch `drop` of packed/low_rank.py."""
+    rows, columns = x.shape
+    _drop[(triton.cdiv(rows, ROWS), triton.cdiv(columns, COLUMNS))](
+        x, out, x.stride(0), out.stride(0), seed, probability, rows, columns,
+        ROWS=ROWS, COLUMNS=COLUMNS, num_warps=8,
+    )  # fmt: skip
+
+
+def add(residual: Tensor, low: Tensor, b: Tensor, seed: int, probability: float, out: Tensor) -> None:
     """Launch `add_low_rank` of packed/low_rank.py."""
     rows, columns = residual.shape
     rank = low.shape[1]
     _add[(triton.cdiv(rows, ROWS), triton.cdiv(columns, COLUMNS))](
-        residual, low, b, out, residual.stride(0), low.stride(0), b.stride(0), out.stride(0), scale, rows, columns,
-        RANK=rank, BLOCK_RANK=rank_block(rank), ROWS=ROWS, COLUMNS=COLUMNS, num_warps=4,
+        residual, low, b, out, residual.stride(0), low.stride(0), *b.stride(), out.stride(0),
+        seed, probability, rows, columns,
+        DROPS=probability > 0, RANK=rank, BLOCK_RANK=rank_block(rank), ROWS=ROWS, COLUMNS=COLUMNS, num_warps=4,
     )  # fmt: skip

@@ -128,8 +128,21 @@ def cases(dtype: torch.dtype, *, products: bool) -> Iterator[Case]:
     if products:
         for rank in (8, 24, 72, 256):
             low, b = randn(ROWS, rank), randn(100, rank + 8)[:, :rank]
-            sums = (randn(ROWS, 100), low, b, 0.7, randn(ROWS, 100))
-            yield Case("add_low_rank", low_rank_kernels.add, low_rank._add_low_rank, sums, (4,))
+            for factor in (b, randn(rank, 100).t()):
+                sums = (randn(ROWS, 100), low, factor, 0, 0.0, randn(ROWS, 100))
+                yield Case("add_low_rank", low_rank_kernels.add, low_rank._add_low_rank, sums, (5,))
+
+
+def same_places(device: torch.device) -> float:
+    """Check that both kernels that drop do so in the same places, and return the share that is left."""
+    shape, seed, probability = (70, 200), 7, 0.3
+    kept, product = torch.zeros(shape, device=device), torch.zeros(shape, device=device)
+    low_rank_kernels.drop(torch.ones(shape, device=device), seed, probability, kept)
+    ones = [torch.ones(size, 1, device=device) for size in shape]
+    low_rank_kernels.add(torch.zeros(shape, device=device), *ones, seed, probability, product)
+    assert torch.equal(kept, product)
+    assert set(kept.unique().cpu().tolist()) == {0.0, float(torch.tensor(1.0) / (1 - probability))}
+    return float((kept > 0).float().mean())
 
 
 def largest_errors(dtype: torch.dtype, device: torch.device, *, products: bool = True) -> dict[str, float]:
@@ -148,3 +161,4 @@ if __name__ == "__main__":
         for name, error in largest_errors(dtype, cpu, products=dtype == torch.float32).items():
             assert error < limit, (name, dtype, error)
             print(name, dtype, error)
+    print("drop", same_places(cpu))

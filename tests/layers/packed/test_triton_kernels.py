@@ -22,6 +22,7 @@ KERNELS = {
     "gated_backward_",
     "cross_entropy_",
     "add_low_rank",
+    "drop",
 }
 
 
@@ -35,15 +36,18 @@ def test_interpreted_kernels_do_what_their_references_do() -> None:
         check=False,
     )
     assert ran.returncode == 0, ran.stderr
-    assert {line.split()[0] for line in ran.stdout.splitlines()} == KERNELS
+    said = {line.split()[0]: line.split()[-1] for line in ran.stdout.splitlines()}
+    assert set(said) == KERNELS
+    assert float(said["drop"]) == pytest.approx(0.7, abs=0.02)
 
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 @pytest.mark.parametrize(("dtype", "limit"), [(torch.float32, 2e-6), (torch.bfloat16, 5e-3)])
 def test_kernels_on_a_gpu_do_what_their_references_do(dtype: torch.dtype, limit: float) -> None:
-    from layers.packed.kernel_cases import largest_errors
+    from layers.packed.kernel_cases import largest_errors, same_places
 
     errors = largest_errors(dtype, torch.device("cuda"))
-    assert set(errors) == KERNELS
+    assert set(errors) | {"drop"} == KERNELS
+    assert same_places(torch.device("cuda")) == pytest.approx(0.7, abs=0.02)
     assert {name: error for name, error in errors.items() if error > limit} == {}
