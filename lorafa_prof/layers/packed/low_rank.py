@@ -2,8 +2,8 @@
 
     out = residual + drop(low Bᵀ)        for low [n, r], B [m, r]
 
-What is dropped follows from a seed and a number's place alone, so that the gradient of drop(x) is dropped where
-x was, with no mask in memory: of x [n, m] and of low Bᵀ [n, m], with one seed, in the same places.
+What is dropped follows from a seed and a number's place alone, so that the gradient of drop(x) is dropped
+where x was, with no mask in memory: of x [n, m] and of low Bᵀ [n, m], with one seed, in the same places.
 """
 
 from __future__ import annotations
