@@ -9,6 +9,7 @@ from torch import nn
 from lorafa_prof.errors import UsageError
 from lorafa_prof.models.fused_loss import use_fused_loss
 from lorafa_prof.models.fused_norm import use_fused_norm
+from lorafa_prof.models.liger import use_liger
 from lorafa_prof.registry import nearest
 
 
@@ -28,6 +29,7 @@ KERNELS: dict[str, Callable[[nn.Module], None]] = {
     "fused-norm": use_fused_norm,
     "fused-loss": use_fused_loss,
     "fused": use_fused_norm_and_loss,
+    "liger": use_liger,
 }
 
 #: Those whose loss is computed without logits.
