@@ -1,7 +1,7 @@
 """Making a model run Liger's kernels (liger-kernel): norms, gated activation, rotary embedding and loss.
 
-Liger patches the model itself, and beside it the module of transformers that has the model's code, for models
-that are made later. That is undone: what of it the model's own attention calls, only that model goes on calling.
+Liger patches the model itself, and beside it the module of transformers that has the model's code and is of
+other models too. That is undone; the function for rotary embedding that it puts there, only this model finds.
 """
 
 from __future__ import annotations
@@ -19,8 +19,23 @@ from transformers import PreTrainedModel
 from lorafa_prof.errors import UsageError
 from lorafa_prof.models.replaced import replaced
 
-#: Types of models (`config.model_type`) that Liger patches, and whose gradients were compared with eager ones.
-LIGER_TYPES = ("gemma", "gemma2", "gemma3_text", "llama", "mistral", "olmo2", "phi3", "qwen2", "qwen3", "smollm3")
+#: Types of models (`config.model_type`) that Liger patches, of which gradients were compared with eager ones.
+LIGER_TYPES = (
+    "exaone4",
+    "gemma",
+    "gemma2",
+    "gemma3_text",
+    "gemma4_text",
+    "glm4",
+    "llama",
+    "mistral",
+    "olmo2",
+    "olmo3",
+    "phi3",
+    "qwen2",
+    "qwen3",
+    "smollm3",
+)
 
 
 def load_liger() -> Mapping[str, Callable[..., None]]:
@@ -79,11 +94,13 @@ def _check_activation(config: Any, patch: Callable[..., None]) -> None:
     has = getattr(config, "hidden_activation", None) or config.hidden_act
     takes = ("gelu_pytorch_tanh",) if "geglu" in inspect.signature(patch).parameters else ("silu", "swish")
     if has not in takes:
-        raise _error(f"have {takes[0]} as the MLP's activation for {config.model_type}, and the config has {has}")
+        raise _error(
+            f"have {takes[0]} as the MLP's activation for {config.model_type}, and the config has {has}"
+        )
 
 
 def _patched(model: PreTrainedModel, patch: Callable[..., None]) -> dict[str, FunctionType]:
-    """Patch the model alone, and return the functions that its code is to find under other names' place."""
+    """Patch the model and nothing else; return the functions that its code is to find in place of others."""
     code = sys.modules[type(model).__module__]
     before = dict(vars(code))
     patch(model=model)

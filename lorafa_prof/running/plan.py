@@ -9,6 +9,7 @@ import torch
 from lorafa_prof.cell import Cell, ModelChoice
 from lorafa_prof.devices.gpus.attention import check_attention
 from lorafa_prof.devices.gpus.gpu import Gpu, catalogued
+from lorafa_prof.devices.gpus.kernels import check_kernels
 from lorafa_prof.devices.gpus.types import check_autocast_type
 from lorafa_prof.errors import LorafaProfError, ScenarioError, UsageError, described
 from lorafa_prof.layers.quantized.by_bitsandbytes import check_installed
@@ -92,14 +93,15 @@ def check_gpus(loaded: LoadedScenario, planned: Sequence[PlannedCell]) -> None:
     """Check that each cell's GPU has what it needs, which a model built for one GPU does not tell of others.
 
     Raises:
-        ScenarioError: the GPU lacks autocast's type, the kernels of the attention or 8-bit products; or a
-            package is missing where a cell that is not on a twin needs it.
+        ScenarioError: the GPU lacks autocast's type, kernels or 8-bit products; or a package is missing where
+            a cell that is not on a twin needs it.
     """
     for plan in planned:
         cell = plan.cell
         try:
             check_autocast_type(cell)
             check_attention(cell)
+            check_kernels(cell)
             if cell.quantization != NOT_QUANTIZED.kind and not cell.is_predicted:
                 check_installed()
             gpu = catalogued(cell.gpu)

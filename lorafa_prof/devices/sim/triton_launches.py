@@ -1,4 +1,4 @@
-"""Triton's kernels on the twin: their wrappers run, in Python as on the GPU, and nothing is compiled or launched.
+"""Triton's kernels on the twin: their wrappers run, in Python as on the GPU; nothing is compiled or launched.
 
 What that assumes: a kernel writes into tensors that its wrapper has made, and allocates nothing itself. So it
 is of all kernels of this package, and of Liger's that `kernels: liger` runs; of others nobody has looked. A
