@@ -7,6 +7,7 @@ other models too. That is undone; the function for rotary embedding that it puts
 from __future__ import annotations
 
 import inspect
+import logging
 import sys
 from collections.abc import Callable, Mapping
 from types import FunctionType, MethodType
@@ -18,6 +19,9 @@ from transformers import PreTrainedModel
 
 from lorafa_prof.errors import UsageError
 from lorafa_prof.models.replaced import replaced
+
+# It warns of each language but Triton that it has kernels in, and that is not installed.
+logging.getLogger("liger_kernel.backends.registry").setLevel(logging.ERROR)
 
 #: Types of models (`config.model_type`) that Liger patches, of which gradients were compared with eager ones.
 LIGER_TYPES = (
@@ -48,7 +52,11 @@ def load_liger() -> Mapping[str, Callable[..., None]]:
         # At its import it decides for good whether there is a GPU. Its kernels run on nothing else here: on a
         # GPU or on its twin.
         with replaced(torch.cuda, {"is_available": lambda: True}):
+            from liger_kernel.backends import all_impls
             from liger_kernel.transformers.monkey_patch import MODEL_TYPE_TO_APPLY_LIGER_FN
+
+            # Else it looks for them in the first step.
+            all_impls("rope")
     except Exception as error:
         raise UsageError(
             f"kernels 'liger' are of the package liger-kernel: pip install 'lorafa-prof[gpu]' ({error})",
