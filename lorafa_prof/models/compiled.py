@@ -49,9 +49,8 @@ def noting_compilation(notes: list[str]) -> Iterator[None]:
     before = counters["stats"]["unique_graphs"]
     yield
     if late := counters["stats"]["unique_graphs"] - before:
-        notes.append(f"{count(late, 'graph')} more compiled while it was measured: set more steps.warmup")
+        notes.append(f"{count(late, 'graph')} compiled while it was measured: set more steps.warmup")
     if breaks := sorted(counters["graph_break"]):
-        reasons = one_line(first_of(breaks, 1))
-        notes.append(
-            f"torch.compile made several graphs of a layer, or ran parts of it as they are: {reasons}"
-        )
+        why = one_line(first_of(breaks, 1))
+        note = f"torch.compile made several graphs of a layer, or ran parts of it as they are: {why}"
+        notes.extend({note} - set(notes))
