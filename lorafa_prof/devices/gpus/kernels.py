@@ -23,7 +23,7 @@ def check_kernels(cell: Cell) -> None:
         if cell.device_kind == "cpu":
             raise _error(
                 cell,
-                "Triton's kernels run on GPUs alone, and on their twins (device sim:…); eager, "
+                "Triton's kernels run on GPUs alone, and on their twins (device sim:<gpu>); eager, "
                 "fused and compile are what the CPU has",
             )
         if "fp64" in (cell.dtype, cell.adapter_dtype):
