@@ -9,7 +9,6 @@ import torch
 from lorafa_prof.cell import Cell, ModelChoice
 from lorafa_prof.devices.gpus.attention import check_attention
 from lorafa_prof.devices.gpus.gpu import Gpu, catalogued
-from lorafa_prof.devices.gpus.kernels import check_kernels
 from lorafa_prof.devices.gpus.types import check_autocast_type
 from lorafa_prof.errors import LorafaProfError, ScenarioError, UsageError, described
 from lorafa_prof.layers.quantized.by_bitsandbytes import check_installed
@@ -96,6 +95,8 @@ def check_gpus(loaded: LoadedScenario, planned: Sequence[PlannedCell]) -> None:
         ScenarioError: the GPU lacks autocast's type, kernels or 8-bit products; or a package is missing where
             a cell that is not on a twin needs it.
     """
+    from lorafa_prof.devices.gpus.kernels import check_kernels  # as above
+
     for plan in planned:
         cell = plan.cell
         try:
