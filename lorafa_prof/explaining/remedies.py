@@ -19,11 +19,13 @@ _LESS: dict[str, tuple[str, str, str]] = {
 }
 _FUSED_NORM = ("norms that keep their input in its own type", "norms are computed again in backward")
 _FUSED_LOSS = ("loss in chunks, without all logits at once", "")
+_LIGER = ("Liger's norms, activation, rotary embedding and loss", "the package liger-kernel, and a GPU")
 #: By kernels: those with one more of them fused, what that is in plain words, and what it takes in return.
 _MORE_FUSED: dict[str, dict[str, tuple[str, str]]] = {
-    "eager": {"fused-norm": _FUSED_NORM, "fused-loss": _FUSED_LOSS},
-    "fused-norm": {"fused": _FUSED_LOSS},
-    "fused-loss": {"fused": _FUSED_NORM},
+    "eager": {"fused-norm": _FUSED_NORM, "fused-loss": _FUSED_LOSS, "liger": _LIGER},
+    "fused-norm": {"fused": _FUSED_LOSS, "liger": _LIGER},
+    "fused-loss": {"fused": _FUSED_NORM, "liger": _LIGER},
+    "fused": {"liger": _LIGER},
 }
 _SIXTEEN_BITS = ("bf16", "fp16")
 
@@ -87,7 +89,8 @@ def _no_copies(cell: Cell) -> str:
 
 def _of_the_rest(cell: Cell) -> Iterator[Remedy]:
     for kernels, (meaning, costs) in _MORE_FUSED.get(cell.kernels, {}).items():
-        yield Remedy(f"kernels: {kernels}", meaning, costs, _with(cell, kernels=kernels))
+        same = kernels != "liger"
+        yield Remedy(f"kernels: {kernels}", meaning, costs, _with(cell, kernels=kernels), same)
     if cell.attention == "eager":
         meaning = "attention that keeps no probabilities"
         yield Remedy("attention: sdpa", meaning, "", _with(cell, attention="sdpa"))

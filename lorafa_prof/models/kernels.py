@@ -7,8 +7,10 @@ from collections.abc import Callable
 from torch import nn
 
 from lorafa_prof.errors import UsageError
+from lorafa_prof.models.compiled import compile_layers
 from lorafa_prof.models.fused_loss import use_fused_loss
 from lorafa_prof.models.fused_norm import use_fused_norm
+from lorafa_prof.models.liger import load_liger, use_liger
 from lorafa_prof.models.packed import use_packed
 from lorafa_prof.registry import nearest
 
@@ -23,17 +25,31 @@ def use_fused_norm_and_loss(model: nn.Module) -> None:
     use_fused_loss(model)
 
 
+LIGER, COMPILE, PACKED = "liger", "compile", "packed"
+
 #: By the scenario's name of the kernels: the function that makes a model, prepared to train, run them.
 KERNELS: dict[str, Callable[[nn.Module], None]] = {
     "eager": leave_as_it_is,
     "fused-norm": use_fused_norm,
     "fused-loss": use_fused_loss,
     "fused": use_fused_norm_and_loss,
-    "packed": use_packed,
+    PACKED: use_packed,
+    LIGER: use_liger,
+    COMPILE: compile_layers,
 }
 
 #: Those whose loss is computed without logits.
-WITHOUT_LOGITS = ("fused-loss", "fused", "packed")
+WITHOUT_LOGITS = ("fused-loss", "fused", PACKED)
+
+
+def import_kernels(kernels: str) -> None:
+    """Import the package that these kernels are of, before a model is built and before a twin is entered.
+
+    Raises:
+        UsageError: it is missing.
+    """
+    if kernels == LIGER:
+        load_liger()
 
 
 def use_kernels(kernels: str, model: nn.Module) -> None:

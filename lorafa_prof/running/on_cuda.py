@@ -25,6 +25,7 @@ from lorafa_prof.running.passes import (
     keep_memory,
     marks_of_times,
     meter_of,
+    noting_compilation_of,
     run_explaining_passes,
     time_measured,
     timed,
@@ -39,7 +40,7 @@ def measure_on_cuda(cell: Cell, measured: Measured, tracker: PhaseTracker) -> No
     prepared, step, meter = _until_memory(cell, measured, tracker)
     nvml = open_device(torch_device_uuid())
     before = disturbances(nvml)
-    with timed(measured, "timing"), EnergyWindow(nvml) as window:
+    with timed(measured, "timing"), noting_compilation_of(cell, measured), EnergyWindow(nvml) as window:
         measured.times = time_measured(cell, step, CudaClock())
     note_skips(step, measured.notes)
     memory = keep_memory(measured, meter)
@@ -74,7 +75,11 @@ def _until_memory(
         measured.notes.append(types)
     prepared, step = build_and_warm_up(cell, torch.device("cuda"), measured, tracker)
     meter = meter_of(cell, lambda: CudaMemoryMeter(prepared.model))
-    with timed(measured, "memory"), noting_a_skip(step, measured.notes):
+    with (
+        timed(measured, "memory"),
+        noting_compilation_of(cell, measured),
+        noting_a_skip(step, measured.notes),
+    ):
         step.run((tracker, meter))
     return prepared, step, meter
 

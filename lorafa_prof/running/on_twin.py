@@ -25,6 +25,7 @@ from lorafa_prof.instruments.memory.sim import SimMemoryMeter
 from lorafa_prof.instruments.module_path import ModulePaths
 from lorafa_prof.methods.base import Prepared
 from lorafa_prof.models.code import import_code
+from lorafa_prof.models.kernels import import_kernels
 from lorafa_prof.models.resolve import resolve_model
 from lorafa_prof.results.measured import Measured
 from lorafa_prof.running.passes import meter_of
@@ -97,10 +98,11 @@ def make_twin(
 def noting(twin: Twin, cell: Cell, notes: list[str]) -> Iterator[Twin]:
     """A context in which `cell` runs on `twin`; at its end, notes on the prediction are added to `notes`.
 
-    Some of them are on the operations that ran, so they are known after the steps only. The model's code is
-    imported first: it would keep what it saw of the twin.
+    Some of them are on the operations that ran, so they are known after the steps only. The model's code, and
+    that of its kernels, is imported first: it would keep what it saw of the twin.
     """
     import_code(resolve_model(cell.model))
+    import_kernels(cell.kernels)
     with twin:
         try:
             yield twin

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 
@@ -24,6 +24,8 @@ from lorafa_prof.instruments.timing import Clock, StepTimes, time_steps
 from lorafa_prof.layers.quantized.state import number_of_weights
 from lorafa_prof.methods.base import Prepared
 from lorafa_prof.models.attention import FLEX
+from lorafa_prof.models.compiled import noting_compilation
+from lorafa_prof.models.kernels import COMPILE
 from lorafa_prof.models.positions import tokens_beside_seq
 from lorafa_prof.models.resolve import resolve_model
 from lorafa_prof.optim.eight_bit import managed_bytes
@@ -35,6 +37,12 @@ from lorafa_prof.running.prepare import measured_step, prepare_step
 from lorafa_prof.step import Phase, PhaseTracker, Step
 from lorafa_prof.words.numbers import size
 from lorafa_prof.words.phrases import count, first_of
+
+#: What is unknown of a compiled step, and why.
+_UNKNOWN_IF_COMPILED = {
+    "memory": "memory of a CPU is followed by a dispatch mode, under which PyTorch runs nothing compiled",
+    "saved": "saved tensors are explained by a dispatch mode, under which PyTorch runs nothing compiled",
+}
 
 
 def build_and_warm_up(
@@ -94,8 +102,19 @@ def run_explaining_passes(cell: Cell, prepared: Prepared, step: Step, measured: 
         )
         return
     step = explained_step(step)
-    for name, pass_ in (("flops", count_flops), ("saved", record_saved_tensors)):
+    passes = {"flops": count_flops, "saved": record_saved_tensors}
+    if cell.kernels == COMPILE:
+        # FLOPs are those of the step as it is written: the products are the same.
+        del passes["saved"]
+        leave_out("saved", measured)
+    for name, pass_ in passes.items():
         _if_memory_lasts(name, partial(pass_, cell, prepared, step, measured), measured)
+
+
+def leave_out(name: str, measured: Measured) -> None:
+    """Note in `measured` that this is unknown of a compiled step."""
+    measured.unavailable[name] = why = _UNKNOWN_IF_COMPILED[name]
+    measured.notes.append(why)
 
 
 def explained_step(step: Step) -> Step:
@@ -124,6 +143,11 @@ def time_measured(cell: Cell, step: Step, clock: Clock) -> StepTimes:
 def marks_of_times(cell: Cell, times: StepTimes) -> dict[str, str]:
     """Return the marks of times by their samples; where lengths differ, so do times, and nothing is told."""
     return {} if cell.lengths else sampled(times.step_ms)
+
+
+def noting_compilation_of(cell: Cell, measured: Measured) -> AbstractContextManager[None]:
+    """Return a context around what is measured, which notes what was not compiled of the cell's layers."""
+    return noting_compilation(measured.notes) if cell.kernels == COMPILE else nullcontext()
 
 
 def _if_memory_lasts(name: str, pass_: Callable[[], None], measured: Measured) -> None:

@@ -92,14 +92,17 @@ def check_gpus(loaded: LoadedScenario, planned: Sequence[PlannedCell]) -> None:
     """Check that each cell's GPU has what it needs, which a model built for one GPU does not tell of others.
 
     Raises:
-        ScenarioError: the GPU lacks autocast's type, the kernels of the attention or 8-bit products; or a
-            package is missing where a cell that is not on a twin needs it.
+        ScenarioError: the GPU lacks autocast's type, kernels or 8-bit products; or a package is missing where
+            a cell that is not on a twin needs it.
     """
+    from lorafa_prof.devices.gpus.kernels import check_kernels  # as above
+
     for plan in planned:
         cell = plan.cell
         try:
             check_autocast_type(cell)
             check_attention(cell)
+            check_kernels(cell)
             if cell.quantization != NOT_QUANTIZED.kind and not cell.is_predicted:
                 check_installed()
             gpu = catalogued(cell.gpu)

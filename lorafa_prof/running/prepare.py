@@ -9,6 +9,7 @@ import torch
 
 from lorafa_prof.cell import Cell
 from lorafa_prof.devices.gpus.attention import check_attention
+from lorafa_prof.devices.gpus.kernels import check_kernels
 from lorafa_prof.errors import UsageError
 from lorafa_prof.guard import guarded
 from lorafa_prof.methods.base import METHODS, TORCH_DTYPES, Prepared, Setting
@@ -17,7 +18,7 @@ from lorafa_prof.models.build import build_model
 from lorafa_prof.models.code import import_code
 from lorafa_prof.models.inputs import check_takes_inputs, make_inputs
 from lorafa_prof.models.kbit import check_kbit_prepare, prepare_for_kbit_training
-from lorafa_prof.models.kernels import use_kernels
+from lorafa_prof.models.kernels import import_kernels, use_kernels
 from lorafa_prof.models.packing import check_packing
 from lorafa_prof.models.quantization import Quantization
 from lorafa_prof.models.resolve import ResolvedModel, resolve_model
@@ -82,6 +83,8 @@ def prepare_model(cell: Cell, resolved: ResolvedModel, device: torch.device) -> 
     Its code is imported first: what an import makes while a model is built would lie on the model's device.
     """
     import_code(resolved)
+    check_kernels(cell)
+    import_kernels(cell.kernels)
     quantization = Quantization(cell.quantization, cell.double_quant)
     check_attention(cell)
     if cell.packing:

@@ -107,6 +107,22 @@ def test_lora_and_lora_fa_differ_by_the_inputs_of_linears_and_by_nothing_else() 
     assert saved[0] - saved[1] == inputs
 
 
+@pytest.mark.parametrize("method", METHOD_NAMES)
+@pytest.mark.parametrize("family", ["tiny-llama", "tiny-gpt2"])
+def test_what_is_compiled_holds_less_and_is_compiled_before_it_is_measured(family: str, method: str) -> None:
+    steps = Steps(warmup=3, timed=3)
+    eager, compiled = (
+        measure_cell(cuda_cell(family, method, dtype="bf16", steps=steps, kernels=kernels))
+        for kernels in ("eager", "compile")
+    )
+    assert compiled.row["status"] == "ok"
+    held: Any = compiled.row["activation_bytes"], eager.row["activation_bytes"]
+    assert 0 < held[0] < held[1]
+    assert compiled.row["flops_step"] == eager.row["flops_step"]
+    assert "saved" in compiled.details["unavailable"]
+    assert "compiled while it was measured" not in str(compiled.row["message"])
+
+
 def test_a_cell_too_large_for_any_gpu_is_out_of_memory() -> None:
     result = measure_cell(
         cuda_cell("tiny-llama", "full-ft", batch=2**15, seq=512, steps=Steps(warmup=1, timed=1))

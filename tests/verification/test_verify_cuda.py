@@ -121,7 +121,14 @@ def test_the_twin_is_exact_and_recording_explains_the_rest(
 
 
 @pytest.mark.parametrize(
-    ("model", "kernels"), [("tiny-llama", "fused-norm"), ("tiny-llama", "fused"), ("tiny-t5", "fused-norm")]
+    ("model", "kernels"),
+    [
+        ("tiny-llama", "fused-norm"),
+        ("tiny-llama", "fused"),
+        ("tiny-t5", "fused-norm"),
+        ("tiny-llama", "liger"),
+        ("tiny-qwen2", "liger"),
+    ],
 )
 def test_the_twin_is_exact_with_fused_kernels(
     model: str, kernels: str, tmp_path: Path, monkeypatch: Any

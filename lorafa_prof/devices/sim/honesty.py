@@ -11,6 +11,7 @@ from lorafa_prof.cell import Cell
 from lorafa_prof.devices.gpus.gpu import GPUS, Gpu
 from lorafa_prof.devices.gpus.types import note_of_types
 from lorafa_prof.devices.sim.machine import CHECKED_TORCH, NEWEST_TORCH
+from lorafa_prof.devices.sim.triton_launches import is_read
 from lorafa_prof.devices.sim.twin import CONTEXT_OF, Twin
 from lorafa_prof.layers.quantized.eight_bit import THRESHOLD
 from lorafa_prof.layers.quantized.operations import linear_8bit
@@ -55,7 +56,8 @@ def note_of_unchecked(operations: list[str]) -> str:
 
 def unchecked_operations(twin: Twin) -> list[str]:
     """Return names of operations that ran on the twin and are in no GPU trace it was checked with, sorted."""
-    return sorted({str(operation) for operation in twin.mode.operations} - checked_operations())
+    ran = {str(operation) for operation in twin.mode.operations} - checked_operations()
+    return sorted(name for name in ran if not is_read(name))
 
 
 @cache

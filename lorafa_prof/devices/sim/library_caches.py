@@ -10,7 +10,12 @@ from types import CodeType
 from typing import Any
 
 #: Modules whose functions remember what is available.
-_MODULES = ("transformers.utils.import_utils", "accelerate.utils.imports", "peft.import_utils")
+_MODULES = (
+    "transformers.utils.import_utils",
+    "accelerate.utils.imports",
+    "peft.import_utils",
+    "liger_kernel.utils",
+)
 _DEVICE = frozenset({"cuda", "accelerator"})
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 import torch
@@ -51,7 +51,7 @@ class TwinMode(TorchDispatchMode):
 
     Attributes:
         operation: the operation that runs or ran last; None before the first.
-        operations: all operations that ran on the device.
+        operations: all operations that ran on the device, and names of kernels that are none of PyTorch.
         number: how many operations ran, to tell two of one name apart.
         in_kernel: whether a kernel is asking for memory for itself, not for a tensor.
         newborn: the tensor for whose storage memory is being asked for; None at other times.
@@ -159,6 +159,12 @@ class TwinMode(TorchDispatchMode):
         for tensor in tensors:
             if tensor is not None:
                 self._birth(self._modelled.on_device(tensor))
+
+    def launch(self, kernel: str, tensors: Iterable[Tensor]) -> None:
+        """Note that a kernel runs which is no operation of PyTorch, and may write to any of `tensors`."""
+        self.operations.add(kernel)
+        for tensor in tensors:
+            self._values.forget(tensor.untyped_storage()._cdata)
 
     def take(self, size_bytes: int) -> Any:
         """Take memory for use inside a kernel, and return its block; `give_back` frees it."""

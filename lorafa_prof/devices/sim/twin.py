@@ -14,6 +14,7 @@ from lorafa_prof.devices.sim.kernels.kernel import models
 from lorafa_prof.devices.sim.machine import Machine
 from lorafa_prof.devices.sim.mode import TwinMode
 from lorafa_prof.devices.sim.paths import cuda_paths
+from lorafa_prof.devices.sim.triton_launches import triton_launches
 from lorafa_prof.models.attention import attention_stand_ins
 from lorafa_prof.models.undrawn import nothing_drawn
 from lorafa_prof.shapes_only import no_values_on_cuda
@@ -77,6 +78,7 @@ class Twin:
         self._stack.enter_context(attention_stand_ins())
         answers = answers_on_memory(self.gpu, self.allocator)
         self._stack.enter_context(cuda_paths(self._machine, answers))
+        self._stack.enter_context(triton_launches(self.mode))
         self._stack.enter_context(self.mode)
         return self
 

@@ -138,14 +138,23 @@ def product_flops(a: Tensor, b: Tensor, *args: Any, **kwargs: Any) -> int:
     return 2 * a.numel() * b.shape[-1]
 
 
+def added_product_flops(added: Tensor, a: Tensor, b: Tensor, *args: Any, **kwargs: Any) -> int:
+    """Return the FLOPs of a [m, k] times b [k, n] that is added to a third.
+
+    PyTorch's own formula cannot be called where the result's type is given.
+    """
+    return product_flops(a, b)
+
+
 _ATTENTION = ("flash_attention", "efficient_attention", "cudnn_attention", "fused_attention_overrideable")
 
 #: Of operations that every supported PyTorch has.
 FORMULAS: dict[Any, Formula] = {
     **flop_registry,
     _aten.convolution_backward: convolution_backward_flops,
-    _aten.addmm_: flop_registry[_aten.addmm],
-    _aten._addmm_activation: flop_registry[_aten.addmm],
+    _aten.addmm: added_product_flops,
+    _aten.addmm_: added_product_flops,
+    _aten._addmm_activation: added_product_flops,
     _aten.baddbmm_: flop_registry[_aten.baddbmm],
     _aten.addbmm: flop_registry[_aten.baddbmm],
     _aten.addbmm_: flop_registry[_aten.baddbmm],

@@ -430,3 +430,42 @@ class TestEmbeddings:
         by_rows, by_count = (self.events(4000, rows=rows) for rows in (200, 100000))
         assert by_rows.count(8 * 200) == 2
         assert by_count.count(8 * 4000) == by_rows.count(8 * 4000) + 2
+
+
+def test_asking_whether_two_tensors_are_equal_compares_their_elements_first() -> None:
+    with recording() as memory:
+        x, y = torch.ones(1000, device="cuda"), torch.ones(1000, device="cuda")
+        assert asked(memory, lambda: torch.equal(x, y)) == [1000, 1, -1, -1000]
+        assert torch.equal(x, y)
+        assert not torch.equal(x, 2 * y)
+
+
+@pytest.mark.parametrize(
+    ("call", "dtype"),
+    [
+        (lambda a, b, out: torch.mm(a, b, out=out), BF16),
+        (lambda a, b, out: torch.addmm(out, a, b, out=out), BF16),
+        (lambda a, b, out: aten.addmm.dtype_out(out, a, b, FP32, out=out), FP32),
+    ],
+    ids=["mm", "addmm", "addmm in another type"],
+)
+def test_a_product_that_is_given_its_result_takes_what_others_take(
+    call: Callable[..., Any], dtype: torch.dtype
+) -> None:
+    with recording() as memory:
+        a, out = on_meta(8, 16, dtype=BF16), on_meta(8, 32, dtype=dtype)
+        # Neither its rows nor its columns lie one after the other: it is copied.
+        b = on_meta(16, 32, 2, dtype=BF16)[:, :, 0]
+        copy = b.numel() * BF16.itemsize
+        assert asked(memory, lambda: call(a, b, out)) == [copy, 32 * 2**20, -copy]
+
+
+def test_the_scale_of_a_loss_is_known_for_as_long_as_it_stays_and_when_it_grows() -> None:
+    with recording():
+        scale, steps = torch.full((), 8.0, device="cuda"), torch.zeros((), dtype=torch.int32, device="cuda")
+        found = torch.zeros((), device="cuda")
+        known = []
+        for _ in range(4):
+            aten._amp_update_scale_(scale, steps, found, 2.0, 0.5, 3)
+            known.append((scale.item(), steps.item()))
+    assert known == [(8.0, 1), (8.0, 2), (16.0, 0), (16.0, 1)]

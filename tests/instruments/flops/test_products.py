@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lorafa_prof.instruments.flops.counter import FlopCounter
+from lorafa_prof.instruments.flops.formulas import formula_of
 from lorafa_prof.instruments.flops.products import is_product
 
 PRODUCTS = [
@@ -99,3 +100,12 @@ def test_products_of_vectors_and_of_small_types_count() -> None:
         counter.phase_ended("forward")
     assert counter.count().by_phase["forward"] == 24 + 24 + 8 + 2 * 32**3 + 2 * 2 * 3 * 4 * 5
     assert not counter.count().uncounted_products
+
+
+def test_a_product_whose_type_is_given_counts_as_any_other() -> None:
+    a, b, out = torch.ones(3, 4), torch.ones(4, 5), torch.ones(3, 5)
+    addmm = torch.ops.aten.addmm
+    for overload, args in ((addmm.default, (out, a, b)), (addmm.dtype_out, (out, a, b, torch.float32))):
+        formula = formula_of(overload)
+        assert formula is not None
+        assert formula(*args, out_val=out) == 2 * 3 * 4 * 5

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from lorafa_prof.devices.sim.device_tensors import on_shapes
 from lorafa_prof.devices.sim.kernels.kernel import Execution, Kernel
 
 aten = torch.ops.aten
@@ -18,7 +19,16 @@ def _unscale(step: Execution, func: Any, args: Any, kwargs: Any) -> Any:
 
 
 def _update(step: Execution, func: Any, args: Any, kwargs: Any) -> Any:
-    return args[0]
+    """Keep the scale known: of steps that are not skipped one in `interval` makes it larger."""
+    scale, steps, _, growth, _, interval = args
+    scaled_by, healthy = step.value_of(scale), step.value_of(steps)
+    if scaled_by is not None and healthy is not None:
+        with on_shapes(False):
+            grows = healthy.item() + 1 == interval
+            values = scaled_by.item() * (growth if grows else 1.0), 0 if grows else healthy.item() + 1
+        for tensor, value in zip((scale, steps), values, strict=True):
+            step.learn(tensor, value)
+    return scale
 
 
 KERNELS = (

@@ -19,8 +19,9 @@ HOLDS_FOR = f"torch {CHECKED_TORCH}, and before 2.15"
 def product(step: Execution, func: Any, args: Any, kwargs: Any) -> Any:
     """Run a matrix product, whose workspace is kept."""
     result = step.run(func, args, kwargs)
-    # The last two arguments are multiplied; PyTorch looks at the right one first.
-    copies = [step.take(numel_bytes(matrix)) for matrix in reversed(args[-2:]) if _is_copied(matrix)]
+    # The last two tensors are multiplied; PyTorch looks at the right one first.
+    factors = [arg for arg in args if isinstance(arg, Tensor)][-2:]
+    copies = [step.take(numel_bytes(matrix)) for matrix in reversed(factors) if _is_copied(matrix)]
     step.keep("cublas", step.machine.cublas_workspace_bytes)
     step.give_back(*reversed(copies))
     return result
@@ -66,6 +67,7 @@ KERNELS = (
         name="matrix product",
         ops=(
             aten.mm.default,
+            aten.mm.out,
             aten.bmm.default,
             aten.baddbmm.default,
             aten.baddbmm_.default,
@@ -83,7 +85,7 @@ KERNELS = (
     ),
     Kernel(
         name="matrix product with bias",
-        ops=(aten.addmm.default, aten.addmm_.default),
+        ops=(aten.addmm.default, aten.addmm_.default, aten.addmm.out, aten.addmm.dtype_out),
         model=product_with_bias,
         formula="as a matrix product, and 1 MiB more once in each thread when cuBLASLt adds a bias vector",
         source=(

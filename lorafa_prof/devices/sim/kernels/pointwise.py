@@ -1,4 +1,4 @@
-"""Pointwise operations that run other operations inside."""
+"""Pointwise operations that run other operations inside, or are run inside of others."""
 
 from __future__ import annotations
 
@@ -18,6 +18,13 @@ def _isinf(step: Execution, func: Any, args: Any, kwargs: Any) -> Any:
     return result
 
 
+def _equal(step: Execution, func: Any, args: Any, kwargs: Any) -> Any:
+    if args[0].is_cuda:
+        each = step.take(args[0].numel())
+        step.give_back(step.take(1), each)
+    return step.run(func, args, kwargs)
+
+
 KERNELS = (
     Kernel(
         name="isinf",
@@ -25,5 +32,12 @@ KERNELS = (
         model=_isinf,
         formula="the absolute values",
         source="ATen/native/TensorCompare.cpp: isinf; H100 traces",
+    ),
+    Kernel(
+        name="equal",
+        ops=(aten.equal.default,),
+        model=_equal,
+        formula="a boolean for each element, and one for all",
+        source="ATen/native/cuda/Equal.cpp",
     ),
 )
