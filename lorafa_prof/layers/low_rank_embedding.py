@@ -83,5 +83,5 @@ class LoraFaEmbedding(LowRankEmbedding):
         Raises:
             UsageError: A was thawed.
         """
-        check_frozen(self.path, {"lora_A": self.lora_A})
+        check_frozen(self, {"lora_A": self.lora_A})
         return super().forward(tokens)

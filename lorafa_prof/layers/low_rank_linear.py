@@ -102,7 +102,7 @@ class LowRankLinear(AnswersAsBase):
 
     def _check_frozen(self, weight: Tensor | QuantizedWeight, bias: Tensor | None, a: Tensor) -> None:
         del a  # trains, unless a method freezes it
-        check_frozen(self.path, {"base.weight": weight, "base.bias": bias})
+        check_frozen(self, {"base.weight": weight, "base.bias": bias})
 
     def _in_compute_type(self, x: Tensor) -> Tensor:
         """Return x in autocast's type; where that is off, in that which a 4-bit base computes in."""
@@ -132,4 +132,4 @@ class LoraFaLinear(LowRankLinear):
         self.lora_A.requires_grad_(False)
 
     def _check_frozen(self, weight: Tensor | QuantizedWeight, bias: Tensor | None, a: Tensor) -> None:
-        check_frozen(self.path, {"base.weight": weight, "base.bias": bias, "lora_A": a})
+        check_frozen(self, {"base.weight": weight, "base.bias": bias, "lora_A": a})

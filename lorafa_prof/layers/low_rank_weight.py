@@ -85,7 +85,7 @@ class LowRankWeight(nn.Module):
         Raises:
             UsageError: the weight was thawed.
         """
-        check_frozen(self.path, {"original": weight})
+        check_frozen(self, {"original": weight})
         return AdaptedWeight(self, weight, self.lora_A, self.lora_B, inputs_first=self.turned)
 
     def widths(self, dtype: torch.dtype) -> set[int]:
@@ -118,7 +118,7 @@ class LoraFaWeight(LowRankWeight):
         Raises:
             UsageError: A was thawed.
         """
-        check_frozen(self.path, {"0.lora_A": self.lora_A})
+        check_frozen(self, {"0.lora_A": self.lora_A})
         return super().forward(weight)
 
 

@@ -81,3 +81,22 @@ def test_looking_at_flags_costs_no_operation() -> None:
             x.reshape(-1, 8), layer.base.weight.t(), layer.base.bias, layer.lora_A, layer.lora_B, 1.0, 0.0
         ).view(3, -1)
     assert sorted(asked.names) == sorted(bare.names)
+
+
+def test_layers_of_one_shape_are_compiled_once() -> None:
+    """Where they are in the model is nothing that a compiled forward hangs on."""
+    layers = [
+        LoraFaLinear(nn.Linear(8, 8), rank=2, scale=1.0, dropout=0.0, adapter_dtype=torch.float32)
+        for _ in range(3)
+    ]
+    graphs: list[Any] = []
+
+    def count(graph: Any, _: Any) -> Any:
+        graphs.append(graph)
+        return graph
+
+    compiled = torch.compile(lambda layer, x: layer(x), backend=count)
+    for number, layer in enumerate(layers):
+        layer.path = f"layers.{number}"
+        compiled(layer, torch.randn(3, 8))
+    assert len(graphs) == 1
