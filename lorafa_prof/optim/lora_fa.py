@@ -96,8 +96,8 @@ class _Batch:
         for b in self.bs:
             b.grad = None  # gone before what takes its place is there
         corrected = _product(stacked, self.matrices)
-        for b, grad in zip(self.bs, corrected.unbind(), strict=True):
-            b.grad = grad
+        for index, b in enumerate(self.bs):
+            b.grad = corrected[index]
 
 
 def _product(grad: Tensor | None, matrix: Tensor) -> Tensor:
