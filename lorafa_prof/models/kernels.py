@@ -38,6 +38,8 @@ KERNELS: dict[str, Callable[[nn.Module], None]] = {
 
 #: Those whose loss is computed without logits.
 WITHOUT_LOGITS = ("fused-loss", "fused")
+#: Those that bring a loss of their own; Liger's makes logits in an evaluation.
+OWN_LOSS = (*WITHOUT_LOGITS, LIGER)
 
 
 def import_kernels(kernels: str) -> None:
