@@ -16,6 +16,7 @@ Weights = Literal["random", "pretrained"]
 Update = Literal["step", "backward"]
 Autocast = Literal["none", "bf16", "fp16"]
 CellPhase = Literal["train", "eval"]
+Loss = Literal["full", "chunked"]
 
 _TWIN = "sim:"
 _NAME_LENGTH = 60
@@ -34,6 +35,7 @@ _ADDED_LATER = (
     "kept_logits",
     "lengths",
     "packing",
+    "loss",
 )
 
 
@@ -137,6 +139,7 @@ class Cell(Frozen):
     kept_logits: int = 0
     lengths: tuple[int, ...] = ()
     packing: bool = False
+    loss: Loss = "full"
 
     @property
     def device_kind(self) -> DeviceKind:

@@ -61,6 +61,7 @@ cells = st.builds(
     kept_logits=st.integers(0, 2),
     lengths=st.sampled_from([(), (1, 2), (2, 1)]),
     packing=st.booleans(),
+    loss=st.sampled_from(["full", "chunked"]),
 )
 
 
@@ -89,6 +90,7 @@ def test_every_setting_is_in_the_id(name, data):
         "update": "backward",
         "phase": "eval",
         "lengths": (1, 2),
+        "loss": "chunked",
     }
     types |= dict.fromkeys(("double_quant", "kbit_prepare", "packing"), True)
     numbers = {name: st.integers(2, 99) for name in ("batch", "seq", "seed", "accumulation", "kept_logits")}
@@ -136,6 +138,7 @@ def test_cells_of_the_shipped_reports_keep_their_ids(model, method, seq, cell_id
         {"update": "backward"},
         {"autocast": "bf16"},
         {"phase": "eval"},
+        {"loss": "chunked"},
     ):
         assert Cell.model_validate({**fields, **other}).cell_id != cell_id
 

@@ -25,6 +25,7 @@ _SETTINGS = (
     ("--autocast", "Type of autocast: none, bf16 or fp16  [default: none]"),
     ("--quantization", "Of the frozen base: none, nf4, fp4 or int8  [default: none]"),
     ("--attention", "Attention: sdpa, eager, …  [default: sdpa]"),
+    ("--loss", "Logits: full (all at once) or chunked  [default: full]"),
     ("--checkpointing", "Activation checkpointing: none, full or full-reentrant  [default: none]"),
     ("--optimizer", "Optimizer: adamw, adamw-8bit, adafactor, …  [default: adamw]"),
     ("--update", "When weights are updated: step or backward  [default: step]"),

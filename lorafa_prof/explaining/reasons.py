@@ -60,8 +60,9 @@ _OPERATIONS: dict[str, _Operation] = {
         "experts' LoRA-FA", {"0": "ends of experts", "1": "x·Aᵀ", "2": "dropout mask"}
     ),
     "RmsNormFunction": _Operation("an RMS norm", {"0": "input", "1": "1/rms of each row"}),
-    "FusedLinearCrossEntropyFunction": _Operation(
-        "the loss in chunks", {"0": "gradient, formed in forward,", "1": "gradient, formed in forward,"}
+    **dict.fromkeys(
+        ("FusedLinearCrossEntropyFunction", "ChunkedCrossEntropyFunction"),
+        _Operation("the loss in chunks", dict.fromkeys(("0", "1"), "gradient, formed in forward,")),
     ),
 }
 _ATTENTION = _Operation(

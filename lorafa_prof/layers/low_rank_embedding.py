@@ -7,12 +7,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lorafa_prof.layers.base_answers import AnswersAsBase
+from lorafa_prof.layers.frozen import check_frozen
 
 
 class LowRankEmbedding(AnswersAsBase):
     """y = E[t] + s · (Aᵀ[t]) Bᵀ for tokens t, with frozen E [tokens, h], A [r, tokens] and B [h, r].
 
     A model's own factor on its rows (`embed_scale`, as in Gemma) is on both paths, as in PEFT.
+
+    Attributes:
+        path: where it is in its model, for messages.
 
     Args:
         base: the embedding; its parameters are frozen here.
@@ -21,6 +25,8 @@ class LowRankEmbedding(AnswersAsBase):
         dropout: of no effect: its input are numbers of tokens. PEFT's has none either.
         adapter_dtype: type in which A and B are stored.
     """
+
+    path: str = ""
 
     def __init__(
         self, base: nn.Embedding, *, rank: int, scale: float, dropout: float, adapter_dtype: torch.dtype
@@ -70,3 +76,12 @@ class LoraFaEmbedding(LowRankEmbedding):
         super().__init__(base, rank=rank, scale=scale, dropout=dropout, adapter_dtype=adapter_dtype)
         nn.init.normal_(self.lora_A)
         self.lora_A.requires_grad_(False)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Map tokens [...] to [..., h].
+
+        Raises:
+            UsageError: A was thawed.
+        """
+        check_frozen(self, {"lora_A": self.lora_A})
+        return super().forward(tokens)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from lorafa_prof.layers.autocast_type import in_autocast_type, is_autocast
 from lorafa_prof.layers.base_answers import AnswersAsBase
 from lorafa_prof.layers.factors import new_factors
+from lorafa_prof.layers.frozen import check_frozen
 from lorafa_prof.layers.low_rank_functions import LoraFaFunction, LoraFunction
 from lorafa_prof.layers.quantized.state import is_quantized
 from lorafa_prof.layers.quantized.weight import QuantizedWeight, quantized_weight
@@ -53,6 +54,7 @@ class LowRankLinear(AnswersAsBase):
 
     Attributes:
         function: the autograd function that computes the layer.
+        path: where it is in its model, for messages.
 
     Args:
         base: nn.Linear, quantized or not, or Conv1D; its parameters are frozen here.
@@ -63,6 +65,7 @@ class LowRankLinear(AnswersAsBase):
     """
 
     function: ClassVar[type[torch.autograd.Function]]
+    path: str = ""
 
     def __init__(
         self, base: nn.Module, *, rank: int, scale: float, dropout: float, adapter_dtype: torch.dtype
@@ -82,19 +85,25 @@ class LowRankLinear(AnswersAsBase):
         return self.dropout if self.training else 0.0
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map x [..., in] to [..., out]."""
+        """Map x [..., in] to [..., out].
+
+        Raises:
+            UsageError: what is frozen was thawed.
+        """
+        weight, a = weight_in_by_out(self.base), self.lora_A
+        bias = cast(Tensor | None, self.base.bias)
+        self.check_frozen(weight, bias, a)
         cast_x = self._in_compute_type(x)
         y: Tensor = self.function.apply(
-            cast_x.reshape(-1, x.shape[-1]),
-            weight_in_by_out(self.base),
-            self.base.bias,
-            self.lora_A,
-            self.lora_B,
-            self.scale,
-            self.probability,
+            cast_x.reshape(-1, x.shape[-1]), weight, bias, a, self.lora_B, self.scale, self.probability
         )
         y = y.view(*x.shape[:-1], -1)
         return y if is_autocast(x) else y.to(x.dtype)
+
+    def check_frozen(self, weight: Tensor | QuantizedWeight, bias: Tensor | None, a: Tensor) -> None:
+        """Raise UsageError if one of the layer's own, which are given at hand, trains that must not."""
+        del a  # trains, unless a method freezes it
+        check_frozen(self, {"base.weight": weight, "base.bias": bias})
 
     def _in_compute_type(self, x: Tensor) -> Tensor:
         """Return x in autocast's type; where that is off, in that which a 4-bit base computes in."""
@@ -122,3 +131,7 @@ class LoraFaLinear(LowRankLinear):
     ) -> None:
         super().__init__(base, rank=rank, scale=scale, dropout=dropout, adapter_dtype=adapter_dtype)
         self.lora_A.requires_grad_(False)
+
+    def check_frozen(self, weight: Tensor | QuantizedWeight, bias: Tensor | None, a: Tensor) -> None:
+        """Raise UsageError if one of the layer's own, which are given at hand, trains that must not."""
+        check_frozen(self, {"base.weight": weight, "base.bias": bias, "lora_A": a})

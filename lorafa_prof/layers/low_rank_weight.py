@@ -19,6 +19,7 @@ from torch.nn.utils import parametrize
 from lorafa_prof.errors import UsageError
 from lorafa_prof.layers.autocast_type import in_autocast_type
 from lorafa_prof.layers.factors import new_factors
+from lorafa_prof.layers.frozen import check_frozen
 from lorafa_prof.layers.low_rank_functions import LoraFaFunction, LoraFunction
 from lorafa_prof.layers.low_rank_products import (
     GROUPED,
@@ -37,6 +38,7 @@ class LowRankWeight(nn.Module):
     Attributes:
         one: the autograd function of a product by one matrix.
         many: that of a product by the matrices of several experts.
+        path: where its list of parametrizations is in its model, for messages.
 
     Args:
         weight: [E, out, in] of experts or [out, in]; [E, in, out] if `turned`.
@@ -49,6 +51,7 @@ class LowRankWeight(nn.Module):
 
     one: ClassVar[Function]
     many: ClassVar[Function]
+    path: str = ""
 
     def __init__(
         self,
@@ -77,7 +80,12 @@ class LowRankWeight(nn.Module):
         return self.dropout if self.training else 0.0
 
     def forward(self, weight: Tensor) -> AdaptedWeight:
-        """Return what stands for the adapted `weight`, which is stored as it was given to the constructor."""
+        """Return what stands for the adapted `weight`, which is stored as it was given to the constructor.
+
+        Raises:
+            UsageError: the weight was thawed.
+        """
+        check_frozen(self, {"original": weight})
         return AdaptedWeight(self, weight, self.lora_A, self.lora_B, inputs_first=self.turned)
 
     def widths(self, dtype: torch.dtype) -> set[int]:
@@ -103,6 +111,15 @@ class LoraFaWeight(LowRankWeight):
     def __init__(self, weight: Tensor, **options: Any) -> None:
         super().__init__(weight, **options)
         self.lora_A.requires_grad_(False)
+
+    def forward(self, weight: Tensor) -> AdaptedWeight:
+        """Return what stands for the adapted `weight`, as LoRA does.
+
+        Raises:
+            UsageError: A was thawed.
+        """
+        check_frozen(self, {"0.lora_A": self.lora_A})
+        return super().forward(weight)
 
 
 def adapt_weight(owner: nn.Module, name: str, adapter: LowRankWeight) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, ClassVar, Literal, cast
 
 from lorafa_prof.layers.low_rank_embedding import LoraFaEmbedding
 from lorafa_prof.layers.low_rank_linear import LoraFaLinear
@@ -11,34 +11,51 @@ from lorafa_prof.methods.base import Method, MethodOptions, Prepared, Setting
 from lorafa_prof.methods.low_rank import AdapterLayers, add_adapters, same_as_base
 from lorafa_prof.methods.low_rank_options import LowRankOptions
 from lorafa_prof.optim.choices import make_optimizer
-from lorafa_prof.optim.lora_fa import LoraFaCorrection
+from lorafa_prof.optim.lora_fa import AT_ONCE_BYTES, LoraFaCorrection
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
+
+
+class LoraFaOptions(LowRankOptions):
+    """LoRA's options, and how gradients are corrected: each by a product of its own, or many by one.
+
+    `batched` launches a few dozen kernels in the place of one for each layer, and holds copies of gradients
+    for it, at most `AT_ONCE_BYTES` more.
+    """
+
+    added_later: ClassVar[tuple[str, ...]] = (*LowRankOptions.added_later, "correction")
+
+    correction: Literal["each", "batched"] = "each"
 
 
 def prepare(model: PreTrainedModel, options: MethodOptions, setting: Setting) -> Prepared:
     """Add LoRA-FA layers and the gradient correction.
 
     Raises:
-        UsageError: a name in the targets matches nothing, or no target can have an adapter of this rank.
+        UsageError: a name in the targets matches nothing, no target can have an adapter of this rank, or the
+            rows of an A depend on each other.
     """
+    fa_options = cast(LoraFaOptions, options)
     layers = AdapterLayers(LoraFaLinear, LoraFaEmbedding, LoraFaWeight)
-    notes = add_adapters(model, layers, cast(LowRankOptions, options), setting)
-    correction = LoraFaCorrection.of(
-        module
-        for module in model.modules()
-        if isinstance(module, (LoraFaLinear, LoraFaEmbedding, LoraFaWeight))
+    notes = add_adapters(model, layers, fa_options, setting)
+    correction = LoraFaCorrection(
+        (
+            module
+            for module in model.modules()
+            if isinstance(module, (LoraFaLinear, LoraFaEmbedding, LoraFaWeight))
+        ),
+        at_once_bytes=AT_ONCE_BYTES if fa_options.correction == "batched" else 0,
     )
     optimizer = make_optimizer(setting.optimizer, model.parameters(), setting.update)
     optimizer.register_step_pre_hook(correction)
-    return Prepared(model, optimizer, tuple(matrix for _, matrix in correction.matrices), notes)
+    return Prepared(model, optimizer, correction.tensors, notes)
 
 
 METHOD = Method(
     name="lora-fa",
     summary="only B of low-rank adapters trains; A and the base are frozen, so inputs are not kept",
-    options=LowRankOptions,
+    options=LoraFaOptions,
     prepare=prepare,
     default_adapter_dtype=same_as_base,
 )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from lorafa_prof.cell import Dtype
+from lorafa_prof.errors import UsageError
 from lorafa_prof.layers.linear_maps import classification_head
 from lorafa_prof.layers.low_rank_embedding import LowRankEmbedding
 from lorafa_prof.layers.low_rank_linear import LowRankLinear
@@ -53,8 +54,8 @@ def add_adapters(
     Modules to be saved train whole, and have no adapters.
 
     Raises:
-        UsageError: a name or a pattern matches nothing, no target can have an adapter of its rank, or a
-            module to be saved is quantized.
+        UsageError: a name or a pattern matches nothing, no target can have an adapter of its rank, a module
+            to be saved is quantized, or it shares its weight with a target.
     """
     saved = modules_to_save(model, options.saved_modules)
     targets = in_layers(find_targets(model, options.targets), options.layers_to_transform)
@@ -71,12 +72,27 @@ def add_adapters(
         }
         if target.weight_name is not None:
             adapter = layers.weight(target.weight, turned=target.turned, **settings)
+            owner = path.removesuffix(f".{target.weight_name}")
+            adapter.path = f"{owner}.parametrizations.{target.weight_name}"
             adapt_weight(target.module, target.weight_name, adapter)
-        elif isinstance(target.module, nn.Embedding):
-            model.set_submodule(path, layers.embedding(target.module, **settings))
         else:
-            model.set_submodule(path, layers.linear(target.module, **settings))
+            kind = layers.embedding if isinstance(target.module, nn.Embedding) else layers.linear
+            layer = kind(target.module, **settings)  # type: ignore[arg-type]
+            layer.path = path
+            model.set_submodule(path, layer)
     for module in saved.values():
         module.requires_grad_(True)
+    _check_bases(model)
     model.train()
     return (f"without an adapter: {in_words(left_out)}",) if left_out else ()
+
+
+def _check_bases(model: nn.Module) -> None:
+    """Raise UsageError if a layer with an adapter shares its weight with a module that trains whole."""
+    for module in model.modules():
+        if isinstance(module, LowRankLinear) and any(p.requires_grad for p in module.base.parameters()):
+            raise UsageError(
+                f"'{module.path}' has an adapter, and its weight is also that of a module to be saved, which "
+                "trains; leave it out of targets, or that module out of modules_to_save",
+                about="modules_to_save",
+            )

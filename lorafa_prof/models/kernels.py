@@ -33,13 +33,15 @@ KERNELS: dict[str, Callable[[nn.Module], None]] = {
     "fused-norm": use_fused_norm,
     "fused-loss": use_fused_loss,
     "fused": use_fused_norm_and_loss,
-    PACKED: use_packed,
     LIGER: use_liger,
     COMPILE: compile_layers,
+    PACKED: use_packed,
 }
 
 #: Those whose loss is computed without logits.
 WITHOUT_LOGITS = ("fused-loss", "fused", PACKED)
+#: Those that bring a loss of their own; Liger's makes logits in an evaluation.
+OWN_LOSS = (*WITHOUT_LOGITS, LIGER)
 
 
 def import_kernels(kernels: str) -> None:

@@ -111,7 +111,7 @@ def _pack_attention(layer: Any, qkv: Projection, out: Projection, *, spare: int)
             first,
             len(head_norms),
             *head_norms,
-            *qkv.trained(),
+            *qkv.arguments(),
         )
         attend = ALL_ATTENTION_FUNCTIONS.get_interface(self.config._attn_implementation, eager)
         attended, _ = attend(
@@ -125,7 +125,7 @@ def _pack_attention(layer: Any, qkv: Projection, out: Projection, *, spare: int)
             **kwargs,
             **({} if window is None else {"sliding_window": window}),
         )
-        result = ResidualOutputFunction.apply(attended.flatten(2), x, out, *out.trained())  # type: ignore[no-untyped-call]
+        result = ResidualOutputFunction.apply(attended.flatten(2), x, out, *out.arguments())  # type: ignore[no-untyped-call]
         return cast(Tensor, result)
 
     attention.forward = MethodType(forward, attention)
@@ -140,7 +140,7 @@ def _pack_mlp(layer: Any, packed: GatedMlp) -> None:
     norm = layer.post_attention_layernorm
 
     def forward(self: Any, hidden_states: Tensor) -> Tensor:
-        trained = [*packed.gate_up.trained(), *packed.down.trained()]
+        trained = [*packed.gate_up.arguments(), *packed.down.arguments()]
         return cast(Tensor, GatedMlpFunction.apply(hidden_states, norm.weight, packed, *trained))  # type: ignore[no-untyped-call]
 
     layer.mlp.forward = MethodType(forward, layer.mlp)

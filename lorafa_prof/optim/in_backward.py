@@ -7,7 +7,7 @@ optimizer of each parameter, run by a hook of `register_post_accumulate_grad_hoo
 from __future__ import annotations
 
 import weakref
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable
 from typing import Any
 
@@ -38,13 +38,30 @@ class UpdatesInBackward(Optimizer):
         self._parts = {id(param): make([param]) for param in params}
         self._updated: set[int] = set()
         self._hooks: OrderedDict[int, Any] = OrderedDict()
-        for part in self._parts.values():
-            part.state = self.state
-        self.param_groups = [group for part in self._parts.values() for group in part.param_groups]
+        self._share_parts()
         # Weak, since parameters outlive their optimizer, which holds them.
         this = weakref.ref(self)
         for param in params:
             param.register_post_accumulate_grad_hook(lambda param: _update(this(), param))
+
+    def _share_parts(self) -> None:
+        """Make the parts' states one, and its groups theirs."""
+        for part in self._parts.values():
+            self.state.update(part.state)
+            part.state = self.state
+        self.param_groups = [group for part in self._parts.values() for group in part.param_groups]
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Load what `state_dict` gave, each parameter's part of it by its own optimizer.
+
+        Raises:
+            ValueError: it is of another number of parameters.
+        """
+        for part, group in zip(self._parts.values(), state_dict["param_groups"], strict=True):
+            state = {number: state_dict["state"].get(number, {}) for number in group["params"]}
+            part.load_state_dict({"state": state, "param_groups": [group]})
+        self.state = defaultdict(dict)
+        self._share_parts()
 
     def register_step_pre_hook(self, hook: Any) -> RemovableHandle:
         """Register a hook that runs before each parameter's update, with that parameter's optimizer."""

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+import weakref
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from lorafa_prof.errors import UsageError
 from lorafa_prof.layers.low_rank_embedding import LoraFaEmbedding
 from lorafa_prof.layers.low_rank_linear import LoraFaLinear
 from lorafa_prof.layers.low_rank_weight import LoraFaWeight
 from lorafa_prof.shapes_only import has_values
+
+AdaptedByLoraFa = LoraFaLinear | LoraFaEmbedding | LoraFaWeight
+
+#: Gradients that are corrected by one product are copied to lie side by side, so many bytes of them at most.
+AT_ONCE_BYTES = 32 << 20
 
 # A row of A depends on the rows before it if less than this share of its squared length is its own. Cholesky
 # alone sees that in half of the cases: rounding leaves shares of about ±1e-14.
@@ -47,27 +54,103 @@ def _inverse(gram: Tensor) -> Tensor:
     return torch.cholesky_inverse(factor)
 
 
-@dataclass(frozen=True)
+def _matrix_of(layer: AdaptedByLoraFa) -> Tensor:
+    try:
+        return correction_matrix(layer.lora_A, layer.scale)
+    except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]
+        raise UsageError(
+            f"A of the adapter '{layer.path}' has rows that depend on each other as far as float64 can tell: "
+            "gradients of its B cannot be corrected; draw it anew, or set a lower rank",
+            about="rank",
+        ) from error
+
+
+class _Batch:
+    """Layers whose gradients [.., out, r] are corrected by one product, and their matrices side by side.
+
+    The layers are their model's: an optimizer that outlives it holds no A.
+    """
+
+    def __init__(self, layers: Sequence[AdaptedByLoraFa]) -> None:
+        self.bs: list[nn.Parameter] = [layer.lora_B for layer in layers]
+        found = [_matrix_of(layer) for layer in layers]
+        self.matrices = found[0].unsqueeze(0) if len(found) == 1 else torch.stack(found)
+        self._layers = [weakref.ref(layer) for layer in layers]
+        self._versions = [layer.lora_A._version for layer in layers]
+
+    def refresh_(self) -> None:
+        """Find the matrices anew of A that was changed in place, as by `load_state_dict`."""
+        for index, this in enumerate(self._layers):
+            layer = this()
+            if layer is not None and layer.lora_A._version != self._versions[index]:
+                self._versions[index] = layer.lora_A._version
+                self.matrices[index].copy_(_matrix_of(layer))
+
+    def correct_(self, which: Sequence[int]) -> None:
+        """Correct the gradients of these B's, by one product if they are all; the others have none."""
+        if len(which) == 1 or len(which) < len(self.bs):
+            for index in which:
+                self.bs[index].grad = _product(self.bs[index].grad, self.matrices[index])
+            return
+        stacked = torch.stack([b.grad for b in self.bs if b.grad is not None])
+        for b in self.bs:
+            b.grad = None  # gone before what takes its place is there
+        corrected = _product(stacked, self.matrices)
+        for index, b in enumerate(self.bs):
+            b.grad = corrected[index]
+
+
+def _product(grad: Tensor | None, matrix: Tensor) -> Tensor:
+    assert grad is not None
+    # Some models give their router another type when they first use it.
+    return torch.matmul(grad, matrix.to(grad.dtype))
+
+
 class LoraFaCorrection:
     """Corrects the gradients of B in LoRA-FA adapters; to be registered as an optimizer's step pre-hook.
 
-    A never changes, so each layer's matrix is computed once and kept.
+    A never changes, so each layer's matrix is found once and kept; where A was changed in place all the same,
+    as by `load_state_dict`, it is found anew. Nothing here waits for the device.
 
-    Attributes:
-        matrices: pairs of a layer's B and its correction matrix.
+    Args:
+        layers: corrected by their A as it is now.
+        at_once_bytes: layers whose B's are of one shape and type are corrected together, so many that the
+            gradients of a product have no more bytes than this; 0: each by itself, without a copy.
+
+    Raises:
+        UsageError: the rows of an A are linearly dependent; the line names it.
     """
 
-    matrices: tuple[tuple[nn.Parameter, Tensor], ...]
+    def __init__(self, layers: Iterable[AdaptedByLoraFa], at_once_bytes: int = 0) -> None:
+        self._batches = [_Batch(alike) for alike in _alike(layers, at_once_bytes)]
+        self._places = {id(b): (batch, index) for batch in self._batches for index, b in enumerate(batch.bs)}
 
-    @classmethod
-    def of(cls, layers: Iterable[LoraFaLinear | LoraFaEmbedding | LoraFaWeight]) -> LoraFaCorrection:
-        """Return the correction for `layers`, computed from their A as it is now."""
-        return cls(tuple((layer.lora_B, correction_matrix(layer.lora_A, layer.scale)) for layer in layers))
+    @property
+    def tensors(self) -> tuple[Tensor, ...]:
+        """The matrices, as they are kept."""
+        return tuple(batch.matrices for batch in self._batches)
 
     @torch.no_grad()
     def __call__(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
-        """Replace each B's gradient [.., out, r] by its corrected one."""
-        for b, matrix in self.matrices:
-            if b.grad is not None:
-                # Some models give their router another type when they first use it.
-                b.grad = torch.matmul(b.grad, matrix.to(b.grad.dtype))
+        """Replace each gradient [.., out, r] of the optimizer's B's by its corrected one."""
+        present: defaultdict[_Batch, list[int]] = defaultdict(list)
+        for group in optimizer.param_groups:
+            for param in group["params"]:
+                if param.grad is not None and id(param) in self._places:
+                    batch, index = self._places[id(param)]
+                    present[batch].append(index)
+        for batch, which in present.items():
+            batch.refresh_()
+            batch.correct_(which)
+
+
+def _alike(layers: Iterable[AdaptedByLoraFa], at_once_bytes: int) -> Iterator[list[AdaptedByLoraFa]]:
+    """Yield layers that are corrected together; of several experts' B's there is one product in any case."""
+    waiting: defaultdict[Any, list[AdaptedByLoraFa]] = defaultdict(list)
+    for layer in layers:
+        b = layer.lora_B
+        key = (b.shape, b.dtype, b.device)
+        waiting[key].append(layer)
+        if b.dim() != 2 or (len(waiting[key]) + 1) * b.nbytes > at_once_bytes:
+            yield waiting.pop(key)
+    yield from waiting.values()

@@ -117,6 +117,12 @@ COLUMNS: tuple[Column, ...] = (
         "",
         "true: a batch's samples are documents in one row, without padding; else empty",
     ),
+    Column(
+        "loss",
+        "setting",
+        "",
+        "chunked: logits are made a chunk of tokens at a time; empty: all are there at once",
+    ),
 )
 
 COLUMN_NAMES: tuple[str, ...] = tuple(column.name for column in COLUMNS)

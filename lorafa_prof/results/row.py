@@ -64,6 +64,7 @@ def setting_columns(cell: Cell) -> dict[str, Value]:
         "kept_logits": cell.kept_logits or None,
         "lengths": lengths_text(cell.lengths),
         "packing": "true" if cell.packing else None,
+        "loss": None if cell.loss == "full" else cell.loss,
     }
     # An option of a third party's method may be called as a column and be of another kind.
     return {name: value if fits(name, value) else None for name, value in columns.items()}

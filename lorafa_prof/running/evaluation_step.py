@@ -13,6 +13,7 @@ from transformers.trainer_pt_utils import EvalLoopContainer, find_batch_size, ne
 from lorafa_prof.cell import Cell
 from lorafa_prof.errors import UsageError
 from lorafa_prof.models.kernels import WITHOUT_LOGITS
+from lorafa_prof.models.losses import CHUNKED
 from lorafa_prof.optim.loss_scaling import LossScaler
 from lorafa_prof.step import Observer, TrainingStep, notify_end, notify_start
 
@@ -22,7 +23,7 @@ def check_phase(cell: Cell) -> None:
 
     Raises:
         UsageError: it evaluates batches of different lengths, or keeps logits where there are none: it is no
-            evaluation, or its kernels make no logits.
+            evaluation, or its kernels or loss make no logits.
     """
     if cell.is_evaluation and cell.lengths:
         raise UsageError(
@@ -36,6 +37,12 @@ def check_phase(cell: Cell) -> None:
         raise UsageError(
             f"kept_logits {cell.kept_logits} is of an evaluation, and phase is 'train', which keeps none; "
             "set phase to eval, or kept_logits to 0",
+            about="kept_logits",
+        )
+    if cell.loss == CHUNKED:
+        raise UsageError(
+            f"loss 'chunked' makes no logits, of which kept_logits {cell.kept_logits} would keep some; set "
+            "kept_logits to 0, or loss to full",
             about="kept_logits",
         )
     if cell.kernels in WITHOUT_LOGITS:

@@ -19,6 +19,7 @@ from lorafa_prof.models.code import import_code
 from lorafa_prof.models.inputs import check_takes_inputs, make_inputs
 from lorafa_prof.models.kbit import check_kbit_prepare, prepare_for_kbit_training
 from lorafa_prof.models.kernels import import_kernels, use_kernels
+from lorafa_prof.models.losses import use_loss
 from lorafa_prof.models.packing import check_packing
 from lorafa_prof.models.quantization import Quantization
 from lorafa_prof.models.resolve import ResolvedModel, resolve_model
@@ -109,6 +110,7 @@ def prepare_model(cell: Cell, resolved: ResolvedModel, device: torch.device) -> 
     with guarded(f"the method '{method.name}'"):
         prepared = method.prepare(model, method.options.model_validate(cell.method.options), setting)
         use_kernels(cell.kernels, prepared.model)
+        use_loss(cell.loss, prepared.model, resolved.task, cell.kernels)
     if cell.update == "backward" and not isinstance(prepared.optimizer, UpdatesInBackward):
         raise UsageError(
             f"the method '{method.name}' has an optimizer of its own, which updates at the end of the step; "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import peft
@@ -207,8 +208,11 @@ def test_pefts_lora_fa_has_no_other_optimizer() -> None:
 
 
 def test_lora_fa_tells_of_the_matrices_it_keeps_for_the_optimizer() -> None:
-    prepared = prepare("tiny-llama", "lora-fa", {"rank": 4})
-    assert [m.shape for m in prepared.optimizer_tensors] == [(4, 4)] * 14
+    each = prepare("tiny-llama", "lora-fa", {"rank": 4})
+    assert [m.shape for m in each.optimizer_tensors] == [(1, 4, 4)] * 14
+    batched = prepare("tiny-llama", "lora-fa", {"rank": 4, "correction": "batched"})
+    widths = Counter(p.shape for name, p in batched.model.named_parameters() if name.endswith("lora_B"))
+    assert Counter(len(m) for m in batched.optimizer_tensors) == Counter(widths.values())
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,9 @@ def test_whose_forward_is_replaced(kernels: str, replaced: set[str]) -> None:
 
 def test_there_are_no_others() -> None:
     assert list(KERNELS) == ["eager", "fused-norm", "fused-loss", "fused", "liger", "compile", "packed"]
-    with pytest.raises(UsageError, match="known: eager, fused-norm, fused-loss, fused, liger, compile, packed"):
+    with pytest.raises(
+        UsageError, match="known: eager, fused-norm, fused-loss, fused, liger, compile, packed"
+    ):
         use_kernels("unsloth", model_of("tiny-llama"))
 
 

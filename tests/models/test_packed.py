@@ -176,6 +176,17 @@ def test_gradients_are_those_of_what_was_dropped(method: str) -> None:
     assert float(model(input_ids=ids, labels=ids).loss) == float(model(input_ids=ids, labels=ids).loss)
 
 
+def test_what_is_thawed_is_named() -> None:
+    model = model_of("llama")
+    prepared(model, "lora-fa", {"rank": 4, "targets": "all-linear"})
+    use_packed(model)
+    for name in ("mlp.down_proj.lora_A", "self_attn.k_proj.base.weight"):
+        thawed = model.get_parameter(f"model.layers.1.{name}").requires_grad_(True)
+        with pytest.raises(UsageError, match=f"'model.layers.1.{name}' was thawed"):
+            losses_and_gradients(model)
+        thawed.requires_grad_(False)
+
+
 def test_backward_runs_once() -> None:
     model = model_of("llama")
     prepared(model, "lora-fa", {"rank": 4, "targets": "all-linear"})

@@ -88,7 +88,7 @@ def test_the_correction_of_lora_fa_is_made_before_each_update() -> None:
         layer.base.requires_grad_(False)
         nn.init.normal_(layer.lora_B)
     other = copy.deepcopy(layers)
-    corrections = [LoraFaCorrection.of(model) for model in (layers, other)]  # type: ignore[arg-type]
+    corrections = [LoraFaCorrection(model) for model in (layers, other)]  # type: ignore[arg-type]
     early, late = in_backward("adamw", layers), make_optimizer("adamw", other.parameters())
     early.register_step_pre_hook(corrections[0])
     late.register_step_pre_hook(corrections[1])

@@ -30,7 +30,7 @@ def make_layer(n_in: int = 8, n_out: int = 6, rank: int = 3, scale: float = 0.5)
 
 
 def corrected_gradient(layer: LoraFaLinear) -> Tensor:
-    LoraFaCorrection.of([layer])(make_optimizer("sgd", [layer.lora_B]), (), {})
+    LoraFaCorrection([layer])(make_optimizer("sgd", [layer.lora_B]), (), {})
     assert layer.lora_B.grad is not None
     return layer.lora_B.grad
 
@@ -80,7 +80,7 @@ def test_every_optimizer_sees_the_corrected_gradients(optimizer: str) -> None:
     trained = [layers[0].lora_B, layers[1].lora_B, *head.parameters()]
     expected = copy.deepcopy(trained)
     hooked, plain = make_optimizer(optimizer, trained), make_optimizer(optimizer, expected)
-    hooked.register_step_pre_hook(LoraFaCorrection.of(layers))  # type: ignore[arg-type]
+    hooked.register_step_pre_hook(LoraFaCorrection(layers))  # type: ignore[arg-type]
     for _ in range(3):
         for ours, theirs in zip(trained, expected, strict=True):
             ours.grad = torch.randn_like(ours)
@@ -93,21 +93,41 @@ def test_every_optimizer_sees_the_corrected_gradients(optimizer: str) -> None:
         torch.testing.assert_close(ours, theirs)
 
 
-def test_it_is_computed_once() -> None:
-    layer = make_layer()
-    optimizer = make_optimizer("sgd", [layer.lora_B])
-    optimizer.register_step_pre_hook(LoraFaCorrection.of([layer]))
-    with torch.no_grad():
-        layer.lora_A.zero_()  # whoever looked at A again would find nothing to invert
-    for _ in range(2):
-        layer.lora_B.grad = torch.ones_like(layer.lora_B)
+def test_it_is_computed_once_unless_a_is_changed_in_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    found: list[Tensor] = []
+
+    def counted(a: Tensor, scale: float) -> Tensor:
+        found.append(a)
+        return correction_matrix(a, scale)
+
+    monkeypatch.setattr("lorafa_prof.optim.lora_fa.correction_matrix", counted)
+    layers = [make_layer(), make_layer()]
+    optimizer = make_optimizer("sgd", [layer.lora_B for layer in layers])
+    correction = LoraFaCorrection(layers)
+    optimizer.register_step_pre_hook(correction)
+
+    def corrected(gradient: Tensor) -> list[Tensor]:
+        for layer in layers:
+            layer.lora_B.grad = gradient
         optimizer.step()
-    assert torch.isfinite(layer.lora_B).all()
+        return [layer.lora_B.grad for layer in layers]  # type: ignore[misc]
+
+    gradient = torch.randn_like(layers[0].lora_B)
+    kept = [tensor.data_ptr() for tensor in correction.tensors]
+    before = [corrected(gradient) for _ in range(2)][-1]
+    assert len(found) == 2
+    layers[1].load_state_dict({**layers[1].state_dict(), "lora_A": layers[0].lora_A})
+    after = [corrected(gradient) for _ in range(2)][-1]
+    assert len(found) == 3
+    assert kept == [tensor.data_ptr() for tensor in correction.tensors]
+    assert torch.equal(after[0], before[0])
+    assert torch.equal(after[1], before[0])
+    assert not torch.equal(before[1], before[0])
 
 
 def test_a_layer_that_got_no_gradient_is_left_alone() -> None:
     layer = make_layer()
-    LoraFaCorrection.of([layer])(make_optimizer("sgd", [layer.lora_B]), (), {})
+    LoraFaCorrection([layer])(make_optimizer("sgd", [layer.lora_B]), (), {})
     assert layer.lora_B.grad is None
 
 

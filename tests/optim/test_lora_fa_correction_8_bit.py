@@ -102,7 +102,7 @@ def test_states_are_those_of_gradients_that_came_corrected(
     hooked = (
         UpdatesInBackward(trained, EightBitAdamW) if in_backward else EightBitAdamW(trained)  # type: ignore[arg-type]
     )
-    hooked.register_step_pre_hook(LoraFaCorrection.of(layers))  # type: ignore[arg-type]
+    hooked.register_step_pre_hook(LoraFaCorrection(layers))  # type: ignore[arg-type]
     plain = EightBitAdamW(wide)
     for _ in range(4):
         pushed = [torch.randn_like(b) for b in trained]
@@ -137,7 +137,7 @@ def test_rounding_states_changes_the_update_far_less_than_leaving_the_correction
         trained = [layer.lora_B for layer in model]
         optimizer = EightBitAdamW(trained, rounded)
         if corrected:
-            optimizer.register_step_pre_hook(LoraFaCorrection.of(model))  # type: ignore[arg-type]
+            optimizer.register_step_pre_hook(LoraFaCorrection(model))  # type: ignore[arg-type]
         for gradients in pushed:
             for b, gradient in zip(trained, gradients, strict=True):
                 b.grad = gradient.clone()
@@ -162,7 +162,7 @@ def test_the_optimizer_is_handed_the_corrected_gradient_itself(name: str) -> Non
         adapter_dtype=torch.float32,
     )
     optimizer = make_optimizer(name, [layer.lora_B])
-    optimizer.register_step_pre_hook(LoraFaCorrection.of([layer]))
+    optimizer.register_step_pre_hook(LoraFaCorrection([layer]))
     formed = layer.lora_B.grad = torch.empty_like(layer.lora_B)
     seen: list[Tensor] = []
     optimizer.register_step_pre_hook(lambda *_: seen.append(layer.lora_B.grad))  # type: ignore[arg-type,func-returns-value]

@@ -35,7 +35,7 @@ def corrected_step(optimizer: str) -> TrainingStep:
         for layer in layers:
             layer.lora_B.normal_(std=0.05)
     made = _optimizer(optimizer, [p for p in prepared.model.parameters() if p.requires_grad])
-    made.register_step_pre_hook(LoraFaCorrection.of(layers))
+    made.register_step_pre_hook(LoraFaCorrection(layers))
     return replace(step, optimizer=made)
 
 

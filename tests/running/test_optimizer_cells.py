@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from math import prod
 from typing import Any
 
@@ -111,6 +112,28 @@ def test_one_gradient_at_a_time_lowers_the_peak_of_full_fine_tuning() -> None:
     )
     assert early["peak_allocated_bytes"] < at_end["peak_allocated_bytes"]  # type: ignore[operator]
     assert early["peak_optimizer_bytes"] < at_end["peak_optimizer_bytes"]  # type: ignore[operator]
+
+
+def test_gradients_corrected_together_are_copied_and_nothing_else_changes() -> None:
+    rows, peaks = [], []
+    for correction in ("each", "batched"):
+        plain = tiny_cell(method="lora-fa", dtype="bf16", device=TWIN)
+        options = {**plain.method.options, "correction": correction}
+        cell = plain.model_copy(update={"method": plain.method.model_copy(update={"options": options})})
+        result = measure_cell(cell)
+        assert result.row.get("message") is None  # every operation is one that a GPU has shown
+        rows.append(
+            {name: result.row[name] for name in ("optimizer_bytes", "gradients_bytes", "saved_bytes")}
+        )
+        optimizer = result.details["memory"]["phases"]["optimizer"]
+        peaks.append(optimizer["peak"]["requested"] - optimizer["start"]["requested"])
+    assert rows[0] == rows[1]
+    widths = Counter(
+        tuple(param.shape)
+        for name, param in prepare_step(plain, torch.device("meta"))[0].model.named_parameters()
+        if name.endswith("lora_B")
+    )
+    assert peaks == [2 * max(map(prod, widths)), 2 * max(prod(shape) * n for shape, n in widths.items())]
 
 
 def test_the_row_says_what_is_in_managed_memory() -> None:

@@ -40,6 +40,7 @@ CONTEXT_SETTINGS = (
     "autocast",
     "attention",
     "kernels",
+    "loss",
     "checkpointing",
     "phase",
     "kept_logits",
@@ -62,6 +63,7 @@ _USUAL: Mapping[str, Setting] = {
     "kept_logits": 0,
     "lengths": "none",
     "packing": "none",
+    "loss": "full",
 }
 """What cells have whose row says nothing, such as those of an older table; shared by all it goes unsaid."""
 
@@ -85,6 +87,7 @@ _PHRASES = {
     "adapter_dtype": "{} adapters",
     "attention": "{} attention",
     "kernels": "{} kernels",
+    "loss": "{} loss",
     "checkpointing": "checkpointing {}",
     "update": "update in {}",
     "lengths": "lengths {}",

@@ -41,6 +41,9 @@ _NEEDED_BY: Mapping[tuple[str, str], tuple[int, ...]] = {
     ("FusedLinearCrossEntropyFunction", "0"): (0,),
     ("FusedLinearCrossEntropyFunction", "1"): (1,),
     ("FusedLinearCrossEntropyFunction", "2"): (2,),
+    ("ChunkedCrossEntropyFunction", "0"): (0,),
+    ("ChunkedCrossEntropyFunction", "1"): (1,),
+    ("ChunkedCrossEntropyFunction", "2"): (2,),
 }
 #: Autograd's nodes that only pass a gradient on, in another shape or type.
 _PASSING = frozenset(

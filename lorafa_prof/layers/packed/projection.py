@@ -114,6 +114,17 @@ class Projection:
                 tensors += [part.adapter.lora_A, part.adapter.lora_B]
         return tensors
 
+    def arguments(self) -> list[Tensor]:
+        """Return `trained`, for a pass of which autograd is to know them.
+
+        Raises:
+            UsageError: what an adapter needs frozen was thawed.
+        """
+        for part in self.parts:
+            if part.adapter:
+                part.adapter.check_frozen(part.base.weight, part.base.bias, part.adapter.lora_A)
+        return self.trained()
+
     def keeps_input(self, needed: Sequence[bool]) -> bool:
         """Return whether anything trains whose gradient takes x: all of `trained` but biases and B's."""
         without = {

@@ -35,6 +35,7 @@ WORD_BEFORE = {
     "kept_logits": "batches of logits kept ",
     "lengths": "lengths ",
     "packing": "packing ",
+    "loss": "loss ",
     "gpu": "",
 }
 #: Of these only differences are said: nobody publishes that nothing was padded.
@@ -54,6 +55,7 @@ SAID_WHERE_ROWS_DIFFER = frozenset(
         "kept_logits",
         "lengths",
         "packing",
+        "loss",
     }
 )
 
