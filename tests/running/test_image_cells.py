@@ -20,9 +20,8 @@ from lorafa_prof.scenario.load import load_scenario
 SEEING = ("tiny-convnext", "tiny-dinov2", "tiny-swin", "tiny-vit")
 
 
-def image_cell(model: str, method: str, device: str = "cpu", **settings: Any) -> Cell:
-    # On the CPU, PyTorch's scaled dot-product attention saves other tensors than its kernels on a GPU.
-    return tiny_cell(model, method, device=device, attention="eager", **settings)
+def image_cell(model: str, method: str) -> Cell:
+    return tiny_cell(model, method, attention="eager")
 
 
 @pytest.mark.parametrize("model", SEEING)
