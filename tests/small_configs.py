@@ -44,7 +44,7 @@ _OWN: dict[str, dict[str, Any]] = {
         "n_layers": 2,
         "max_seq_len": 64,
         "ffn_config": {"ffn_hidden_size": 32, "moe_num_experts": 8, "moe_top_k": 2, "hidden_size": 64},
-        "attn_config": {"kv_n_heads": 2, "rope_theta": 10000.0},
+        "attn_config": {"kv_n_heads": 2, "rope_theta": 10000.0, "clip_qkv": 8.0},
     },
     "deepseek_v3": {
         **_EXPERTS,

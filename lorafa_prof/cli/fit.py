@@ -69,7 +69,7 @@ def fit_command(scenario: str | None, as_json: bool, jobs: int | None, **options
     The step runs on shapes, through a model of PyTorch's allocator; no GPU is needed. Name --model and --gpu,
     or a SCENARIO (a file or the name of a shipped one), whose cells are then asked about.
     """
-    from lorafa_prof.fitting.answers_table import HEADER, answers_json, answers_rows, remarks
+    from lorafa_prof.fitting.answers_table import answers_json, answers_table, remarks
     from lorafa_prof.fitting.question import asked_by_options, asked_by_scenario
     from lorafa_prof.scenario.shipped import find_scenario
 
@@ -84,7 +84,8 @@ def fit_command(scenario: str | None, as_json: bool, jobs: int | None, **options
     if as_json:
         put_whole(f"{json.dumps(answers_json(answers), indent=1)}\n")
     else:
-        print_table("fit", HEADER, answers_rows(answers))
+        table = answers_table(answers)
+        print_table("fit", table.header, table.rows, names=table.names)
     for line in remarks(answers):
         say(f"note: {line}")
 

@@ -18,11 +18,11 @@ from lorafa_prof.cli.options import (
     stale_option,
     timeout_option,
 )
+from lorafa_prof.cli.results_table import print_results
 from lorafa_prof.cli.say import say
 from lorafa_prof.cli.scenario_cells import loaded_scenario, scenario_cells
 from lorafa_prof.cli.sweeping import sweep
 from lorafa_prof.cli.tables import print_table
-from lorafa_prof.words.numbers import size_or_dash
 from lorafa_prof.words.phrases import count, first_of
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def run_command(
     measured = [results[cell.cell_id] for cell in chosen if cell.cell_id in results]
     if left := len(chosen) - len(measured):
         say(f"{count(left, 'cell')} not run, because of --max-failures {max_failures}")
-    _print_results(measured)
+    print_results(measured)
     _print_notes(measured)
     say(f"results: {store.results_csv}")
     if figures:
@@ -188,53 +188,6 @@ def _tell_what_is_there(
             f"note: {count(len(others), 'record')} in {store.out / 'cells'} of other settings or of another "
             f"scenario (such as {others[0]}): kept there, but not in results.csv"
         )
-
-
-def _print_results(results: Sequence[CellResult]) -> None:
-    def text(result: CellResult, column: str, form: str = "") -> str:
-        value = result.row.get(column)
-        return "-" if value is None else format(value, form)
-
-    header: tuple[str, ...] = (
-        "model",
-        "method",
-        "rank",
-        "batch",
-        "seq",
-        "status",
-        "held",
-        "peak",
-        "reserved",
-        "step ms",
-        "tokens/s",
-    )
-    rows: list[tuple[str, ...]] = [
-        (
-            *(text(result, name) for name in ("model", "method", "rank", "batch", "seq", "status")),
-            *(
-                size_or_dash(result.row.get(name))
-                for name in ("activation_bytes", "peak_allocated_bytes", "peak_reserved_bytes")
-            ),
-            text(result, "step_ms_median", ".1f"),
-            text(result, "tokens_per_s", ",.0f"),
-        )
-        for result in results
-    ]
-    if any(result.cell.quantization != "none" for result in results):
-        header = (*header, "base")
-        rows = [(*cells, _base(result.cell)) for cells, result in zip(rows, results, strict=True)]
-    if any(marks := [_marks(result) for result in results]):
-        header = (*header, "marks")
-        rows = [(*cells, own) for cells, own in zip(rows, marks, strict=True)]
-    print_table("results", header, rows)
-
-
-def _base(cell: Cell) -> str:
-    if cell.quantization == "none":
-        return cell.dtype
-    return (
-        f"{cell.quantization}{' double' if cell.double_quant else ''}{' kbit' if cell.kbit_prepare else ''}"
-    )
 
 
 def _marks(result: CellResult) -> str:

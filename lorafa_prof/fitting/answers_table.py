@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from lorafa_prof.cell import Cell
 from lorafa_prof.fitting.answer import Answer, Largest
 from lorafa_prof.results.row import method_label
+from lorafa_prof.scenario.labels import told_apart
 from lorafa_prof.words.phrases import listed
 from lorafa_prof.words.scales import GIB
 
-HEADER = (
-    "model",
-    "gpu",
-    "method",
-    "rank",
-    "batch",
-    "seq",
+_ASKED = ("model", "gpu", "method", "rank", "batch", "seq")
+_ANSWERED = (
     "fits",
     "runs out in",
     "peak GiB",
@@ -27,13 +25,29 @@ HEADER = (
 )
 
 
-def answers_rows(answers: Sequence[Answer]) -> list[tuple[str, ...]]:
-    """A row of text for each answer, under `HEADER`."""
-    return [_row(answer) for answer in answers]
+@dataclass(frozen=True)
+class AnswersTable:
+    """The answers as text; the first `names` columns say what was asked."""
+
+    header: tuple[str, ...]
+    rows: list[tuple[str, ...]]
+    names: int
 
 
-def _row(answer: Answer) -> tuple[str, ...]:
-    fit, cell = answer.fit, answer.fit.asked.cell
+def answers_table(answers: Sequence[Answer]) -> AnswersTable:
+    """A row for each answer. Where others are asked alike, a column more says what tells them apart."""
+    cells = [answer.fit.asked.cell for answer in answers]
+    apart = told_apart(cells, _asked)
+    others = any(apart.values())
+    named = (*_ASKED, "settings") if others else _ASKED
+    rows = [
+        (*_asked(cell), *([apart[cell.cell_id] or "-"] if others else []), *_answered(answer))
+        for cell, answer in zip(cells, answers, strict=True)
+    ]
+    return AnswersTable((*named, *_ANSWERED), rows, len(named))
+
+
+def _asked(cell: Cell) -> tuple[str, ...]:
     return (
         cell.model.name,
         cell.gpu or "-",
@@ -41,6 +55,12 @@ def _row(answer: Answer) -> tuple[str, ...]:
         str(cell.method.options.get("rank") or "-"),
         str(cell.batch),
         str(cell.seq),
+    )
+
+
+def _answered(answer: Answer) -> tuple[str, ...]:
+    fit = answer.fit
+    return (
         "yes" if fit.fits else "no",
         fit.failed_phase or "-",
         GIB.text(fit.memory.peak_allocated_bytes),

@@ -148,7 +148,7 @@ def _obstacle(module: nn.Module, parent: nn.Module, name: str) -> str | None:
     """Return why the linear layer `module`, called `name` in its parent, can have no adapter."""
     if hasattr(parent, "A_log") and name in _weights_read_in(cast(Hashable, type(parent))):
         return f"{type(parent).__name__} reads its weight, past the layer"
-    if not _computes_a_linear_map(module):
+    if not computes_a_linear_map(module):
         return f"a {type(module).__name__} computes more than a linear map"
     return None
 
@@ -163,8 +163,11 @@ def _weights_read_in(kind: Hashable) -> frozenset[str]:
     return frozenset(_OWN_WEIGHT.findall(source))
 
 
-def _computes_a_linear_map(module: nn.Module) -> bool:
-    """Whether a layer gives one tensor of its number of outputs; a class of its own is tried, on shapes."""
+def computes_a_linear_map(module: nn.Module) -> bool:
+    """Return whether a linear layer gives one tensor of its number of outputs.
+
+    A class of its own is tried, on shapes: routers of experts may give their choice too.
+    """
     if is_conv1d(module) or is_quantized(module) or type(module).forward is nn.Linear.forward:
         return True
     in_features, out_features = in_by_out(module)

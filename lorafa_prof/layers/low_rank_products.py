@@ -96,15 +96,31 @@ def _used(a: Tensor, b: Tensor, dtype: torch.dtype, product: Product) -> tuple[T
     return (F.pad(a, (0, 0, 0, missing)), F.pad(b, (0, missing))) if missing else (a, b)
 
 
-def _adapted(
-    x: Tensor, weight: Tensor, a: Tensor, b: Tensor, scale: float, probability: float, product: Product
-) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Return y of the module's formula, drop(x) Aᵀ, and the dropout mask or None."""
+def _forward(
+    ctx: Any,
+    kept: tuple[Tensor, ...],
+    x: Tensor,
+    weight: Tensor,
+    a: Tensor,
+    b: Tensor,
+    scale: float,
+    probability: float,
+    multiply: Multiply | None,
+    ends: Tensor | None,
+) -> Tensor:
+    """Return y of the module's formula, and keep `kept`, drop(x) Aᵀ and the dropout mask for backward.
+
+    The product is grouped by `multiply` and `ends`, or batched where these are None.
+    """
+    product = product_of(multiply, ends)
     y = product(x, weight)
     dropped, mask = drop(x, probability)
-    a, b = _used(a, b, x.dtype, product)
-    low = product(dropped, a.mT)
-    return y.add_(product(low, b.mT), alpha=scale), low, mask
+    used_a, used_b = _used(a, b, x.dtype, product)
+    low = product(dropped, used_a.mT)
+    y.add_(product(low, used_b.mT), alpha=scale)
+    ctx.save_for_backward(ends, *kept, low, mask, weight, a, b)
+    ctx.scale, ctx.probability, ctx.multiply = scale, probability, multiply
+    return y
 
 
 def _gradients(
@@ -139,23 +155,9 @@ class ExpertsLoraFunction(torch.autograd.Function):
     """The module's formula with A and B training: keeps x, x Aᵀ and the dropout mask."""
 
     @staticmethod
-    def forward(
-        ctx: Any,
-        x: Tensor,
-        weight: Tensor,
-        a: Tensor,
-        b: Tensor,
-        scale: float,
-        probability: float,
-        multiply: Multiply | None,
-        ends: Tensor | None,
-    ) -> Tensor:
-        """Return y; the product is grouped by `multiply` and `ends`, or batched where these are None."""
-        product = product_of(multiply, ends)
-        y, low, mask = _adapted(x, weight, a, b, scale, probability, product)
-        ctx.save_for_backward(ends, x, low, mask, weight, a, b)
-        ctx.scale, ctx.probability, ctx.multiply = scale, probability, multiply
-        return y
+    def forward(ctx: Any, x: Tensor, *others: Any) -> Tensor:
+        """Return y; the arguments are those of `_forward`."""
+        return _forward(ctx, (x,), x, *others)
 
     @staticmethod
     @once_differentiable
@@ -170,23 +172,9 @@ class ExpertsLoraFaFunction(torch.autograd.Function):
     """The module's formula with only B training: keeps x Aᵀ and the dropout mask, never x."""
 
     @staticmethod
-    def forward(
-        ctx: Any,
-        x: Tensor,
-        weight: Tensor,
-        a: Tensor,
-        b: Tensor,
-        scale: float,
-        probability: float,
-        multiply: Multiply | None,
-        ends: Tensor | None,
-    ) -> Tensor:
-        """Return y; the product is grouped by `multiply` and `ends`, or batched where these are None."""
-        product = product_of(multiply, ends)
-        y, low, mask = _adapted(x, weight, a, b, scale, probability, product)
-        ctx.save_for_backward(ends, low, mask, weight, a, b)
-        ctx.scale, ctx.probability, ctx.multiply = scale, probability, multiply
-        return y
+    def forward(ctx: Any, x: Tensor, *others: Any) -> Tensor:
+        """Return y; the arguments are those of `_forward`."""
+        return _forward(ctx, (), x, *others)
 
     @staticmethod
     @once_differentiable

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from lorafa_prof.cell import Dtype
-from lorafa_prof.errors import UsageError
-from lorafa_prof.layers.linear_maps import classification_head
+from lorafa_prof.errors import LorafaProfError, UsageError, described
+from lorafa_prof.layers.linear_maps import classification_head, computes_a_linear_map
 from lorafa_prof.layers.targets import ALL_LINEAR, ATTENTION, find_targets
 from lorafa_prof.methods.base import Setting
 from lorafa_prof.methods.low_rank_options import LowRankOptions
@@ -93,14 +93,20 @@ def add_peft_adapter(model: PreTrainedModel, config: Any, adapter_dtype: torch.d
         adapter_dtype: the type that PEFT's automatic cast would give, or another; set after that cast.
 
     Raises:
-        UsageError: PEFT refuses the config for this model, or its adapter goes beside no quantized base.
+        UsageError: PEFT refuses the config for this model, its layers fail on one of the model's, or its
+            adapter goes beside no quantized base.
     """
     peft = require_peft()
     register_stand_ins(config, model)
     try:
         wrapped = peft.get_peft_model(model, config)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, NotImplementedError) as error:
         raise UsageError(f"PEFT refuses this model: {one_line(str(error))}") from error
+    except (LorafaProfError, MemoryError, RuntimeError):  # memory that runs out is a result
+        raise
+    except Exception as error:
+        raise UsageError(f"PEFT cannot wrap this model: {described(error)}") from error
+    _check_layers(wrapped)
     prefix = getattr(wrapped.base_model, "prefix", None)  # "lora_", "vera_", …; prompt methods have none
     for name, parameter in wrapped.named_parameters():
         if prefix and prefix in name and parameter.is_floating_point():
@@ -112,6 +118,21 @@ def add_peft_adapter(model: PreTrainedModel, config: Any, adapter_dtype: torch.d
                     buffer.data = buffer.data.to(adapter_dtype)
     wrapped.train()
     return wrapped  # type: ignore[no-any-return]
+
+
+def _check_layers(wrapped: nn.Module) -> None:
+    """Raise UsageError for a layer that PEFT adapts and that its own would fail with, in the first step.
+
+    PEFT's rules go by the class, to which a router that gives its choice too may be a kind of nn.Linear.
+    """
+    model: Any = wrapped
+    for path, layer in model.get_base_model().named_modules():
+        base = getattr(layer, "base_layer", None)
+        if isinstance(base, nn.Linear) and not computes_a_linear_map(base):
+            what = f"a {type(base).__name__} computes more than a linear map"
+            raise UsageError(
+                f"PEFT adapts '{path}' and fails there: {what}; set other targets", about="targets"
+            )
 
 
 def peft_lora_model(model: PreTrainedModel, options: PeftLoraOptions, setting: Setting) -> nn.Module:

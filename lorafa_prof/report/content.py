@@ -5,15 +5,17 @@ from __future__ import annotations
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
 
+from lorafa_prof.cell import Cell
 from lorafa_prof.claims.finding import Judgement
 from lorafa_prof.errors import NothingToJudgeError, UsageError
 from lorafa_prof.figures.kit.points import SETTINGS, Point, differing, fixed, named, points_of
 from lorafa_prof.report.cell_cards import CellCards, cell_cards
+from lorafa_prof.report.cells_table import OTHER_SETTINGS, Row, telling_columns
 from lorafa_prof.report.reading import Source
 from lorafa_prof.report.reproduce import one_cell_scenario, reproducing_command
 from lorafa_prof.report.summary import Summary, summary_of
@@ -23,8 +25,6 @@ from lorafa_prof.results.peak_parts import peak_parts, saved_by_kind
 from lorafa_prof.results.record import CellResult
 from lorafa_prof.results.table import pandas_dtype
 from lorafa_prof.words.phrases import count
-
-Row = Mapping[str, str | int | float]
 
 #: So many cells whose record cannot be read are named.
 _MOST_NAMED = 5
@@ -38,6 +38,7 @@ class CellContent:
     Attributes:
         label: tells the cell from all others of the report.
         row: what is known of it, by column.
+        cell: with all its settings; None where there is no record.
         parts: of `peak_parts`, by the row alone where there is no record; none where the cell did not finish.
         beyond_peak: bytes that the parts are more together than the peak: they are not all there at once.
         cards: None where there is no record; then `unexplained` says why.
@@ -48,6 +49,7 @@ class CellContent:
 
     label: str
     row: Row
+    cell: Cell | None
     parts: Mapping[str, int]
     beyond_peak: int
     cards: CellCards | None
@@ -72,7 +74,7 @@ class Content:
         points: the cells as figures see them.
         shared: the settings that all cells share, in words.
         varying: names of the settings that do not, as columns.
-        columns: those in which some cell has a value.
+        columns: those in which some cell has a value; one more where these do not tell all cells apart.
         judgement: of claims; None where there are none or they cannot be judged.
         environments: every machine that gave a row.
     """
@@ -108,7 +110,13 @@ def content_of(source: Source) -> Content:
     points = points_of(table)
     labels = _labels(points)
     environments = _environments(source.provenance)
-    cells = tuple(_cell(row, labels, source, environments) for row in _rows(table))
+    found = [_cell(row, labels, source, environments) for row in _rows(table)]
+    varying, rows = telling_columns(
+        {each.cell_id: each.row for each in found},
+        points,
+        [each.cell for each in found if each.cell is not None],
+    )
+    cells = [replace(each, row=rows[each.cell_id]) for each in found]
     known = {name for cell in cells for name in cell.row}
     scenario = source.provenance.get("scenario")
     name = scenario.get("name") if isinstance(scenario, dict) else None
@@ -118,9 +126,9 @@ def content_of(source: Source) -> Content:
         summary=summary_of(points, labels),
         points=tuple(points),
         shared=fixed(points),
-        varying=tuple(_varying(points)),
-        columns=tuple(column for column in COLUMNS if column.name in known),
-        cells=cells,
+        varying=tuple(varying),
+        columns=tuple(column for column in (*COLUMNS, OTHER_SETTINGS) if column.name in known),
+        cells=tuple(cells),
         judgement=source.judgement,
         provenance=source.provenance,
         environments=environments,
@@ -151,14 +159,6 @@ def _labels(points: Sequence[Point]) -> dict[str, str]:
     }
 
 
-def _varying(points: Sequence[Point]) -> list[str]:
-    """Columns of settings that differ between cells."""
-    models = ["model"] if len({point.model for point in points}) > 1 else []
-    names = differing(points, SETTINGS)
-    settings = [name for name in names if name != "where"]
-    return [*models, "method", *settings, *(["device", "gpu"] if "where" in names else [])]
-
-
 def _environments(provenance: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
     found = provenance.get("environments")
     return tuple(each for each in found if isinstance(each, dict)) if isinstance(found, list) else ()
@@ -181,6 +181,7 @@ def _cell(
     return CellContent(
         label=labels[cell_id],
         row=row,
+        cell=None if record is None else record.cell,
         parts=parts,
         beyond_peak=max(0, sum(parts.values()) - int(peak)) if parts and peak is not None else 0,
         cards=cards,

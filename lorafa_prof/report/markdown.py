@@ -7,12 +7,10 @@ from collections.abc import Iterator, Sequence
 from lorafa_prof.claims.finding import Judgement
 from lorafa_prof.claims.reporters.markdown import MARK
 from lorafa_prof.claims.reporters.wording import culprit_line, outcome, summary
-from lorafa_prof.report.content import CellContent, Content
-from lorafa_prof.report.page_data import column_name
+from lorafa_prof.report.cells_table import cells_table
+from lorafa_prof.report.content import Content
 from lorafa_prof.report.summary import MethodNeeds, range_text
-from lorafa_prof.results.columns import COLUMNS
 from lorafa_prof.words.markdown import escaped, fitting, header, row
-from lorafa_prof.words.numbers import shown
 from lorafa_prof.words.phrases import count
 
 #: GitHub takes 65,536 characters in a comment, which may have more than a report in it.
@@ -22,13 +20,6 @@ _OF_THEM_NOTES = 5_000
 #: For what stands below the table of cells.
 _ROOM_BELOW = 2_500
 
-_METRICS = (
-    "activation_bytes",
-    "peak_allocated_bytes",
-    "peak_reserved_bytes",
-    "step_ms_median",
-    "tokens_per_s",
-)
 _MOST_OPEN = 24
 _MOST_CULPRITS = 3
 
@@ -76,41 +67,19 @@ def _claims(judgement: Judgement) -> Iterator[str]:
 
 
 def _cells(content: Content, room: int) -> Iterator[str]:
-    known = {column.name for column in content.columns}
-    metrics = [name for name in _METRICS if name in known]
-    settings = content.varying
     yield "\n### Cells\n"
     if content.shared:
         yield f"\nAll cells: {escaped(content.shared)}\n"
     folded = len(content.cells) > _MOST_OPEN
     if folded:
         yield f"\n<details><summary>{count(len(content.cells), 'cell')}</summary>\n"
-    signs = ["marks"] if "marks" in known else []
-    yield header(*map(column_name, settings), "status", *signs, *map(column_name, metrics))
-    rows = [row(*(escaped(text) for text in _cell(cell, settings, signs, metrics))) for cell in content.cells]
-    yield fitting(rows, room, "\n{} left out: results.csv has all\n", "cell")
+    names, *lines = cells_table([cell.row for cell in content.cells], content.varying)
+    yield header(*names)
+    yield fitting(
+        (row(*map(escaped, line)) for line in lines), room, "\n{} left out: results.csv has all\n", "cell"
+    )
     if folded:
         yield "\n</details>\n"
-
-
-def _cell(
-    cell: CellContent, settings: Sequence[str], signs: Sequence[str], metrics: Sequence[str]
-) -> list[str]:
-    values = cell.row
-    phase = f" in {values['failed_phase']}" if values.get("failed_phase") else ""
-    return [
-        *(str(values.get(name, "")) for name in settings),
-        f"{values.get('status', '')}{phase}",
-        *(str(values.get(name, "")) for name in signs),
-        *(
-            shown(value, _UNITS[name]) if isinstance(value := values.get(name), int | float) else ""
-            for name in metrics
-        ),
-    ]
-
-
-#: Of values; tokens/s stand in the name of their column.
-_UNITS = {column.name: column.unit if column.unit in ("bytes", "ms") else "" for column in COLUMNS}
 
 
 def _provenance(content: Content) -> str:

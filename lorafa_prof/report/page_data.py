@@ -9,6 +9,7 @@ from typing import Any
 
 from lorafa_prof.parts import PEAK_PARTS
 from lorafa_prof.report.cell_cards import CellCards
+from lorafa_prof.report.cells_table import SHOWN_METRICS, column_name
 from lorafa_prof.report.charts import lines_of, method_shades, part_shades
 from lorafa_prof.report.content import CellContent, Content
 from lorafa_prof.results.columns import Column
@@ -16,31 +17,7 @@ from lorafa_prof.results.marks import against, meanings, read
 from lorafa_prof.results.table import pandas_dtype
 
 #: Columns that are shown unless the reader asks for others, beside those of the settings that differ.
-_SHOWN = (
-    "status",
-    "marks",
-    "activation_bytes",
-    "peak_allocated_bytes",
-    "peak_reserved_bytes",
-    "step_ms_median",
-    "tokens_per_s",
-)
-#: What people call a column, where that is not its name without the unit.
-NAMES = {
-    "activation_bytes": "held",
-    "peak_allocated_bytes": "peak",
-    "peak_reserved_bytes": "reserved",
-    "step_ms_median": "step",
-    "tokens_per_s": "tokens/s",
-    "samples_per_s": "samples/s",
-    "energy_j_per_token": "energy",
-}
-
-
-def column_name(name: str) -> str:
-    """What people call a column of the results."""
-    plain = name.removesuffix("_bytes").removesuffix("_ms").replace("_", " ")
-    return NAMES.get(name, plain)
+_SHOWN = ("status", "marks", *SHOWN_METRICS)
 
 
 def page_data(content: Content) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from predictions import made_up, sim_cell
 
 from lorafa_prof.fitting.answer import Answer, Fit, FitQuestion, Largest
-from lorafa_prof.fitting.answers_table import HEADER, answers_json, answers_rows, remarks
+from lorafa_prof.fitting.answers_table import answers_json, answers_table, remarks
 
 GIB = 2**30
 LORA = sim_cell("lora", batch=2, seq=64)
@@ -25,8 +25,9 @@ TOO_LARGE = Answer(
 
 
 def row(answer: Answer) -> dict[str, str]:
-    (cells,) = answers_rows([answer])
-    return dict(zip(HEADER, cells, strict=True))
+    table = answers_table([answer])
+    (cells,) = table.rows
+    return dict(zip(table.header, cells, strict=True))
 
 
 def test_a_row_of_what_fits() -> None:
@@ -46,6 +47,13 @@ def test_a_row_of_what_does_not_fit() -> None:
 def test_where_no_batch_fits_a_step_has_no_tokens() -> None:
     none_fits = row(replace(TOO_LARGE, batch=Largest(None)))
     assert (none_fits["largest batch"], none_fits["tokens/step"]) == ("-", "-")
+
+
+def test_a_column_more_tells_apart_what_is_asked_with_other_settings() -> None:
+    eager = replace(FITS.fit.asked, cell=LORA.model_copy(update={"attention": "eager"}))
+    table = answers_table([FITS, replace(FITS, fit=replace(FITS.fit, asked=eager)), TOO_LARGE])
+    assert table.header[table.names - 1] == "settings"
+    assert [cells[table.names - 1] for cells in table.rows] == ["attention=sdpa", "attention=eager", "-"]
 
 
 def test_a_record_has_bytes_and_none_where_there_is_no_value() -> None:

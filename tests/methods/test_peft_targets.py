@@ -88,6 +88,48 @@ def test_what_peft_cannot_do_on_experts_is_its_own_line() -> None:
         prepare(small("mixtral"), "peft-lora", {"targets": "all-linear", "dropout": 0.1}, device="meta")
 
 
+@pytest.mark.parametrize(
+    ("model_type", "router"), [("llama4_text", "Llama4Router"), ("phimoe", "PhimoeTopKRouter")]
+)
+def test_a_router_that_peft_takes_for_a_linear_layer_is_refused_in_one_line(
+    model_type: str, router: str
+) -> None:
+    with pytest.raises(
+        UsageError, match=f"PEFT adapts '.*router' and fails there: a {router} computes more than"
+    ) as caught:
+        prepare(small(model_type), "peft-lora", {"targets": "all-linear"}, device="meta")
+    assert caught.value.about == "targets"
+    assert trained(prepare(small(model_type), "peft-lora", {"targets": "q_proj"}, device="meta").model)
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (KeyError("q_proj"), "PEFT cannot wrap this model: KeyError: 'q_proj'"),
+        (NotImplementedError("not yet"), "PEFT refuses this model: not yet"),
+    ],
+)
+def test_whatever_peft_raises_while_it_wraps_a_model_is_one_line(
+    error: Exception, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*_: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(peft, "get_peft_model", failing)
+    with pytest.raises(UsageError) as caught:
+        prepare("tiny-llama", "peft-lora", device="meta")
+    assert str(caught.value) == told
+
+
+def test_but_memory_that_runs_out_stays_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(peft, "get_peft_model", full)
+    with pytest.raises(torch.OutOfMemoryError):
+        prepare("tiny-llama", "peft-lora", device="meta")
+
+
 def test_a_rank_above_a_layers_side_is_pefts_to_judge() -> None:
     """It allows it, as for Qwen2-MoE's gate of the shared expert, which has one output."""
     model = prepare(small("qwen2_moe"), "peft-lora", {"targets": "all-linear"}, device="meta").model

@@ -43,6 +43,17 @@ def test_summary_claims_and_cells(tmp_path: Path) -> None:
     assert "torch 2.13.0" in text
 
 
+def test_a_column_more_has_the_settings_that_no_column_has(tmp_path: Path) -> None:
+    said = content(write_run(tmp_path, [record(cell()), record(cell(seed=7)), record(cell("lora-fa"))]))
+    *_, cells = tables(markdown_report(said))
+    assert [line.split(" | ")[:2] for line in cells[2:]] == [
+        ["| lora", "seed=0"],
+        ["| lora", "seed=7"],
+        ["| lora-fa", ""],
+    ]
+    assert said.columns[-1].name == "settings"  # a page shows it too
+
+
 def test_what_there_is_no_room_for_is_counted(tmp_path: Path) -> None:
     one = content(write_run(tmp_path, [record(cell("lora", model="a-model-with-a-name"))]))
     long = replace(one.cells[0], row={**one.cells[0].row, "model": "m" * 200})

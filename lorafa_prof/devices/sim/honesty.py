@@ -13,10 +13,19 @@ from lorafa_prof.devices.gpus.types import note_of_types
 from lorafa_prof.devices.sim.machine import CHECKED_TORCH, NEWEST_TORCH
 from lorafa_prof.devices.sim.triton_launches import is_read
 from lorafa_prof.devices.sim.twin import CONTEXT_OF, Twin
+from lorafa_prof.devices.sim.values import Assumption
 from lorafa_prof.layers.quantized.eight_bit import THRESHOLD
 from lorafa_prof.layers.quantized.operations import linear_8bit
 from lorafa_prof.words.numbers import size
 from lorafa_prof.words.phrases import count, first_of
+
+_ASSUMED: dict[Assumption, str] = {
+    "finite": "the model asks whether numbers are finite; it is predicted as if all were",
+    "even": (
+        "sizes hang on what the model chooses by numbers, such as experts; it is predicted as if each came "
+        "equally often"
+    ),
+}
 
 
 def notes_of(twin: Twin, cell: Cell) -> list[str]:
@@ -30,8 +39,7 @@ def notes_of(twin: Twin, cell: Cell) -> list[str]:
         notes.append(
             f"int8 is predicted as if no activation was above {THRESHOLD:g}; columns that have one take more"
         )
-    if twin.mode.took_all_for_finite:
-        notes.append("the model asks whether numbers are finite; it is predicted as if all were")
+    notes += [note for assumption, note in _ASSUMED.items() if assumption in twin.mode.assumed]
     if unchecked := unchecked_operations(twin):
         notes.append(note_of_unchecked(unchecked))
     return notes

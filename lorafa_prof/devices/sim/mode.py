@@ -16,7 +16,7 @@ from lorafa_prof.devices.sim.in_place import holders_of_a_free_gradient, in_plac
 from lorafa_prof.devices.sim.kernels.kernel import Model
 from lorafa_prof.devices.sim.machine import Machine
 from lorafa_prof.devices.sim.shapes import ShapeCache, tensors_in
-from lorafa_prof.devices.sim.values import KNOWN, KnownValues
+from lorafa_prof.devices.sim.values import KNOWN, Assumption, KnownValues
 from lorafa_prof.errors import LorafaProfError
 
 _HOST = torch.device("cpu")
@@ -201,9 +201,9 @@ class TwinMode(TorchDispatchMode):
         return self._values.read(tensor)
 
     @property
-    def took_all_for_finite(self) -> bool:
-        """Whether something hung on that no number is infinite or none at all; the twin does not know it."""
-        return self._values.took_all_for_finite
+    def assumed(self) -> frozenset[Assumption]:
+        """What had to be assumed of numbers that the twin does not know, since something hung on it."""
+        return frozenset(self._values.assumed)
 
     def learn(self, tensor: Tensor, value: float) -> None:
         """Keep `value` as that of all elements of `tensor`, of any type, until something writes to it."""

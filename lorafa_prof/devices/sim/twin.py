@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
+
+import torch
 
 from lorafa_prof.devices.gpus.gpu import GPUS, Gpu
 from lorafa_prof.devices.sim.allocator import AllocatorSettings, CachingAllocator
@@ -73,6 +75,7 @@ class Twin:
         self._stack = ExitStack()
 
     def __enter__(self) -> Twin:
+        self._stack.enter_context(_one_thread())
         self._stack.enter_context(nothing_drawn())
         self._stack.enter_context(no_values_on_cuda())
         self._stack.enter_context(attention_stand_ins())
@@ -84,6 +87,17 @@ class Twin:
 
     def __exit__(self, *exc: Any) -> None:
         self._stack.__exit__(*exc)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Values on the host are small: more threads cost more, and a hundred times as much where others work."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def allocator_capacity(gpu: Gpu) -> int | None:

@@ -8,14 +8,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import cache
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 
+from lorafa_prof.devices.sim.choices import even_choice
 from lorafa_prof.devices.sim.constants import constant_of, is_pointwise, leaves_unknown, of_a_healthy_step
 from lorafa_prof.devices.sim.device_tensors import on_shapes
+from lorafa_prof.devices.sim.host_forms import HOST_FORMS
 from lorafa_prof.devices.sim.shapes import tensors_in
 
 # Masks grow with the square of the sequence. Values of larger ones are not kept, but for those of one number.
@@ -24,6 +26,9 @@ LARGEST_BYTES = 256 * 2**20
 _LOOKED_AT_BYTES = 2**20
 #: What is known, for errors that say that something is not.
 KNOWN = "shapes, and values of integers and booleans and of floats made from constants"
+
+#: That all numbers are finite, and that what a model chooses by numbers comes equally often.
+Assumption = Literal["finite", "even"]
 
 #: A value is the bytes of a whole storage; one number where all its elements are the same.
 _Value = torch.UntypedStorage | Tensor
@@ -35,20 +40,19 @@ class KnownValues:
     They belong to storages and not to tensors, so that every view of a known tensor is known at no cost.
 
     Attributes:
-        took_all_for_finite: whether a branch or a shape hung on whether numbers are finite; that they are is
-            not known, but so it is in a healthy step.
+        assumed: what had to hold where a branch or a shape hung on values that are not known, but assumed.
     """
 
     def __init__(self) -> None:
         self._values: dict[int, _Value] = {}
-        self.took_all_for_finite = False
-        #: Those that hold only in a healthy step.
-        self._if_healthy: set[int] = set()
+        self.assumed: set[Assumption] = set()
+        #: Of values that hold only if something does, by their storage.
+        self._if: dict[int, frozenset[Assumption]] = {}
 
     def forget(self, key: int) -> None:
         """Drop the value of a storage that died, or that something unknown was written to."""
         self._values.pop(key, None)
-        self._if_healthy.discard(key)
+        self._if.pop(key, None)
 
     def value_of(self, tensor: Tensor) -> Tensor | None:
         """Return a host tensor of the known value of `tensor`, to be read only; None if it is not known."""
@@ -64,9 +68,8 @@ class KnownValues:
             return host.set_(value, tensor.storage_offset(), tensor.size(), tensor.stride())
 
     def read(self, tensor: Tensor) -> Tensor | None:
-        """Return the value as `value_of`, and note it if that holds in a healthy step only."""
-        if _key(tensor) in self._if_healthy:
-            self.took_all_for_finite = True
+        """Return the value as `value_of`, and note what is assumed for it."""
+        self.assumed |= self._if.get(_key(tensor), frozenset())
         return self.value_of(tensor)
 
     def knows(self, tensor: Tensor) -> bool:
@@ -105,7 +108,7 @@ class KnownValues:
             return
         read = self._read(args, kwargs)
         if read is None:
-            self._learn_of_healthy(func, args, result)
+            self._assume(func, args, kwargs, result)
             return
         constant = is_pointwise(func) and isinstance(result, Tensor) and all(map(self._is_constant, read))
         new = [tensor for tensor in tensors_in(result) if tensor.is_cuda]
@@ -123,11 +126,14 @@ class KnownValues:
         for tensor in new:
             self.forget(_key(tensor))
 
-    def _learn_of_healthy(self, func: Any, args: Any, result: Any) -> None:
+    def _assume(self, func: Any, args: Any, kwargs: Any, result: Any) -> None:
         answer = of_a_healthy_step(func, args)
         if answer is not None:
             self.learn_constant(result, answer)
-            self._if_healthy.add(_key(result))
+            self._if[_key(result)] = frozenset({"finite"})
+        elif (choice := even_choice(func, args, kwargs, result)) is not None:
+            self.learn(*choice)
+            self._if[_key(choice[0])] = frozenset({"even"})
 
     def follow_writing(self, func: Any, args: Any, kwargs: Any) -> None:
         """Write what an operation writes to the known values of its arguments; forget what is not known."""
@@ -175,7 +181,7 @@ class KnownValues:
         if "device" in kwargs:
             kwargs = {**kwargs, "device": torch.device("cpu")}
         with on_shapes(False):
-            return func(*args, **kwargs)
+            return HOST_FORMS.get(func, func)(*args, **kwargs)
 
     def _is_constant(self, tensor: Tensor) -> bool:
         if not tensor.is_cuda:
@@ -189,8 +195,9 @@ class KnownValues:
         return one.reshape((1,) if tensor.dim() else ())
 
     def _inherit(self, read: list[Tensor], tensor: Tensor) -> None:
-        if any(_key(each) in self._if_healthy for each in read):
-            self._if_healthy.add(_key(tensor))
+        assumptions = frozenset[Assumption]().union(*(self._if.get(_key(each), ()) for each in read))
+        if assumptions:
+            self._if[_key(tensor)] = assumptions
 
     def _settle(self, tensor: Tensor) -> None:
         """Make the elements of the value such that they can be written one by one."""

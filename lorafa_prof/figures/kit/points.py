@@ -139,7 +139,7 @@ class Point:
 
 def points_of(table: pd.DataFrame) -> list[Point]:
     """The table's cells in the order figures list them: by model, context, method, then its settings."""
-    points = [_point(record) for record in table.to_dict(orient="records")]
+    points = [point_of(record) for record in table.to_dict(orient="records")]
     models = list(dict.fromkeys(point.model for point in points))
     return sorted(points, key=lambda point: (models.index(point.model), *_order(point)))
 
@@ -157,7 +157,8 @@ def sort_key(value: Setting) -> tuple[int, float, str]:
     return (2, 0.0, value) if isinstance(value, str) else (1, float(value), "")
 
 
-def _point(record: Mapping[Any, Any]) -> Point:
+def point_of(record: Mapping[Any, Any]) -> Point:
+    """The cell that a row of the table describes; what is missing in it is None or not a number."""
     known = {str(name): value for name, value in record.items() if not pd.isna(value)}
     marks = read(str(known.get("marks", "")))
     return Point(

@@ -150,16 +150,16 @@ class TestHealthy:
         with Twin(GPUS["h100-80gb"]) as twin:
             x = torch.empty(3, 4, device="cuda", dtype=torch.float16)
             torch.where(torch.isinf(x).any(), 1.0, 2.0)  # nothing hangs on it
-            assert not twin.mode.took_all_for_finite
+            assert not twin.mode.assumed
             assert ask(x)
-            assert twin.mode.took_all_for_finite
+            assert twin.mode.assumed == {"finite"}
 
     def test_a_constant_that_is_infinite_is_not(self) -> None:
         with Twin(GPUS["h100-80gb"]) as twin:
             mask = torch.full((2, 2), float("-inf"), device="cuda")
             assert torch.isinf(mask).all()
             assert not torch.isfinite(mask).any()
-            assert not twin.mode.took_all_for_finite
+            assert not twin.mode.assumed
 
     def test_whether_a_score_is_masked_is_not_asked_of_health(self) -> None:
         with Twin(GPUS["h100-80gb"]), pytest.raises(LorafaProfError):
