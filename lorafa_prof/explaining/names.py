@@ -35,7 +35,13 @@ _OPERATIONS = {
     "_fused_adamw": "AdamW's update",
     "ones_like": "gradient to start from",
 }
-_DTYPES = {"bfloat16": "bf16", "float16": "fp16", "float32": "fp32", "float64": "fp64"}
+_DTYPES = {
+    "bfloat16": "bf16",
+    "float16": "fp16",
+    "float32": "fp32",
+    "float64": "fp64",
+    "float8_e4m3fn": "fp8",
+}
 #: What frameworks put around a model's own names.
 _WRAPPERS = ("base_model.model.", "model.")
 _TAILS = (".default", ".base_layer", ".base")

@@ -16,6 +16,7 @@ from torch import nn
 from lorafa_prof.errors import UsageError
 from lorafa_prof.layers.quantized.eight_bit import StandInLinear8bit
 from lorafa_prof.layers.quantized.four_bit import StandInLinear4bit
+from lorafa_prof.layers.quantized.fp8 import Fp8Linear
 
 _BITSANDBYTES = "bitsandbytes"
 
@@ -24,9 +25,15 @@ def register_stand_ins(config: Any, model: nn.Module) -> None:
     """Let PEFT put its adapters for bitsandbytes' layers beside the stand-ins of `model`, if it has any.
 
     Raises:
-        UsageError: it has, and `config` is of another adapter than plain LoRA. So it is for a GPU too, since
-            every cell is built on shapes before it runs.
+        UsageError: it has, and `config` is of another adapter than plain LoRA; or its base is in 8-bit
+            floats. So it is for a GPU too, since every cell is built on shapes before it runs.
     """
+    if any(isinstance(module, Fp8Linear) for module in model.modules()):
+        raise UsageError(
+            "quantization 'fp8' is of this suite's own layers, beside which PEFT's adapters cannot go: take "
+            "lora or lora-fa, or quantization nf4, int8 or none",
+            about="quantization",
+        )
     if not any(isinstance(module, (StandInLinear4bit, StandInLinear8bit)) for module in model.modules()):
         return
     import peft

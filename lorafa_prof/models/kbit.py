@@ -10,17 +10,18 @@ import torch
 from transformers import PreTrainedModel
 
 from lorafa_prof.errors import UsageError
-from lorafa_prof.models.quantization import Quantization
+from lorafa_prof.models.quantization import BY_BITSANDBYTES, Quantization
 
 _SIXTEEN_BITS = (torch.float16, torch.bfloat16)
 
 
 def check_kbit_prepare(quantization: Quantization) -> None:
-    """Raise UsageError where there is no quantized base to prepare."""
-    if not quantization:
+    """Raise UsageError where there is no base to prepare that PEFT would."""
+    if quantization.kind not in BY_BITSANDBYTES:
         raise UsageError(
-            "kbit_prepare is what PEFT's prepare_model_for_kbit_training does to a quantized base, and "
-            "quantization is none: set quantization to nf4, fp4 or int8, or kbit_prepare to false",
+            "kbit_prepare is what PEFT's prepare_model_for_kbit_training does to a base that bitsandbytes "
+            f"quantized, and quantization is {quantization.kind}: set quantization to nf4, fp4 or int8, or "
+            "kbit_prepare to false",
             about="kbit_prepare",
         )
 

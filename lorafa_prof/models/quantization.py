@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 FOUR_BIT = ("nf4", "fp4")
 EIGHT_BIT = "int8"
-QUANTIZATIONS = ("none", *FOUR_BIT, EIGHT_BIT)
+EIGHT_BIT_FLOAT = "fp8"
+#: Those that bitsandbytes does.
+BY_BITSANDBYTES = (*FOUR_BIT, EIGHT_BIT)
+QUANTIZATIONS = ("none", *BY_BITSANDBYTES, EIGHT_BIT_FLOAT)
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ NOT_QUANTIZED = Quantization()
 
 
 def check_quantization(quantization: Quantization, *, dtype: torch.dtype) -> None:
-    """Refuse what bitsandbytes does not have.
+    """Refuse what there is not.
 
     Raises:
         UsageError: there is no such quantization, it has no double one, or none of weights of `dtype`.

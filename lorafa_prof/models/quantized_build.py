@@ -16,8 +16,10 @@ from lorafa_prof.layers.low_rank_linear import in_by_out, is_conv1d
 from lorafa_prof.layers.quantized import by_bitsandbytes
 from lorafa_prof.layers.quantized.eight_bit import StandInLinear8bit
 from lorafa_prof.layers.quantized.four_bit import NestedCode, StandInLinear4bit
+from lorafa_prof.layers.quantized.fp8 import Fp8Linear
 from lorafa_prof.models.quantization import (
     EIGHT_BIT,
+    EIGHT_BIT_FLOAT,
     FOUR_BIT,
     Quantization,
     is_left_alone,
@@ -93,7 +95,7 @@ def _quantized(module: nn.Module, make: MakeLayer) -> nn.Module:
     """Return the layer quantized; the dense weight is let go with the last reference, `module`'s own."""
     weight = cast(nn.Parameter, module.weight)
     del module.weight
-    # Conv1D keeps [in, out]; bitsandbytes takes the other way round, and copies it so.
+    # Conv1D keeps [in, out]; quantized layers take the other way round, and bitsandbytes copies it so.
     dense = weight.data.t().contiguous() if is_conv1d(module) else weight.data
     del weight
     layer = make(dense, cast(Any, module.bias))
@@ -102,6 +104,8 @@ def _quantized(module: nn.Module, make: MakeLayer) -> nn.Module:
 
 
 def _maker(quantization: Quantization, *, on_shapes: bool) -> MakeLayer:
+    if quantization.kind == EIGHT_BIT_FLOAT:
+        return Fp8Linear
     if quantization.kind == EIGHT_BIT:
         return StandInLinear8bit if on_shapes else by_bitsandbytes.linear_8bit
     if on_shapes:

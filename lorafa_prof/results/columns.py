@@ -64,7 +64,13 @@ COLUMNS: tuple[Column, ...] = (
     Column("flops_forward", "compute", "FLOP", "operations executed in forward", "lower"),
     Column("flops_backward", "compute", "FLOP", "operations executed in backward", "lower"),
     Column("flops_step", "compute", "FLOP", "operations executed in the whole step", "lower"),
-    Column("mfu", "compute", "", "model FLOPs (nothing recomputed) per second over the GPU's peak", "higher"),
+    Column(
+        "mfu",
+        "compute",
+        "",
+        "seconds that model FLOPs (nothing recomputed) take at the GPU's peaks, over the median step's",
+        "higher",
+    ),
     Column("step_ms_median", "time", "ms", "median time of a step", "lower"),
     Column("step_ms_p05", "time", "ms", "5th percentile of the time of a step", "lower"),
     Column("step_ms_p95", "time", "ms", "95th percentile of the time of a step", "lower"),
@@ -94,7 +100,10 @@ COLUMNS: tuple[Column, ...] = (
         "update", "setting", "", "backward if each weight is updated in backward; empty if at the step's end"
     ),
     Column(
-        "quantization", "setting", "", "how the frozen base is quantized: nf4, fp4, int8; empty if it is not"
+        "quantization",
+        "setting",
+        "",
+        "how the frozen base is quantized: nf4, fp4, int8, fp8; empty if it is not",
     ),
     Column("double_quant", "setting", "", "true: statistics of 4-bit weights are quantized too; else empty"),
     Column(

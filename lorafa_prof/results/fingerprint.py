@@ -19,9 +19,9 @@ from lorafa_prof import package
 from lorafa_prof.cell import Cell, ModelChoice
 from lorafa_prof.errors import LorafaProfError
 from lorafa_prof.methods.base import METHODS
-from lorafa_prof.models.quantization import NOT_QUANTIZED
+from lorafa_prof.models import quantization
 from lorafa_prof.models.resolve import ResolvedModel, resolve_model
-from lorafa_prof.optim.eight_bit import BY_BITSANDBYTES
+from lorafa_prof.optim import eight_bit
 from lorafa_prof.results.provenance import ALLOCATOR_VARIABLES, package_version
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def runs_bitsandbytes(cell: Cell) -> bool:
     The twin has stand-ins for both.
     """
     return not cell.is_predicted and (
-        cell.quantization != NOT_QUANTIZED.kind or cell.optimizer in BY_BITSANDBYTES
+        cell.quantization in quantization.BY_BITSANDBYTES or cell.optimizer in eight_bit.BY_BITSANDBYTES
     )
 
 

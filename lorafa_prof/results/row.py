@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from lorafa_prof.cell import Cell
 from lorafa_prof.devices.gpus.gpu import catalogued, peak_flops
 from lorafa_prof.errors import UsageError
+from lorafa_prof.instruments.flops.counter import FlopCount
 from lorafa_prof.methods.base import METHODS
 from lorafa_prof.models.text import padding_tokens
 from lorafa_prof.results.measured import Measured
@@ -154,14 +155,24 @@ def _time_columns(cell: Cell, measured: Measured) -> dict[str, Value]:
         "tokens_per_s": tokens / step_s,
         "samples_per_s": samples / step_s,
     }
-    gpu = catalogued(cell.gpu)
-    peak = peak_flops(gpu, cell.product_dtype) if gpu is not None else None
     # FLOPs of a run are those of its longest step.
-    if peak and measured.flops and not cell.lengths:
-        row["mfu"] = measured.flops.model / (step_s * peak)
+    if measured.flops and not cell.lengths:
+        least_s = _least_seconds(cell, measured.flops)
+        row["mfu"] = least_s / step_s if least_s else None
     if measured.energy:
         row["energy_j_per_token"] = measured.energy.joules / (len(times.step_ms) * tokens)
     return row
+
+
+def _least_seconds(cell: Cell, flops: FlopCount) -> float | None:
+    """The seconds that the model's FLOPs take at the GPU's peaks, each type's at its own; None if unknown."""
+    gpu = catalogued(cell.gpu)
+    if gpu is None:
+        return None
+    of_types = {cell.product_dtype: flops.model - flops.fp8, "fp8": flops.fp8}
+    peaks = {dtype: peak_flops(gpu, dtype) for dtype, count in of_types.items() if count}
+    known = {dtype: peak for dtype, peak in peaks.items() if peak is not None}
+    return sum(of_types[dtype] / peak for dtype, peak in known.items()) if known == peaks else None
 
 
 def _tokens_of_a_batch(cell: Cell) -> float:

@@ -8,7 +8,7 @@ from typing import TypeVar
 import torch
 
 from lorafa_prof.cell import Cell
-from lorafa_prof.devices.gpus.gpu import GPUS
+from lorafa_prof.devices.gpus.gpu import catalogued, peak_flops
 from lorafa_prof.devices.gpus.types import note_of_types
 from lorafa_prof.instruments.energy import EnergyWindow
 from lorafa_prof.instruments.memory.cuda import CudaMemoryMeter
@@ -16,6 +16,7 @@ from lorafa_prof.instruments.memory.profile import MemoryMeter
 from lorafa_prof.instruments.nvml import Unavailable, open_device, torch_device_uuid
 from lorafa_prof.instruments.timing import CudaClock
 from lorafa_prof.methods.base import Prepared
+from lorafa_prof.models.quantization import EIGHT_BIT_FLOAT
 from lorafa_prof.results.marks import retried
 from lorafa_prof.results.measured import Measured
 from lorafa_prof.running.gpu_use import disturbances
@@ -47,8 +48,11 @@ def measure_on_cuda(cell: Cell, measured: Measured, tracker: PhaseTracker) -> No
     retries = retried(memory.num_alloc_retries)
     measured.marks |= before | disturbances(nvml) | retries | marks_of_times(cell, measured.times)
     measured.notes.extend(measured.marks.values())
-    if cell.gpu not in GPUS:
+    gpu = catalogued(cell.gpu)
+    if gpu is None:
         measured.unavailable["mfu"] = f"no peak FLOPs known for '{cell.gpu}'"
+    elif cell.quantization == EIGHT_BIT_FLOAT and peak_flops(gpu, "fp8") is None:
+        measured.unavailable["mfu"] = f"no peak FLOPs of fp8 known for '{cell.gpu}'"
     measured.energy = _known("energy", window.reading, measured)
     if isinstance(nvml, Unavailable):
         measured.unavailable["nvml"] = nvml.reason

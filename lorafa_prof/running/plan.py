@@ -15,7 +15,7 @@ from lorafa_prof.layers.quantized.by_bitsandbytes import check_installed
 from lorafa_prof.methods.base import METHODS
 from lorafa_prof.models.inputs import check_padding
 from lorafa_prof.models.positions import check_seq, tokens_beside_seq
-from lorafa_prof.models.quantization import EIGHT_BIT, NOT_QUANTIZED
+from lorafa_prof.models.quantization import BY_BITSANDBYTES, EIGHT_BIT, EIGHT_BIT_FLOAT
 from lorafa_prof.models.resolve import ResolvedModel, resolve_model
 from lorafa_prof.models.undrawn import nothing_drawn
 from lorafa_prof.optim.choices import check_update
@@ -27,6 +27,10 @@ from lorafa_prof.words.phrases import one_line
 
 #: bitsandbytes' products of 8-bit numbers are cuBLASLt's, which has them from Turing on.
 _FIRST_WITH_8BIT_PRODUCTS = (7, 5)
+#: PyTorch's products of 8-bit floats with scales by rows (ATen/native/cuda/ScaledBlas.cpp: _scaled_mm_out_cuda)
+#: are CUTLASS's on Ada and Blackwell, for bf16 in every version, and cuBLASLt's on Hopper, for other types too.
+_FIRST_WITH_FP8_PRODUCTS = (8, 9)
+_FP8_OF_ANY_TYPE = (9, 0)
 #: Beside batch and seq, what is of batches and of what is done with them.
 _OF_BATCHES = ("padding", "accumulation", "max_grad_norm", "phase", "kept_logits", "lengths")
 
@@ -92,8 +96,8 @@ def check_gpus(loaded: LoadedScenario, planned: Sequence[PlannedCell]) -> None:
     """Check that each cell's GPU has what it needs, which a model built for one GPU does not tell of others.
 
     Raises:
-        ScenarioError: the GPU lacks autocast's type, kernels or 8-bit products; or a package is missing where
-            a cell that is not on a twin needs it.
+        ScenarioError: the GPU lacks autocast's type, kernels or products of 8 bits; or a package is missing
+            where a cell that is not on a twin needs it.
     """
     from lorafa_prof.devices.gpus.kernels import check_kernels  # as above
 
@@ -103,11 +107,13 @@ def check_gpus(loaded: LoadedScenario, planned: Sequence[PlannedCell]) -> None:
             check_autocast_type(cell)
             check_attention(cell)
             check_kernels(cell)
-            if cell.quantization != NOT_QUANTIZED.kind and not cell.is_predicted:
+            if cell.quantization in BY_BITSANDBYTES and not cell.is_predicted:
                 check_installed()
             gpu = catalogued(cell.gpu)
             if cell.quantization == EIGHT_BIT and gpu is not None:
                 _check_8bit_products(gpu)
+            if cell.quantization == EIGHT_BIT_FLOAT and gpu is not None:
+                _check_fp8_products(gpu, cell)
         except LorafaProfError as error:
             raise _at(loaded, error, plan, plan.method_path) from error
 
@@ -118,6 +124,22 @@ def _check_8bit_products(gpu: Gpu) -> None:
         raise UsageError(
             f"quantization 'int8' needs a GPU with 8-bit products (compute capability {needed}), and "
             f"{gpu.name} has {has}; nf4 and fp4 run there",
+            about="quantization",
+        )
+
+
+def _check_fp8_products(gpu: Gpu, cell: Cell) -> None:
+    has = ".".join(map(str, gpu.compute_capability))
+    if gpu.compute_capability < _FIRST_WITH_FP8_PRODUCTS:
+        raise UsageError(
+            "quantization 'fp8' needs a GPU with products of 8-bit floats (compute capability 8.9: Ada, "
+            f"Hopper, Blackwell), and {gpu.name} has {has}; int8, nf4 and fp4 run there",
+            about="quantization",
+        )
+    if gpu.compute_capability != _FP8_OF_ANY_TYPE and cell.product_dtype != "bf16":
+        raise UsageError(
+            f"quantization 'fp8' gives its products in bf16 on {gpu.name} (compute capability {has}), and "
+            f"here they are in {cell.product_dtype}; set dtype or autocast to bf16",
             about="quantization",
         )
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from lorafa_prof.registry import Registry
 
-DTYPES: tuple[str, ...] = ("fp64", "fp32", "tf32", "bf16", "fp16")
+DTYPES: tuple[str, ...] = ("fp64", "fp32", "tf32", "bf16", "fp16", "fp8")
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import Any
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from lorafa_prof.instruments.flops.formulas import formula_of
+from lorafa_prof.instruments.flops.formulas import OF_8BIT_FLOATS, formula_of
 from lorafa_prof.instruments.flops.products import is_product
 from lorafa_prof.instruments.module_path import ModulePaths
 from lorafa_prof.step import Phase
@@ -28,6 +28,7 @@ class FlopCount:
         recomputed: the part of backward that ran forward's operations again (checkpointing).
         by_module: path → (forward, backward), a module's own operations and not its children's; recomputed
             ones are in backward. The empty path has what ran outside of all modules.
+        fp8: the part of `model` that is of products of 8-bit floats, which GPUs have another peak for.
         uncounted: operations without a formula and how often they ran.
         uncounted_products: those of them that are matrix products: by so much the FLOPs are too few.
     """
@@ -37,6 +38,7 @@ class FlopCount:
     by_module: dict[str, tuple[int, int]]
     uncounted: dict[str, int]
     uncounted_products: dict[str, int] = field(default_factory=dict)
+    fp8: int = 0
 
     @property
     def step(self) -> int:
@@ -57,6 +59,7 @@ class FlopCounter(TorchDispatchMode):
         self._modules = ModulePaths(model)
         self._by_phase: dict[Phase, int] = {}
         self._recomputed = 0
+        self._fp8 = 0
         self._by_module: dict[Phase, Counter[str]] = {"forward": Counter(), "backward": Counter()}
         self._uncounted: Counter[str] = Counter()
         self._uncounted_products: Counter[str] = Counter()
@@ -99,6 +102,8 @@ class FlopCounter(TorchDispatchMode):
             self._by_module[phase][self._modules.path] += flops
         if self._modules.recomputing:
             self._recomputed += flops
+        elif func._overloadpacket in OF_8BIT_FLOATS:
+            self._fp8 += flops
         return result
 
     def count(self) -> FlopCount:
@@ -107,6 +112,7 @@ class FlopCounter(TorchDispatchMode):
         return FlopCount(
             by_phase=dict(self._by_phase),
             recomputed=self._recomputed,
+            fp8=self._fp8,
             by_module={path: (forward[path], backward[path]) for path in sorted({*forward, *backward})},
             uncounted=dict(sorted(self._uncounted.items())),
             uncounted_products=dict(sorted(self._uncounted_products.items())),

@@ -173,6 +173,9 @@ FORMULAS: dict[Any, Formula] = {
     _aten._scaled_dot_product_flash_attention_for_cpu_backward: attention_backward_flops,
 }
 
+#: Products of 8-bit floats.
+OF_8BIT_FLOATS = (_aten._scaled_mm,)
+
 #: Of operations that need not be installed, or that an older PyTorch has not. Of bitsandbytes', as of any
 #: other, only the operation that does the product; unpacking is none.
 _BY_NAME: dict[str, Formula] = {

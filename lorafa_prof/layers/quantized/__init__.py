@@ -1,1 +1,5 @@
-"""Frozen linear layers of 4 or 8 bits: bitsandbytes' own where there are numbers, stand-ins on shapes."""
+"""Frozen linear layers of 4 or 8 bits.
+
+Those in 8-bit floats are of this package, wherever they run; the others are bitsandbytes' own where there are
+numbers, and stand-ins on shapes.
+"""

@@ -10,8 +10,8 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
+from lorafa_prof.layers.quantized.frozen_product import FrozenProduct
 from lorafa_prof.layers.quantized.operations import gemm_4bit
 from lorafa_prof.layers.quantized.state import keep_bias_in
 
@@ -114,24 +114,11 @@ class StandInLinear4bit(nn.Linear):
         cast_x = x.to(self.compute_dtype)
         keep_bias_in(cast_x.dtype, self)
         if torch.is_grad_enabled() and x.requires_grad:
-            y = cast(Tensor, _MatMul4Bit.apply(cast_x, self))  # type: ignore[no-untyped-call]
+            # As `MatMul4Bit` of bitsandbytes' autograd/_functions.py: it keeps the packed weight alone.
+            y = cast(Tensor, FrozenProduct.apply(cast_x, self, self.bias))  # type: ignore[no-untyped-call]
         else:
             y = self.product(cast_x, self.bias)
         return y.to(x.dtype)
-
-
-class _MatMul4Bit(torch.autograd.Function):
-    """`MatMul4Bit` of bitsandbytes' autograd/_functions.py: it keeps the packed weight alone."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, layer: StandInLinear4bit) -> Tensor:
-        ctx.layer = layer
-        return layer.product(x, layer.bias)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        return ctx.layer.input_gradient(grad), None
 
 
 def _quantize(weight: Tensor, nested_code: NestedCode | None) -> tuple[Tensor, QuantState]:

@@ -10,11 +10,12 @@ from torch import Tensor, nn
 
 _FOUR_BIT = ("absmax", "code", "offset")
 _EIGHT_BIT = ("CB", "SCB")
+_PACKED = (torch.uint8, torch.int8, torch.float8_e4m3fn)
 
 
 def is_quantized(module: nn.Module) -> bool:
     """Return whether `module` is a linear layer whose weight has 4 or 8 bits."""
-    return isinstance(module, nn.Linear) and not module.weight.is_floating_point()
+    return isinstance(module, nn.Linear) and module.weight.dtype in _PACKED
 
 
 def has_quantized(model: nn.Module) -> bool:

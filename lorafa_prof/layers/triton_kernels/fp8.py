@@ -6,33 +6,57 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-#: Numbers of a row that are read at once.
+#: The longest row that is held in registers, and so read once, and how many numbers of it a thread holds.
+LONGEST_HELD = 32768
+NUMBERS_OF_A_THREAD = 32
+#: Numbers of a longer row that are read at once.
 BLOCK = 8192
 #: Rows and columns of a tile that is transposed.
 TILE = 128
+_THREADS_OF_A_WARP = 32
+_MOST_WARPS = 32
 
 
 @triton.jit
-def _quantize_rows(
-    x, factor, out, scale, x_stride, out_stride, columns, largest, HAS_FACTOR: tl.constexpr, BLOCK: tl.constexpr
+def _numbers(x, factor, at, columns, HAS_FACTOR: tl.constexpr):
+    mask = at < columns
+    value = tl.load(x + at, mask=mask, other=0.0).to(tl.float32)
+    if HAS_FACTOR:
+        value *= tl.load(factor + at, mask=mask, other=0.0)
+    return value
+
+
+@triton.jit
+def _quantize_held_rows(
+    x, factor, out, scale, x_stride, out_stride, columns, largest, smallest,
+    HAS_FACTOR: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    row = tl.program_id(0).to(tl.int64)
+    at = tl.arange(0, BLOCK)
+    value = _numbers(x + row * x_stride, factor, at, columns, HAS_FACTOR)
+    of_row = tl.maximum(tl.max(tl.abs(value)), smallest) / largest
+    tl.store(scale + row, of_row)
+    tl.store(out + row * out_stride + at, (value / of_row).to(out.dtype.element_ty), mask=at < columns)
+
+
+@triton.jit
+def _quantize_long_rows(
+    x, factor, out, scale, x_stride, out_stride, columns, largest, smallest,
+    HAS_FACTOR: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     row = tl.program_id(0).to(tl.int64)
     at = tl.arange(0, BLOCK)
     peaks = tl.zeros((BLOCK,), dtype=tl.float32)
     for start in range(0, columns, BLOCK):
-        mask = start + at < columns
-        value = tl.load(x + row * x_stride + start + at, mask=mask, other=0.0).to(tl.float32)
-        if HAS_FACTOR:
-            value *= tl.load(factor + start + at, mask=mask, other=0.0)
-        peaks = tl.maximum(peaks, tl.abs(value))
-    of_row = tl.maximum(tl.max(peaks), 1e-12) / largest
+        peaks = tl.maximum(
+            peaks, tl.abs(_numbers(x + row * x_stride, factor, start + at, columns, HAS_FACTOR))
+        )
+    of_row = tl.maximum(tl.max(peaks), smallest) / largest
     tl.store(scale + row, of_row)
     for start in range(0, columns, BLOCK):
-        mask = start + at < columns
-        value = tl.load(x + row * x_stride + start + at, mask=mask, other=0.0).to(tl.float32)
-        if HAS_FACTOR:
-            value *= tl.load(factor + start + at, mask=mask, other=0.0)
-        tl.store(out + row * out_stride + start + at, (value / of_row).to(out.dtype.element_ty), mask=mask)
+        value = _numbers(x + row * x_stride, factor, start + at, columns, HAS_FACTOR) / of_row
+        to = out + row * out_stride + start + at
+        tl.store(to, value.to(out.dtype.element_ty), mask=start + at < columns)
 
 
 @triton.jit
@@ -44,17 +68,23 @@ def _transpose(x, out, rows, columns, TILE: tl.constexpr):
     tl.store(out + column.to(tl.int64)[:, None] * rows + row[None, :], tl.trans(tile), mask=tl.trans(mask))
 
 
-def quantize_rows(x: Tensor, factor: Tensor | None, largest: float, out: Tensor, scale: Tensor) -> None:
-    """Launch `quantize_rows` of packed/fp8.py."""
-    block = min(BLOCK, triton.next_power_of_2(x.shape[1]))
-    _quantize_rows[(len(x),)](
-        x, x if factor is None else factor, out, scale, x.stride(0), out.stride(0), x.shape[1], largest,
-        HAS_FACTOR=factor is not None, BLOCK=block, num_warps=8 if block >= 2048 else 4,
+def quantize_rows(
+    x: Tensor, factor: Tensor | None, out: Tensor, scale: Tensor, largest: float, smallest: float
+) -> None:
+    """Launch `quantize_rows` of quantized/fp8_products.py, with its largest number and smallest peak."""
+    columns = x.shape[1]
+    held = columns <= LONGEST_HELD
+    block = triton.next_power_of_2(columns) if held else BLOCK
+    warps = block // (NUMBERS_OF_A_THREAD * _THREADS_OF_A_WARP)
+    (_quantize_held_rows if held else _quantize_long_rows)[(len(x),)](
+        x, x if factor is None else factor, out, scale, x.stride(0), out.stride(0), columns,
+        largest, smallest,
+        HAS_FACTOR=factor is not None, BLOCK=block, num_warps=min(_MOST_WARPS, max(1, warps)),
     )  # fmt: skip
 
 
 def transpose(x: Tensor, out: Tensor) -> None:
-    """Launch `transpose` of packed/fp8.py, for numbers of one byte."""
+    """Launch `transpose` of quantized/fp8_products.py, for numbers of one byte."""
     rows, columns = x.shape
     _transpose[(triton.cdiv(rows, TILE), triton.cdiv(columns, TILE))](
         x, out, rows, columns, TILE=TILE, num_warps=8

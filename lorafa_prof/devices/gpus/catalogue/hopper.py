@@ -5,7 +5,14 @@ from lorafa_prof.devices.gpus.gpu import Gpu, printed_gib, printed_mib
 _H100_SHEET = "https://www.nvidia.com/en-us/data-center/h100/"
 _H200_SHEET = "https://www.nvidia.com/en-us/data-center/h200/"
 _HALVED = "the datasheet prints the sparse rates of the tensor cores, twice these"
-_SXM_PEAKS = {"fp64": 67e12, "fp32": 67e12, "tf32": 494.5e12, "bf16": 989.5e12, "fp16": 989.5e12}
+_SXM_PEAKS = {
+    "fp64": 67e12,
+    "fp32": 67e12,
+    "tf32": 494.5e12,
+    "bf16": 989.5e12,
+    "fp16": 989.5e12,
+    "fp8": 1979e12,
+}
 
 GPUS = (
     Gpu(
@@ -30,7 +37,14 @@ GPUS = (
         datasheet_memory_gb=80,
         compute_capability=(9, 0),
         multiprocessors=114,
-        peak_flops={"fp64": 51e12, "fp32": 51e12, "tf32": 378e12, "bf16": 756.5e12, "fp16": 756.5e12},
+        peak_flops={
+            "fp64": 51e12,
+            "fp32": 51e12,
+            "tf32": 378e12,
+            "bf16": 756.5e12,
+            "fp16": 756.5e12,
+            "fp8": 1513e12,
+        },
         bandwidth_bytes_per_s=2.0e12,
         source=_H100_SHEET,
         note=f"memory under a driver of 2023, newer ones report 0.3 % less; {_HALVED}",
@@ -43,7 +57,14 @@ GPUS = (
         datasheet_memory_gb=94,
         compute_capability=(9, 0),
         multiprocessors=132,
-        peak_flops={"fp64": 60e12, "fp32": 60e12, "tf32": 417.5e12, "bf16": 835.5e12, "fp16": 835.5e12},
+        peak_flops={
+            "fp64": 60e12,
+            "fp32": 60e12,
+            "tf32": 417.5e12,
+            "bf16": 835.5e12,
+            "fp16": 835.5e12,
+            "fp8": 1670.5e12,
+        },
         bandwidth_bytes_per_s=3.9e12,
         source=_H100_SHEET,
         note=_HALVED,

@@ -1,4 +1,7 @@
-"""Products with quantized weights: a dense copy of those of 4 bits, quantized rows of x for those of 8."""
+"""Products with quantized weights: a dense copy of those of 4 bits, quantized rows of x for those of 8.
+
+Of 8-bit floats the product alone is modelled: what is around it are operations of their own.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from torch import Tensor
 
 from lorafa_prof.devices.sim.gemm_4bit import Product4bit, in_one_kernel
 from lorafa_prof.devices.sim.kernels.kernel import Execution, Kernel, numel_bytes
-from lorafa_prof.devices.sim.kernels.matmul import product, product_with_bias
+from lorafa_prof.devices.sim.kernels.matmul import CUBLASLT_WORKSPACE_BYTES, product, product_with_bias
 from lorafa_prof.devices.sim.machine import CHECKED_TORCH
 from lorafa_prof.devices.sim.reductions import reduction_buffers
 from lorafa_prof.layers.quantized.four_bit import BLOCK
@@ -99,6 +102,13 @@ def _float32_product(step: Execution, rows: int, columns: int, out_features: int
     step.give_back(in_float32, in_32bit)
 
 
+def _product_of_8bit_floats(step: Execution, func: Any, args: Any, kwargs: Any) -> Any:
+    result = step.run(func, args, kwargs)
+    if step.machine.compute_capability == (9, 0):
+        step.keep("cublasLt", CUBLASLT_WORKSPACE_BYTES)
+    return result
+
+
 KERNELS = (
     Kernel(
         name="product with a 4-bit weight",
@@ -121,5 +131,18 @@ KERNELS = (
         ),
         source="bitsandbytes: autograd/_functions.py, MatMul8bitLt; backends/cuda/ops.py; H200 traces",
         holds_for=HOLDS_FOR,
+    ),
+    Kernel(
+        name="product of 8-bit floats",
+        ops=(aten._scaled_mm.default,),
+        model=_product_of_8bit_floats,
+        formula=(
+            "compute capability 9.0: cuBLASLt's workspace of 1 MiB, once in each thread; on others "
+            "CUTLASS's kernels, and what these take is not predicted"
+        ),
+        source=(
+            "ATen/native/cuda/ScaledBlas.cpp: _scaled_mm_out_cuda; ATen/cuda/CUDABlas.cpp: scaled_gemm, "
+            "CublasLtWorkspace; ATen/native/cuda/RowwiseScaledMM.cu"
+        ),
     ),
 )
