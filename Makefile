@@ -5,7 +5,7 @@ PYTHON ?= python3
 MUTANTS ?= *[37]
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-gpu coverage fuzz reliability mutants guards lint format types claims licences audit check ci bench-overhead bench-twin bench-steps bench-architectures bench-step bench-check bench-report quickstart clean
+.PHONY: help setup test test-gpu coverage fuzz reliability mutants guards lint format types claims licences audit check ci bench-overhead bench-twin bench-steps bench-architectures bench-step bench-gradient-error bench-check bench-report quickstart clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -77,6 +77,9 @@ bench-steps: ## Predict every cell of reports/h200-steps again, and compare with
 
 bench-step: ## Measure our step beside its peers' on this GPU: reports/h200-step/llama-2-7b.csv (5 minutes)
 	$(BIN)/python benchmarks/step.py
+
+bench-gradient-error: ## Measure what a quantized base costs in gradient error, per layer of Llama-2-7B, on this GPU: reports/gradient-error
+	$(BIN)/python benchmarks/gradient_error.py
 
 bench-architectures: ## Train every text architecture of transformers, small, on the twin and the CPU: docs/architectures.md (a quarter of an hour)
 	$(BIN)/python benchmarks/architectures.py --output docs/architectures.md

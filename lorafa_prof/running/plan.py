@@ -27,8 +27,8 @@ from lorafa_prof.words.phrases import one_line
 
 #: bitsandbytes' products of 8-bit numbers are cuBLASLt's, which has them from Turing on.
 _FIRST_WITH_8BIT_PRODUCTS = (7, 5)
-#: PyTorch's products of 8-bit floats with scales by rows are CUTLASS's on Ada and Blackwell, for bf16 in every
-#: version, and cuBLASLt's on Hopper, for other types too (ATen/native/cuda/ScaledBlas.cpp).
+#: PyTorch's products of 8-bit floats with scales by rows are CUTLASS's on Ada and Blackwell, in bf16 in every
+#: version, and cuBLASLt's on Hopper, in other types too (ATen/native/cuda/ScaledBlas.cpp).
 _FIRST_WITH_FP8_PRODUCTS = (8, 9)
 _FP8_OF_ANY_TYPE = (9, 0)
 #: Beside batch and seq, what is of batches and of what is done with them.

@@ -1,4 +1,4 @@
-"""A frozen layer in 8-bit floats, on the CPU and on shapes: its arithmetic, what it holds, what it refuses."""
+"""A frozen layer in 8-bit floats, on the CPU and on shapes: its arithmetic, what it holds and refuses."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from lorafa_prof.layers.quantized.fp8 import Fp8Linear
 from lorafa_prof.layers.quantized.fp8_products import FP8, LARGEST, quantized_rows
 from lorafa_prof.layers.quantized.state import is_quantized, number_of_weights
 
-#: e4m3 has three bits of mantissa, so a number is off by 2⁻⁴ at most, and by 2.6 % in the mean of squares; a product
-#: of two such matrices is off by that times √2.
+#: e4m3 has three bits of mantissa, so a number is off by 2⁻⁴ at most, and by 2.6 % in the mean of squares; a
+#: product of two such matrices is off by that times √2.
 OF_ONE, OF_PRODUCT = 0.03, 0.045
 BF16, FP32 = torch.bfloat16, torch.float32
 
@@ -84,7 +84,8 @@ def test_arithmetic_is_that_of_the_quantized_numbers_and_nothing_else_is_lost() 
         peak = matrix.abs().amax(1, keepdim=True) / LARGEST
         return (matrix / peak).to(FP8).double() * peak.double()
 
-    torch.testing.assert_close(layer.product(x, None).double(), back(x) @ back(weight).t(), rtol=1e-5, atol=1e-5)
+    expected = back(x) @ back(weight).t()
+    torch.testing.assert_close(layer.product(x, None).double(), expected, rtol=1e-5, atol=1e-5)
     scale = weight.abs().amax(1) / LARGEST
     rounded = (weight / scale[:, None]).to(FP8).double()
     expected = back(grad * scale) @ rounded
@@ -92,7 +93,7 @@ def test_arithmetic_is_that_of_the_quantized_numbers_and_nothing_else_is_lost() 
 
 
 def test_under_autocast_it_computes_in_its_type() -> None:
-    layer, weight = layer_of(FP32)
+    layer, _ = layer_of(FP32)
     x = torch.randn(4, 64)
     with torch.autocast("cpu", dtype=BF16):
         y = layer(x)
@@ -102,7 +103,9 @@ def test_under_autocast_it_computes_in_its_type() -> None:
 
 @pytest.mark.parametrize("adapted", [LoraLinear, LoraFaLinear])
 @pytest.mark.parametrize("dtype", [BF16, FP32])
-def test_beside_an_adapter_gradients_are_near_those_of_a_dense_base(adapted: type, dtype: torch.dtype) -> None:
+def test_beside_an_adapter_gradients_are_near_those_of_a_dense_base(
+    adapted: type, dtype: torch.dtype
+) -> None:
     layer, weight = layer_of(dtype, bias=False)
     dense = nn.Linear(64, 96, bias=False, dtype=dtype)
     dense.weight.data.copy_(weight)
@@ -145,7 +148,7 @@ def test_sides_that_are_no_multiples_of_16_are_refused() -> None:
 
 
 def test_a_row_that_no_weight_lies_along_is_made_to(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The kernel steps from number to number by one: a gradient may come transposed, or one number for all."""
+    """The kernel steps from number to number by one: a gradient may be transposed, or one number."""
     seen = []
     monkeypatch.setattr(fp8_products, "quantize_rows", lambda x, *rest: seen.append(x.stride(1)))
     quantized_rows(torch.randn(8, 4).t())
