@@ -20,7 +20,8 @@ from lorafa_prof.layers.packed.gated import ACTIVATIONS
 from lorafa_prof.layers.packed.gated_mlp import GatedMlp, GatedMlpFunction
 from lorafa_prof.layers.packed.loss import PackedLoss
 from lorafa_prof.layers.packed.norm import NormFunction, as_norm
-from lorafa_prof.layers.packed.projection import Projection, pack
+from lorafa_prof.layers.packed.pack import pack
+from lorafa_prof.layers.packed.product import PackedProduct
 from lorafa_prof.layers.packed.residual_output import ResidualOutputFunction
 from lorafa_prof.models.fused_loss import use_loss_without_logits
 
@@ -45,8 +46,8 @@ def use_packed(trained: nn.Module) -> None:
     if getattr(model.config, "partial_rotary_factor", None) not in (None, 1.0):
         raise _refusal("turns whole heads, and this model turns a part of each")
     body: Any = model.base_model
-    ranks = [_pack_layer(layer) for layer in body.layers]
-    _pack_norm(body.norm, ranks[-1])
+    spares = [_pack_layer(layer) for layer in body.layers]
+    _pack_norm(body.norm, spares[-1])
     use_loss_without_logits(model, PackedLoss(), "packed")
 
 
@@ -55,7 +56,7 @@ def _refusal(reason: str) -> UsageError:
 
 
 def _pack_layer(layer: Any) -> int:
-    """Pack a decoder layer, and return the rank of its last product's adapter, 0 without one."""
+    """Pack a decoder layer, and return the room that its last product wants beside its gradient."""
     attention, mlp = layer.self_attn, layer.mlp
     activation = ACTIVATIONS.get(attention.config.hidden_act)
     if activation is None:
@@ -67,22 +68,22 @@ def _pack_layer(layer: Any) -> int:
     gate_up = _pack(mlp, "gate_up_proj", "gate_proj", "up_proj")
     down = _pack(mlp, "down_proj")
     # The gradient of each half's input has room for the adapter of the product that comes before it.
-    _pack_attention(layer, qkv, out, spare=down.rank)
-    _pack_mlp(layer, GatedMlp(as_norm(layer.post_attention_layernorm), gate_up, activation, down, out.rank))
+    _pack_attention(layer, qkv, out, spare=down.spare)
+    _pack_mlp(layer, GatedMlp(as_norm(layer.post_attention_layernorm), gate_up, activation, down, out.spare))
 
     def forward(self: Any, hidden_states: Tensor, **kwargs: Any) -> Tensor:
         return cast(Tensor, self.mlp(self.self_attn(hidden_states, **kwargs)))
 
     layer.forward = MethodType(forward, layer)
-    return down.rank
+    return down.spare
 
 
-def _pack(module: nn.Module, *names: str) -> Projection:
+def _pack(module: nn.Module, *names: str) -> PackedProduct:
     layers = [layer for layer in (getattr(module, name, None) for name in names) if layer is not None]
     return pack(layers)
 
 
-def _pack_attention(layer: Any, qkv: Projection, out: Projection, *, spare: int) -> None:
+def _pack_attention(layer: Any, qkv: PackedProduct, out: PackedProduct, *, spare: int) -> None:
     """Make the layer's attention take its norm and its residual along."""
     attention, norm = layer.self_attn, layer.input_layernorm
     heads = attention.config.num_attention_heads, attention.config.num_key_value_heads

@@ -11,7 +11,7 @@ from torch.autograd.function import once_differentiable
 
 from lorafa_prof.layers.packed.norm import Norm
 from lorafa_prof.layers.packed.normed_rotary import head_norm_gradients, norm_and_rotate, pack_unnormed_
-from lorafa_prof.layers.packed.projection import Projection
+from lorafa_prof.layers.packed.product import PackedProduct
 from lorafa_prof.layers.packed.rotary import pack_unrotated, rotate_
 from lorafa_prof.layers.packed.spare import with_spare
 
@@ -24,7 +24,7 @@ class AttentionInput:
     """
 
     norm: Norm
-    projection: Projection
+    projection: PackedProduct
     q_heads: int
     kv_heads: int
     spare: int
@@ -110,14 +110,14 @@ class AttentionInputFunction(torch.autograd.Function):
         normed = projection.new_input(rows)
         rstd = layer.norm.forward(rows, norm_weight, normed[:, :width])
         ctx.seed = projection.draw()
-        packed = projection.product(normed, ctx.seed)
+        packed, low = projection.product(normed, ctx.seed)
         keep = normed[:, :width] if projection.keeps_input(ctx.needs_input_grad[6 + head_norms :]) else None
         del normed
         q_and_k, v = (
             part.view(batch, length, -1, cos.shape[-1]).transpose(1, 2)
-            for part in layer.heads(packed[:, : projection.out_features], cos, sin, of_heads)
+            for part in layer.heads(packed, cos, sin, of_heads)
         )
-        ctx.save_for_backward(rows, rstd, norm_weight, cos, sin, packed, keep, *of_heads)
+        ctx.save_for_backward(rows, rstd, norm_weight, cos, sin, packed, low, keep, *of_heads)
         ctx.layer = layer
         return (x.view_as(x), *q_and_k.split([layer.q_heads, layer.kv_heads], 1), v)
 
@@ -127,13 +127,12 @@ class AttentionInputFunction(torch.autograd.Function):
         ctx: Any, residual: Tensor, grad_q: Tensor, grad_k: Tensor, grad_v: Tensor
     ) -> tuple[Tensor | None, ...]:
         """Return the gradients of x, of the norms' weights and of what trains."""
-        rows, rstd, norm_weight, cos, sin, packed, normed, *of_heads = ctx.saved_tensors
+        rows, rstd, norm_weight, cos, sin, grad, low, normed, *of_heads = ctx.saved_tensors
         layer: AttentionInput = ctx.layer
         projection, needs = layer.projection, ctx.needs_input_grad
         first = 6 + len(of_heads)
-        grad, low = packed[:, : projection.out_features], packed[:, projection.out_features :]
         by_heads = layer.pack_gradients_(grad, (grad_q, grad_k, grad_v), cos, sin, tuple(of_heads))
-        torch.autograd.graph.increment_version(packed)
+        torch.autograd.graph.increment_version(grad)
         grad_x = grad_norm = None
         grad_low = low  # nothing reads it where no A trains
         if needs[0] or needs[1] or normed is not None:

@@ -11,8 +11,7 @@ from torch.autograd.function import once_differentiable
 
 from lorafa_prof.layers.packed.gated import gated, gated_backward_
 from lorafa_prof.layers.packed.norm import Norm
-from lorafa_prof.layers.packed.projection import Projection
-from lorafa_prof.layers.packed.residual_output import output_gradients
+from lorafa_prof.layers.packed.product import PackedProduct
 from lorafa_prof.layers.packed.spare import with_spare
 
 
@@ -24,9 +23,9 @@ class GatedMlp:
     """
 
     norm: Norm
-    gate_up: Projection
+    gate_up: PackedProduct
     activation: str
-    down: Projection
+    down: PackedProduct
     spare: int
 
 
@@ -47,16 +46,14 @@ class GatedMlpFunction(torch.autograd.Function):
         normed = gate_up.new_input(rows)
         rstd = layer.norm.forward(rows, norm_weight, normed[:, : gate_up.width])
         ctx.seeds = gate_up.draw(), down.draw()
-        packed = gate_up.product(normed, ctx.seeds[0])
+        packed, low = gate_up.product(normed, ctx.seeds[0])
         needed = ctx.needs_input_grad[3 : 3 + len(gate_up.trained())]
         keep = normed[:, : gate_up.width] if gate_up.keeps_input(needed) else None
         del normed
         activated = down.new_input(rows)
-        gated(packed[:, : gate_up.out_features], layer.activation, activated[:, : down.width])
-        low = down.low_of_(activated, ctx.seeds[1])
-        onto = rows if down.bias is None else rows + down.bias
-        out = torch.addmm(onto, activated, down.buffer[: down.out_features].t())
-        ctx.save_for_backward(rows, rstd, norm_weight, packed, low.clone() if down.rank else None, keep)
+        gated(packed, layer.activation, activated[:, : down.width])
+        out, low_of_down = down.onto(activated, rows, ctx.seeds[1])
+        ctx.save_for_backward(rows, rstd, norm_weight, packed, low, low_of_down, keep)
         ctx.layer = layer
         return out.view(x.shape)
 
@@ -64,16 +61,15 @@ class GatedMlpFunction(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         """Return the gradients of x, of the norm's weight and of what trains."""
-        rows, rstd, norm_weight, packed, low_of_down, normed = ctx.saved_tensors
+        rows, rstd, norm_weight, by_gate_up, low, low_of_down, normed = ctx.saved_tensors
         layer: GatedMlp = ctx.layer
         gate_up, down, needs = layer.gate_up, layer.down, ctx.needs_input_grad
         seed, of_down_seed = ctx.seeds
         first = 3 + len(gate_up.trained())
         again = down.keeps_input(needs[first:])
-        by_activated, by_out, grad_low = output_gradients(grad, down, of_down_seed, True)
-        by_gate_up, low = packed[:, : gate_up.out_features], packed[:, gate_up.out_features :]
+        by_activated, by_out, grad_low = down.output_gradients(grad, of_down_seed, True)
         gated_backward_(by_gate_up, layer.activation, by_activated, again)
-        torch.autograd.graph.increment_version(packed)
+        torch.autograd.graph.increment_version(by_gate_up)
         activated = by_activated if again else None
         of_down = down.parameter_gradients(
             by_out, low_of_down, grad_low, activated, needs[first:], of_down_seed

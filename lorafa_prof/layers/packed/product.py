@@ -1,0 +1,222 @@
+"""Linear layers that share their input as one product, with adapters: what all kinds of weights have in it.
+
+For parts p with W_p [m_p, h], adapters A_p [r, h] and B_p [m_p, r], scales s_p, and a dropout of what goes to
+the A's; with P parts and M = Σ m_p:
+
+    y_p = x W_pᵀ + bias_p + s_p · (drop(x) A_pᵀ) B_pᵀ          y [n, M]
+
+The layers' own weights are views of the one that is multiplied. A common s and r stand for all s_p and r_p:
+s · drop(x) Aᵀ [n, P·r], "low" in what follows, has a part's columns from the r-th of it on.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from lorafa_prof.layers.low_rank_linear import LowRankLinear
+from lorafa_prof.layers.packed.low_rank import add_low_rank, draw_seed, drop
+
+
+@dataclass(frozen=True)
+class Part:
+    """One linear layer of a packed product: its columns of y, and its adapter, if it has one."""
+
+    base: nn.Linear
+    adapter: LowRankLinear | None
+    columns: slice
+
+
+@dataclass(frozen=True)
+class PackedProduct(ABC):
+    """Parts of one product and what they share.
+
+    Attributes:
+        parts: the layers, in the order of their columns.
+        bias: [M] or None.
+        width: h.
+        rank: the common rank r: the largest one, rounded up; 0 without any adapter.
+        scale: the common scale s: that of the first adapter.
+        dropout: the probability with which what goes into the A's is dropped, the same places for all.
+    """
+
+    parts: tuple[Part, ...]
+    bias: Tensor | None
+    width: int
+    rank: int
+    scale: float
+    dropout: float
+
+    @property
+    def out_features(self) -> int:
+        """M."""
+        return int(self.parts[-1].columns.stop)
+
+    @property
+    def low_features(self) -> int:
+        """P·r."""
+        return len(self.parts) * self.rank
+
+    @property
+    @abstractmethod
+    def a(self) -> Tensor:
+        """All A's [P·r, h]."""
+
+    @property
+    @abstractmethod
+    def spare(self) -> int:
+        """Columns of room that `output_gradients` can use beside the gradient that it is given."""
+
+    @abstractmethod
+    def refresh(self) -> None:
+        """Take in what may have changed of A's and B's since the last pass."""
+
+    @abstractmethod
+    def new_input(self, x: Tensor) -> Tensor:
+        """Return an empty [n, h] for x [n, .], with room beside it where the product uses that."""
+
+    @abstractmethod
+    def product(self, x: Tensor, seed: int | None) -> tuple[Tensor, Tensor]:
+        """Return y [n, M] and low [n, P·r] for x, filled, of `new_input`."""
+
+    @abstractmethod
+    def onto(self, x: Tensor, residual: Tensor, seed: int | None) -> tuple[Tensor, Tensor | None]:
+        """Return residual + y [n, M] and low [n, P·r], None without any adapter.
+
+        Args:
+            x: [n, h], or, filled, of `new_input`.
+            residual: [n, M].
+            seed: of what is dropped.
+        """
+
+    @abstractmethod
+    def input_gradient(self, grad: Tensor, seed: int | None) -> tuple[Tensor, Tensor]:
+        """Return dL/dx [n, h] and s · dy B [n, P·r] for grad [n, M]."""
+
+    @abstractmethod
+    def output_gradients(
+        self, grad: Tensor, seed: int | None, needs_input: bool
+    ) -> tuple[Tensor | None, Tensor, Tensor]:
+        """Return dL/dx [n, h] or None, dL/dy [n, M] and s · dy B [n, P·r] for the gradient [.., M] of `onto`.
+
+        Args:
+            grad: dL/dy [.., M], with room beside it or without.
+            seed: of what was dropped.
+            needs_input: whether x needs a gradient.
+        """
+
+    def low_columns(self, number: int) -> slice:
+        """Return the columns of low that are those of part `number`; none where it has no adapter."""
+        adapter = self.parts[number].adapter
+        return slice(number * self.rank, number * self.rank + (adapter.rank if adapter else 0))
+
+    def trained(self) -> list[Tensor]:
+        """Return every tensor of the parts that may train: weights, biases, A's and B's, in a fixed order."""
+        tensors: list[Tensor] = []
+        for part in self.parts:
+            tensors.append(part.base.weight)
+            if part.base.bias is not None:
+                tensors.append(part.base.bias)
+            if part.adapter:
+                tensors += [part.adapter.lora_A, part.adapter.lora_B]
+        return tensors
+
+    def arguments(self) -> list[Tensor]:
+        """Return `trained`, for a pass of which autograd is to know them.
+
+        Raises:
+            UsageError: what an adapter needs frozen was thawed.
+        """
+        for part in self.parts:
+            if part.adapter:
+                part.adapter.check_frozen(part.base.weight, part.base.bias, part.adapter.lora_A)
+        return self.trained()
+
+    def keeps_input(self, needed: Sequence[bool]) -> bool:
+        """Return whether anything trains whose gradient takes x: all of `trained` but biases and B's."""
+        without = {
+            id(tensor)
+            for part in self.parts
+            for tensor in (part.base.bias, part.adapter.lora_B if part.adapter else None)
+        }
+        return any(
+            need and id(tensor) not in without for need, tensor in zip(needed, self.trained(), strict=True)
+        )
+
+    def draw(self) -> int | None:
+        """Return a seed for what is dropped in this pass; None where nothing is."""
+        trains = any(part.adapter.training for part in self.parts if part.adapter)
+        return draw_seed() if self.dropout and trains else None
+
+    def dropped(self, x: Tensor, seed: int | None) -> Tensor:
+        """Return drop(x) [n, h] for x [n, h]; x itself where nothing is dropped."""
+        if seed is None:
+            return x
+        out = x.new_empty(x.shape)
+        drop(x, seed, self.dropout, out)
+        return out
+
+    def low_into_(self, low: Tensor, x: Tensor, seed: int | None) -> Tensor:
+        """Write s · drop(x) Aᵀ to `low` [n, P·r] for x [n, h], and return it."""
+        if self.rank:
+            torch.addmm(low, self.dropped(x, seed), self.a.t(), beta=0, alpha=self.scale, out=low)
+        return low
+
+    def add_low_gradient_(self, grad_x: Tensor, grad_low: Tensor, seed: int | None) -> None:
+        """Add that of drop(x), s · dy B A, for `grad_low`, s · dy B [n, P·r], to dL/dx [n, h], in place."""
+        if seed is None:
+            grad_x.addmm_(grad_low, self.a)
+        else:
+            add_low_rank(grad_x, grad_low, self.a.t(), seed, self.dropout, grad_x)
+
+    def parameter_gradients(
+        self,
+        grad: Tensor,
+        low: Tensor | None,
+        grad_low: Tensor,
+        x: Tensor | None,
+        needed: Sequence[bool],
+        seed: int | None,
+    ) -> list[Tensor | None]:
+        """Return the gradients of what `trained` names.
+
+        Args:
+            grad: dL/dy [n, M].
+            low: s · drop(x) Aᵀ [n, P·r], for B's that train.
+            grad_low: s · dy B [n, P·r].
+            x: [n, h], for weights and A's that train.
+            needed: by place in `trained`, whether it trains.
+            seed: of what was dropped.
+        """
+        wants = dict(zip(map(id, self.trained()), needed, strict=True))
+        grad_w = grad_a = grad_b = None
+        if any(wants[id(part.base.weight)] for part in self.parts):
+            grad_w = torch.mm(grad.t(), cast(Tensor, x))
+        adapters = [part.adapter for part in self.parts if part.adapter]
+        if any(wants[id(adapter.lora_B)] for adapter in adapters):
+            grad_b = torch.mm(grad.t(), cast(Tensor, low))
+        if any(wants[id(adapter.lora_A)] for adapter in adapters):
+            grad_a = torch.mm(grad_low.t(), self.dropped(cast(Tensor, x), seed))
+        gradients: list[Tensor | None] = []
+        for number, part in enumerate(self.parts):
+            base, adapter = part.base, part.adapter
+            gradients.append(cast(Tensor, grad_w)[part.columns] if wants[id(base.weight)] else None)
+            if base.bias is not None:
+                gradients.append(grad[:, part.columns].sum(0) if wants[id(base.bias)] else None)
+            if adapter is None:
+                continue
+            own = self.low_columns(number)
+            of_a = of_b = None
+            if wants[id(adapter.lora_A)]:
+                of_a = cast(Tensor, grad_a)[own].to(adapter.lora_A.dtype)
+            if wants[id(adapter.lora_B)]:
+                of_b = cast(Tensor, grad_b)[part.columns, own].to(adapter.lora_B.dtype)
+                if adapter.scale != self.scale:
+                    of_b = of_b * (adapter.scale / self.scale)
+            gradients += [of_a, of_b]
+        return gradients
