@@ -53,8 +53,8 @@ def _bases(layers: Sequence[nn.Module]) -> list[nn.Linear]:
         if type(base) is not kind:
             raise UsageError(
                 "kernels 'packed' packs linear layers, dense or in fp8, with the adapters of lora and "
-                f"lora-fa or without, and no {type(base).__module__.partition('.')[0]} {type(base).__name__}; set "
-                "kernels to liger, fused or eager",
+                f"lora-fa or without, and no {type(base).__module__.partition('.')[0]} "
+                f"{type(base).__name__}; set kernels to liger, fused or eager",
                 about="kernels",
             )
     return cast(list[nn.Linear], bases)
