@@ -23,7 +23,7 @@ _SETTINGS = (
     ("--dtype", "Type of the base's weights  [default: bf16]"),
     ("--adapter-dtype", "Type of the adapters  [default: the method's]"),
     ("--autocast", "Type of autocast: none, bf16 or fp16  [default: none]"),
-    ("--quantization", "Of the frozen base: none, nf4, fp4 or int8  [default: none]"),
+    ("--quantization", "Of the frozen base: none, nf4, fp4, int8 or fp8  [default: none]"),
     ("--attention", "Attention: sdpa, eager, …  [default: sdpa]"),
     ("--loss", "Logits: full (all at once) or chunked  [default: full]"),
     ("--checkpointing", "Activation checkpointing: none, full or full-reentrant  [default: none]"),

@@ -142,6 +142,20 @@ def test_peak_is_dense_with_fp32_accumulation(name: str, sms: int, per_sm: int, 
     assert peak == pytest.approx(2 * sms * per_sm * ghz * 1e9, rel=0.02)
 
 
+@pytest.mark.parametrize("name", [name for name, gpu in GPUS.items() if "fp8" in gpu.peak_flops])
+def test_8_bit_floats_are_twice_as_fast_as_16_bits_from_ada_on(name: str) -> None:
+    gpu = GPUS[name]
+    assert gpu.compute_capability >= (8, 9)
+    assert gpu.peak_flops["fp8"] == pytest.approx(2 * gpu.peak_flops["bf16"], rel=0.02)
+
+
+def test_measured_products_of_8_bit_floats_are_below_the_peak() -> None:
+    """1,550 TFLOP/s were measured on the H200, rows of 8192 by the shapes of Llama-2-7B."""
+    peak = peak_flops(GPUS["h200"], "fp8")
+    assert peak is not None
+    assert 0.5 < 1550e12 / peak < 1
+
+
 def test_measured_matrix_product_is_below_the_peak() -> None:
     """795 TFLOP/s were measured on the H100 SXM; the peak lies above, the sparse one too far."""
     peak = peak_flops(GPUS["h100-80gb"], "bf16")

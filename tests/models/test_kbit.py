@@ -69,6 +69,13 @@ def test_without_a_quantized_base_there_is_nothing_to_prepare() -> None:
     assert raised.value.about == "kbit_prepare"
 
 
+def test_a_base_in_8_bit_floats_is_none_that_peft_prepares() -> None:
+    cell = tiny_cell("tiny-llama", "lora", kbit_prepare=True, quantization="fp8")
+    with pytest.raises(UsageError, match="quantization is fp8: set quantization to nf4") as raised:
+        prepare_model(cell, resolve_model(cell.model), torch.device("meta"))
+    assert raised.value.about == "kbit_prepare"
+
+
 @pytest.mark.parametrize("method", ["lora", "lora-fa", "peft-lora", "peft-lora-fa"])
 def test_a_cells_model_is_prepared_before_its_adapters_are_added(method: str) -> None:
     settings: dict[str, Any] = {"dtype": "bf16", "quantization": "nf4", "adapter_dtype": "bf16"}

@@ -61,14 +61,14 @@ def test_what_a_model_wants_in_float32_is_left_alone_as_transformers_does() -> N
 
 
 @families
-@pytest.mark.parametrize("kind", ["nf4", "fp4", "int8"])
+@pytest.mark.parametrize("kind", ["nf4", "fp4", "int8", "fp8"])
 def test_it_has_the_weights_and_the_layers_of_the_dense_one(family: str, kind: str) -> None:
     dense, packed = build(family, NOT_QUANTIZED), build(family, Quantization(kind))
     assert [name for name, _ in packed.named_parameters()] == [name for name, _ in dense.named_parameters()]
     numbers = [sum(number_of_weights(p) for p in model.parameters()) for model in (dense, packed)]
     assert numbers[0] == numbers[1]
     assert storage_bytes(model_tensors(packed)) < storage_bytes(model_tensors(dense))
-    assert packed.is_loaded_in_4bit == (kind != "int8")
+    assert packed.is_loaded_in_4bit == (kind in ("nf4", "fp4"))
     assert packed.is_loaded_in_8bit == (kind == "int8")
 
 
@@ -105,6 +105,7 @@ def test_constructors_are_put_back() -> None:
     [
         (Quantization("nf5"), {}, "unknown quantization 'nf5'; did you mean 'nf4'?", "quantization"),
         (Quantization("int8", double=True), {}, "double_quant is of 4-bit weights", "double_quant"),
+        (Quantization("fp8", double=True), {}, "and quantization is fp8", "double_quant"),
         (Quantization("none", double=True), {}, "and quantization is none", "double_quant"),
         (NF4, {"dtype": torch.float64}, "and dtype is fp64", "dtype"),
     ],

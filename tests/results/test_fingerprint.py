@@ -236,6 +236,10 @@ def on(device: str, **settings: str) -> Cell:
     return tiny_cell(method="lora", device=device, gpu="h100-80gb", **settings)
 
 
+def test_a_base_in_8_bit_floats_has_nothing_of_bitsandbytes():
+    assert "bitsandbytes" not in fingerprint_of(on("cuda", quantization="fp8"))
+
+
 @pytest.mark.parametrize("settings", [{"quantization": "int8"}, {"optimizer": "paged-adamw-8bit"}], ids=str)
 def test_bitsandbytes_counts_where_it_does_the_work(monkeypatch, settings):
     used = on("cuda", **settings)

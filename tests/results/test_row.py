@@ -172,6 +172,24 @@ def test_mfu_is_of_the_type_that_products_are_computed_in() -> None:
     assert metric_columns(under_autocast, ALL)["mfu"] != metric_columns(fp32, ALL)["mfu"]
 
 
+def test_mfu_of_a_base_in_8_bit_floats_has_each_types_own_peak() -> None:
+    step_s = 0.030
+    bf16, fp8 = (peak_flops(GPUS[GPU], dtype) for dtype in ("bf16", "fp8"))
+    assert bf16 is not None
+    assert fp8 is not None
+    part = 2 * 10**12
+    row = metric_columns(CUDA_CELL, replace(ALL, flops=replace(FLOPS, fp8=part)))
+    assert row["mfu"] == pytest.approx(((FLOPS.model - part) / bf16 + part / fp8) / step_s)
+    whole = metric_columns(CUDA_CELL, replace(ALL, flops=replace(FLOPS, fp8=FLOPS.model)))
+    assert whole["mfu"] == pytest.approx(FLOPS.model / fp8 / step_s)
+
+
+def test_mfu_is_not_told_where_a_peak_is_unknown() -> None:
+    cell = CUDA_CELL.model_copy(update={"gpu": "rtx-4070"})
+    assert "mfu" in metric_columns(cell, ALL)
+    assert "mfu" not in metric_columns(cell, replace(ALL, flops=replace(FLOPS, fp8=10**12)))
+
+
 def test_settings_of_an_adapted_and_of_a_full_cell() -> None:
     row = setting_columns(tiny_cell("tiny-llama", "lora", dtype="bf16", gpu=GPU))
     assert row.pop("cell_id") == tiny_cell("tiny-llama", "lora", dtype="bf16", gpu=GPU).cell_id

@@ -21,11 +21,13 @@ from lorafa_prof.scenario.load import load_scenario
 
 ADAPTED = ["lora", "lora-fa", "peft-lora", "peft-lora-fa"]
 FAMILIES = ["tiny-llama", "tiny-gpt2", "tiny-t5", "tiny-roberta"]
-KINDS: list[dict[str, Any]] = [
+BY_BITSANDBYTES: list[dict[str, Any]] = [
     {"quantization": "nf4"},
     {"quantization": "fp4", "double_quant": True},
     {"quantization": "int8"},
 ]
+FP8 = {"quantization": "fp8"}
+KINDS = [*BY_BITSANDBYTES, FP8]
 
 
 def measured(model: str, method: str, **settings: Any) -> CellResult:
@@ -47,8 +49,11 @@ def test_ours_hold_what_they_hold_beside_a_dense_base(family: str, method: str, 
 
 
 @pytest.mark.parametrize("checkpointing", ["none", "full"])
-@pytest.mark.parametrize("kind", KINDS, ids=str)
-@pytest.mark.parametrize("method", ADAPTED)
+@pytest.mark.parametrize(
+    ("method", "kind"),
+    [*((method, kind) for method in ADAPTED for kind in BY_BITSANDBYTES), ("lora", FP8), ("lora-fa", FP8)],
+    ids=str,
+)
 def test_the_unpacked_product_counts_as_any_linear(
     method: str, kind: dict[str, Any], checkpointing: str
 ) -> None:
@@ -79,7 +84,7 @@ def test_eight_bits_are_predicted_without_outliers_and_the_row_says_so() -> None
     assert "int8" not in str(packed["nf4"].get("message"))
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=str)
+@pytest.mark.parametrize("kind", BY_BITSANDBYTES, ids=str)
 def test_the_twin_runs_nothing_that_no_gpu_has_shown(kind: dict[str, Any]) -> None:
     message = measured("tiny-llama", "lora-fa", **kind).row.get("message")
     assert "not checked against a GPU" not in str(message)
@@ -90,6 +95,48 @@ def test_an_id_without_quantization_is_as_before_and_each_kind_has_its_own() -> 
     ids = {tiny_cell("tiny-llama", "lora", **kind).cell_id for kind in ({}, *KINDS)}
     assert plain.cell_id == tiny_cell("tiny-llama", "lora", quantization="none").cell_id
     assert len(ids) == 1 + len(KINDS)
+
+
+@pytest.mark.parametrize("kernels", ["eager", "packed"])
+@pytest.mark.parametrize("method", ["lora", "lora-fa"])
+def test_in_fp8_the_cpu_holds_and_computes_what_the_twin_predicts(method: str, kernels: str) -> None:
+    settings = {"kernels": kernels, "attention": "eager", **FP8}
+    here, twin = (measured("tiny-llama", method, device=device, **settings) for device in ("cpu", TWIN))
+    for column in ("saved_bytes", "weights_bytes", "params_total", "flops_forward", "flops_backward"):
+        assert here.row[column] == twin.row[column] > 0, column
+    assert here.row["quantization"] == "fp8"
+    assert here.details["reconciliation"]["residual_bytes"] == 0
+
+
+def test_most_flops_of_a_step_in_fp8_are_of_8_bit_floats_and_recomputed_ones_are_not_among_them() -> None:
+    flops = [
+        measured("tiny-llama", "lora-fa", checkpointing=checkpointing, **FP8).details["flops"]
+        for checkpointing in ("none", "full")
+    ]
+    assert flops[0]["fp8"] > 0.5 * sum(flops[0]["by_phase"].values())
+    # With checkpointing the first layer's input has a gradient too.
+    assert 1.0 < flops[1]["fp8"] / flops[0]["fp8"] < 1.1
+    assert measured("tiny-llama", "lora-fa").details["flops"]["fp8"] == 0
+
+
+def test_llama_2_7b_in_fp8_with_adapters_of_rank_64_is_below_7_gib() -> None:
+    """6.03 GiB of weights in 8 bits, 0.49 of embeddings and output layer, 0.30 of A's and B's."""
+    weights = {
+        kernels: int(
+            measured(
+                "llama-2-7b", "lora-fa", rank=64, device="sim:h200", kernels=kernels, batch=1, seq=64, **FP8
+            ).row["weights_bytes"]
+        )
+        for kernels in ("eager", "packed")
+    }
+    assert weights["packed"] == weights["eager"]
+    linears = 32 * (4 * 4096 * 4096 + 3 * 4096 * 11008)
+    scales = 32 * 4 * (5 * 4096 + 2 * 11008)
+    rest = 2 * (2 * 32000 * 4096 + 65 * 4096)
+    adapters = 2 * 64 * 32 * (4 * 2 * 4096 + 3 * (4096 + 11008))
+    buffers = weights["eager"] - linears - scales - rest - adapters
+    assert 0 <= buffers < 1024
+    assert weights["eager"] < 7.0 * 2**30
 
 
 def refused(
@@ -111,6 +158,44 @@ def test_full_ft_of_a_quantized_base_says_why_not(tmp_path: Path) -> None:
     line = refused(tmp_path, "full-ft", ON_A_TWIN)
     assert "quantization[1]: full-ft trains the base's weights" in line
     assert "no gradient can change" in line
+
+
+def test_fp8_needs_no_bitsandbytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(by_bitsandbytes, "find_spec", lambda name: None)
+    line = refused(tmp_path, "full-ft", ResolvedDevice("cuda", "h100-80gb"), "fp8")
+    assert "full-ft trains the base's weights" in line
+
+
+@pytest.mark.parametrize("method", ["peft-lora", "peft-lora-fa"])
+def test_fp8_is_of_our_own_layers(tmp_path: Path, method: str) -> None:
+    line = refused(tmp_path, method, ON_A_TWIN, "fp8")
+    assert "quantization[1]: quantization 'fp8' is of this suite's own layers" in line
+    assert "take lora or lora-fa" in line
+
+
+@pytest.mark.parametrize(
+    ("gpu", "settings", "reason"),
+    [
+        ("a100-80gb", {}, "needs a GPU with products of 8-bit floats (compute capability 8.9: Ada, Hopper"),
+        ("l4", {"dtype": "fp32"}, "in bf16 on l4 (compute capability 8.9), and here they are in fp32"),
+        ("b200", {"autocast": "fp16", "dtype": "fp32"}, "and here they are in fp16"),
+    ],
+)
+def test_a_gpu_whose_products_of_8_bit_floats_are_not_what_is_asked_is_named(
+    tmp_path: Path, gpu: str, settings: dict[str, Any], reason: str
+) -> None:
+    line = refused(
+        tmp_path, "lora", ResolvedDevice(f"sim:{gpu}", gpu), "fp8", **{"dtype": "bf16", **settings}
+    )
+    assert "quantization[1]: quantization 'fp8'" in line
+    assert reason in line
+    assert gpu in line
+
+
+@pytest.mark.parametrize(("gpu", "dtype"), [("l4", "bf16"), ("h100-80gb", "fp32"), ("b200", "bf16")])
+def test_gpus_that_have_them_are_not_refused(tmp_path: Path, gpu: str, dtype: str) -> None:
+    with pytest.raises(pytest.fail.Exception, match="DID NOT RAISE"):
+        refused(tmp_path, "lora", ResolvedDevice(f"sim:{gpu}", gpu), "fp8", dtype=dtype)
 
 
 def test_without_bitsandbytes_only_the_twin_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,7 +36,7 @@ def quantized(width: int, with_factor: bool, dtype: torch.dtype, device: torch.d
 def most_that_differ(device: torch.device, *, interpreted: bool) -> float:
     """Return the largest share of numbers that are not rounded as in the reference; scales are checked here.
 
-    Triton's interpreter rounds halves up, which bf16 has many of, loses the carry of a mantissa that is rounded
+    Triton's interpreter rounds halves up, which bf16 has many of, loses the carry of a mantissa that goes
     to 2.0, and rounds subnormals otherwise: there these are left out.
     """
     most = 0.0
