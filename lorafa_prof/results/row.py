@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -169,10 +170,13 @@ def _least_seconds(cell: Cell, flops: FlopCount) -> float | None:
     gpu = catalogued(cell.gpu)
     if gpu is None:
         return None
-    of_types = {cell.product_dtype: flops.model - flops.fp8, "fp8": flops.fp8}
-    peaks = {dtype: peak_flops(gpu, dtype) for dtype, count in of_types.items() if count}
-    known = {dtype: peak for dtype, peak in peaks.items() if peak is not None}
-    return sum(of_types[dtype] / peak for dtype, peak in known.items()) if known == peaks else None
+    seconds = 0.0
+    for dtype, count in ((cell.product_dtype, flops.model - flops.fp8), ("fp8", flops.fp8)):
+        peak = peak_flops(gpu, dtype) if count else math.inf
+        if peak is None:
+            return None
+        seconds += count / peak
+    return seconds
 
 
 def _tokens_of_a_batch(cell: Cell) -> float:

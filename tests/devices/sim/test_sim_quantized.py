@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
-from ledger import T4, Ledger, on_meta, recording
+from ledger import B200, H100, L4, T4, Ledger, on_meta, recording
 from torch import Tensor, nn
 
-from lorafa_prof.devices.sim.machine import MIB
+from lorafa_prof.devices.sim.machine import MIB, Machine
 from lorafa_prof.layers.quantized.eight_bit import StandInLinear8bit
 from lorafa_prof.layers.quantized.four_bit import NestedCode, StandInLinear4bit
+from lorafa_prof.layers.quantized.fp8 import Fp8Linear
 
 BF16, FP16, FP32 = torch.bfloat16, torch.float16, torch.float32
 OUT, IN, ROWS = 1024, 512, 2048
@@ -141,3 +142,25 @@ def test_a_single_row_has_no_columns_set_to_zero() -> None:
     with recording(T4) as memory:
         layer, x = eight_bit(FP16), on_meta(1, IN, dtype=FP16)
         assert events(memory, layer, x).count(1) == 1
+
+
+@pytest.mark.parametrize(("machine", "workspace"), [(H100, [MIB]), (L4, []), (B200, [])])
+def test_8_bit_floats_take_rows_scales_and_the_product_and_in_backward_a_transposed_weight(
+    machine: Machine, workspace: list[int]
+) -> None:
+    with recording(machine) as memory:
+        weight = on_meta(OUT, IN, dtype=BF16)
+        layer = Fp8Linear(weight, None)
+        assert memory.events[1:] == [OUT * IN, 4 * OUT]
+        x, grad = on_meta(ROWS, IN, dtype=BF16), on_meta(ROWS, OUT, dtype=BF16)
+        asked = events(memory, layer, x)
+        assert asked[:3] == [ROWS * IN, 4 * ROWS, 2 * ROWS * OUT]
+        assert asked[3 : 3 + len(workspace)] == workspace
+        assert sorted(asked[3 + len(workspace) :]) == sorted([-ROWS * IN, -4 * ROWS])
+        start = len(memory.events)
+        grad_x = layer.input_gradient(grad)
+        asked = memory.events[start:]
+        taken = [ROWS * OUT, 4 * ROWS, OUT * IN, 4 * IN, 2 * ROWS * IN]
+        assert asked[:5] == taken
+        assert sorted(asked[5:]) == sorted(-size for size in taken[:-1])
+        assert grad_x.shape == (ROWS, IN)
