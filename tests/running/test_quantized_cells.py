@@ -108,6 +108,12 @@ def test_in_fp8_the_cpu_holds_and_computes_what_the_twin_predicts(method: str, k
     assert here.details["reconciliation"]["residual_bytes"] == 0
 
 
+@pytest.mark.parametrize(("gpu", "is_told"), [("l4", True), ("h200", False)])
+def test_a_gpu_whose_products_in_fp8_are_not_predicted_is_named(gpu: str, is_told: bool) -> None:
+    message = str(measured("tiny-llama", "lora-fa", device=f"sim:{gpu}", gpu=gpu, **FP8).row["message"])
+    assert (f"what products in fp8 take inside on {gpu} is not predicted" in message) is is_told
+
+
 def test_most_flops_of_a_step_in_fp8_are_of_8_bit_floats_and_recomputed_ones_are_not_among_them() -> None:
     flops = [
         measured("tiny-llama", "lora-fa", checkpointing=checkpointing, **FP8).details["flops"]

@@ -39,6 +39,9 @@ def notes_of(twin: Twin, cell: Cell) -> list[str]:
         notes.append(
             f"int8 is predicted as if no activation was above {THRESHOLD:g}; columns that have one take more"
         )
+    fp8 = torch.ops.aten._scaled_mm.default in twin.mode.operations
+    if fp8 and not twin.mode.machine.multiplies_fp8_by_cublaslt:
+        notes.append(f"what products in fp8 take inside on {twin.gpu.name} is not predicted")
     notes += [note for assumption, note in _ASSUMED.items() if assumption in twin.mode.assumed]
     if unchecked := unchecked_operations(twin):
         notes.append(note_of_unchecked(unchecked))

@@ -43,6 +43,11 @@ class Machine:
         return 4096 * 1024 * 2 + 16 * 1024 * 8
 
     @property
+    def multiplies_fp8_by_cublaslt(self) -> bool:
+        """Whether products of 8-bit floats by rows are cuBLASLt's, not CUTLASS's (cuda/ScaledBlas.cpp)."""
+        return self.compute_capability == (9, 0)
+
+    @property
     def widest_cudnn_head(self) -> int:
         """Largest head size that cuDNN's attention takes (sdp_utils.cpp, check_cudnn_tensor_shapes)."""
         return 256 if self.compute_capability == (9, 0) else 128
