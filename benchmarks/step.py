@@ -46,9 +46,10 @@ TABLES: dict[str, tuple[dict[str, Any], list[dict[str, Any]]]] = {
             {"method": "lora-fa", "kernels": "liger"},
             {"method": "lora-fa", "kernels": "compile"},
             {"method": "lora-fa", "kernels": "packed"},
+            {"method": "lora-fa", "kernels": "packed", "correction": "batched"},
             {"method": "frozen", "kernels": "liger"},
             {"method": "frozen", "kernels": "packed"},
-            {"method": "lora-fa", "kernels": "packed", "quantization": "fp8"},
+            {"method": "lora-fa", "kernels": "packed", "quantization": "fp8", "correction": "batched"},
             {"method": "frozen", "kernels": "packed", "quantization": "fp8"},
         ],
     ),
@@ -107,7 +108,7 @@ TABLES: dict[str, tuple[dict[str, Any], list[dict[str, Any]]]] = {
         ],
     ),
 }
-METHOD_OPTIONS = ("rank", "dropout")
+METHOD_OPTIONS = ("rank", "dropout", "correction")
 
 
 def cell_of(settings: Mapping[str, Any]) -> Cell:
@@ -163,7 +164,7 @@ def measured(table: str) -> Iterator[dict[str, Any]]:
             row = {"table": table, **result.row}
             said = row["status"] if row["status"] == "ok" else f"{row['status']}: {row['message']}"
             rate, held, peak = (
-                row[key] or 0 for key in ("tokens_per_s", "activation_bytes", "peak_allocated_bytes")
+                row.get(key) or 0 for key in ("tokens_per_s", "activation_bytes", "peak_allocated_bytes")
             )
             print(
                 f"{json.dumps(own):80} {said[:120]:8} {float(rate):8.0f} tok/s "
@@ -184,14 +185,15 @@ def main() -> None:
     if not torch.cuda.is_available():
         sys.exit("benchmarks/step.py measures on a GPU, and there is none")
     rows = list(measured(arguments.table))
-    peers = [row["tokens_per_s"] for row in rows if row["method"].startswith("peft-") and row["tokens_per_s"]]
+    best_peer = max(
+        (row.get("tokens_per_s") or 0 for row in rows if row["method"].startswith("peft-")), default=0
+    )
     for row in rows:
-        row["over_best_peer"] = (
-            round(row["tokens_per_s"] / max(peers), 4) if peers and row["tokens_per_s"] else ""
-        )
+        rate = row.get("tokens_per_s")
+        row["over_best_peer"] = round(rate / best_peer, 4) if rate and best_peer else ""
     arguments.output.mkdir(parents=True, exist_ok=True)
     with (arguments.output / f"{arguments.table}.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+        writer = csv.DictWriter(file, fieldnames=list(dict.fromkeys(key for row in rows for key in row)))
         writer.writeheader()
         writer.writerows(rows)
     print(f"bf16 product 8192³: {product_tflops(8192, 8192, 8192):.0f} TFLOP/s")
