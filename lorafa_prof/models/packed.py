@@ -16,6 +16,7 @@ from lorafa_prof.layers.packed.attention_input import (
     AttentionInputFunction,
     NormedAttentionInput,
 )
+from lorafa_prof.layers.packed.copies import Copies
 from lorafa_prof.layers.packed.gated import ACTIVATIONS
 from lorafa_prof.layers.packed.gated_mlp import GatedMlp, GatedMlpFunction
 from lorafa_prof.layers.packed.loss import PackedLoss
@@ -46,8 +47,10 @@ def use_packed(trained: nn.Module) -> None:
     if getattr(model.config, "partial_rotary_factor", None) not in (None, 1.0):
         raise _refusal("turns whole heads, and this model turns a part of each")
     body: Any = model.base_model
-    spares = [_pack_layer(layer) for layer in body.layers]
-    _pack_norm(body.norm, spares[-1])
+    products = [_pack_layer(layer) for layer in body.layers]
+    _pack_norm(body.norm, products[-1][-1].spare)
+    copied = [copied for of_layer in products for product in of_layer for copied in product.copied]
+    Copies(body, copied)
     use_loss_without_logits(model, PackedLoss(), "packed")
 
 
@@ -55,8 +58,8 @@ def _refusal(reason: str) -> UsageError:
     return UsageError(f"kernels 'packed' {reason}", about="kernels")
 
 
-def _pack_layer(layer: Any) -> int:
-    """Pack a decoder layer, and return the room that its last product wants beside its gradient."""
+def _pack_layer(layer: Any) -> tuple[PackedProduct, ...]:
+    """Pack a decoder layer, and return its products in their order."""
     attention, mlp = layer.self_attn, layer.mlp
     activation = ACTIVATIONS.get(attention.config.hidden_act)
     if activation is None:
@@ -75,7 +78,7 @@ def _pack_layer(layer: Any) -> int:
         return cast(Tensor, self.mlp(self.self_attn(hidden_states, **kwargs)))
 
     layer.forward = MethodType(forward, layer)
-    return down.spare
+    return qkv, out, gate_up, down
 
 
 def _pack(module: nn.Module, *names: str) -> PackedProduct:

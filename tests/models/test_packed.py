@@ -67,6 +67,7 @@ def prepared(model: Any, method: str, options: dict[str, Any]) -> Prepared:
 
 def losses_and_gradients(model: nn.Module, passes: int = 1) -> tuple[list[float], dict[str, Tensor]]:
     ids = torch.randint(3, 97, (2, 11), generator=torch.Generator().manual_seed(3))
+    ids = ids.to(next(model.parameters()).device)
     mask = torch.ones_like(ids)
     mask[1, 7:] = 0
     labels = ids.masked_fill(mask == 0, -100)
@@ -119,6 +120,30 @@ def test_a_step_is_that_of_eager_layers_and_the_next_one_sees_it() -> None:
             ready.optimizer.zero_grad()
         steps.append(losses)
     assert steps[1] == pytest.approx(steps[0], rel=LIMIT)
+    assert steps[0][0] != steps[0][2]
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+@pytest.mark.parametrize("kind", LLAMA_SHAPED)
+@pytest.mark.parametrize(("method", "options"), METHOD_OPTIONS[:3])
+def test_steps_on_a_gpu_are_those_of_eager_layers_in_float64(
+    kind: str, method: str, options: dict[str, Any]
+) -> None:
+    steps = []
+    for device, dtype in (("cpu", torch.float64), ("cuda", torch.float32)):
+        model = model_of(kind)
+        ready = prepared(model, method, options)
+        model.to(device, dtype)
+        if device == "cuda":
+            use_packed(model)
+        losses = []
+        for _ in range(3):
+            losses += losses_and_gradients(model)[0]
+            ready.optimizer.step()
+            ready.optimizer.zero_grad()
+        steps.append(losses)
+    assert steps[1] == pytest.approx(steps[0], rel=1e-4)
     assert steps[0][0] != steps[0][2]
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from lorafa_prof.layers.packed.copies import Copied
 from lorafa_prof.layers.packed.product import PackedProduct
 from lorafa_prof.layers.quantized.fp8_products import fp8_input_gradient, fp8_product
 
@@ -39,8 +40,10 @@ class Fp8Projection(PackedProduct):
         """None: no gradient needs room beside it."""
         return 0
 
-    def refresh(self) -> None:
-        """Do nothing: there is no copy of anything."""
+    @property
+    def copied(self) -> tuple[Copied, ...]:
+        """Nothing."""
+        return ()
 
     def new_input(self, x: Tensor) -> Tensor:
         """Return an empty [n, h] for x [n, .]."""

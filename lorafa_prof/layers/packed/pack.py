@@ -10,9 +10,10 @@ from torch import Tensor, nn
 
 from lorafa_prof.errors import UsageError
 from lorafa_prof.layers.low_rank_linear import LowRankLinear
+from lorafa_prof.layers.packed.copies import Copied
 from lorafa_prof.layers.packed.fp8_projection import Fp8Projection
 from lorafa_prof.layers.packed.product import PackedProduct, Part
-from lorafa_prof.layers.packed.projection import Copied, Projection
+from lorafa_prof.layers.packed.projection import Projection
 from lorafa_prof.layers.quantized.fp8 import Fp8Linear
 
 #: Matrix products want rows that begin at multiples of so many bytes.
@@ -70,9 +71,9 @@ def _dense(shared: dict[str, Any]) -> Projection:
         _view(part.base.weight, buffer[part.columns, : packed.width])
         if part.adapter is not None:
             own = packed.low_columns(number)
-            packed.copied.append(Copied(part.adapter.lora_A, packed.a[own], 1.0))
+            packed.of_adapters.append(Copied(part.adapter.lora_A, packed.a[own], 1.0))
             of_b = packed.b[part.columns, own]
-            packed.copied.append(Copied(part.adapter.lora_B, of_b, part.adapter.scale / packed.scale))
+            packed.of_adapters.append(Copied(part.adapter.lora_B, of_b, part.adapter.scale / packed.scale))
     return packed
 
 

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from lorafa_prof.layers.low_rank_linear import LowRankLinear
+from lorafa_prof.layers.packed.copies import Copied
 from lorafa_prof.layers.packed.low_rank import add_low_rank, draw_seed, drop
 
 
@@ -72,9 +73,16 @@ class PackedProduct(ABC):
     def spare(self) -> int:
         """Columns of room that `output_gradients` can use beside the gradient that it is given."""
 
+    @property
     @abstractmethod
+    def copied(self) -> Sequence[Copied]:
+        """What the product has copies of."""
+
     def refresh(self) -> None:
         """Take in what may have changed of A's and B's since the last pass."""
+        with torch.no_grad():
+            for copied in self.copied:
+                copied.refresh()
 
     @abstractmethod
     def new_input(self, x: Tensor) -> Tensor:
@@ -96,7 +104,7 @@ class PackedProduct(ABC):
 
     @abstractmethod
     def input_gradient(self, grad: Tensor, seed: int | None) -> tuple[Tensor, Tensor]:
-        """Return dL/dx [n, h] and s · dy B [n, P·r] for grad [n, M]."""
+        """Return dL/dx [n, h] and, of use where an A trains, s · dy B [n, P·r] for grad [n, M]."""
 
     @abstractmethod
     def output_gradients(
@@ -109,6 +117,11 @@ class PackedProduct(ABC):
             seed: of what was dropped.
             needs_input: whether x needs a gradient.
         """
+
+    @property
+    def trains_a(self) -> bool:
+        """Whether any A trains."""
+        return any(part.adapter is not None and part.adapter.lora_A.requires_grad for part in self.parts)
 
     def low_columns(self, number: int) -> slice:
         """Return the columns of low that are those of part `number`; none where it has no adapter."""
@@ -194,12 +207,10 @@ class PackedProduct(ABC):
             seed: of what was dropped.
         """
         wants = dict(zip(map(id, self.trained()), needed, strict=True))
-        grad_w = grad_a = grad_b = None
+        grad_w = grad_a = None
         if any(wants[id(part.base.weight)] for part in self.parts):
             grad_w = torch.mm(grad.t(), cast(Tensor, x))
         adapters = [part.adapter for part in self.parts if part.adapter]
-        if any(wants[id(adapter.lora_B)] for adapter in adapters):
-            grad_b = torch.mm(grad.t(), cast(Tensor, low))
         if any(wants[id(adapter.lora_A)] for adapter in adapters):
             grad_a = torch.mm(grad_low.t(), self.dropped(cast(Tensor, x), seed))
         gradients: list[Tensor | None] = []
@@ -215,7 +226,9 @@ class PackedProduct(ABC):
             if wants[id(adapter.lora_A)]:
                 of_a = cast(Tensor, grad_a)[own].to(adapter.lora_A.dtype)
             if wants[id(adapter.lora_B)]:
-                of_b = cast(Tensor, grad_b)[part.columns, own].to(adapter.lora_B.dtype)
+                # A product for each, which is dense: autograd would copy what is not.
+                of_b = torch.mm(grad[:, part.columns].t(), cast(Tensor, low)[:, own])
+                of_b = of_b.to(adapter.lora_B.dtype)
                 if adapter.scale != self.scale:
                     of_b = of_b * (adapter.scale / self.scale)
             gradients += [of_a, of_b]

@@ -15,31 +15,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from lorafa_prof.layers.packed.copies import Copied
 from lorafa_prof.layers.packed.low_rank import add_low_rank
 from lorafa_prof.layers.packed.product import PackedProduct
 from lorafa_prof.layers.packed.spare import room_beside
-
-
-@dataclass
-class Copied:
-    """A parameter that the buffer has a copy of, times `factor`, and what it was when that was made."""
-
-    parameter: nn.Parameter
-    place: Tensor
-    factor: float
-    seen: tuple[int, int] | None = None
-
-    def refresh(self) -> None:
-        """Copy what may have changed: optimizers need not tell of what they write to what trains."""
-        now = (self.parameter.data_ptr(), self.parameter._version)
-        if self.parameter.requires_grad or now != self.seen:
-            if self.factor == 1.0:
-                self.place.copy_(self.parameter)
-            else:
-                torch.mul(self.parameter, self.factor, out=self.place)
-            self.seen = now
 
 
 @dataclass(frozen=True)
@@ -48,11 +29,16 @@ class Projection(PackedProduct):
 
     Attributes:
         buffer: [M + P·r, h + P·r], or [M, h] without any adapter; B's are in it times their scale / s.
-        copied: the A's and B's.
+        of_adapters: the A's and B's, which are copied to it.
     """
 
     buffer: Tensor
-    copied: list[Copied] = field(default_factory=list)
+    of_adapters: list[Copied] = field(default_factory=list)
+
+    @property
+    def copied(self) -> list[Copied]:
+        """The A's and B's."""
+        return self.of_adapters
 
     @property
     def a(self) -> Tensor:
@@ -68,12 +54,6 @@ class Projection(PackedProduct):
     def spare(self) -> int:
         """Columns of room for s · dy B beside dy."""
         return self.rank
-
-    def refresh(self) -> None:
-        """Copy to the buffer what may have changed of A's and B's."""
-        with torch.no_grad():
-            for copied in self.copied:
-                copied.refresh()
 
     def new_input(self, x: Tensor) -> Tensor:
         """Return an empty [n, h + P·r] for x [n, .]: room for the input, and for s · x Aᵀ beside it."""
@@ -112,10 +92,12 @@ class Projection(PackedProduct):
         return out, low
 
     def input_gradient(self, grad: Tensor, seed: int | None) -> tuple[Tensor, Tensor]:
-        """Return dL/dx [n, h] and s · dy B [n, P·r] for grad [n, M], views of one tensor."""
+        """Return dL/dx [n, h] and, where an A trains, s · dy B [n, P·r] for grad [n, M]."""
         both = torch.mm(grad, self.buffer[: self.out_features])
         grad_x, low = both[:, : self.width], both[:, self.width :]
-        if self.rank:
+        if self.rank and seed is None and not self.trains_a:
+            grad_x.addmm_(low, self.a, alpha=self.scale)
+        elif self.rank:
             self.add_low_gradient_(grad_x, low.mul_(self.scale), seed)
         return grad_x, low
 
