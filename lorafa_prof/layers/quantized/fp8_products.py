@@ -95,7 +95,7 @@ def _scaled_product(
 def _by_floats(
     left: Tensor, right: Tensor, by_row: Tensor, by_column: Tensor, bias: Tensor | None, dtype: torch.dtype
 ) -> Tensor:
-    """The same in 32 bits: on the CPU PyTorch has this product by rows from 2.12 on only."""
+    """The same in 32 bits: PyTorch 2.11 has no product by rows on the CPU."""
     with torch.autocast("cpu", enabled=False):
         product = torch.mm(left.float(), right.float().t()).mul_(by_row).mul_(by_column)
     return (product if bias is None else product.add_(bias)).to(dtype)
