@@ -81,7 +81,8 @@ def _arguments_bytes(groups: int) -> int:
 KERNELS = (
     Kernel(
         name="grouped matrix product",
-        ops=(aten._grouped_mm.default,),
+        # PyTorch has it from 2.8 on.
+        ops=(aten._grouped_mm.default,) if hasattr(aten, "_grouped_mm") else (),
         model=product,
         formula=(
             "bf16 on compute capability 9.0 and 10.0: 60 bytes for each of g groups (24 more if g is odd) "
