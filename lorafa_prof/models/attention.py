@@ -15,6 +15,7 @@ from lorafa_prof.errors import UsageError
 from lorafa_prof.layers import flex_attention
 from lorafa_prof.layers.flash_attention import version_2, version_3
 from lorafa_prof.models.replaced import replaced
+from lorafa_prof.versions import release
 from lorafa_prof.words.phrases import listed
 
 
@@ -128,7 +129,7 @@ def check_installed(attention: str) -> None:
         installed = version(package.distribution)
     except PackageNotFoundError:
         raise UsageError(f"{needed}, which is not installed, {remedy}", about="attention") from None
-    if tuple(int(part) for part in installed.split(".")[:2]) < package.oldest:
+    if release(installed) < package.oldest:
         oldest = ".".join(map(str, package.oldest))
         raise UsageError(f"{needed} from {oldest} on ({installed} is here), {remedy}", about="attention")
 
