@@ -39,8 +39,8 @@ def check_version(package: str) -> None:
     found = installed(package)
     if found is not None and found < OLDEST[package]:
         raise UsageError(
-            f"{package} {metadata.version(package)} is not supported: {_named(OLDEST[package])} is the oldest; "
-            f"pip install -U {package}"
+            f"{package} {metadata.version(package)} is not supported, only {named(OLDEST[package])} and "
+            f"newer: pip install -U {package}"
         )
 
 
@@ -53,11 +53,12 @@ def check_version_for_twin() -> None:
     found = installed("torch")
     if found is not None and found < OLDEST_TORCH_OF_TWIN:
         raise UsageError(
-            f"the twin needs torch {_named(OLDEST_TORCH_OF_TWIN)} or newer, and this is "
+            f"the twin needs torch {named(OLDEST_TORCH_OF_TWIN)} or newer, and this is "
             f"{metadata.version('torch')}: pip install -U torch, or measure: --device cpu, --device cuda",
             about="device",
         )
 
 
-def _named(numbers: Release) -> str:
+def named(numbers: Release) -> str:
+    """Return how people write a release: "2.13"."""
     return ".".join(map(str, numbers))

@@ -174,7 +174,9 @@ def _said_to_be_installed() -> Iterator[None]:
 
     rules = getattr(theirs, "FLASH_ATTENTION_COMPATIBILITY_MATRIX", None)
     if rules is None:  # transformers 5.0 to 5.3
-        asked = {f"is_flash_attn_{package.version}_available": _available for package in FLASH_PACKAGES.values()}
+        asked = {
+            f"is_flash_attn_{package.version}_available": _available for package in FLASH_PACKAGES.values()
+        }
         with replaced(modeling_utils, asked):
             yield
         return

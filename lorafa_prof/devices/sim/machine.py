@@ -57,7 +57,11 @@ class Machine:
         Which GPUs have the larger one was read in the code of libtorch_cuda.so of 2.11, 2.12, 2.13 and 2.15.
         """
         major = self.compute_capability[0]
-        if major == 9 or (major in (10, 12) and self.torch >= (2, 12)) or (major == 11 and self.torch >= (2, 15)):
+        if (
+            major == 9
+            or (major in (10, 12) and self.torch >= (2, 12))
+            or (major == 11 and self.torch >= (2, 15))
+        ):
             return 4096 * 8 * 1024
         return 4096 * 1024 * 2 + 16 * 1024 * 8
 

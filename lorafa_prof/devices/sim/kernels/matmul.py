@@ -1,4 +1,4 @@
-"""Matrix products: cuBLAS's and cuBLASLt's workspaces, kept for the life of the process up to PyTorch 2.14."""
+"""Matrix products: cuBLAS's and cuBLASLt's workspaces, up to PyTorch 2.14 kept."""
 
 from __future__ import annotations
 
@@ -76,8 +76,8 @@ KERNELS = (
         ),
         model=product,
         formula=(
-            "32 MiB on compute capability 9.0, from torch 2.12 on also 10.x and 12.x, from 2.15 on 11.x; else "
-            "8.125 MiB; once in each thread, from 2.15 on for each product; a copy of a factor of which "
+            "32 MiB on compute capability 9.0, from torch 2.12 on also 10.x and 12.x, from 2.15 on 11.x; "
+            "else 8.125 MiB; once in each thread, from 2.15 on for each product; a copy of a factor of which "
             "neither rows nor columns lie one after the other"
         ),
         source=(
