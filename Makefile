@@ -5,7 +5,7 @@ PYTHON ?= python3
 MUTANTS ?= *[37]
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-gpu coverage fuzz reliability mutants guards lint format types claims licences audit check ci bench-overhead bench-twin bench-steps bench-architectures bench-step bench-gradient-error bench-check bench-report quickstart clean
+.PHONY: help setup test test-gpu coverage fuzz reliability mutants guards lint format types claims licences audit check ci test-versions bench-overhead bench-twin bench-steps bench-architectures bench-step bench-gradient-error bench-check bench-report quickstart clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -65,6 +65,9 @@ check: lint types test claims ## Everything a pull request must pass, in this en
 
 ci: ## The same as CI: a fresh environment and the README's own test command
 	.ci/run
+
+test-versions: ## Try other releases (.ci/versions.txt): the oldest and newest transformers and PEFT, or SETS
+	.ci/versions $(SETS)
 
 bench-overhead: ## Measure what the instruments themselves cost
 	$(BIN)/python benchmarks/overhead.py

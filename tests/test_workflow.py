@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 import yaml
-from test_project_files import project, requirements
+from test_project_files import project
+
+from lorafa_prof.versions import OLDEST, OLDEST_TORCH_OF_TWIN, named
 
 ROOT = Path(__file__).resolve().parents[1]
 WORKFLOW: dict[str, Any] = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())
@@ -75,18 +77,36 @@ def test_tests_run_on_every_python_that_the_package_names() -> None:
     named = [line.rsplit(" ", 1)[-1] for line in table["classifiers"] if "Python :: 3." in line]
     assert pythons("tests") == named
     assert table["requires-python"] == f">={named[0]}"
-    assert pythons("oldest") == named[:1]
+    assert pythons("versions") == named[:2], "those that torch 2.6 and transformers 5.0 are tried with"
     assert pythons("newest") == named[-1:]
 
 
+def sets() -> dict[str, dict[str, str]]:
+    """The packages of each set of .ci/versions.txt, by its name."""
+    lines = (ROOT / ".ci/versions.txt").read_text().splitlines()
+    words = [line.split() for line in lines if line and not line.startswith("#")]
+    return {name: dict(word.split("==") for word in given) for name, *given in words}
+
+
 def test_the_oldest_versions_are_those_that_the_package_allows() -> None:
-    (install, _) = scripts("oldest")
-    given = dict(re.findall(r"(\S+)==([\d.]+)(?= |$)", install.splitlines()[-1]))
-    assert given.keys() == {"torch", "transformers"}
-    for requirement in requirements():
-        if requirement.name in given:
-            (bound,) = requirement.specifier
-            assert (bound.operator, f"{bound.version}.0") == (">=", given[requirement.name])
+    oldest = {name: f"{named(release)}.0" for name, release in OLDEST.items()}
+    asked = {**sets()["oldest"], "torch": sets()["oldest-torch"]["torch"]}
+    assert {name: asked[name] for name in OLDEST} == oldest
+    assert sets()["oldest-twin"]["torch"] == f"{named(OLDEST_TORCH_OF_TWIN)}.0"
+
+
+def test_all_sets_are_tried_and_those_without_a_pytorch_of_their_own_in_every_ci() -> None:
+    of_transformers, of_torch = (script.split()[1:] for script in scripts("versions"))
+    assert of_transformers == []
+    assert [*of_torch] == [name for name, given in sets().items() if "torch" in given]
+    assert [name for name, given in sets().items() if "torch" not in given] == ["oldest", "newest"]
+    assert "\n.ci/versions\n" in (ROOT / ".ci/run").read_text()
+
+
+def test_tests_of_every_version_are_there() -> None:
+    named_there = re.findall(r"tests/\S+\.py", (ROOT / ".ci/versions").read_text())
+    assert len(named_there) > 10
+    assert [path for path in named_there if not (ROOT / path).is_file()] == []
 
 
 def test_only_what_is_newer_than_the_pins_may_fail() -> None:

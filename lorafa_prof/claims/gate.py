@@ -21,10 +21,12 @@ from lorafa_prof.claims.checks import Check, checks_of
 from lorafa_prof.claims.finding import Finding, Judgement
 from lorafa_prof.claims.judge import judge_claims
 from lorafa_prof.claims.marked import refusal
+from lorafa_prof.claims.other_versions import told_of_baseline, told_of_measurements
 from lorafa_prof.claims.trust import Doubts, doubts_of, several_machines
 from lorafa_prof.devices.device import resolve_twin_by_default
 from lorafa_prof.errors import NothingToJudgeError, UsageError
 from lorafa_prof.results.files import write_atomically
+from lorafa_prof.results.provenance import package_version
 from lorafa_prof.results.record import FAILED, CellResult
 from lorafa_prof.results.soundness import read_json
 from lorafa_prof.results.store import CellResults, Store
@@ -104,11 +106,19 @@ def judged(
         if cell_id in labels and result.row["status"] in FAILED
     ]
     used = [results[cell_id] for cell_id in labels if cell_id in results]
+    here = {name: package_version(name) for name in TELLING_PACKAGES}
+    notes = (
+        *doubts.notes,
+        *several_machines(used),
+        *_messages(used),
+        *told_of_baseline(gate.checks, results, baseline),
+        *told_of_measurements(used, here, failed=any(finding.state == "fail" for finding in found)),
+    )
     return Judgement(
         title=gate.loaded.scenario.name,
         findings=tuple(found),
         exit_code=_exit_code(found, failed),
-        notes=(*doubts.notes, *several_machines(used), *_notes(used, baseline)),
+        notes=notes,
         machine=machines_text(used),
         cells_failed=tuple(failed),
     )
@@ -123,19 +133,14 @@ def _exit_code(found: Sequence[Finding], failed: Sequence[str]) -> int:
     return 0 if states == {"pass"} else 4
 
 
-def _notes(used: Sequence[CellResult], baseline: Baseline | None) -> list[str]:
-    told = sorted(
+def _messages(used: Sequence[CellResult]) -> list[str]:
+    return sorted(
         {
             str(result.row["message"])
             for result in used
             if result.row["status"] == "ok" and result.row.get("message")
         }
     )
-    if baseline is not None and used:
-        differing = baseline.differing_packages(used[0].environment.get("packages", {}))
-        if differing:
-            told.append(f"the baseline was made with {', '.join(differing)}")
-    return told
 
 
 def machines_text(used: Sequence[CellResult]) -> str:

@@ -16,6 +16,7 @@ import click
 
 from lorafa_prof.cli.say import put_whole
 from lorafa_prof.cli.tables import print_table
+from lorafa_prof.errors import UsageError
 from lorafa_prof.words.numbers import size
 
 FREE_DISK_BYTES = 2**30
@@ -156,17 +157,20 @@ def storage_following() -> Capability:
     name = "storage following (CPU)"
     if Counting.calls:
         return Capability(name, True, f"torch {torch.__version__} dispatches operations to Python")
-    return Capability(
-        name, False, f"torch {torch.__version__} hides its operations", "use torch 2.10 or newer"
-    )
+    return Capability(name, False, f"torch {torch.__version__} hides its operations", "pip install -U torch")
 
 
 def twin() -> Capability:
     """Whether GPU memory can be predicted here with the PyTorch that the twin was checked with."""
     from lorafa_prof.devices.sim.honesty import note_of_version
     from lorafa_prof.devices.sim.machine import CHECKED_TORCH
+    from lorafa_prof.versions import check_version_for_twin
 
     name = "prediction (twin)"
+    try:
+        check_version_for_twin()
+    except UsageError as error:
+        return Capability(name, False, str(error), "pip install -U torch")
     if note := note_of_version():
         return Capability(name, True, note)
     return Capability(name, True, f"no GPU needed; checked against torch {CHECKED_TORCH} on an H100")

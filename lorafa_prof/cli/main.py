@@ -19,6 +19,7 @@ from lorafa_prof.cli.standard_streams import (
 )
 from lorafa_prof.errors import LorafaProfError, UsageError, described, first_line
 from lorafa_prof.one_line import bounded_line
+from lorafa_prof.versions import check_version
 
 #: Environment variable: a fault of the program shows its traceback.
 DEBUG_VARIABLE = "LORAFA_PROF_DEBUG"
@@ -36,6 +37,9 @@ COMMANDS = {
     "list": ("lorafa_prof.cli.list", "list_command"),
     "doctor": ("lorafa_prof.cli.doctor", "doctor_command"),
 }
+
+#: Those that run steps: with other releases of PyTorch and transformers than are supported they do not begin.
+RUNNING = ("run", "check", "fit", "explain", "timeline", "verify")
 
 
 class LazyGroup(click.Group):
@@ -56,8 +60,12 @@ class LazyGroup(click.Group):
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="lorafa-prof")
-def cli() -> None:
+@click.pass_context
+def cli(context: click.Context) -> None:
     """Measure the memory, FLOPs and speed of fine-tuning steps: Full-FT, LoRA and LoRA-FA."""
+    if context.invoked_subcommand in RUNNING:
+        for name in ("torch", "transformers"):
+            check_version(name)
 
 
 def main(arguments: list[str] | None = None) -> None:

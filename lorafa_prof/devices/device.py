@@ -10,6 +10,7 @@ from lorafa_prof.cell import Cell, ResolvedDevice, twin_device, twin_gpu
 from lorafa_prof.devices.gpus.gpu import GPUS, find_gpu
 from lorafa_prof.errors import UsageError
 from lorafa_prof.registry import nearest
+from lorafa_prof.versions import check_version_for_twin
 
 DEVICES = ("auto", "cuda", "cpu", "sim:<gpu>")
 
@@ -20,7 +21,8 @@ def resolve_device(device: str, gpu: str) -> ResolvedDevice:
     On CUDA the cell runs on the GPU that is there, whatever `gpu` says: that names the GPU to predict.
 
     Raises:
-        UsageError: there is no such device here, or no such GPU in the catalogue.
+        UsageError: there is no such device here, or no such GPU in the catalogue; or PyTorch is too old for a
+            twin.
     """
     _check_gpu(gpu, about="gpu")
     if device == "auto":
@@ -34,6 +36,7 @@ def resolve_device(device: str, gpu: str) -> ResolvedDevice:
             )
         return ResolvedDevice("cuda", gpu_name(torch.cuda.get_device_name()))
     if (twin_of := twin_gpu(device)) is not None:
+        check_version_for_twin()
         _check_gpu(twin_of, about="device")
         return ResolvedDevice(device, twin_of)
     raise UsageError(

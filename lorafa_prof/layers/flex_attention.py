@@ -10,13 +10,16 @@ Shapes are q [b, h, q, d], k [b, g, k, d], v [b, g, k, e].
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from torch.nn.attention.flex_attention import AuxOutput, AuxRequest, BlockMask
+from torch.nn.attention.flex_attention import BlockMask
 
 from lorafa_prof.errors import UsageError
+
+if TYPE_CHECKING:
+    from torch.nn.attention.flex_attention import AuxRequest
 
 #: Queries and keys of a block of a mask (_DEFAULT_SPARSE_BLOCK_SIZE).
 BLOCK = 128
@@ -107,6 +110,9 @@ def flex_attention(
     read = (*_read_for(block_mask), *changing)
     out, lse = FlexAttention.apply(query, key, value, read)  # type: ignore[no-untyped-call]
     if return_aux is not None:
+        # PyTorch has it from 2.9 on, and nobody asks for it before.
+        from torch.nn.attention.flex_attention import AuxOutput
+
         return out, AuxOutput(lse=lse if return_aux.lse else None)
     return (out, lse) if return_lse else out
 

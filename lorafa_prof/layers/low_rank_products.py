@@ -85,8 +85,12 @@ def product_of(multiply: Multiply | None, ends: Tensor | None) -> Product:
     return BatchedProduct() if multiply is None or ends is None else GroupedProduct(multiply, ends)
 
 
-#: PyTorch's own, which multiply by a matrix of tokens too.
-GROUPED: tuple[Multiply, ...] = (F.grouped_mm, torch._grouped_mm)
+#: PyTorch's own, which multiply by a matrix of tokens too: the second from 2.8 on, the first from 2.10 on.
+GROUPED: tuple[Multiply, ...] = tuple(
+    getattr(place, name)
+    for place, name in ((F, "grouped_mm"), (torch, "_grouped_mm"))
+    if hasattr(place, name)
+)
 
 
 def _used(a: Tensor, b: Tensor, dtype: torch.dtype, product: Product) -> tuple[Tensor, Tensor]:

@@ -18,6 +18,7 @@ from lorafa_prof.methods.narrowing import check_patterns, in_layers, modules_to_
 from lorafa_prof.methods.peft_quantized import register_stand_ins
 from lorafa_prof.models.preset import CLASSIFIES, Task
 from lorafa_prof.registry import nearest
+from lorafa_prof.versions import check_version
 from lorafa_prof.words.phrases import one_line
 
 if TYPE_CHECKING:
@@ -52,8 +53,9 @@ def require_peft() -> Any:
     """Return the module `peft`.
 
     Raises:
-        UsageError: it is not installed.
+        UsageError: it is not installed, or too old.
     """
+    check_version("peft")
     try:
         import peft
     except ImportError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -14,6 +15,7 @@ from lorafa_prof.errors import UsageError
 from lorafa_prof.layers import flex_attention
 from lorafa_prof.layers.flash_attention import version_2, version_3
 from lorafa_prof.models.replaced import replaced
+from lorafa_prof.versions import release
 from lorafa_prof.words.phrases import listed
 
 
@@ -127,7 +129,7 @@ def check_installed(attention: str) -> None:
         installed = version(package.distribution)
     except PackageNotFoundError:
         raise UsageError(f"{needed}, which is not installed, {remedy}", about="attention") from None
-    if tuple(int(part) for part in installed.split(".")[:2]) < package.oldest:
+    if release(installed) < package.oldest:
         oldest = ".".join(map(str, package.oldest))
         raise UsageError(f"{needed} from {oldest} on ({installed} is here), {remedy}", about="attention")
 
@@ -156,28 +158,48 @@ def _flash_stand_ins() -> Iterator[None]:
 
     functions = {"_lazy_imports": _functions_of_stand_in, "is_flash_attn_available": _available}
     with ExitStack() as stack:
-        stack.enter_context(replaced(theirs, {**dict.fromkeys(_LOADED), **functions}))
+        stack.enter_context(replaced(theirs, {**dict.fromkeys(_remembered()), **functions}))
         for module in _imported_without_a_package():
             call = {"_flash_attention_forward": theirs._flash_attention_forward}
             stack.enter_context(replaced(module, call))
-        rules = theirs.FLASH_ATTENTION_COMPATIBILITY_MATRIX
-        before = dict(rules)
-        stack.callback(rules.update, before)
-        for package in FLASH_PACKAGES.values():
-            rules[package.version] = {**rules[package.version], "general_availability_check": _available}
+        stack.enter_context(_said_to_be_installed())
         yield
 
 
-#: Of transformers' module: what it remembers of the package that it loaded last.
-_LOADED = (
-    "_loaded_implementation",
-    "_flash_fn",
-    "_flash_varlen_fn",
-    "_flash_with_kvcache_fn",
-    "_pad_fn",
-    "_unpad_fn",
-    "_process_flash_kwargs_fn",
-)
+@contextmanager
+def _said_to_be_installed() -> Iterator[None]:
+    """A context in which transformers lets models have flash attention, whatever is installed."""
+    from transformers import modeling_flash_attention_utils as theirs
+    from transformers import modeling_utils
+
+    rules = getattr(theirs, "FLASH_ATTENTION_COMPATIBILITY_MATRIX", None)
+    if rules is None:  # transformers 5.0 to 5.3
+        asked = {
+            f"is_flash_attn_{package.version}_available": _available for package in FLASH_PACKAGES.values()
+        }
+        with replaced(modeling_utils, asked):
+            yield
+        return
+    said = {
+        package.version: {**rules[package.version], "general_availability_check": _available}
+        for package in FLASH_PACKAGES.values()
+    }
+    before = dict(rules)
+    rules.update(said)
+    try:
+        yield
+    finally:
+        rules.update(before)
+
+
+def _remembered() -> list[str]:
+    """Return the names in transformers' module of what it keeps of the package that it loaded last."""
+    from transformers import modeling_flash_attention_utils as theirs
+
+    return ["_loaded_implementation", *(name for name in vars(theirs) if _OF_A_PACKAGE.fullmatch(name))]
+
+
+_OF_A_PACKAGE = re.compile(r"_\w+_fn")
 
 
 def _functions_of_stand_in(implementation: str, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
@@ -185,8 +207,11 @@ def _functions_of_stand_in(implementation: str, *args: Any, **kwargs: Any) -> tu
     from transformers import modeling_flash_attention_utils as theirs
 
     stand_in = FLASH_PACKAGES[implementation].stand_in
+    attention = (stand_in.flash_attn_func, stand_in.flash_attn_varlen_func)
+    # The third is of inference with a cache of pages, where transformers knows that.
+    cached = (None,) if "_flash_with_kvcache_fn" in vars(theirs) else ()
     pad_input = getattr(stand_in, "pad_input", theirs._pad_input)
-    return stand_in.flash_attn_func, stand_in.flash_attn_varlen_func, None, pad_input, theirs._unpad_input
+    return *attention, *cached, pad_input, theirs._unpad_input
 
 
 def _available(*args: Any, **kwargs: Any) -> bool:

@@ -145,6 +145,8 @@ def _create(
             )
         # Some weights are made by functions that no device is asked of: `torch.normal`, `torch.FloatTensor`.
         cast(nn.Module, model).to(device)
+        # transformers 5.0 leaves tied weights apart on the meta device.
+        model.tie_weights()
     except (ValueError, ImportError, *_OF_A_CONFIG) as error:
         raise _not_buildable(resolved, attention, error) from error
     return model

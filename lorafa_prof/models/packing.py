@@ -10,6 +10,7 @@ from torch import Tensor
 from lorafa_prof.errors import UsageError
 from lorafa_prof.models.attention import FLASH_PACKAGES
 from lorafa_prof.models.resolve import ResolvedModel
+from lorafa_prof.versions import Release, installed, named
 
 #: Types of models (`config.model_type`) that keep documents apart by their position ids, with transformers'
 #: block-diagonal masks or kernels of variable length. In others tokens would see other documents.
@@ -51,8 +52,12 @@ KEEPS_APART = (
     "stablelm",
     "starcoder2",
 )
+#: Those of them that do so from this release of transformers on.
+KEEPS_APART_FROM: dict[str, Release] = {"nemotron": (5, 2), "persimmon": (5, 2), "stablelm": (5, 2)}
 #: Those of them that hand no position ids to flash attention, which then takes the row for one document.
 ONE_DOCUMENT_TO_FLASH = ("gpt_bigcode", "persimmon")
+#: Those that hand them over from this release of transformers on.
+APART_TO_FLASH_FROM: dict[str, Release] = {"gpt2": (5, 2)}
 # What PyTorch's cross-entropy leaves out by default, and data collators put in the place of padding.
 IGNORED_LABEL = -100
 
@@ -66,7 +71,15 @@ def check_packing(resolved: ResolvedModel, attention: str) -> None:
             f"documents of a row apart; causal language models of these types do: {', '.join(KEEPS_APART)}",
             about="packing",
         )
-    if kind in ONE_DOCUMENT_TO_FLASH and attention in FLASH_PACKAGES:
+    by_flash = attention in FLASH_PACKAGES
+    since = KEEPS_APART_FROM.get(kind) or (by_flash and APART_TO_FLASH_FROM.get(kind))
+    if since and (installed("transformers") or since) < since:
+        raise UsageError(
+            f"packing: model '{resolved.name}' (type '{kind}') keeps documents of a row apart with "
+            f"{attention} from transformers {named(since)} on: pip install -U transformers",
+            about="packing",
+        )
+    if kind in ONE_DOCUMENT_TO_FLASH and by_flash:
         raise UsageError(
             f"packing: model '{resolved.name}' (type '{kind}') hands no position ids to {attention}, which "
             "would take the row for one document; with sdpa and eager they are kept apart",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from lorafa_prof.cell import ModelChoice, Weights
 from lorafa_prof.errors import UsageError, described, text_of
@@ -112,9 +112,11 @@ def _from_hub(choice: ModelChoice) -> ResolvedModel:
 
 def _hub_location(choice: ModelChoice) -> str:
     """Return what to read the config from: the local cache if it is there, else the hub, asked just once."""
-    import httpx
     import huggingface_hub
+    from huggingface_hub.errors import HfHubHTTPError
 
+    # Without a network it raises what the library does that it asks by: httpx, or from its 2.0 on httpx2.
+    unreachable = cast("tuple[type[Exception], ...]", (OSError, ValueError, *HfHubHTTPError.__bases__))
     try:
         cached = huggingface_hub.try_to_load_from_cache(choice.name, "config.json")
         if isinstance(cached, str):
@@ -122,7 +124,7 @@ def _hub_location(choice: ModelChoice) -> str:
             return choice.name if choice.trust_remote_code else str(Path(cached).parent)
         url = huggingface_hub.hf_hub_url(choice.name, "config.json")
         huggingface_hub.get_hf_file_metadata(url, timeout=_HUB_TIMEOUT_S)
-    except (OSError, ValueError, httpx.HTTPError) as error:
+    except unreachable as error:
         raise UsageError(
             f"model '{choice.name}': no such preset or path{nearest(choice.name, list(PRESETS))}, "
             f"and the hub has no config for it that can be read from here ({described(error)})"

@@ -34,13 +34,15 @@ def task_of(config: PretrainedConfig, *, name: str) -> Task:
 
 def _architecture(config: PretrainedConfig, name: str) -> str:
     """The one class that the config names; empty if it names none, so that its type alone decides."""
-    named: list[str] = getattr(config, "architectures", None) or [""]
+    named = getattr(config, "architectures", None) or [""]
+    if not isinstance(named, list) or not all(isinstance(each, str) for each in named):
+        raise TypeError(f"architectures should be a list of text, not {named!r}")
     if len(set(named)) > 1:
         raise UsageError(
             f"model '{name}': its config names {len(named)} architectures ({', '.join(named)}); leave the "
             "one that is to be trained"
         )
-    return named[0]
+    return str(named[0])
 
 
 def _possible_tasks(config: PretrainedConfig) -> set[Task]:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
+from importlib import metadata
 from typing import Any
 
 import pytest
 import torch
-from claimed import result
-from gates import CLOCK, KEPT, OF, PAYS, SMALL, WELL, gate, judgement, records, replaced, saved
+from claimed import result, scenario
+from gates import CLOCK, HEAD, KEPT, OF, PAYS, SMALL, WELL, gate, judgement, records, replaced, saved
 from stored import PACKAGES
 
 from lorafa_prof.cell import Cell
 from lorafa_prof.claims.baseline import made_baseline, read_baseline
-from lorafa_prof.claims.gate import Gate, judged, kept_baseline, stored_gate, update_baseline
+from lorafa_prof.claims.gate import Gate, gate_of, judged, kept_baseline, stored_gate, update_baseline
 from lorafa_prof.errors import NothingToJudgeError, ScenarioError, UsageError
 from lorafa_prof.results.provenance_file import write_provenance
 from lorafa_prof.results.record import CellResult
@@ -28,8 +29,37 @@ def test_a_baseline_of_other_versions_is_judged_and_told(store):
     }
     found = judgement(of, WELL, store, baseline=made_baseline(of.checks, then))
     assert found.exit_code == 0
-    assert found.notes == ("the baseline was made with torch 2.12.0 (now 2.13.0)",)
+    told = "the baseline was made with torch 2.12.0 (now 2.13.0)"
+    assert found.notes == (f"{told}; all 2 numbers are the same",)
     assert judgement(of, WELL, store, baseline=made_baseline(of.checks, WELL)).notes == ()
+    others = judgement(
+        of, replaced(WELL, 1, activation_bytes=7), store, baseline=made_baseline(of.checks, then)
+    )
+    assert others.notes == (f"{told}: that may be why 1 of 2 numbers are others",)
+    unrun = judgement(of, {}, store, baseline=made_baseline(of.checks, then))
+    assert unrun.notes == ()
+
+
+@pytest.mark.parametrize(
+    ("device", "limit", "told"), [("cpu", 9, 1), ("cpu", 11, 0), ("sim:h100-80gb", 9, 0)]
+)
+def test_a_claim_that_fails_on_a_measurement_of_other_versions_names_them(
+    store, device: str, limit: int, told: int
+):
+    head = HEAD.replace("gpu: h100-80gb", f"device: {device}")
+    of = gate_of(scenario({**SMALL, "at_most": limit}, head=head), None)
+    packages = {"torch": "2.6.0+cu124", "transformers": "4.48.0", "peft": None}
+    measured = {
+        plan.cell.cell_id: result(plan.cell, activation_bytes=10, packages=packages) for plan in of.planned
+    }
+    torch_here, transformers_here = (
+        metadata.version(name).split("+")[0] for name in ("torch", "transformers")
+    )
+    line = (
+        f"measured with torch 2.6.0 (here {torch_here}), transformers 4.48.0 (here {transformers_here}): "
+        "another version may have other numbers"
+    )
+    assert judgement(of, measured, store).notes == (line,) * told
 
 
 def test_the_baseline_is_read_only_where_a_claim_asks_for_it(tmp_path):

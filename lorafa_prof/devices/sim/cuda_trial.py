@@ -22,6 +22,7 @@ from torch.utils._pytree import tree_map_only
 
 from lorafa_prof.devices.sim.device_tensors import DeviceTensors, Shadows, on_shapes
 from lorafa_prof.errors import LorafaProfError, described
+from lorafa_prof.versions import release
 
 #: Versions of PyTorch on which the twin ran, on 64-bit Linux.
 TRIED = ((2, 11), (2, 13))
@@ -42,8 +43,7 @@ def check_build(on_cuda: AbstractContextManager[None]) -> None:
 
 
 def _is_tried() -> bool:
-    version = tuple(int(part) for part in torch.__version__.split(".")[:2])
-    return version in TRIED and sys.platform == "linux" and platform.machine() == "x86_64"
+    return release(torch.__version__) in TRIED and sys.platform == "linux" and platform.machine() == "x86_64"
 
 
 _outcome: list[str] = []

@@ -16,6 +16,7 @@ from lorafa_prof.devices.sim.twin import CONTEXT_OF, Twin
 from lorafa_prof.devices.sim.values import Assumption
 from lorafa_prof.layers.quantized.eight_bit import THRESHOLD
 from lorafa_prof.layers.quantized.operations import linear_8bit
+from lorafa_prof.versions import release
 from lorafa_prof.words.numbers import size
 from lorafa_prof.words.phrases import count, first_of
 
@@ -49,9 +50,8 @@ def notes_of(twin: Twin, cell: Cell) -> list[str]:
 
 
 def note_of_version() -> str:
-    """Return a note on the installed PyTorch; empty if it is no newer than the checked one."""
-    version = tuple(int(part) for part in torch.__version__.split("+")[0].split(".")[:2])
-    if version <= NEWEST_TORCH:
+    """Return a note on the installed PyTorch; empty if it is one of those that were checked."""
+    if release(CHECKED_TORCH) <= release(torch.__version__) <= NEWEST_TORCH:
         return ""
     return f"this is torch {torch.__version__}; the twin was checked against GPUs with torch {CHECKED_TORCH}"
 

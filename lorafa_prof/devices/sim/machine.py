@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
+
+from lorafa_prof.versions import Release, release
+
 MIB = 2**20
 #: The table of kernels was read in, and checked against traces of, this one.
 CHECKED_TORCH = "2.11.0+cu130"
-#: The newest torch whose shapes were compared with those traces, major and minor.
-NEWEST_TORCH = (2, 13)
+#: The newest torch whose shapes were compared with those traces.
+NEWEST_TORCH: Release = (2, 13)
+#: From this torch on workspaces of matrix products are taken for each operation and given back.
+WORKSPACES_GIVEN_BACK: Release = (2, 15)
+#: What runs here.
+INSTALLED_TORCH = release(torch.__version__)
 
 
 @dataclass(frozen=True)
@@ -18,10 +26,12 @@ class Machine:
     Attributes:
         compute_capability: CUDA compute capability, major and minor.
         multiprocessors: number of them on the GPU; reductions and attention size their buffers by it.
+        torch: the release of PyTorch.
     """
 
     compute_capability: tuple[int, int]
     multiprocessors: int
+    torch: Release = INSTALLED_TORCH
 
     @property
     def threads_per_multiprocessor(self) -> int:
@@ -36,9 +46,22 @@ class Machine:
         return 2048
 
     @property
+    def gives_workspaces_back(self) -> bool:
+        """Whether each matrix product takes its workspace anew (getCurrentCUDABlasHandleWithWorkspace)."""
+        return self.torch >= WORKSPACES_GIVEN_BACK
+
+    @property
     def cublas_workspace_bytes(self) -> int:
-        """Workspace of each cuBLAS handle (ATen/cuda/CublasHandlePool.cpp, getChosenWorkspaceSize)."""
-        if self.compute_capability in ((9, 0), (10, 0)):
+        """Workspace of a cuBLAS handle (ATen/cuda/CublasHandlePool.cpp, parseChosenWorkspaceSize).
+
+        Which GPUs have the larger one was read in the code of libtorch_cuda.so of 2.11, 2.12, 2.13 and 2.15.
+        """
+        major = self.compute_capability[0]
+        if (
+            major == 9
+            or (major in (10, 12) and self.torch >= (2, 12))
+            or (major == 11 and self.torch >= (2, 15))
+        ):
             return 4096 * 8 * 1024
         return 4096 * 1024 * 2 + 16 * 1024 * 8
 

@@ -187,6 +187,13 @@ class TwinMode(TorchDispatchMode):
             self._kept.add((in_backward, key))
             self.take(size_bytes)
 
+    def use_workspace(self, library: str, size_bytes: int) -> None:
+        """Take a library's workspace for a matrix product: kept, or given back, as PyTorch's release does."""
+        if self.machine.gives_workspaces_back:
+            self.give_back(self.take(size_bytes))
+        else:
+            self.keep(library, size_bytes)
+
     def block_of(self, tensor: Tensor) -> Any:
         """Return the block behind the tensor's storage; None if it has none."""
         return self.block_of_storage(tensor.untyped_storage())

@@ -14,13 +14,15 @@ from lorafa_prof.devices.sim.machine import Machine
 from lorafa_prof.devices.sim.mode import TwinMode
 from lorafa_prof.devices.sim.paths import cuda_paths
 
-H100 = Machine((9, 0), 132)
-A100 = Machine((8, 0), 108)
-L4 = Machine((8, 9), 58)
-T4 = Machine((7, 5), 40)
-B200 = Machine((10, 0), 148)
-RTX_5090 = Machine((12, 0), 170)
-P100 = Machine((6, 0), 56)
+#: What numbers in tests are of, whatever is installed.
+TORCH = (2, 13)
+H100 = Machine((9, 0), 132, TORCH)
+A100 = Machine((8, 0), 108, TORCH)
+L4 = Machine((8, 9), 58, TORCH)
+T4 = Machine((7, 5), 40, TORCH)
+B200 = Machine((10, 0), 148, TORCH)
+RTX_5090 = Machine((12, 0), 170, TORCH)
+P100 = Machine((6, 0), 56, TORCH)
 
 
 class Ledger:

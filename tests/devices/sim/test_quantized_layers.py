@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ledger import recording
+from ledger import TORCH, recording
 from quantized_layers import KINDS, Case, cases, run
 from torch import Tensor, nn
 
@@ -22,7 +22,7 @@ from lorafa_prof.models.undrawn import nothing_drawn
 
 FILE = Path(__file__).parent / "data" / "quantized_layers_h200.json.xz"
 GPUS_OWN: dict[str, Any] = json.loads(lzma.decompress(FILE.read_bytes()))["cases"]
-H200 = Machine(GPUS["h200"].compute_capability, GPUS["h200"].multiprocessors)
+H200 = Machine(GPUS["h200"].compute_capability, GPUS["h200"].multiprocessors, TORCH)
 
 
 @pytest.mark.parametrize(("kind", "double"), KINDS)

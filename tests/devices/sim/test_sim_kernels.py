@@ -238,7 +238,15 @@ class TestReductions:
 class TestProducts:
     @pytest.mark.parametrize(
         ("machine", "workspace"),
-        [(H100, 32 << 20), (Machine((10, 0), 148), 32 << 20), (L4, (8 << 20) + (128 << 10)), (T4, 8519680)],
+        [
+            (H100, 32 << 20),
+            (Machine((10, 0), 148, torch=(2, 11)), 8519680),
+            (Machine((10, 0), 148, torch=(2, 13)), 32 << 20),
+            (Machine((12, 0), 170, torch=(2, 12)), 32 << 20),
+            (Machine((11, 0), 20, torch=(2, 14)), 8519680),
+            (L4, (8 << 20) + (128 << 10)),
+            (T4, 8519680),
+        ],
         ids=str,
     )
     def test_the_first_one_keeps_a_workspace(self, machine: Machine, workspace: int) -> None:
@@ -247,6 +255,19 @@ class TestProducts:
             assert asked(memory, lambda: x @ x) == [64, workspace]
             assert asked(memory, lambda: x @ x) == [64]
             assert asked(memory, lambda: torch.baddbmm(x[None], x[None], x[None])) == [64]
+
+    @pytest.mark.parametrize(("capability", "workspace"), [((9, 0), 32 << 20), ((8, 0), 8519680)])
+    def test_from_torch_2_15_on_each_takes_one_and_gives_it_back(
+        self, capability: tuple[int, int], workspace: int
+    ) -> None:
+        with recording(Machine(capability, 132, torch=(2, 15))) as memory:
+            x, bias = on_meta(4, 4), on_meta(4)
+            assert asked(memory, lambda: x @ x) == [64, workspace, -workspace]
+            assert asked(memory, lambda: x @ x) == [64, workspace, -workspace]
+            assert asked(memory, lambda: torch.addmm(bias, x, x)) == [64, 1 << 20, -(1 << 20)]
+            left, right = on_meta(6, 2, 3).permute(2, 0, 1), on_meta(3, 2, 5)
+            copied = [360, 144, workspace, -workspace, -144]
+            assert asked(memory, lambda: left @ right) == copied
 
     def test_a_factor_without_dense_rows_or_columns_is_copied(self) -> None:
         """As B of PEFT's experts, whose last dimension is that of experts."""

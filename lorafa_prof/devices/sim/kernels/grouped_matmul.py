@@ -40,7 +40,7 @@ def product(step: Execution, func: Any, args: Any, kwargs: Any) -> Any:
         held.append(step.take(_TENSOR_MAPS * _TENSOR_MAP_BYTES * step.machine.multiprocessors))
         step.give_back(*reversed(held))
     else:
-        step.keep("cublas", step.machine.cublas_workspace_bytes)
+        step.use_workspace("cublas", step.machine.cublas_workspace_bytes)
     return result
 
 
@@ -81,11 +81,12 @@ def _arguments_bytes(groups: int) -> int:
 KERNELS = (
     Kernel(
         name="grouped matrix product",
-        ops=(aten._grouped_mm.default,),
+        # PyTorch has it from 2.8 on.
+        ops=(aten._grouped_mm.default,) if hasattr(aten, "_grouped_mm") else (),
         model=product,
         formula=(
             "bf16 on compute capability 9.0 and 10.0: 60 bytes for each of g groups (24 more if g is odd) "
-            "and 512 for each multiprocessor, given back; else a matrix product's workspace, kept"
+            "and 512 for each multiprocessor, given back; else a matrix product's workspace"
         ),
         source=(
             "ATen/native/cuda/GroupMM.cu: bf16bf16_grouped_gemm_impl_sm90_sm100; "

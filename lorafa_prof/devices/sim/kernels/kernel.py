@@ -33,6 +33,9 @@ class Execution(Protocol):
     def keep(self, key: str, size_bytes: int) -> None:
         """Take memory that is never given back, at the first call with this `key` in a thread."""
 
+    def use_workspace(self, library: str, size_bytes: int) -> None:
+        """Take a library's workspace for a matrix product: kept, or given back, as PyTorch's release does."""
+
     def value_of(self, tensor: Tensor) -> Tensor | None:
         """Return the value of a tensor, on the host and to be read only; None if it is not known."""
 

@@ -1,4 +1,4 @@
-"""Matrix products: cuBLAS's and cuBLASLt's workspaces, kept for the life of the process."""
+"""Matrix products: cuBLAS's and cuBLASLt's workspaces, up to PyTorch 2.14 kept."""
 
 from __future__ import annotations
 
@@ -12,17 +12,16 @@ from lorafa_prof.devices.sim.machine import CHECKED_TORCH, MIB
 
 aten = torch.ops.aten
 CUBLASLT_WORKSPACE_BYTES = 1 * MIB
-#: From 2.15 on a workspace is taken for each operation and given back.
-HOLDS_FOR = f"torch {CHECKED_TORCH}, and before 2.15"
+HOLDS_FOR = f"torch {CHECKED_TORCH}; 2.15 as read in its source"
 
 
 def product(step: Execution, func: Any, args: Any, kwargs: Any) -> Any:
-    """Run a matrix product, whose workspace is kept."""
+    """Run a matrix product by cuBLAS."""
     result = step.run(func, args, kwargs)
     # The last two tensors are multiplied; PyTorch looks at the right one first.
     factors = [arg for arg in args if isinstance(arg, Tensor)][-2:]
     copies = [step.take(numel_bytes(matrix)) for matrix in reversed(factors) if _is_copied(matrix)]
-    step.keep("cublas", step.machine.cublas_workspace_bytes)
+    step.use_workspace("cublas", step.machine.cublas_workspace_bytes)
     step.give_back(*reversed(copies))
     return result
 
@@ -41,10 +40,15 @@ def _is_copied(matrix: Tensor) -> bool:
 
 
 def product_with_bias(step: Execution, func: Any, args: Any, kwargs: Any) -> Any:
-    """Run a matrix product that is added to its first argument; the workspaces are kept."""
-    result = product(step, func, args, kwargs)
-    if _fused_with_bias(args[0], args[2], kwargs):
-        step.keep("cublasLt", CUBLASLT_WORKSPACE_BYTES)
+    """Run a matrix product that is added to its first argument."""
+    by_cublaslt = _fused_with_bias(args[0], args[2], kwargs)
+    if by_cublaslt and step.machine.gives_workspaces_back:
+        result = step.run(func, args, kwargs)
+    else:
+        # Where workspaces are kept, cuBLASLt's handle is a cuBLAS handle with its own.
+        result = product(step, func, args, kwargs)
+    if by_cublaslt:
+        step.use_workspace("cublasLt", CUBLASLT_WORKSPACE_BYTES)
     return result
 
 
@@ -74,8 +78,9 @@ KERNELS = (
         ),
         model=product,
         formula=(
-            "32 MiB on compute capability 9.0 and 10.0, else 8.125 MiB, once in each thread; a copy of a "
-            "factor of which neither rows nor columns lie one after the other"
+            "32 MiB on compute capability 9.0, from torch 2.12 on also 10.x and 12.x, from 2.15 on 11.x; "
+            "else 8.125 MiB; once in each thread, from 2.15 on for each product; a copy of a factor of which "
+            "neither rows nor columns lie one after the other"
         ),
         source=(
             "ATen/cuda/CublasHandlePool.cpp: parseChosenWorkspaceSize; ATen/native/cuda/Blas.cpp; traces of "
@@ -87,7 +92,10 @@ KERNELS = (
         name="matrix product with bias",
         ops=(aten.addmm.default, aten.addmm_.default, aten.addmm.out, aten.addmm.dtype_out),
         model=product_with_bias,
-        formula="as a matrix product, and 1 MiB more once in each thread when cuBLASLt adds a bias vector",
+        formula=(
+            "as a matrix product, and 1 MiB more once in each thread when cuBLASLt adds a bias vector; from "
+            "torch 2.15 on 1 MiB alone, for each"
+        ),
         source=(
             "ATen/native/cuda/Blas.cpp: addmm_out_cuda_impl; ATen/cuda/CublasHandlePool.cpp; traces of an "
             "H100 and an H200"

@@ -96,7 +96,7 @@ def _quantize_rows(step: Execution, x: Tensor, rows: int, columns: int) -> list[
 def _float32_product(step: Execution, rows: int, columns: int, out_features: int) -> None:
     factors = [step.take(4 * rows * columns), step.take(4 * out_features * columns)]
     in_float32 = step.take(4 * rows * out_features)
-    step.keep("cublas", step.machine.cublas_workspace_bytes)
+    step.use_workspace("cublas", step.machine.cublas_workspace_bytes)
     step.give_back(*factors)
     in_32bit = step.take(4 * rows * out_features)
     step.give_back(in_float32, in_32bit)
