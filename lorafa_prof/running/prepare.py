@@ -20,6 +20,7 @@ from lorafa_prof.models.kbit import check_kbit_prepare, prepare_for_kbit_trainin
 from lorafa_prof.models.kernels import use_kernels
 from lorafa_prof.models.packing import check_packing
 from lorafa_prof.models.quantization import Quantization
+from lorafa_prof.models.recompute.use import use_checkpointing
 from lorafa_prof.models.resolve import ResolvedModel, resolve_model
 from lorafa_prof.optim.choices import check_update
 from lorafa_prof.optim.in_backward import UpdatesInBackward
@@ -106,6 +107,7 @@ def prepare_model(cell: Cell, resolved: ResolvedModel, device: torch.device) -> 
     with guarded(f"the method '{method.name}'"):
         prepared = method.prepare(model, method.options.model_validate(cell.method.options), setting)
         use_kernels(cell.kernels, prepared.model)
+        use_checkpointing(cell.checkpointing, prepared.model)
     if cell.update == "backward" and not isinstance(prepared.optimizer, UpdatesInBackward):
         raise UsageError(
             f"the method '{method.name}' has an optimizer of its own, which updates at the end of the step; "

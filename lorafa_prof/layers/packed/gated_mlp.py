@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,13 +15,15 @@ from lorafa_prof.layers.packed.norm import Norm
 from lorafa_prof.layers.packed.projection import Projection
 from lorafa_prof.layers.packed.residual_output import output_gradients
 from lorafa_prof.layers.packed.spare import with_spare
+from lorafa_prof.layers.recomputing import recomputing
 
 
 @dataclass(frozen=True)
 class GatedMlp:
     """A layer's second norm, the packed product of gate and up, the activation, and the product down.
 
-    The gradient of the input will have `spare` columns of room beside it.
+    The gradient of the input will have `spare` columns of room beside it. With `recompute`, backward forms norm and
+    packed product again, and nothing of them is kept.
     """
 
     norm: Norm
@@ -28,12 +31,29 @@ class GatedMlp:
     activation: str
     down: Projection
     spare: int
+    recompute: bool = False
+
+    def up_to_gate_up(
+        self, rows: Tensor, norm_weight: Tensor, needed: Sequence[bool]
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Return r [n], the packed product [n, 2i + 2r], and the normed input [n, h] if a gradient takes it.
+
+        Args:
+            rows: x [n, h].
+            norm_weight: [h].
+            needed: whether the tensors of `gate_up.trained()` train.
+        """
+        both = self.gate_up.new_input(rows)
+        normed = both[:, : self.gate_up.width]
+        rstd = self.norm.forward(rows, norm_weight, normed)
+        packed = self.gate_up.product(both)
+        return rstd, packed, normed if self.gate_up.keeps_input(needed) else None
 
 
 class GatedMlpFunction(torch.autograd.Function):
     """x + down(act(gate) · up): keeps x, r, the packed gate and up, and s · x Aᵀ of all three.
 
-    The normed input is kept too where a weight or an A of gate or up trains; the activation is computed again.
+    With `recompute` of the layer it keeps x and down's s · x Aᵀ. The normed input is kept too where a weight or an A of gate or up trains; the activation is computed again.
     Backward writes the gradients over the packed product, so it runs once.
     """
 
@@ -44,18 +64,15 @@ class GatedMlpFunction(torch.autograd.Function):
         gate_up.refresh()
         down.refresh()
         rows = x.reshape(-1, x.shape[-1])
-        normed = gate_up.new_input(rows)
-        rstd = layer.norm.forward(rows, norm_weight, normed[:, : gate_up.width])
-        packed = gate_up.product(normed)
         needed = ctx.needs_input_grad[3 : 3 + len(gate_up.trained())]
-        keep = normed[:, : gate_up.width] if gate_up.keeps_input(needed) else None
-        del normed
+        rstd, packed, normed = layer.up_to_gate_up(rows, norm_weight, needed)
         activated = down.new_input(rows)
         gated(packed[:, : gate_up.out_features], layer.activation, activated[:, : down.width])
         low = down.low_of_(activated)
         onto = rows if down.bias is None else rows + down.bias
         out = torch.addmm(onto, activated, down.buffer[: down.out_features].t())
-        ctx.save_for_backward(rows, rstd, norm_weight, packed, low.clone() if down.rank else None, keep)
+        again = (None, None, None) if layer.recompute else (rstd, packed, normed)
+        ctx.save_for_backward(rows, norm_weight, low.clone() if down.rank else None, *again)
         ctx.layer = layer
         return out.view(x.shape)
 
@@ -63,10 +80,13 @@ class GatedMlpFunction(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         """Return the gradients of x, of the norm's weight and of what trains."""
-        rows, rstd, norm_weight, packed, low_of_down, normed = ctx.saved_tensors
+        rows, norm_weight, low_of_down, rstd, packed, normed = ctx.saved_tensors
         layer: GatedMlp = ctx.layer
         gate_up, down, needs = layer.gate_up, layer.down, ctx.needs_input_grad
         first = 3 + len(gate_up.trained())
+        if layer.recompute:
+            with recomputing():
+                rstd, packed, normed = layer.up_to_gate_up(rows, norm_weight, needs[3:first])
         again = down.keeps_input(needs[first:])
         by_activated, by_out, grad_low = output_gradients(grad, low_of_down, down, True)
         by_gate_up, low = packed[:, : gate_up.out_features], packed[:, gate_up.out_features :]
