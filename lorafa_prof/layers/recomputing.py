@@ -1,4 +1,4 @@
-"""What forward computed, computed again in backward: by PyTorch's checkpoint, or inside of a function's backward."""
+"""What forward computed, computed again in backward: in PyTorch's checkpoint, or in a function's backward."""
 
 from __future__ import annotations
 

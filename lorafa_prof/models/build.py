@@ -68,9 +68,9 @@ def build_model(
         device: where it is created.
         dtype: type of every parameter, also of those that transformers would keep in fp32 (T5's in fp16).
         attention: implementation by its name in transformers: sdpa, eager, flash_attention_2, ...
-        checkpointing: as a scenario has it; of it whole layers are seen to here: "full" for every layer,
-            non-reentrant; "full-reentrant" for every layer by PyTorch's older way. That one keeps no gradient where
-            no input of a layer requires one, so transformers makes the embeddings' output require it, with either.
+        checkpointing: as a scenario has it. What is seen to here is "full" for every layer, non-reentrant,
+            and "full-reentrant" for every layer by PyTorch's older way. That one keeps no gradient where no
+            input of a layer requires one, so transformers makes the embeddings' output require it, with both.
         quantization: what is done to linear layers but for those that `layers_left_alone` names.
         seed: seed of PyTorch's global generators, set just before weights are drawn.
 
@@ -196,7 +196,9 @@ def _cast_parameters(model: PreTrainedModel, dtype: torch.dtype) -> None:
 
 def _enable_checkpointing(resolved: ResolvedModel, model: PreTrainedModel, checkpointing: str) -> None:
     try:
-        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": checkpointing == "full-reentrant"})
+        model.gradient_checkpointing_enable(
+            gradient_checkpointing_kwargs={"use_reentrant": checkpointing == "full-reentrant"}
+        )
     except ValueError as error:
         raise UsageError(
             f"model '{resolved.name}' does not support checkpointing '{checkpointing}': "

@@ -24,6 +24,7 @@ from lorafa_prof.models.recompute.use import use_checkpointing
 from lorafa_prof.models.resolve import ResolvedModel, resolve_model
 from lorafa_prof.optim.choices import check_update
 from lorafa_prof.optim.in_backward import UpdatesInBackward
+from lorafa_prof.running.checkpointing import check_checkpointing, notes_on_checkpointing
 from lorafa_prof.running.evaluation_step import EvaluationStep, check_phase
 from lorafa_prof.running.lengths_run import Inputs, LengthsRun
 from lorafa_prof.running.mixed_precision import check_autocast, scaler_of
@@ -85,6 +86,7 @@ def prepare_model(cell: Cell, resolved: ResolvedModel, device: torch.device) -> 
     import_code(resolved)
     quantization = Quantization(cell.quantization, cell.double_quant)
     check_attention(cell)
+    check_checkpointing(cell)
     if cell.packing:
         check_packing(resolved, cell.attention)
     if cell.kbit_prepare:
@@ -115,4 +117,4 @@ def prepare_model(cell: Cell, resolved: ResolvedModel, device: torch.device) -> 
             about="update",
         )
     check_autocast(cell, prepared.model)
-    return replace(prepared, notes=(*resolved.notes, *prepared.notes))
+    return replace(prepared, notes=(*resolved.notes, *prepared.notes, *notes_on_checkpointing(cell)))

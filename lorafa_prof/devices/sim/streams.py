@@ -1,6 +1,6 @@
 """CUDA streams and events on the twin: there is no clock, so all that they order is done already.
 
-The model of the allocator knows one stream. What is copied on another takes no memory; what would take some there is
+The model of the allocator knows one stream. Copies on another take no memory; what would take some there is
 an error, for its block would come of another pool.
 """
 
@@ -74,6 +74,6 @@ def answers_on_streams(allocator: CachingAllocator) -> dict[str, Callable[..., A
 
 def _refuse(requested_bytes: int) -> Any:
     raise LorafaProfError(
-        f"{requested_bytes:,} B are asked for on a second CUDA stream, and the twin's allocator knows one; take the "
-        "memory before the stream is entered"
+        f"{requested_bytes:,} B are asked for on a second CUDA stream, and the twin's allocator knows one; "
+        "take the memory before the stream is entered"
     )

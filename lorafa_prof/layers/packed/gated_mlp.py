@@ -22,8 +22,8 @@ from lorafa_prof.layers.recomputing import recomputing
 class GatedMlp:
     """A layer's second norm, the packed product of gate and up, the activation, and the product down.
 
-    The gradient of the input will have `spare` columns of room beside it. With `recompute`, backward forms norm and
-    packed product again, and nothing of them is kept.
+    The gradient of the input will have `spare` columns of room beside it. With `recompute`, norm and packed
+    product are formed again in backward, and nothing of them is kept.
     """
 
     norm: Norm
@@ -53,8 +53,9 @@ class GatedMlp:
 class GatedMlpFunction(torch.autograd.Function):
     """x + down(act(gate) · up): keeps x, r, the packed gate and up, and s · x Aᵀ of all three.
 
-    With `recompute` of the layer it keeps x and down's s · x Aᵀ. The normed input is kept too where a weight or an A of gate or up trains; the activation is computed again.
-    Backward writes the gradients over the packed product, so it runs once.
+    The normed input is kept too where a weight or an A of gate or up trains; the activation is formed again.
+    With the layer's `recompute` nothing is kept but x and down's s · x Aᵀ. Backward writes the gradients over
+    the packed product, so it runs once.
     """
 
     @staticmethod

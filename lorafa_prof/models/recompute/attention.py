@@ -15,7 +15,7 @@ from lorafa_prof.errors import UsageError
 from lorafa_prof.layers.recomputing import recomputed
 from lorafa_prof.models.replaced import replaced
 
-#: Name of transformers' table of attention functions, in the code of every module that takes its own from there.
+#: transformers' name of its table of attention functions, in the code of a module that takes one from there.
 _TABLE = "ALL_ATTENTION_FUNCTIONS"
 #: What in a module may take it: its forward, or the part of it that `models/packed.py` makes.
 METHODS = ("forward", "attended")

@@ -17,7 +17,7 @@ def _as_it_is(tensor: Any) -> Any:
 
 @dataclass(frozen=True)
 class Hooks:
-    """What is done with a tensor when autograd saves it, and when it asks for it again; by default nothing."""
+    """What is done with a tensor when autograd saves it, and when it wants it again; by default nothing."""
 
     pack: Callable[[Any], Any] = _as_it_is
     unpack: Callable[[Any], Any] = _as_it_is

@@ -31,9 +31,9 @@ class HostMemory:
         self._holders: WeakSet[object] = WeakSet()
 
     def take(self, nbytes: int, holder: object) -> Tensor:
-        """Return `nbytes` of memory, which are not given to anyone else as long as `holder` lives.
+        """Return `nbytes` of memory, not given to anyone else as long as `holder` lives.
 
-        Memory that is let go may be read, or written, by copies still under way: those to it must come after them on
+        Copies from memory that is let go may still be under way: whoever writes to it does so after them, on
         the same stream.
         """
         if not self._holders:

@@ -1,4 +1,4 @@
-"""`checkpointing: mlp`: backward computes again what an MLP computes before its last product, but not that product."""
+"""`checkpointing: mlp`: backward runs an MLP again up to its last product, and not that product."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ LAST_OF_FIRST = {
 }
 
 
-def recompute_mlps(trained: nn.Module) -> None:
-    """Make every layer's MLP recompute.
+def recompute_mlps(trained: nn.Module, share: float = 1.0) -> None:
+    """Make the MLPs of this share of the layers, evenly spread, recompute.
 
     Raises:
         UsageError: a layer has none that is known, or experts.
@@ -37,12 +37,15 @@ def recompute_mlps(trained: nn.Module) -> None:
     by_layer = [[part for part in layer.modules() if _last_of(part)] for layer in layers]
     if not layers or not all(by_layer) or any(map(_has_experts, layers)):
         raise UsageError(
-            f"checkpointing 'mlp' knows modules with {', '.join(f'{a} and {b}' for a, b in LAST_OF_FIRST.items())}, "
-            f"and a {type(trained).__name__} has layers without, or with experts; full, attention and offload "
-            "need none",
+            "checkpointing 'mlp' knows modules with "
+            f"{', '.join(f'{first} and {last}' for first, last in LAST_OF_FIRST.items())}, and a "
+            f"{type(trained).__name__} has layers without, or with experts; full, attention and offload need "
+            "none",
             about="checkpointing",
         )
-    for mlp in dict.fromkeys(part for parts in by_layer for part in parts):
+    chosen = (parts for n, parts in enumerate(by_layer) if int((n + 1) * share) > int(n * share))
+    mlp: Any
+    for mlp in dict.fromkeys(part for parts in chosen for part in parts):
         packed = getattr(mlp, "packed", None)
         if isinstance(packed, GatedMlp):
             mlp.packed = replace(packed, recompute=True)
@@ -64,7 +67,7 @@ def _has_experts(layer: nn.Module) -> bool:
 
 
 class _RecomputedMlp:
-    """An MLP's forward in a checkpoint, from which what its last linear layer and what follows it save is kept out.
+    """An MLP's forward in a checkpoint, but for what its last linear layer and what follows it save.
 
     So backward has all it needs before it comes to that layer, and does not run it.
     """

@@ -1,7 +1,7 @@
-"""`checkpointing: offload`: large tensors that layers save are moved to the host, and brought back in backward.
+"""`checkpointing: offload`: large tensors that layers save go to the host, and come back in backward.
 
-Forward copies them on a side stream, and lets go of those of a layer when the second layer after it starts, the last
-ones when the model is done. Backward brings all of a layer back when the layer after it starts.
+Forward copies them on a side stream, and lets go of those of a layer some layers later, of the last ones when
+the model is done. Backward brings all of a layer back when the second layer after it starts.
 """
 
 from __future__ import annotations
@@ -25,15 +25,18 @@ from lorafa_prof.models.recompute.side_stream import SideStream
 
 #: Smaller storages stay on the device.
 SMALLEST_BYTES = 1 << 20
-#: Layers whose copies may be under way in forward when another one starts.
-_LAYERS_IN_FLIGHT = 1
+#: Layers whose copies to the host may be under way when another one starts. Tensors differ in size: with fewer,
+#: a large one makes forward wait though the link would do in the mean.
+_IN_FLIGHT = 3
+#: Layers that backward brings back before they are wanted.
+_AHEAD = 2
 
 
 def offload(trained: nn.Module, share: float, *, smallest_bytes: int = SMALLEST_BYTES) -> None:
     """Make the model's layers move at most `share` of the bytes that they save to the host.
 
-    Of tensors in the order in which they are saved each one is moved that the share allows for, so that copies are
-    spread over forward. With less than all, the last layer keeps what it saves, which backward wants at once.
+    Of tensors in the order that they are saved in, each is moved that the share allows for, so that copies are
+    spread over forward. With less than all, the last layer keeps what it saves: it is wanted at once.
 
     Args:
         trained: the model, prepared to train, on its device.
@@ -46,8 +49,8 @@ def offload(trained: nn.Module, share: float, *, smallest_bytes: int = SMALLEST_
     layers = list(_outermost_layers(trained))
     if not layers:
         raise UsageError(
-            f"checkpointing 'offload' finds no layers in a {type(trained).__name__}: none of its modules is one of "
-            "transformers' GradientCheckpointingLayer",
+            f"checkpointing 'offload' finds no layers in a {type(trained).__name__}: none of its modules is "
+            "a GradientCheckpointingLayer of transformers",
             about="checkpointing",
         )
     mover = Mover(trained, share, smallest_bytes)
@@ -65,7 +68,7 @@ def _outermost_layers(module: nn.Module) -> Iterator[nn.Module]:
 
 
 def _run_inside(layer: Any, context: Callable[[], Any]) -> None:
-    """Make the layer's forward run inside of `context`; where that is in a checkpoint, the checkpoint does."""
+    """Make the layer's forward run inside of `context`, or the checkpoint that it is in."""
     if layer.gradient_checkpointing:
         checkpoint = layer._gradient_checkpointing_func
 
@@ -90,7 +93,7 @@ class _Moved:
 
     Attributes:
         layer: that saved it.
-        on_device: the storage as a flat tensor, until its copy to the host is done and again from when it is fetched.
+        on_device: the storage as a flat tensor, until it is copied to the host, and when it is fetched again.
         on_host: the same there.
         ready: event of the copy back to the device.
     """
@@ -174,7 +177,7 @@ class Mover:
         if self._last is None:
             tensors = [*self._model.parameters(), *self._model.buffers()]
             self._stays = {tensor.untyped_storage().data_ptr() for tensor in tensors}
-        self._let_go(but=_LAYERS_IN_FLIGHT)
+        self._let_go(but=_IN_FLIGHT)
         layer = self._last = _Layer(self._last)
         self._in_flight.append(layer)
         outside = Hooks.now()
@@ -202,10 +205,10 @@ class Mover:
         moved = self._moved(tensor, layer)
         if moved is None:
             return _Kept(outside.pack(tensor))
-        return _Saved(moved, tensor.dtype, tensor.size(), tensor.stride(), tensor.storage_offset())
+        return _Saved(moved, tensor.dtype, tensor.size(), tensor.stride(), int(tensor.storage_offset()))
 
     def _moved(self, tensor: Tensor, layer: _Layer) -> _Moved | None:
-        """Return what the tensor's storage was moved as, now or when it was saved before; None if it stays."""
+        """Return what the tensor's storage was moved as, now or before; None if it stays."""
         if tensor.device != self._device or not torch._C._has_storage(tensor):
             return None
         storage = tensor.untyped_storage()
@@ -237,9 +240,12 @@ class Mover:
         if isinstance(packed, _Kept):
             return cast(Tensor, outside.unpack(packed.packed))
         moved = packed.moved
-        for layer in (moved.layer, moved.layer.before):
-            if layer is not None and not layer.fetched:
-                self._fetch(layer)
+        layer: _Layer | None = moved.layer
+        for _ in range(1 + _AHEAD):
+            if layer is None:
+                break
+            self._fetch(layer)
+            layer = layer.before
         self._side.wait_for(moved.ready)
         flat = cast(Tensor, moved.on_device)
         if flat.dtype != packed.dtype:
@@ -247,10 +253,10 @@ class Mover:
         return flat.as_strided(packed.size, packed.stride, packed.offset)
 
     def _fetch(self, layer: _Layer) -> None:
-        """Bring back all that backward will want of a layer, what was saved last first."""
+        """Bring back all that backward will want of a layer, once, what was saved last first."""
+        if layer.fetched:
+            return
         layer.fetched = True
         for moved in reversed(layer.alive()):
-            moved.on_device = torch.empty(
-                len(moved.on_host), dtype=moved.on_host.dtype, device=self._device
-            )
+            moved.on_device = torch.empty(len(moved.on_host), dtype=moved.on_host.dtype, device=self._device)
             moved.ready = self._side.copy(moved.on_host, moved.on_device)

@@ -1,4 +1,4 @@
-"""`checkpointing: full` of packed layers: each half from its input, without the products that nothing in backward needs."""
+"""`checkpointing: full` of packed layers: each half from its input, but for its last product."""
 
 from __future__ import annotations
 
@@ -14,13 +14,15 @@ from lorafa_prof.layers.recomputing import recomputed
 
 
 def recompute_packed_halves(trained: nn.Module) -> None:
-    """Make packed layers keep what goes into attention and into the MLP, and not the rest; leave others as they are.
+    """Make packed layers keep what goes into attention and the MLP, and nothing else; leave others alone.
 
-    Of whole layers, the input of the MLP would be computed again too, and with it the output products of both.
+    Of a whole layer the MLP's input would be computed again, and with it the output products of both halves.
     """
-    for layer in trained.modules():
+    layers = (module for module in trained.modules() if isinstance(module, GradientCheckpointingLayer))
+    layer: Any
+    for layer in layers:
         packed = getattr(getattr(layer, "mlp", None), "packed", None)
-        if not isinstance(layer, GradientCheckpointingLayer) or not isinstance(packed, GatedMlp):
+        if not isinstance(packed, GatedMlp):
             continue
         layer.gradient_checkpointing = False
         layer.mlp.packed = replace(packed, recompute=True)

@@ -9,10 +9,10 @@ from torch import Tensor
 
 
 class SideStream:
-    """A stream for copies from and to a device; they run one after the other, in the order in which they are asked for.
+    """A stream for copies from and to a device, which run one after the other, in the order of the calls.
 
-    Memory is never taken on it: tensors on the device belong to the stream that computes, and whoever has one copied
-    keeps it until that stream has waited for the copy. So the allocator knows of no second stream.
+    Memory is never taken on it: tensors on the device belong to the stream that computes, and whoever has one
+    copied keeps it until that stream has waited for the copy. So the allocator knows of no second stream.
     """
 
     def __init__(self, device: torch.device) -> None:

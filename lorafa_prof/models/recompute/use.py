@@ -1,4 +1,4 @@
-"""Making a model do what a value of `checkpointing` says, beyond recomputing whole layers by transformers' own way."""
+"""Making a model do what a value of `checkpointing` says, but for whole layers, seen to in `build.py`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def use_checkpointing(checkpointing: str, model: nn.Module) -> None:
         recompute_packed_halves(model)
     if choice.attention:
         recompute_attention(model)
-    if choice.mlp:
-        recompute_mlps(model)
+    if choice.mlp_share:
+        recompute_mlps(model, choice.mlp_share)
     if choice.offload_share:
         offload(model, choice.offload_share)
