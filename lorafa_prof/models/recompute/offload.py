@@ -25,8 +25,8 @@ from lorafa_prof.models.recompute.side_stream import SideStream
 
 #: Smaller storages stay on the device.
 SMALLEST_BYTES = 1 << 20
-#: Layers whose copies to the host may be under way when another one starts. Tensors differ in size: with fewer,
-#: a large one makes forward wait though the link would do in the mean.
+#: Layers whose copies to the host may be under way when another starts. Tensors differ in size: with fewer, a
+#: large one makes forward wait though the link would do in the mean.
 _IN_FLIGHT = 3
 #: Layers that backward brings back before they are wanted.
 _AHEAD = 2
@@ -35,8 +35,8 @@ _AHEAD = 2
 def offload(trained: nn.Module, share: float, *, smallest_bytes: int = SMALLEST_BYTES) -> None:
     """Make the model's layers move at most `share` of the bytes that they save to the host.
 
-    Of tensors in the order that they are saved in, each is moved that the share allows for, so that copies are
-    spread over forward. With less than all, the last layer keeps what it saves: it is wanted at once.
+    Of tensors in the order that they are saved in, each is moved that the share allows for, so that copies
+    are spread over forward. With less than all, the last layer keeps what it saves: it is wanted at once.
 
     Args:
         trained: the model, prepared to train, on its device.
@@ -136,15 +136,6 @@ class _Kept:
     packed: Any
 
 
-@dataclass(frozen=True)
-class _Seen:
-    """A storage that was saved in this forward."""
-
-    storage: weakref.ref[torch.UntypedStorage]
-    version: int
-    moved: _Moved | None
-
-
 class Mover:
     """Moves what layers save; `layer` is a context around one's forward, `finish` comes after the last.
 
@@ -164,7 +155,7 @@ class Mover:
         self._stays: set[int] = set()
         self._last: _Layer | None = None
         self._in_flight: deque[_Layer] = deque()
-        self._seen: dict[int, _Seen] = {}
+        self._seen: dict[int, tuple[weakref.ref[torch.UntypedStorage], _Moved | None]] = {}
         self._seen_bytes = 0
         self._moved_bytes = 0
 
@@ -216,15 +207,14 @@ class Mover:
         if nbytes < self._smallest_bytes or storage.data_ptr() in self._stays:
             return None
         seen = self._seen.get(storage._cdata)
-        if seen is not None and seen.storage() is not None:
-            # What was written to it since is not in the copy.
-            return seen.moved if seen.version == tensor._version else None
+        if seen is not None and seen[0]() is not None:
+            return seen[1]
         self._seen_bytes += nbytes
         moved = None
         if self._moved_bytes + nbytes <= self._share * self._seen_bytes and nbytes % tensor.itemsize == 0:
             self._moved_bytes += nbytes
             moved = self._move(tensor, layer)
-        self._seen[storage._cdata] = _Seen(weakref.ref(storage), tensor._version, moved)
+        self._seen[storage._cdata] = (weakref.ref(storage), moved)
         return moved
 
     def _move(self, tensor: Tensor, layer: _Layer) -> _Moved:
