@@ -25,7 +25,10 @@ _SETTINGS = (
     ("--autocast", "Type of autocast: none, bf16 or fp16  [default: none]"),
     ("--quantization", "Of the frozen base: none, nf4, fp4 or int8  [default: none]"),
     ("--attention", "Attention: sdpa, eager, …  [default: sdpa]"),
-    ("--checkpointing", "Activation checkpointing: none, full or full-reentrant  [default: none]"),
+    (
+        "--checkpointing",
+        "Activation checkpointing: none, full, attention, mlp, offload, several joined by +  [default: none]",
+    ),
     ("--optimizer", "Optimizer: adamw, adamw-8bit, adafactor, …  [default: adamw]"),
     ("--update", "When weights are updated: step or backward  [default: step]"),
     ("--phase", "Which phase is asked about: train or eval  [default: train]"),

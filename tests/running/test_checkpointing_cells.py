@@ -1,4 +1,4 @@
-"""Cells with values of `checkpointing` on the twin: bytes by the formula, FLOPs, notes, and what is refused."""
+"""Cells with values of `checkpointing` on the twin: bytes by formula, FLOPs, notes, and what is refused."""
 
 from __future__ import annotations
 

@@ -17,6 +17,7 @@ from lorafa_prof.models.recompute.side_stream import SideStream
 
 WIDTH, ROWS = 16, 32
 BYTES = 8 * WIDTH * ROWS
+OF_A_WEIGHT = 8 * WIDTH * WIDTH
 
 
 class Layer(GradientCheckpointingLayer):
@@ -60,7 +61,7 @@ def run(
     monkeypatch.setattr(offload, "SideStream", lambda device: made.append(Copies(device)) or made[0])
     model = nn.Sequential(*[Layer(function) for _ in range(layers)])
     if share is not None:
-        offload.offload(model, share, smallest_bytes=BYTES)
+        offload.offload(model, share, smallest_bytes=OF_A_WEIGHT)
     x = torch.linspace(0.1, 1, WIDTH * ROWS, dtype=torch.float64).view(ROWS, WIDTH)
     loss = model(x).sum()
     forward = list(made[0].sizes) if made else []
