@@ -95,13 +95,24 @@ class _Moved:
         layer: that saved it.
         on_device: the storage as a flat tensor, until it is copied to the host, and when it is fetched again.
         on_host: the same there.
-        ready: event of the copy back to the device.
+        ready: event of the copy back to the device, until the computing stream has waited for it.
     """
 
     layer: _Layer
+    side: SideStream
     on_device: Tensor | None
     on_host: Tensor = field(init=False)
     ready: Any = None
+
+    def wait(self) -> Tensor:
+        """Return the storage as a flat tensor on the device, once the copy there is done."""
+        ready, self.ready = self.ready, None
+        self.side.wait_for(ready)
+        return cast(Tensor, self.on_device)
+
+    def __del__(self) -> None:
+        # Else a copy that nobody wanted might write to memory that is someone else's by then.
+        self.side.wait_for(self.ready)
 
 
 @dataclass(eq=False)
@@ -220,7 +231,7 @@ class Mover:
     def _move(self, tensor: Tensor, layer: _Layer) -> _Moved:
         nbytes = tensor.untyped_storage().nbytes()
         flat = tensor.detach().as_strided((nbytes // tensor.itemsize,), (1,), 0)
-        moved = _Moved(layer, flat)
+        moved = _Moved(layer, self._side, flat)
         moved.on_host = self._host.take(nbytes, moved).view(tensor.dtype)
         layer.moved.append(weakref.ref(moved))
         layer.copied = self._side.copy(flat, moved.on_host)
@@ -236,8 +247,7 @@ class Mover:
                 break
             self._fetch(layer)
             layer = layer.before
-        self._side.wait_for(moved.ready)
-        flat = cast(Tensor, moved.on_device)
+        flat = moved.wait()
         if flat.dtype != packed.dtype:
             flat = flat.view(torch.uint8).view(packed.dtype)
         return flat.as_strided(packed.size, packed.stride, packed.offset)

@@ -39,9 +39,16 @@ class Copies(SideStream):
         super().__init__(device)
         self.sizes: list[int] = []
 
+        self.waited: list[int] = []
+
     def copy(self, source: Tensor, target: Tensor) -> Any:
+        super().copy(source, target)
         self.sizes.append(source.numel() * source.element_size())
-        return super().copy(source, target)
+        return len(self.sizes)
+
+    def wait_for(self, event: Any) -> None:
+        if event is not None:
+            self.waited.append(event)
 
 
 def squared(x: Tensor, weight: Tensor) -> Tensor:
@@ -122,6 +129,20 @@ def test_a_forward_without_backward_leaves_nothing(monkeypatch: pytest.MonkeyPat
             model(x)
     (host,) = made
     assert len(host._holders) == 0
+
+
+def test_what_comes_back_and_is_not_wanted_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the memory is given away while the copy to it is under way."""
+    copies = Copies(torch.device("cpu"))
+    monkeypatch.setattr(offload, "SideStream", lambda device: copies)
+    model = nn.Sequential(Layer(squared), Layer(squared))
+    offload.offload(model, 1.0, smallest_bytes=BYTES)
+    loss = model(torch.ones(ROWS, WIDTH, dtype=torch.float64)).sum()
+    forward = len(copies.sizes)
+    torch.autograd.grad(loss, model.get_submodule("1").weight)
+    assert len(copies.sizes) == 2 * forward
+    del loss
+    assert set(copies.waited) >= set(range(forward + 1, 2 * forward + 1))
 
 
 def test_a_model_without_layers() -> None:
