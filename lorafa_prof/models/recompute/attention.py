@@ -46,10 +46,10 @@ def _calls(module: nn.Module, name: str) -> bool:
 
 def _recompute(module: nn.Module, name: str) -> None:
     method = getattr(module, name)
+    get_recomputed = partial(_get_recomputed, ALL_ATTENTION_FUNCTIONS.get_interface)
 
     def with_recomputed_attention(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
-        get = ALL_ATTENTION_FUNCTIONS.get_interface
-        with replaced(ALL_ATTENTION_FUNCTIONS, {"get_interface": partial(_get_recomputed, get)}):
+        with replaced(ALL_ATTENTION_FUNCTIONS, {"get_interface": get_recomputed}):
             return method(*args, **kwargs)
 
     setattr(module, name, MethodType(with_recomputed_attention, module))

@@ -28,7 +28,7 @@ LAST_OF_FIRST = {
 
 
 def recompute_mlps(trained: nn.Module, share: float = 1.0) -> None:
-    """Make the MLPs of this share of the layers, evenly spread, recompute.
+    """Make the MLPs of this share of the layers, one at least, evenly spread, recompute.
 
     Raises:
         UsageError: a layer has none that is known, or experts.
@@ -43,7 +43,8 @@ def recompute_mlps(trained: nn.Module, share: float = 1.0) -> None:
             "none",
             about="checkpointing",
         )
-    chosen = (parts for n, parts in enumerate(by_layer) if int((n + 1) * share) > int(n * share))
+    count, of = max(1, round(len(layers) * share)), len(layers)
+    chosen = (parts for n, parts in enumerate(by_layer) if (n + 1) * count // of > n * count // of)
     mlp: Any
     for mlp in dict.fromkeys(part for parts in chosen for part in parts):
         packed = getattr(mlp, "packed", None)

@@ -54,7 +54,7 @@ def offload(trained: nn.Module, share: float, *, smallest_bytes: int = SMALLEST_
             about="checkpointing",
         )
     mover = Mover(trained, share, smallest_bytes)
-    for layer in layers if share == 1 else layers[:-1]:
+    for layer in layers if share == 1 else layers[:-1] or layers:
         _run_inside(layer, mover.layer)
     trained.register_forward_hook(lambda *args: mover.finish(), always_call=True)
 

@@ -13,7 +13,7 @@ from lorafa_prof.errors import UsageError
 from lorafa_prof.models.recompute.mlp import recompute_mlps
 
 
-@pytest.mark.parametrize(("share", "again"), [(1.0, [0, 1, 2, 3]), (0.5, [1, 3]), (0.25, [3])])
+@pytest.mark.parametrize(("share", "again"), [(1.0, [0, 1, 2, 3]), (0.5, [1, 3]), (0.25, [3]), (0.01, [3])])
 def test_gate_and_up_run_twice_and_down_once(share: float, again: list[int]) -> None:
     model = _llama(layers=4)
     runs: dict[str, int] = {}
