@@ -26,7 +26,10 @@ _SETTINGS = (
     ("--quantization", "Of the frozen base: none, nf4, fp4, int8 or fp8  [default: none]"),
     ("--attention", "Attention: sdpa, eager, …  [default: sdpa]"),
     ("--loss", "Logits: full (all at once) or chunked  [default: full]"),
-    ("--checkpointing", "Activation checkpointing: none, full or full-reentrant  [default: none]"),
+    (
+        "--checkpointing",
+        "Activation checkpointing: none, full, attention, mlp, offload, several joined by +  [default: none]",
+    ),
     ("--optimizer", "Optimizer: adamw, adamw-8bit, adafactor, …  [default: adamw]"),
     ("--update", "When weights are updated: step or backward  [default: step]"),
     ("--phase", "Which phase is asked about: train or eval  [default: train]"),

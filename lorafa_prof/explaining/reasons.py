@@ -90,7 +90,7 @@ def reasons(piece: Piece, *, checkpointed: bool = False) -> list[str]:
 
     Args:
         piece: of saved tensors.
-        checkpointed: whether layers keep only what goes into them.
+        checkpointed: whether parts of the model keep only what goes into them.
     """
     if piece.part != "saved":
         return []
@@ -99,7 +99,7 @@ def reasons(piece: Piece, *, checkpointed: bool = False) -> list[str]:
     if piece.needs:
         return uses(piece.needs, piece.key)
     if checkpointed and not piece.key.op:
-        return ["what goes into a layer: checkpointing runs its forward again from here"]
+        return ["what goes into a checkpointed part: its forward runs again from here"]
     return [f"kept by {piece.key.op or 'a function of its own'}, for its backward"]
 
 

@@ -128,6 +128,19 @@ def _of_training(cell: Cell) -> Iterator[Remedy]:
             "each layer's forward runs twice",
             _with(cell, checkpointing="full"),
         )
+        yield Remedy(
+            "checkpointing: attention",
+            "keep no output of attention",
+            "attention's kernel runs twice",
+            _with(cell, checkpointing="attention"),
+        )
+    if cell.checkpointing == "full":
+        yield Remedy(
+            "checkpointing: full+offload",
+            "what goes into layers waits on the host",
+            "copies to and from the host, beside what computes",
+            _with(cell, checkpointing="full+offload"),
+        )
     yield from _of_updates(cell)
     # What is updated in backward leaves nothing to accumulate.
     if cell.batch % 2 == 0 and cell.update == "step":

@@ -64,7 +64,7 @@ def bytes_left(piece: Piece, pieces: tuple[Piece, ...], trial: Trial) -> int | N
         return None
     if piece.key in trial.saved:
         return trial.saved[piece.key].nbytes
-    if trial.remedy.cell.checkpointing != "none" and any(each.into_layer_bytes for each in pieces):
+    if trial.remedy.cell.checkpointing.startswith("full") and any(each.into_layer_bytes for each in pieces):
         return piece.into_layer_bytes
     before = {each.key for each in pieces}
     as_large = {

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from lorafa_prof.instruments.module_stack import ModuleStack
+from lorafa_prof.layers.recomputing import is_recomputing
 from lorafa_prof.step import Phase
 
 
@@ -54,7 +55,7 @@ class ModulePaths:
     @property
     def recomputing(self) -> bool:
         """Whether backward is running a part of forward again, as checkpointing does."""
-        return self._phase == "backward" and bool(self._modules.modules)
+        return self._phase == "backward" and (bool(self._modules.modules) or is_recomputing())
 
     @property
     def path(self) -> str:

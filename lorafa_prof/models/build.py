@@ -25,6 +25,7 @@ from lorafa_prof.models.preset import Task
 from lorafa_prof.models.quantization import NOT_QUANTIZED, Quantization
 from lorafa_prof.models.quantization_config import forget_quantization, quantization_of
 from lorafa_prof.models.quantized_build import fill_linears, linears_left_empty
+from lorafa_prof.models.recompute.choice import Checkpointing
 from lorafa_prof.models.resolve import ResolvedModel
 from lorafa_prof.shapes_only import has_values
 from lorafa_prof.words.phrases import one_line
@@ -40,12 +41,6 @@ AUTO_CLASS: dict[Task, Any] = {
     "image-classification": AutoModelForImageClassification,
     "speech-recognition": AutoModelForSpeechSeq2Seq,
     "image-text-pairs": AutoModelForZeroShotImageClassification,
-}
-#: What transformers hands to PyTorch's checkpoint function, by the scenario's name.
-CHECKPOINTING: dict[str, dict[str, Any] | None] = {
-    "none": None,
-    "full": {"use_reentrant": False},
-    "full-reentrant": {"use_reentrant": True},
 }
 #: What transformers says of an attention that a model has not, or that is not installed.
 _OF_ATTENTION = re.compile(r"attn_implementation|attention implementation|flash.?att", re.IGNORECASE)
@@ -73,9 +68,9 @@ def build_model(
         device: where it is created.
         dtype: type of every parameter, also of those that transformers would keep in fp32 (T5's in fp16).
         attention: implementation by its name in transformers: sdpa, eager, flash_attention_2, ...
-        checkpointing: "none"; "full" for every layer, non-reentrant; "full-reentrant" for every layer by
-            PyTorch's older way. That one keeps no gradient where no input of a layer requires one, so
-            transformers makes the embeddings' output require it, with either.
+        checkpointing: as a scenario has it. What is seen to here is "full" for every layer, non-reentrant,
+            and "full-reentrant" for every layer by PyTorch's older way. That one keeps no gradient where no
+            input of a layer requires one, so transformers makes the embeddings' output require it, with both.
         quantization: what is done to linear layers but for those that `layers_left_alone` names.
         seed: seed of PyTorch's global generators, set just before weights are drawn.
 
@@ -84,7 +79,8 @@ def build_model(
             its config is of a checkpoint quantized otherwise; or `quantization` is unknown.
     """
     quantization = quantization_of(resolved, quantization, dtype)
-    _check_options(resolved, attention=attention, checkpointing=checkpointing)
+    recomputed_layers = Checkpointing.read(checkpointing).layers
+    _check_attention(resolved, attention)
     torch.manual_seed(seed)
     config = _config_to_build(resolved)
     if resolved.weights == "pretrained" and has_values(device):
@@ -100,17 +96,12 @@ def build_model(
     model.train()
     if resolved.task == "image-text-pairs":
         always_return_loss(model)
-    if checkpointing != "none":
-        _enable_checkpointing(resolved, model, checkpointing)
+    if recomputed_layers:
+        _enable_checkpointing(resolved, model, recomputed_layers)
     return model
 
 
-def _check_options(resolved: ResolvedModel, *, attention: str, checkpointing: str) -> None:
-    if checkpointing not in CHECKPOINTING:
-        raise UsageError(
-            f"checkpointing '{checkpointing}' is unknown; it is one of {', '.join(CHECKPOINTING)}",
-            about="checkpointing",
-        )
+def _check_attention(resolved: ResolvedModel, attention: str) -> None:
     try:
         model_class = AUTO_CLASS[resolved.task]._model_mapping.get(type(resolved.config), None)
     except ImportError as error:
@@ -207,7 +198,9 @@ def _cast_parameters(model: PreTrainedModel, dtype: torch.dtype) -> None:
 
 def _enable_checkpointing(resolved: ResolvedModel, model: PreTrainedModel, checkpointing: str) -> None:
     try:
-        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs=CHECKPOINTING[checkpointing])
+        model.gradient_checkpointing_enable(
+            gradient_checkpointing_kwargs={"use_reentrant": checkpointing == "full-reentrant"}
+        )
     except ValueError as error:
         raise UsageError(
             f"model '{resolved.name}' does not support checkpointing '{checkpointing}': "

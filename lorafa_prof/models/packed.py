@@ -99,7 +99,7 @@ def _pack_attention(layer: Any, qkv: PackedProduct, out: PackedProduct, *, spare
     eager = sys.modules[type(attention).__module__].eager_attention_forward
     window = getattr(attention, "sliding_window", getattr(attention.config, "sliding_window", None))
 
-    def forward(
+    def attended(
         self: Any,
         hidden_states: Tensor,
         attention_mask: Tensor | None = None,
@@ -107,7 +107,7 @@ def _pack_attention(layer: Any, qkv: PackedProduct, out: PackedProduct, *, spare
         past_key_values: Any = None,
         use_cache: bool | None = None,
         **kwargs: Any,
-    ) -> Tensor:
+    ) -> tuple[Tensor, Tensor]:
         x, q, k, v = AttentionInputFunction.apply(  # type: ignore[no-untyped-call]
             hidden_states,
             norm.weight,
@@ -118,7 +118,7 @@ def _pack_attention(layer: Any, qkv: PackedProduct, out: PackedProduct, *, spare
             *qkv.arguments(),
         )
         attend = ALL_ATTENTION_FUNCTIONS.get_interface(self.config._attn_implementation, eager)
-        attended, _ = attend(
+        result, _ = attend(
             self,
             q,
             k,
@@ -129,9 +129,13 @@ def _pack_attention(layer: Any, qkv: PackedProduct, out: PackedProduct, *, spare
             **kwargs,
             **({} if window is None else {"sliding_window": window}),
         )
-        result = ResidualOutputFunction.apply(attended.flatten(2), x, out, *out.arguments())  # type: ignore[no-untyped-call]
-        return cast(Tensor, result)
+        return result.flatten(2), x
 
+    def forward(self: Any, hidden_states: Tensor, **kwargs: Any) -> Tensor:
+        result, x = self.attended(hidden_states, **kwargs)
+        return cast(Tensor, ResidualOutputFunction.apply(result, x, out, *out.arguments()))  # type: ignore[no-untyped-call]
+
+    attention.attended = MethodType(attended, attention)
     attention.forward = MethodType(forward, attention)
 
 
@@ -145,8 +149,9 @@ def _pack_mlp(layer: Any, packed: GatedMlp) -> None:
 
     def forward(self: Any, hidden_states: Tensor) -> Tensor:
         trained = [*packed.gate_up.arguments(), *packed.down.arguments()]
-        return cast(Tensor, GatedMlpFunction.apply(hidden_states, norm.weight, packed, *trained))  # type: ignore[no-untyped-call]
+        return cast(Tensor, GatedMlpFunction.apply(hidden_states, norm.weight, self.packed, *trained))  # type: ignore[no-untyped-call]
 
+    layer.mlp.packed = packed
     layer.mlp.forward = MethodType(forward, layer.mlp)
 
 

@@ -39,7 +39,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("adapter_dtype", "setting", "", "data type of the adapters"),
     Column("attention", "setting", "", "attention implementation"),
     Column("kernels", "setting", "", "kernels of norms, activations and loss"),
-    Column("checkpointing", "setting", "", "which activations are recomputed"),
+    Column("checkpointing", "setting", "", "which activations are recomputed or offloaded"),
     Column("optimizer", "setting", "", "optimizer"),
     Column("device", "setting", "", "cuda, cpu or sim:<gpu>"),
     Column("gpu", "setting", "", "the GPU measured or predicted; empty on the CPU"),

@@ -22,9 +22,11 @@ from lorafa_prof.models.kernels import import_kernels, use_kernels
 from lorafa_prof.models.losses import use_loss
 from lorafa_prof.models.packing import check_packing
 from lorafa_prof.models.quantization import Quantization
+from lorafa_prof.models.recompute.use import use_checkpointing
 from lorafa_prof.models.resolve import ResolvedModel, resolve_model
 from lorafa_prof.optim.choices import check_update
 from lorafa_prof.optim.in_backward import UpdatesInBackward
+from lorafa_prof.running.checkpointing import check_checkpointing, notes_on_checkpointing
 from lorafa_prof.running.evaluation_step import EvaluationStep, check_phase
 from lorafa_prof.running.lengths_run import Inputs, LengthsRun
 from lorafa_prof.running.mixed_precision import check_autocast, scaler_of
@@ -88,6 +90,7 @@ def prepare_model(cell: Cell, resolved: ResolvedModel, device: torch.device) -> 
     import_kernels(cell.kernels)
     quantization = Quantization(cell.quantization, cell.double_quant)
     check_attention(cell)
+    check_checkpointing(cell)
     if cell.packing:
         check_packing(resolved, cell.attention)
     if cell.kbit_prepare:
@@ -111,6 +114,7 @@ def prepare_model(cell: Cell, resolved: ResolvedModel, device: torch.device) -> 
         prepared = method.prepare(model, method.options.model_validate(cell.method.options), setting)
         use_kernels(cell.kernels, prepared.model)
         use_loss(cell.loss, prepared.model, resolved.task, cell.kernels)
+        use_checkpointing(cell.checkpointing, prepared.model)
     if cell.update == "backward" and not isinstance(prepared.optimizer, UpdatesInBackward):
         raise UsageError(
             f"the method '{method.name}' has an optimizer of its own, which updates at the end of the step; "
@@ -118,4 +122,4 @@ def prepare_model(cell: Cell, resolved: ResolvedModel, device: torch.device) -> 
             about="update",
         )
     check_autocast(cell, prepared.model)
-    return replace(prepared, notes=(*resolved.notes, *prepared.notes))
+    return replace(prepared, notes=(*resolved.notes, *prepared.notes, *notes_on_checkpointing(cell)))

@@ -72,7 +72,7 @@ def test_without_the_graph_the_operation_is_told() -> None:
     assert reasons(piece()) == ["kept by mul, for its backward"]
     assert reasons(piece(op="")) == ["kept by a function of its own, for its backward"]
     assert reasons(piece(op=""), checkpointed=True) == [
-        "what goes into a layer: checkpointing runs its forward again from here"
+        "what goes into a checkpointed part: its forward runs again from here"
     ]
     assert reasons(piece(), checkpointed=True) == ["kept by mul, for its backward"]
 

@@ -33,30 +33,34 @@ def remedy_of(cell: Cell, change: str) -> Remedy:
     return found
 
 
+CHECKPOINTING = ("checkpointing: full", "checkpointing: attention")
+OFFLOAD = "checkpointing: full+offload"
+
+
 @pytest.mark.parametrize(
     ("method", "settings", "expected"),
     [
         (
             "full-ft",
             {},
-            {"method: lora", "checkpointing: full", "optimizer: adamw-8bit", "update: backward", BATCH},
+            {"method: lora", *CHECKPOINTING, "optimizer: adamw-8bit", "update: backward", BATCH},
         ),
         (
             "full-ft",
             {"optimizer": "adamw-8bit", "max_grad_norm": 1.0},
-            {"method: lora", "checkpointing: full", BATCH},
+            {"method: lora", *CHECKPOINTING, BATCH},
         ),
-        ("full-ft", {"optimizer": "sgd", "update": "backward"}, {"method: lora", "checkpointing: full"}),
-        ("lora", {}, {"method: lora-fa", "checkpointing: full", BATCH}),
-        ("lora-fa", {}, {"checkpointing: full", BATCH}),
-        ("peft-lora", {}, {"method: peft-lora-fa", "adapter_dtype: bf16", "checkpointing: full", BATCH}),
-        ("peft-lora-fa", {"adapter_dtype": "bf16"}, {"checkpointing: full", BATCH}),
-        ("lora-fa", {"dropout": 0.1}, {"dropout: 0.0", "checkpointing: full", BATCH}),
-        ("lora-fa", {"checkpointing": "full", "batch": 1}, set()),
-        ("lora-fa", {"checkpointing": "full", "batch": 3}, set()),
-        ("lora-fa", {"attention": "eager"}, {"attention: sdpa", "checkpointing: full", BATCH}),
-        ("lora-fa", {"optimizer": "adamw-foreach"}, {"optimizer: adamw", "checkpointing: full", BATCH}),
-        ("lora-fa", {"accumulation": 3}, {"checkpointing: full", "batch: 1, accumulation: 6"}),
+        ("full-ft", {"optimizer": "sgd", "update": "backward"}, {"method: lora", *CHECKPOINTING}),
+        ("lora", {}, {"method: lora-fa", *CHECKPOINTING, BATCH}),
+        ("lora-fa", {}, {*CHECKPOINTING, BATCH}),
+        ("peft-lora", {}, {"method: peft-lora-fa", "adapter_dtype: bf16", *CHECKPOINTING, BATCH}),
+        ("peft-lora-fa", {"adapter_dtype": "bf16"}, {*CHECKPOINTING, BATCH}),
+        ("lora-fa", {"dropout": 0.1}, {"dropout: 0.0", *CHECKPOINTING, BATCH}),
+        ("lora-fa", {"checkpointing": "full", "batch": 1}, {OFFLOAD}),
+        ("lora-fa", {"checkpointing": "full", "batch": 3}, {OFFLOAD}),
+        ("lora-fa", {"attention": "eager"}, {"attention: sdpa", *CHECKPOINTING, BATCH}),
+        ("lora-fa", {"optimizer": "adamw-foreach"}, {"optimizer: adamw", *CHECKPOINTING, BATCH}),
+        ("lora-fa", {"accumulation": 3}, {*CHECKPOINTING, "batch: 1, accumulation: 6"}),
         ("lora-fa", {"phase": "eval"}, {"batch: 1"}),
         (
             "full-ft",

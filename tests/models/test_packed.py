@@ -132,9 +132,13 @@ def test_steps_on_a_gpu_are_those_of_eager_layers_in_float64(
 ) -> None:
     steps = []
     for device, dtype in (("cpu", torch.float64), ("cuda", torch.float32)):
-        model = model_of(kind)
-        ready = prepared(model, method, options)
-        model.to(device, dtype)
+        drawn = model_of(kind)
+        prepared(drawn, method, options)
+        model = model_of(kind).to(device, dtype)
+        ready = METHODS[method].prepare(
+            model, METHODS[method].options.model_validate(options), Setting("causal-lm", dtype, "adamw")
+        )
+        model.load_state_dict(drawn.state_dict())
         if device == "cuda":
             use_packed(model)
         losses = []

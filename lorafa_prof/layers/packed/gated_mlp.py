@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,13 +14,15 @@ from lorafa_prof.layers.packed.gated import gated, gated_backward_
 from lorafa_prof.layers.packed.norm import Norm
 from lorafa_prof.layers.packed.product import PackedProduct
 from lorafa_prof.layers.packed.spare import with_spare
+from lorafa_prof.layers.recomputing import recomputing
 
 
 @dataclass(frozen=True)
 class GatedMlp:
     """A layer's second norm, the packed product of gate and up, the activation, and the product down.
 
-    The gradient of the input will have `spare` columns of room beside it.
+    The gradient of the input will have `spare` columns of room beside it. With `recompute`, norm and packed
+    product are formed again in backward, and nothing of them is kept.
     """
 
     norm: Norm
@@ -27,13 +30,32 @@ class GatedMlp:
     activation: str
     down: PackedProduct
     spare: int
+    recompute: bool = False
+
+    def up_to_gate_up(
+        self, rows: Tensor, norm_weight: Tensor, needed: Sequence[bool], seed: int | None
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+        """Return r [n], gate and up [n, 2i], s · x Aᵀ [n, 2r], and the normed input if a gradient takes it.
+
+        Args:
+            rows: x [n, h].
+            norm_weight: [h].
+            needed: whether the tensors of `gate_up.trained()` train.
+            seed: of what is dropped.
+        """
+        both = self.gate_up.new_input(rows)
+        normed = both[:, : self.gate_up.width]
+        rstd = self.norm.forward(rows, norm_weight, normed)
+        packed, low = self.gate_up.product(both, seed)
+        return rstd, packed, low, normed if self.gate_up.keeps_input(needed) else None
 
 
 class GatedMlpFunction(torch.autograd.Function):
     """x + down(act(gate) · up): keeps x, r, the packed gate and up, and s · x Aᵀ of all three.
 
-    The normed input is kept too where a weight or an A of gate or up trains; the activation is computed
-    again. Backward writes the gradients over the packed product, so it runs once.
+    The normed input is kept too where a weight or an A of gate or up trains; the activation is formed again.
+    With the layer's `recompute` nothing is kept but x and down's s · x Aᵀ. Backward writes the gradients over
+    the packed product, so it runs once.
     """
 
     @staticmethod
@@ -43,17 +65,14 @@ class GatedMlpFunction(torch.autograd.Function):
         gate_up.refresh()
         down.refresh()
         rows = x.reshape(-1, x.shape[-1])
-        normed = gate_up.new_input(rows)
-        rstd = layer.norm.forward(rows, norm_weight, normed[:, : gate_up.width])
-        ctx.seeds = gate_up.draw(), down.draw()
-        packed, low = gate_up.product(normed, ctx.seeds[0])
         needed = ctx.needs_input_grad[3 : 3 + len(gate_up.trained())]
-        keep = normed[:, : gate_up.width] if gate_up.keeps_input(needed) else None
-        del normed
+        ctx.seeds = gate_up.draw(), down.draw()
+        rstd, packed, low, normed = layer.up_to_gate_up(rows, norm_weight, needed, ctx.seeds[0])
         activated = down.new_input(rows)
         gated(packed, layer.activation, activated[:, : down.width])
         out, low_of_down = down.onto(activated, rows, ctx.seeds[1])
-        ctx.save_for_backward(rows, rstd, norm_weight, packed, low, low_of_down, keep)
+        again = (None, None, None, None) if layer.recompute else (rstd, packed, low, normed)
+        ctx.save_for_backward(rows, norm_weight, low_of_down, *again)
         ctx.layer = layer
         return out.view(x.shape)
 
@@ -61,11 +80,14 @@ class GatedMlpFunction(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         """Return the gradients of x, of the norm's weight and of what trains."""
-        rows, rstd, norm_weight, by_gate_up, low, low_of_down, normed = ctx.saved_tensors
+        rows, norm_weight, low_of_down, rstd, by_gate_up, low, normed = ctx.saved_tensors
         layer: GatedMlp = ctx.layer
         gate_up, down, needs = layer.gate_up, layer.down, ctx.needs_input_grad
         seed, of_down_seed = ctx.seeds
         first = 3 + len(gate_up.trained())
+        if layer.recompute:
+            with recomputing():
+                rstd, by_gate_up, low, normed = layer.up_to_gate_up(rows, norm_weight, needs[3:first], seed)
         again = down.keeps_input(needs[first:])
         by_activated, by_out, grad_low = down.output_gradients(grad, of_down_seed, True)
         gated_backward_(by_gate_up, layer.activation, by_activated, again)

@@ -25,7 +25,21 @@ def _scalar_base(step: Execution, func: Any, args: Any, kwargs: Any) -> Any:
     return result
 
 
+def _copy(step: Execution, func: Any, args: Any, kwargs: Any) -> Any:
+    # Memory of the host that stands for pinned one has no values, as the device's.
+    if args[0].is_meta or args[1].is_meta:
+        return args[0]
+    return step.run(func, args, kwargs)
+
+
 KERNELS = (
+    Kernel(
+        name="copy from and to pinned memory",
+        ops=(aten.copy_.default,),
+        model=_copy,
+        formula="nothing, for tensors without gaps of one type",
+        source="ATen/native/cuda/Copy.cu: copy_requires_temporaries",
+    ),
     Kernel(
         name="copy to the device",
         ops=(aten._to_copy.default,),

@@ -105,7 +105,7 @@ def _float32_product(step: Execution, rows: int, columns: int, out_features: int
 def _product_of_8bit_floats(step: Execution, func: Any, args: Any, kwargs: Any) -> Any:
     result = step.run(func, args, kwargs)
     if step.machine.multiplies_fp8_by_cublaslt:
-        step.keep("cublasLt", CUBLASLT_WORKSPACE_BYTES)
+        step.use_workspace("cublasLt", CUBLASLT_WORKSPACE_BYTES)
     return result
 
 
