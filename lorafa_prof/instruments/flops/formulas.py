@@ -107,7 +107,9 @@ def matmul_8bit_flops(x: Tensor, weight: Tensor, *args: Any, **kwargs: Any) -> i
     return 2 * x.numel() * weight.shape[0]
 
 
-def added_low_rank_flops(residual: Tensor, low: Tensor, b: Tensor, *args: Any, **kwargs: Any) -> int:
+def added_low_rank_flops(
+    residual: Tensor, addend: Tensor | None, low: Tensor, b: Tensor, *args: Any, **kwargs: Any
+) -> int:
     """Return the FLOPs of low [n, r] times b [m, r] transposed."""
     return 2 * low.numel() * b.shape[0]
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from lorafa_prof.layers.packed.copies import Copied
+from lorafa_prof.layers.packed.low_rank import add_low_rank
 from lorafa_prof.layers.packed.product import PackedProduct
 from lorafa_prof.layers.quantized.fp8_products import fp8_input_gradient, fp8_product
 
@@ -58,8 +59,13 @@ class Fp8Projection(PackedProduct):
 
     def onto(self, x: Tensor, residual: Tensor, seed: int | None) -> tuple[Tensor, Tensor | None]:
         """Return residual + y [n, M] and low [n, P·r] for x [n, h]."""
-        y, low = self.product(x, seed)
-        return y.add_(residual), low if self.rank else None
+        y = fp8_product(x, self.weight, self.weight_scale, self.bias)
+        low = self.low_into_(x.new_empty(len(x), self.low_features), x, seed)
+        (part,) = self.parts
+        if part.b is None:
+            return y.add_(residual), None
+        add_low_rank(y, residual, low[:, self.low_columns(0)], part.b.to(y.dtype), 0, 0.0, y)
+        return y, low
 
     def input_gradient(self, grad: Tensor, seed: int | None) -> tuple[Tensor, Tensor]:
         """Return dL/dx [n, h] and s · dy B [n, P·r] for grad [n, M]."""
@@ -81,16 +87,15 @@ class Fp8Projection(PackedProduct):
     def _add_low_(self, y: Tensor, low: Tensor) -> None:
         """Add every part's low Bᵀ to its columns of y [n, M]."""
         for number, part in enumerate(self.parts):
-            if part.adapter is not None:
-                b = part.adapter.lora_B.to(y.dtype)
-                of_part = low[:, self.low_columns(number)]
+            if part.adapter is not None and part.b is not None:
+                b, of_part = part.b.to(y.dtype), low[:, self.low_columns(number)]
                 y[:, part.columns].addmm_(of_part, b.t(), alpha=part.adapter.scale / self.scale)
 
     def _low_gradient(self, grad: Tensor) -> Tensor:
         """Return s · dy B [n, P·r] for grad [n, M]."""
         low = grad.new_zeros(len(grad), self.low_features)
         for number, part in enumerate(self.parts):
-            if part.adapter is not None:
-                b = part.adapter.lora_B.to(grad.dtype)
-                low[:, self.low_columns(number)].addmm_(grad[:, part.columns], b, alpha=part.adapter.scale)
+            if part.adapter is not None and part.b is not None:
+                b, of_part = part.b.to(grad.dtype), low[:, self.low_columns(number)]
+                of_part.addmm_(grad[:, part.columns], b, alpha=part.adapter.scale)
         return low

@@ -40,7 +40,7 @@ class GatedMlp:
         Args:
             rows: x [n, h].
             norm_weight: [h].
-            needed: whether the tensors of `gate_up.trained()` train.
+            needed: whether the tensors of `gate_up.trained` train.
             seed: of what is dropped.
         """
         both = self.gate_up.new_input(rows)
@@ -65,7 +65,7 @@ class GatedMlpFunction(torch.autograd.Function):
         gate_up.refresh()
         down.refresh()
         rows = x.reshape(-1, x.shape[-1])
-        needed = ctx.needs_input_grad[3 : 3 + len(gate_up.trained())]
+        needed = ctx.needs_input_grad[3 : 3 + len(gate_up.trained)]
         ctx.seeds = gate_up.draw(), down.draw()
         rstd, packed, low, normed = layer.up_to_gate_up(rows, norm_weight, needed, ctx.seeds[0])
         activated = down.new_input(rows)
@@ -84,7 +84,7 @@ class GatedMlpFunction(torch.autograd.Function):
         layer: GatedMlp = ctx.layer
         gate_up, down, needs = layer.gate_up, layer.down, ctx.needs_input_grad
         seed, of_down_seed = ctx.seeds
-        first = 3 + len(gate_up.trained())
+        first = 3 + len(gate_up.trained)
         if layer.recompute:
             with recomputing():
                 rstd, by_gate_up, low, normed = layer.up_to_gate_up(rows, norm_weight, needs[3:first], seed)

@@ -1,6 +1,6 @@
 """A low-rank product added to a residual, and dropout that is drawn again, not kept.
 
-    out = residual + drop(low Bᵀ)        for low [n, r], B [m, r]
+    out = residual + addend + drop(low Bᵀ)        for low [n, r], B [m, r]
 
 What is dropped follows from a seed and a number's place alone, so that the gradient of drop(x) is dropped
 where x was, with no mask in memory: of x [n, m] and of low Bᵀ [n, m], with one seed, in the same places.
@@ -26,10 +26,17 @@ def _drop(x: Tensor, seed: int, probability: float, out: Tensor) -> None:
 
 
 def _add_low_rank(
-    residual: Tensor, low: Tensor, b: Tensor, seed: int, probability: float, out: Tensor
+    residual: Tensor,
+    addend: Tensor | None,
+    low: Tensor,
+    b: Tensor,
+    seed: int,
+    probability: float,
+    out: Tensor,
 ) -> None:
     product = wide(low) @ wide(b).t()
-    out.copy_(wide(residual) + (_dropped(product, seed, probability) if probability else product))
+    total = wide(residual) if addend is None else wide(residual) + addend
+    out.copy_(total + (_dropped(product, seed, probability) if probability else product))
 
 
 def _drop_by_triton(*args: Any) -> None:
@@ -46,10 +53,11 @@ def _by_triton(*args: Any) -> None:
 
 #: Write drop(x) [n, m] to `out`: 0 with this probability, x / (1 − probability) else.
 drop = define("drop(Tensor x, int seed, float probability, Tensor(a!) out)", _drop, _drop_by_triton)
-#: Write the module's formula to `out` [n, m], which may be `residual` [n, m]; at probability 0 nothing is
-#: dropped.
+#: Write the module's formula to `out` [n, m], which may be `residual` or `addend` [n, m]; at probability 0
+#: nothing is dropped.
 add_low_rank = define(
-    "add_low_rank(Tensor residual, Tensor low, Tensor b, int seed, float probability, Tensor(a!) out)",
+    "add_low_rank(Tensor residual, Tensor? addend, Tensor low, Tensor b, int seed, float probability, "
+    "Tensor(a!) out)",
     _add_low_rank,
     _by_triton,
 )

@@ -14,6 +14,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import cast
 
 import torch
@@ -24,13 +25,26 @@ from lorafa_prof.layers.packed.copies import Copied
 from lorafa_prof.layers.packed.low_rank import add_low_rank, draw_seed, drop
 
 
-@dataclass(frozen=True)
 class Part:
-    """One linear layer of a packed product: its columns of y, and its adapter, if it has one."""
+    """One linear layer of a packed product: its columns of y, and its adapter, if it has one.
 
-    base: nn.Linear
-    adapter: LowRankLinear | None
-    columns: slice
+    Its tensors are looked up once: a module takes microseconds for each, and a step asks thousands of times.
+
+    Attributes:
+        base: the linear layer.
+        adapter: the adapter around it, or None.
+        columns: of y.
+        weight, bias, a, b: of the layer and its adapter; None where there is none.
+        trained: those that there are, in this order.
+    """
+
+    def __init__(self, base: nn.Linear, adapter: LowRankLinear | None, columns: slice) -> None:
+        self.base, self.adapter, self.columns = base, adapter, columns
+        self.weight: Tensor = base.weight
+        self.bias = cast("Tensor | None", base.bias)
+        self.a: Tensor | None = adapter.lora_A if adapter else None
+        self.b: Tensor | None = adapter.lora_B if adapter else None
+        self.trained = [tensor for tensor in (self.weight, self.bias, self.a, self.b) if tensor is not None]
 
 
 @dataclass(frozen=True)
@@ -53,12 +67,12 @@ class PackedProduct(ABC):
     scale: float
     dropout: float
 
-    @property
+    @cached_property
     def out_features(self) -> int:
         """M."""
         return int(self.parts[-1].columns.stop)
 
-    @property
+    @cached_property
     def low_features(self) -> int:
         """P·r."""
         return len(self.parts) * self.rank
@@ -121,23 +135,17 @@ class PackedProduct(ABC):
     @property
     def trains_a(self) -> bool:
         """Whether any A trains."""
-        return any(part.adapter is not None and part.adapter.lora_A.requires_grad for part in self.parts)
+        return any(part.a is not None and part.a.requires_grad for part in self.parts)
 
     def low_columns(self, number: int) -> slice:
         """Return the columns of low that are those of part `number`; none where it has no adapter."""
         adapter = self.parts[number].adapter
         return slice(number * self.rank, number * self.rank + (adapter.rank if adapter else 0))
 
+    @cached_property
     def trained(self) -> list[Tensor]:
-        """Return every tensor of the parts that may train: weights, biases, A's and B's, in a fixed order."""
-        tensors: list[Tensor] = []
-        for part in self.parts:
-            tensors.append(part.base.weight)
-            if part.base.bias is not None:
-                tensors.append(part.base.bias)
-            if part.adapter:
-                tensors += [part.adapter.lora_A, part.adapter.lora_B]
-        return tensors
+        """Every tensor of the parts that may train: of each weight, bias, A and B, in this order."""
+        return [tensor for part in self.parts for tensor in part.trained]
 
     def arguments(self) -> list[Tensor]:
         """Return `trained`, for a pass of which autograd is to know them.
@@ -146,25 +154,25 @@ class PackedProduct(ABC):
             UsageError: what an adapter needs frozen was thawed.
         """
         for part in self.parts:
-            if part.adapter:
-                part.adapter.check_frozen(part.base.weight, part.base.bias, part.adapter.lora_A)
-        return self.trained()
+            if part.adapter and part.a is not None:
+                part.adapter.check_frozen(part.weight, part.bias, part.a)
+        return self.trained
 
     def keeps_input(self, needed: Sequence[bool]) -> bool:
         """Return whether anything trains whose gradient takes x: all of `trained` but biases and B's."""
-        without = {
-            id(tensor)
-            for part in self.parts
-            for tensor in (part.base.bias, part.adapter.lora_B if part.adapter else None)
-        }
-        return any(
-            need and id(tensor) not in without for need, tensor in zip(needed, self.trained(), strict=True)
-        )
+        return any(need and takes for need, takes in zip(needed, self._takes_input, strict=True))
+
+    @cached_property
+    def _takes_input(self) -> list[bool]:
+        """By place in `trained`, whether the gradient takes x."""
+        return [tensor is part.weight or tensor is part.a for part in self.parts for tensor in part.trained]
 
     def draw(self) -> int | None:
         """Return a seed for what is dropped in this pass; None where nothing is."""
+        if self.dropout == 0.0:
+            return None
         trains = any(part.adapter.training for part in self.parts if part.adapter)
-        return draw_seed() if self.dropout and trains else None
+        return draw_seed() if trains else None
 
     def dropped(self, x: Tensor, seed: int | None) -> Tensor:
         """Return drop(x) [n, h] for x [n, h]; x itself where nothing is dropped."""
@@ -185,7 +193,7 @@ class PackedProduct(ABC):
         if seed is None:
             grad_x.addmm_(grad_low, self.a)
         else:
-            add_low_rank(grad_x, grad_low, self.a.t(), seed, self.dropout, grad_x)
+            add_low_rank(grad_x, None, grad_low, self.a.t(), seed, self.dropout, grad_x)
 
     def parameter_gradients(
         self,
@@ -206,30 +214,27 @@ class PackedProduct(ABC):
             needed: by place in `trained`, whether it trains.
             seed: of what was dropped.
         """
-        wants = dict(zip(map(id, self.trained()), needed, strict=True))
+        wants = dict(zip(map(id, self.trained), needed, strict=True))
         grad_w = grad_a = None
-        if any(wants[id(part.base.weight)] for part in self.parts):
+        if any(wants[id(part.weight)] for part in self.parts):
             grad_w = torch.mm(grad.t(), cast(Tensor, x))
-        adapters = [part.adapter for part in self.parts if part.adapter]
-        if any(wants[id(adapter.lora_A)] for adapter in adapters):
+        if any(part.a is not None and wants[id(part.a)] for part in self.parts):
             grad_a = torch.mm(grad_low.t(), self.dropped(cast(Tensor, x), seed))
         gradients: list[Tensor | None] = []
         for number, part in enumerate(self.parts):
-            base, adapter = part.base, part.adapter
-            gradients.append(cast(Tensor, grad_w)[part.columns] if wants[id(base.weight)] else None)
-            if base.bias is not None:
-                gradients.append(grad[:, part.columns].sum(0) if wants[id(base.bias)] else None)
-            if adapter is None:
+            gradients.append(cast(Tensor, grad_w)[part.columns] if wants[id(part.weight)] else None)
+            if part.bias is not None:
+                gradients.append(grad[:, part.columns].sum(0) if wants[id(part.bias)] else None)
+            if part.adapter is None or part.a is None or part.b is None:
                 continue
             own = self.low_columns(number)
             of_a = of_b = None
-            if wants[id(adapter.lora_A)]:
-                of_a = cast(Tensor, grad_a)[own].to(adapter.lora_A.dtype)
-            if wants[id(adapter.lora_B)]:
+            if wants[id(part.a)]:
+                of_a = cast(Tensor, grad_a)[own].to(part.a.dtype)
+            if wants[id(part.b)]:
                 # A product for each, which is dense: autograd would copy what is not.
-                of_b = torch.mm(grad[:, part.columns].t(), cast(Tensor, low)[:, own])
-                of_b = of_b.to(adapter.lora_B.dtype)
-                if adapter.scale != self.scale:
-                    of_b = of_b * (adapter.scale / self.scale)
+                of_b = torch.mm(grad[:, part.columns].t(), cast(Tensor, low)[:, own]).to(part.b.dtype)
+                if part.adapter.scale != self.scale:
+                    of_b = of_b * (part.adapter.scale / self.scale)
             gradients += [of_a, of_b]
         return gradients

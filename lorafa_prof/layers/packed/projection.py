@@ -13,6 +13,7 @@ are copied to it.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -40,12 +41,12 @@ class Projection(PackedProduct):
         """The A's and B's."""
         return self.of_adapters
 
-    @property
+    @cached_property
     def a(self) -> Tensor:
         """All A's [P·r, h], a view."""
         return self.buffer[self.out_features :, : self.width]
 
-    @property
+    @cached_property
     def b(self) -> Tensor:
         """All B's [M, P·r], a view."""
         return self.buffer[: self.out_features, self.width :]
@@ -87,7 +88,7 @@ class Projection(PackedProduct):
             return out, low.clone() if self.rank else None
         low = self.low_into_(x.new_empty(len(x), self.low_features), x, seed)
         out = torch.empty_like(onto)
-        add_low_rank(onto, low, self.b, 0, 0.0, out)
+        add_low_rank(onto, None, low, self.b, 0, 0.0, out)
         out.addmm_(x, weight[: self.width])
         return out, low
 

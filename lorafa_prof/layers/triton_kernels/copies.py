@@ -19,8 +19,10 @@ def _copy_blocks(table, KIND: tl.constexpr, BLOCK: tl.constexpr):
     row = table + tl.program_id(0) * 5
     source = tl.load(row).to(tl.pointer_type(KIND))
     place = tl.load(row + 1).to(tl.pointer_type(KIND))
-    rows, columns, stride = tl.load(row + 2), tl.load(row + 3), tl.load(row + 4)
-    at = tl.program_id(1).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    # In 32 bits: a division of 64 takes longer than the copy, and no A or B has so many numbers.
+    rows, columns = tl.load(row + 2).to(tl.int32), tl.load(row + 3).to(tl.int32)
+    stride = tl.load(row + 4)
+    at = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     mask = at < rows * columns
     value = tl.load(source + at, mask=mask)
     tl.store(place + at // columns * stride + at % columns, value, mask=mask)

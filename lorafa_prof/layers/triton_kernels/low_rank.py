@@ -19,15 +19,17 @@ def rank_block(rank: int) -> int:
 
 @triton.jit
 def _add(
-    residual, low, b, out, residual_stride, low_stride, b_stride, b_rank_stride, out_stride,
+    residual, addend, low, b, out, residual_stride, addend_stride, low_stride, b_stride, b_rank_stride, out_stride,
     seed, probability, row_count, column_count,
-    DROPS: tl.constexpr, RANK: tl.constexpr, BLOCK_RANK: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
+    HAS_ADDEND: tl.constexpr, DROPS: tl.constexpr, RANK: tl.constexpr, BLOCK_RANK: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
     rows = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
     columns = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
     row_mask, column_mask = (rows < row_count)[:, None], (columns < column_count)[None, :]
     mask = row_mask & column_mask
     value = tl.load(residual + rows[:, None] * residual_stride + columns[None, :], mask=mask).to(tl.float32)
+    if HAS_ADDEND:
+        value += tl.load(addend + rows[:, None] * addend_stride + columns[None, :], mask=mask).to(tl.float32)
     product = tl.zeros((ROWS, COLUMNS), dtype=tl.float32)
     for start in tl.static_range(0, RANK, BLOCK_RANK):
         ranks = start + tl.arange(0, BLOCK_RANK)
@@ -71,12 +73,21 @@ def drop(x: Tensor, seed: int, probability: float, out: Tensor) -> None:
     )  # fmt: skip
 
 
-def add(residual: Tensor, low: Tensor, b: Tensor, seed: int, probability: float, out: Tensor) -> None:
+def add(
+    residual: Tensor,
+    addend: Tensor | None,
+    low: Tensor,
+    b: Tensor,
+    seed: int,
+    probability: float,
+    out: Tensor,
+) -> None:
     """Launch `add_low_rank` of packed/low_rank.py."""
     rows, columns = residual.shape
     rank = low.shape[1]
     _add[(triton.cdiv(rows, ROWS), triton.cdiv(columns, COLUMNS))](
-        residual, low, b, out, residual.stride(0), low.stride(0), *b.stride(), out.stride(0),
+        residual, residual if addend is None else addend, low, b, out,
+        residual.stride(0), 0 if addend is None else addend.stride(0), low.stride(0), *b.stride(), out.stride(0),
         seed, probability, rows, columns,
-        DROPS=probability > 0, RANK=rank, BLOCK_RANK=rank_block(rank), ROWS=ROWS, COLUMNS=COLUMNS, num_warps=4,
+        HAS_ADDEND=addend is not None, DROPS=probability > 0, RANK=rank, BLOCK_RANK=rank_block(rank), ROWS=ROWS, COLUMNS=COLUMNS, num_warps=4,
     )  # fmt: skip

@@ -129,8 +129,9 @@ def cases(dtype: torch.dtype, *, products: bool) -> Iterator[Case]:
         for rank in (8, 24, 72, 256):
             low, b = randn(ROWS, rank), randn(100, rank + 8)[:, :rank]
             for factor in (b, randn(rank, 100).t()):
-                sums = (randn(ROWS, 100), low, factor, 0, 0.0, randn(ROWS, 100))
-                yield Case("add_low_rank", low_rank_kernels.add, low_rank._add_low_rank, sums, (5,))
+                for addend in (None, randn(ROWS, 100)):
+                    sums = (randn(ROWS, 100), addend, low, factor, 0, 0.0, randn(ROWS, 100))
+                    yield Case("add_low_rank", low_rank_kernels.add, low_rank._add_low_rank, sums, (6,))
 
 
 def same_places(device: torch.device) -> float:
@@ -139,7 +140,7 @@ def same_places(device: torch.device) -> float:
     kept, product = torch.zeros(shape, device=device), torch.zeros(shape, device=device)
     low_rank_kernels.drop(torch.ones(shape, device=device), seed, probability, kept)
     ones = [torch.ones(size, 1, device=device) for size in shape]
-    low_rank_kernels.add(torch.zeros(shape, device=device), *ones, seed, probability, product)
+    low_rank_kernels.add(torch.zeros(shape, device=device), None, *ones, seed, probability, product)
     assert torch.equal(kept, product)
     assert set(kept.unique().cpu().tolist()) == {0.0, float(torch.tensor(1.0) / (1 - probability))}
     return float((kept > 0).float().mean())
