@@ -49,8 +49,24 @@ TABLES: dict[str, tuple[dict[str, Any], list[dict[str, Any]]]] = {
             {"method": "lora-fa", "kernels": "packed", "correction": "batched"},
             {"method": "frozen", "kernels": "liger"},
             {"method": "frozen", "kernels": "packed"},
-            {"method": "lora-fa", "kernels": "packed", "quantization": "fp8", "correction": "batched"},
-            {"method": "frozen", "kernels": "packed", "quantization": "fp8"},
+        ],
+    ),
+    "fp8": (
+        {
+            "model": "llama-2-7b",
+            "batch": 8,
+            "seq": 1024,
+            "rank": 64,
+            "kernels": "packed",
+            "correction": "batched",
+        },
+        [
+            {"method": "lora-fa", "quantization": "fp8"},
+            {"method": "frozen", "quantization": "fp8"},
+            {"method": "peft-lora", "kernels": "compile"},
+            {"method": "lora-fa"},
+            {"method": "frozen"},
+            {"method": "lora", "quantization": "fp8"},
         ],
     ),
     "recomputed": (
@@ -128,7 +144,11 @@ def cell_of(settings: Mapping[str, Any]) -> Cell:
     if method.default_adapter_dtype is not None:
         options = {
             "targets": "all-linear",
-            **{key: settings[key] for key in METHOD_OPTIONS if key in settings},
+            **{
+                key: settings[key]
+                for key in METHOD_OPTIONS
+                if key in settings and key in method.options.model_fields
+            },
         }
     own = {key: settings[key] for key in ("batch", "seq", "quantization") if key in settings}
     return Cell(
