@@ -20,12 +20,13 @@ _LESS: dict[str, tuple[str, str, str]] = {
 _FUSED_NORM = ("norms that keep their input in its own type", "norms are computed again in backward")
 _FUSED_LOSS = ("loss in chunks, without all logits at once", "")
 _LIGER = ("Liger's norms, activation, rotary embedding and loss", "the package liger-kernel, and a GPU")
+_PACKED = ("our own layers, packed, with adapters in the base's products", "weights are views of one buffer")
 #: By kernels: those with one more of them fused, what that is in plain words, and what it takes in return.
 _MORE_FUSED: dict[str, dict[str, tuple[str, str]]] = {
-    "eager": {"fused-norm": _FUSED_NORM, "fused-loss": _FUSED_LOSS, "liger": _LIGER},
-    "fused-norm": {"fused": _FUSED_LOSS, "liger": _LIGER},
-    "fused-loss": {"fused": _FUSED_NORM, "liger": _LIGER},
-    "fused": {"liger": _LIGER},
+    "eager": {"fused-norm": _FUSED_NORM, "fused-loss": _FUSED_LOSS, "liger": _LIGER, "packed": _PACKED},
+    "fused-norm": {"fused": _FUSED_LOSS, "liger": _LIGER, "packed": _PACKED},
+    "fused-loss": {"fused": _FUSED_NORM, "liger": _LIGER, "packed": _PACKED},
+    "fused": {"liger": _LIGER, "packed": _PACKED},
 }
 _SIXTEEN_BITS = ("bf16", "fp16")
 
@@ -89,7 +90,7 @@ def _no_copies(cell: Cell) -> str:
 
 def _of_the_rest(cell: Cell) -> Iterator[Remedy]:
     for kernels, (meaning, costs) in _MORE_FUSED.get(cell.kernels, {}).items():
-        same = kernels != "liger"
+        same = kernels not in ("liger", "packed")
         yield Remedy(f"kernels: {kernels}", meaning, costs, _with(cell, kernels=kernels), same)
     if cell.attention == "eager":
         meaning = "attention that keeps no probabilities"

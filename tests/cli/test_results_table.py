@@ -41,6 +41,7 @@ OTHERS: dict[str, Any] = {
     "kept_logits": 5,
     "lengths": (7, 48),
     "packing": True,
+    "loss": "chunked",
 }
 GIB = 2**30
 

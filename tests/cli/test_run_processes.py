@@ -203,8 +203,8 @@ def test_stderr_has_a_line_for_each_cell_and_no_noise(done):
     assert [line[:5] for line in lines[:6]] == [f"[{index}/6]" for index in range(1, 7)]
     assert "Traceback" not in done.err
     assert "Warning" not in done.err
-    # What the marks mean, the failed ones again, their count, where results are.
-    assert len(lines) == 6 + 1 + 3 + 2, done.err
+    # What all cells share, what the marks mean, the failed ones again, their count, where results are.
+    assert len(lines) == 6 + 1 + 1 + 3 + 2, done.err
 
 
 def wait_for_second_cell(run: Run) -> list[psutil.Process]:

@@ -89,10 +89,10 @@ def test_a_base_in_32_bits() -> None:
 @pytest.mark.parametrize(
     ("kernels", "others"),
     [
-        ("eager", {"fused-norm", "fused-loss", "liger"}),
-        ("fused-norm", {"fused", "liger"}),
-        ("fused-loss", {"fused", "liger"}),
-        ("fused", {"liger"}),
+        ("eager", {"fused-norm", "fused-loss", "liger", "packed"}),
+        ("fused-norm", {"fused", "liger", "packed"}),
+        ("fused-loss", {"fused", "liger", "packed"}),
+        ("fused", {"liger", "packed"}),
         ("liger", set()),
     ],
 )
