@@ -190,7 +190,7 @@ def measured(table: str) -> Iterator[dict[str, Any]]:
         for own in rows:
             settings = {**common, **own}
             result = run_cell(cell_of(settings), Path(folder) / "log", None)
-            row = {"table": table, **result.row}
+            row = {"table": table, "settings": json.dumps(settings), **result.row}
             said = row["status"] if row["status"] == "ok" else f"{row['status']}: {row['message']}"
             rate, held, peak = (
                 row.get(key) or 0 for key in ("tokens_per_s", "activation_bytes", "peak_allocated_bytes")
