@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from lorafa_prof.layers.packed.operations import define
+from lorafa_prof.layers.operations import define
 
 
 def _copy_blocks(table: Tensor, sources: Sequence[Tensor], places: Sequence[Tensor]) -> None:
@@ -17,16 +16,10 @@ def _copy_blocks(table: Tensor, sources: Sequence[Tensor], places: Sequence[Tens
         place.copy_(source)
 
 
-def _by_triton(*args: Any) -> None:
-    from lorafa_prof.layers.triton_kernels import copies as kernels
-
-    kernels.copy_blocks(*args)
-
-
 #: Copy every source [m, r], dense, to its place [m, r], whose rows are dense, of the same type. Of each,
 #: `table` [n, 5] has the addresses of source and place, m, r, and the numbers from row to row of the place.
 copy_blocks = define(
-    "copy_blocks(Tensor table, Tensor[] sources, Tensor(a!)[] places)", _copy_blocks, _by_triton
+    "copy_blocks(Tensor table, Tensor[] sources, Tensor(a!)[] places)", _copy_blocks, "copies.copy_blocks"
 )
 
 #: The operation's table, among the body's buffers.

@@ -6,13 +6,12 @@ out = act(gate) · up        of packed [n, 2i] = [gate, up]
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lorafa_prof.layers.packed.operations import define, wide
+from lorafa_prof.layers.operations import define, wide
 
 #: Names in transformers of the activations that are known here.
 ACTIVATIONS = {"silu": "silu", "swish": "silu", "gelu_pytorch_tanh": "gelu"}
@@ -45,24 +44,12 @@ def _gated_backward_(packed: Tensor, activation: str, grad: Tensor, keep: bool) 
         grad.copy_(activated * up)
 
 
-def _by_triton(*args: Any) -> None:
-    from lorafa_prof.layers.triton_kernels import gated as kernels
-
-    kernels.forward(*args)
-
-
-def _backward_by_triton(*args: Any) -> None:
-    from lorafa_prof.layers.triton_kernels import gated as kernels
-
-    kernels.backward_(*args)
-
-
 #: Write the module's formula to `out` [n, i].
-gated = define("gated(Tensor packed, str activation, Tensor(a!) out)", _gated, _by_triton)
+gated = define("gated(Tensor packed, str activation, Tensor(a!) out)", _gated, "gated.forward")
 #: Write the gradients of gate and up over `packed` [n, 2i], for that of `out`, `grad` [n, i]. With `keep`,
 #: `out` itself is written over `grad`.
 gated_backward_ = define(
     "gated_backward_(Tensor(a!) packed, str activation, Tensor(b!) grad, bool keep)",
     _gated_backward_,
-    _backward_by_triton,
+    "gated.backward_",
 )

@@ -16,7 +16,7 @@ from lorafa_prof.layers.fused_linear_cross_entropy import (
     chunk_rows,
     wide_type,
 )
-from lorafa_prof.layers.packed.operations import define, wide
+from lorafa_prof.layers.operations import define, wide
 
 
 def _cross_entropy_(
@@ -30,19 +30,13 @@ def _cross_entropy_(
         logits.copy_(by_logits * scale.unsqueeze(1))
 
 
-def _by_triton(*args: Any) -> None:
-    from lorafa_prof.layers.triton_kernels import cross_entropy as kernels
-
-    kernels.cross_entropy_(*args)
-
-
 #: Write each row's loss [n], 0 where the target is `ignored`, and, with `gradient`, `scale` [n] times its
 #: gradient over the logits [n, v].
 cross_entropy_ = define(
     "cross_entropy_(Tensor(a!) logits, Tensor targets, Tensor scale, Tensor(b!) loss, int ignored, "
     "bool gradient)",
     _cross_entropy_,
-    _by_triton,
+    "cross_entropy.cross_entropy_",
 )
 
 

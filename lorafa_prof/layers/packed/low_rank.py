@@ -8,12 +8,10 @@ where x was, with no mask in memory: of x [n, m] and of low Bᵀ [n, m], with on
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
-from lorafa_prof.layers.packed.operations import define, wide
+from lorafa_prof.layers.operations import define, wide
 
 
 def _dropped(x: Tensor, seed: int, probability: float) -> Tensor:
@@ -39,27 +37,15 @@ def _add_low_rank(
     out.copy_(total + (_dropped(product, seed, probability) if probability else product))
 
 
-def _drop_by_triton(*args: Any) -> None:
-    from lorafa_prof.layers.triton_kernels import low_rank as kernels
-
-    kernels.drop(*args)
-
-
-def _by_triton(*args: Any) -> None:
-    from lorafa_prof.layers.triton_kernels import low_rank as kernels
-
-    kernels.add(*args)
-
-
 #: Write drop(x) [n, m] to `out`: 0 with this probability, x / (1 − probability) else.
-drop = define("drop(Tensor x, int seed, float probability, Tensor(a!) out)", _drop, _drop_by_triton)
+drop = define("drop(Tensor x, int seed, float probability, Tensor(a!) out)", _drop, "low_rank.drop")
 #: Write the module's formula to `out` [n, m], which may be `residual` or `addend` [n, m]; at probability 0
 #: nothing is dropped.
 add_low_rank = define(
     "add_low_rank(Tensor residual, Tensor? addend, Tensor low, Tensor b, int seed, float probability, "
     "Tensor(a!) out)",
     _add_low_rank,
-    _by_triton,
+    "low_rank.add",
 )
 
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from lorafa_prof.layers.packed.operations import define, wide
+from lorafa_prof.layers.operations import define, wide
 from lorafa_prof.layers.packed.spare import with_spare
 
 
@@ -47,32 +47,20 @@ def _rms_norm_backward(
     out.copy_(result if residual is None else result + residual)
 
 
-def _by_triton(*args: Any) -> None:
-    from lorafa_prof.layers.triton_kernels import rms_norm as kernels
-
-    kernels.forward(*args)
-
-
-def _backward_by_triton(*args: Any) -> None:
-    from lorafa_prof.layers.triton_kernels import rms_norm as kernels
-
-    kernels.backward(*args)
-
-
 #: Write y [n, h] and r [n] of x [n, h] by the module's formula; `rounded`: x · r is, to y's type, before the
 #: weight multiplies it.
 rms_norm = define(
     "rms_norm(Tensor x, Tensor weight, float epsilon, float offset, bool rounded, Tensor(a!) y, "
     "Tensor(b!) rstd)",
     _rms_norm,
-    _by_triton,
+    "rms_norm.forward",
 )
 #: Write dL/dx + residual [n, h] to `out`, which may be `grad`, for dL/dy, `grad` [n, h].
 rms_norm_backward = define(
     "rms_norm_backward(Tensor grad, Tensor x, Tensor rstd, Tensor weight, float offset, Tensor? residual, "
     "Tensor(a!) out)",
     _rms_norm_backward,
-    _backward_by_triton,
+    "rms_norm.backward",
 )
 
 

@@ -7,12 +7,10 @@ Of every query and key x of d numbers, with one weight [d] for all queries and o
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
-from lorafa_prof.layers.packed.operations import define, wide
+from lorafa_prof.layers.operations import define, wide
 from lorafa_prof.layers.packed.rotary import turned
 
 
@@ -56,24 +54,12 @@ def _pack_unnormed_(
     packed.copy_(torch.cat([r * (g - x * along), v], 1).flatten(1))
 
 
-def _by_triton(*args: Any) -> None:
-    from lorafa_prof.layers.triton_kernels import normed_rotary as kernels
-
-    kernels.norm_and_rotate(*args)
-
-
-def _backward_by_triton(*args: Any) -> None:
-    from lorafa_prof.layers.triton_kernels import normed_rotary as kernels
-
-    kernels.pack_unnormed_(*args)
-
-
 #: Write all queries and keys of packed [n, ..], normed and turned, to `out` [n, heads·d].
 norm_and_rotate = define(
     "norm_and_rotate(Tensor packed, Tensor q_weight, Tensor k_weight, Tensor cos, Tensor sin, int q_heads, "
     "float epsilon, Tensor(a!) out)",
     _norm_and_rotate,
-    _by_triton,
+    "normed_rotary.norm_and_rotate",
 )
 #: Write the gradients of what was packed over it [n, (q_heads + 2·kv_heads)·d], for those of q, k, v
 #: [b, heads, s, d].
@@ -81,7 +67,7 @@ pack_unnormed_ = define(
     "pack_unnormed_(Tensor(a!) packed, Tensor grad_q, Tensor grad_k, Tensor grad_v, Tensor q_weight, "
     "Tensor k_weight, Tensor cos, Tensor sin, float epsilon)",
     _pack_unnormed_,
-    _backward_by_triton,
+    "normed_rotary.pack_unnormed_",
 )
 
 

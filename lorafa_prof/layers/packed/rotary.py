@@ -6,12 +6,10 @@ and x2 become x1 · cos − x2 · sin and x2 · cos + x1 · sin (arXiv 2104.0986
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
-from lorafa_prof.layers.packed.operations import define, wide
+from lorafa_prof.layers.operations import define, wide
 
 
 def turned(heads: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
@@ -40,24 +38,12 @@ def _pack_unrotated(
     packed.copy_(torch.cat([*back, by_rows[2]], 1).flatten(1))
 
 
-def _rotate_by_triton(*args: Any) -> None:
-    from lorafa_prof.layers.triton_kernels import rotary as kernels
-
-    kernels.rotate_(*args)
-
-
-def _pack_by_triton(*args: Any) -> None:
-    from lorafa_prof.layers.triton_kernels import rotary as kernels
-
-    kernels.pack_unrotated(*args)
-
-
 #: Turn the first `heads` heads of packed [n, heads·d or more], in place. cos and sin are [.., s, d]; row i
 #: takes theirs of i modulo their number.
-rotate_ = define("rotate_(Tensor(a!) packed, Tensor cos, Tensor sin, int heads)", _rotate_, _rotate_by_triton)
+rotate_ = define("rotate_(Tensor(a!) packed, Tensor cos, Tensor sin, int heads)", _rotate_, "rotary.rotate_")
 #: Write the gradients of q, k, v [b, heads, s, d], turned back, to `packed` [b·s, (q_heads + 2·kv_heads)·d].
 pack_unrotated = define(
     "pack_unrotated(Tensor grad_q, Tensor grad_k, Tensor grad_v, Tensor cos, Tensor sin, Tensor(a!) packed)",
     _pack_unrotated,
-    _pack_by_triton,
+    "rotary.pack_unrotated",
 )

@@ -15,7 +15,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lorafa_prof.layers.packed.operations import define, wide
+from lorafa_prof.layers.operations import define, wide
 
 FP8 = torch.float8_e4m3fn
 LARGEST = torch.finfo(FP8).max
@@ -35,27 +35,15 @@ def _transpose(x: Tensor, out: Tensor) -> None:
     out.copy_(x.t())
 
 
-def _quantize_rows_by_triton(x: Tensor, factor: Tensor | None, out: Tensor, scale: Tensor) -> None:
-    from lorafa_prof.layers.triton_kernels import fp8 as kernels
-
-    kernels.quantize_rows(x, factor, out, scale, LARGEST, SMALLEST_PEAK)
-
-
-def _transpose_by_triton(x: Tensor, out: Tensor) -> None:
-    from lorafa_prof.layers.triton_kernels import fp8 as kernels
-
-    kernels.transpose(x.view(torch.uint8), out.view(torch.uint8))
-
-
 #: Write x [n, k], times a factor [k] of each column if there is one, in 8 bits to `out` [n, k], and the scale
 #: of each row to `scale` [n].
 quantize_rows = define(
     "quantize_rows(Tensor x, Tensor? factor, Tensor(a!) out, Tensor(b!) scale)",
     _quantize_rows,
-    _quantize_rows_by_triton,
+    "fp8.quantize_rows",
 )
 #: Write xᵀ to `out` [k, n], for x [n, k] in 8 bits.
-transpose = define("transpose(Tensor x, Tensor(a!) out)", _transpose, _transpose_by_triton)
+transpose = define("transpose(Tensor x, Tensor(a!) out)", _transpose, "fp8.transpose")
 
 
 def quantized_rows(x: Tensor, factor: Tensor | None = None) -> tuple[Tensor, Tensor]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import torch
 import triton
 import triton.language as tl
 from torch import Tensor
+
+from lorafa_prof.layers.quantized.fp8_products import LARGEST, SMALLEST_PEAK
 
 #: The longest row that is held in registers, and so read once, and how many numbers of it a thread holds.
 LONGEST_HELD = 32768
@@ -68,24 +71,22 @@ def _transpose(x, out, rows, columns, TILE: tl.constexpr):
     tl.store(out + column.to(tl.int64)[:, None] * rows + row[None, :], tl.trans(tile), mask=tl.trans(mask))
 
 
-def quantize_rows(
-    x: Tensor, factor: Tensor | None, out: Tensor, scale: Tensor, largest: float, smallest: float
-) -> None:
-    """Launch `quantize_rows` of quantized/fp8_products.py, with its largest number and smallest peak."""
+def quantize_rows(x: Tensor, factor: Tensor | None, out: Tensor, scale: Tensor) -> None:
+    """Launch `quantize_rows` of quantized/fp8_products.py."""
     columns = x.shape[1]
     held = columns <= LONGEST_HELD
     block = triton.next_power_of_2(columns) if held else BLOCK
     warps = block // (NUMBERS_OF_A_THREAD * _THREADS_OF_A_WARP)
     (_quantize_held_rows if held else _quantize_long_rows)[(len(x),)](
         x, x if factor is None else factor, out, scale, x.stride(0), out.stride(0), columns,
-        largest, smallest,
+        LARGEST, SMALLEST_PEAK,
         HAS_FACTOR=factor is not None, BLOCK=block, num_warps=min(_MOST_WARPS, max(1, warps)),
     )  # fmt: skip
 
 
 def transpose(x: Tensor, out: Tensor) -> None:
-    """Launch `transpose` of quantized/fp8_products.py, for numbers of one byte."""
+    """Launch `transpose` of quantized/fp8_products.py, on bytes."""
     rows, columns = x.shape
     _transpose[(triton.cdiv(rows, TILE), triton.cdiv(columns, TILE))](
-        x, out, rows, columns, TILE=TILE, num_warps=8
+        x.view(torch.uint8), out.view(torch.uint8), rows, columns, TILE=TILE, num_warps=8
     )

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lorafa_prof.layers.quantized import fp8_products
-from lorafa_prof.layers.quantized.fp8_products import FP8, LARGEST, SMALLEST_PEAK
+from lorafa_prof.layers.quantized.fp8_products import FP8
 from lorafa_prof.layers.triton_kernels import fp8 as kernels
 
 ROWS = 5
@@ -28,7 +28,7 @@ def quantized(width: int, with_factor: bool, dtype: torch.dtype, device: torch.d
         for place in (device, "cpu")
     )
     there = x.to(device), None if factor is None else factor.to(device)
-    kernels.quantize_rows(*there, *ours, LARGEST, SMALLEST_PEAK)
+    kernels.quantize_rows(*there, *ours)
     fp8_products._quantize_rows(x, factor, *theirs)
     return theirs[0].float(), theirs[1], ours[0].float().cpu(), ours[1].cpu()
 
@@ -56,7 +56,7 @@ def is_transposed(device: torch.device) -> bool:
     """Return whether the transposed matrix is one, of sides that are no multiples of a tile's."""
     x = torch.randn(208, 144).to(FP8).to(device)
     out = torch.empty(144, 208, dtype=FP8, device=device)
-    kernels.transpose(x.view(torch.uint8), out.view(torch.uint8))
+    kernels.transpose(x, out)
     return torch.equal(out.float(), x.float().t())
 
 
