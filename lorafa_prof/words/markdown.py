@@ -37,8 +37,9 @@ def escaped_html(text: str) -> str:
 def code(text: str) -> str:
     """`text` in the letters of code, where that can be written in a cell of a table."""
     text = _shortened(text)
-    # In a cell no way of writing these within code holds everywhere.
-    return f"`{text}`" if text and not re.search(r"[`|\\]", text) else escaped(text)
+    # In a cell no way of writing the first three within code holds everywhere; and not every reader of
+    # Markdown keeps a tag within code from being one.
+    return f"`{text}`" if text and not re.search(r"[`|\\<]", text) else escaped(text)
 
 
 def header(*cells: str) -> str:

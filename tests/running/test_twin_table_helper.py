@@ -51,7 +51,7 @@ def test_cells_are_built_from_scenarios_as_they_run_on_the_gpu(tmp_path):
         "schema: 1\nname: a\nmodel: tiny-llama\nmethod: [full-ft, {name: lora, rank: 2}]\n"
         "batch: 1\nseq: [8, 16]\ndevice: sim:a100-40gb\n"
     )
-    cells = cells_of(tmp_path, "h100-80gb")
+    cells = cells_of((tmp_path,), "h100-80gb")
     assert len(cells) == 4
     assert {(cell.device, cell.gpu) for cell in cells.values()} == {("cuda", "h100-80gb")}
     assert all(cell.cell_id == cell_id for cell_id, cell in cells.items())

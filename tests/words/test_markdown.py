@@ -45,3 +45,7 @@ def test_what_has_no_room_is_counted(room, text):
 
 def test_nothing_fits_behind_what_did_not():
     assert fitting(["aaa", "bbbbb", "c"], 4, "({} left out)", "row") == "aaa(2 rows left out)"
+
+
+def test_no_tag_is_within_code() -> None:
+    assert code("<details") == escaped("<details") == "&lt;details"
