@@ -74,7 +74,7 @@ def test_an_old_peft_is_told_by_its_methods_alone(having) -> None:
 
 def test_what_is_absent_is_not_too_old(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(versions.OLDEST, "no-such-package", (1, 0))
-    versions.check_version("no-such-package")
+    assert versions.check_version("no-such-package") is None
 
 
 def test_there_is_no_twin_on_an_old_pytorch(having) -> None:

@@ -34,6 +34,21 @@ class Gradients:
     weight: Tensor | None
     bias: Tensor | None
 
+    @classmethod
+    def wanted(
+        cls, ctx: Any, with_gradients: bool, x: Tensor, weight: Tensor, bias: Tensor | None
+    ) -> Gradients:
+        """Return room for those that autograd asks of a function whose first arguments these are."""
+        of_x, of_weight, of_bias = (with_gradients and needed for needed in ctx.needs_input_grad[:3])
+        return cls(
+            x=x.new_empty(x.shape) if of_x else None,
+            weight=torch.zeros_like(weight) if of_weight else None,
+            bias=torch.zeros_like(bias) if bias is not None and of_bias else None,
+        )
+
+    def __bool__(self) -> bool:
+        return any(gradient is not None for gradient in (self.x, self.weight, self.bias))
+
     def add_chunk_(self, rows: slice, by_logits: Tensor, x: Tensor, weight: Tensor) -> None:
         """Write the gradient of x in `rows`, and add those rows' part to the gradients of weight and bias.
 
@@ -95,19 +110,14 @@ class FusedLinearCrossEntropyFunction(torch.autograd.Function):
         with_gradients: bool,
     ) -> Tensor:
         """Return the loss, a scalar; without `with_gradients` no gradient is computed."""
-        wanted = [with_gradients and needed for needed in ctx.needs_input_grad[:3]]
-        gradients = Gradients(
-            x=x.new_empty(x.shape) if wanted[0] else None,
-            weight=torch.zeros_like(weight) if wanted[1] else None,
-            bias=torch.zeros_like(bias) if bias is not None and wanted[2] else None,
-        )
+        gradients = Gradients.wanted(ctx, with_gradients, x, weight, bias)
         scale = (targets != IGNORED).to(wide_type(x)) / count
 
         def chunk_loss(rows: slice) -> Tensor:
             # What a chunk makes is gone when this returns: before the next one makes its own.
             log_probabilities = chunk_log_probabilities(x[rows], weight, bias)
             loss = F.nll_loss(log_probabilities, targets[rows], ignore_index=IGNORED, reduction="sum")
-            if any(wanted):
+            if gradients:
                 by_logits = logits_gradient_(log_probabilities, targets[rows], scale[rows]).to(x.dtype)
                 gradients.add_chunk_(rows, by_logits, x, weight)
             return loss

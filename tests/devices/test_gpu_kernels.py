@@ -30,7 +30,7 @@ from lorafa_prof.errors import UsageError
     ],
 )
 def test_those_that_can_be(kernels: str, settings: dict[str, Any]) -> None:
-    check_kernels(tiny_cell(kernels=kernels, **settings))
+    assert check_kernels(tiny_cell(kernels=kernels, **settings)) is None
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,10 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from lorafa_prof.layers.fused_linear_cross_entropy import (
     IGNORED,
+    FusedLinearCrossEntropyFunction,
     FusedLinearCrossEntropyLoss,
     Gradients,
     chunk_rows,
@@ -40,10 +40,10 @@ cross_entropy_ = define(
 )
 
 
-class PackedLossFunction(torch.autograd.Function):
+class PackedLossFunction(FusedLinearCrossEntropyFunction):
     """The loss of x [n, h] by weight [v, h] and bias [v] or None; keeps gradients, nothing that is v wide.
 
-    Backward multiplies these gradients in place by the incoming one, so it runs once.
+    Backward is that of the fused loss.
     """
 
     @staticmethod
@@ -57,31 +57,19 @@ class PackedLossFunction(torch.autograd.Function):
         with_gradients: bool,
     ) -> Tensor:
         """Return the loss, a scalar; without `with_gradients` no gradient is computed."""
-        wanted = [with_gradients and needed for needed in ctx.needs_input_grad[:3]]
-        gradients = Gradients(
-            x=torch.empty_like(x) if wanted[0] else None,
-            weight=torch.zeros_like(weight) if wanted[1] else None,
-            bias=torch.zeros_like(bias) if bias is not None and wanted[2] else None,
-        )
+        gradients = Gradients.wanted(ctx, with_gradients, x, weight, bias)
         loss = x.new_empty(len(x), dtype=wide_type(x))
         scale = (targets != IGNORED).to(loss.dtype) / count
         chunk = chunk_rows(len(x), x.shape[1], len(weight))
         for start in range(0, len(x), chunk):
             rows = slice(start, start + chunk)
             logits = F.linear(x[rows], weight, bias)
-            cross_entropy_(logits, targets[rows], scale[rows], loss[rows], IGNORED, any(wanted))
-            if any(wanted):
+            cross_entropy_(logits, targets[rows], scale[rows], loss[rows], IGNORED, bool(gradients))
+            if gradients:
                 gradients.add_chunk_(rows, logits, x, weight)
             del logits  # before the next chunk makes its own
         ctx.save_for_backward(gradients.x, gradients.weight, gradients.bias)
         return loss.sum().div_(count)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        """Return the gradients of x, weight and bias."""
-        x, weight, bias = (None if saved is None else saved.mul_(grad) for saved in ctx.saved_tensors)
-        return x, weight, bias, None, None, None
 
 
 class PackedLoss(FusedLinearCrossEntropyLoss):
