@@ -114,6 +114,27 @@ def added_low_rank_flops(
     return 2 * low.numel() * b.shape[0]
 
 
+def fp8_share_flops(left: Tensor, by_row: Tensor, right: Tensor, *args: Any, **kwargs: Any) -> int:
+    """Return the FLOPs of left [n, k] times right [m, k] transposed, of an `fp8_low_rank` those of 8 bits."""
+    return 2 * left.numel() * right.shape[0]
+
+
+def fp8_low_rank_flops(*args: Any, **kwargs: Any) -> int:
+    """Return the FLOPs of an `fp8_low_rank`: those, and low_p [n, r] times factor_p [m_p, r] transposed."""
+    low, factor, ends = args[6:9]
+    return fp8_share_flops(*args) + 2 * low.numel() // len(ends) * factor.shape[0]
+
+
+def low_gradients_flops(grad: Tensor, b: Tensor, ends: Any, rank: int, *args: Any, **kwargs: Any) -> int:
+    """Return the FLOPs of grad_p [n, m_p] times B_p [m_p, rank], over all parts."""
+    return 2 * grad.numel() * rank
+
+
+def b_gradients_flops(grad: Tensor, low: Tensor, ends: Any, rank: int, *args: Any, **kwargs: Any) -> int:
+    """Return the FLOPs of grad_p [n, m_p] transposed times low_p [n, rank], over all parts."""
+    return 2 * grad.numel() * rank
+
+
 def grouped_flops(a: Tensor, b: Tensor, *args: Any, **kwargs: Any) -> int:
     """Return the FLOPs of a grouped product, in which each token meets the matrix of its own group alone.
 
@@ -175,8 +196,11 @@ FORMULAS: dict[Any, Formula] = {
     _aten._scaled_dot_product_flash_attention_for_cpu_backward: attention_backward_flops,
 }
 
-#: Products of 8-bit floats.
-OF_8BIT_FLOATS = (_aten._scaled_mm,)
+#: Of operations that multiply 8-bit floats, by name: the FLOPs that are of these.
+OF_8BIT_FLOATS: dict[str, Formula] = {
+    "aten._scaled_mm": product_flops,
+    "lorafa_prof.fp8_low_rank": fp8_share_flops,
+}
 
 #: Of operations that need not be installed, or that an older PyTorch has not. Of bitsandbytes', as of any
 #: other, only the operation that does the product; unpacking is none.
@@ -189,6 +213,9 @@ _BY_NAME: dict[str, Formula] = {
     "lorafa_prof.gemm_4bit": gemm_4bit_flops,
     "lorafa_prof.linear_8bit": matmul_8bit_flops,
     "lorafa_prof.add_low_rank": added_low_rank_flops,
+    "lorafa_prof.fp8_low_rank": fp8_low_rank_flops,
+    "lorafa_prof.low_gradients": low_gradients_flops,
+    "lorafa_prof.b_gradients": b_gradients_flops,
     "lorafa_prof.flash_attention_2_forward": _flash_flops(True, 3),
     "lorafa_prof.flash_attention_2_backward": _flash_flops(False, 9),
     "lorafa_prof.flash_attention_3_forward": _flash_flops(True, 3),

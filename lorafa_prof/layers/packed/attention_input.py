@@ -82,7 +82,7 @@ class NormedAttentionInput(AttentionInput):
 
 
 class AttentionInputFunction(torch.autograd.Function):
-    """Return the input itself, for the residual, and q, k, v: keeps x, r, and the packed product.
+    """Return the input itself, for the residual, and q, k, v: keeps x, r, the packed product and s · x Aᵀ.
 
     The normed input is kept too where a weight or an A trains. Backward writes the gradients over the packed
     product, so it runs once.
@@ -110,14 +110,15 @@ class AttentionInputFunction(torch.autograd.Function):
         normed = projection.new_input(rows)
         rstd = layer.norm.forward(rows, norm_weight, normed[:, :width])
         ctx.seed = projection.draw()
-        packed, low = projection.product(normed, ctx.seed)
+        both = projection.product(normed, ctx.seed)
+        packed = both[:, : projection.out_features]
         keep = normed[:, :width] if projection.keeps_input(ctx.needs_input_grad[6 + head_norms :]) else None
         del normed
         q_and_k, v = (
             part.view(batch, length, -1, cos.shape[-1]).transpose(1, 2)
             for part in layer.heads(packed, cos, sin, of_heads)
         )
-        ctx.save_for_backward(rows, rstd, norm_weight, cos, sin, packed, low, keep, *of_heads)
+        ctx.save_for_backward(rows, rstd, norm_weight, cos, sin, both, keep, *of_heads)
         ctx.layer = layer
         return (x.view_as(x), *q_and_k.split([layer.q_heads, layer.kv_heads], 1), v)
 
@@ -127,17 +128,19 @@ class AttentionInputFunction(torch.autograd.Function):
         ctx: Any, residual: Tensor, grad_q: Tensor, grad_k: Tensor, grad_v: Tensor
     ) -> tuple[Tensor | None, ...]:
         """Return the gradients of x, of the norms' weights and of what trains."""
-        rows, rstd, norm_weight, cos, sin, grad, low, normed, *of_heads = ctx.saved_tensors
+        rows, rstd, norm_weight, cos, sin, both, normed, *of_heads = ctx.saved_tensors
         layer: AttentionInput = ctx.layer
         projection, needs = layer.projection, ctx.needs_input_grad
+        grad, low = both[:, : projection.out_features], both[:, projection.out_features :]
         first = 6 + len(of_heads)
         by_heads = layer.pack_gradients_(grad, (grad_q, grad_k, grad_v), cos, sin, tuple(of_heads))
-        torch.autograd.graph.increment_version(grad)
+        torch.autograd.graph.increment_version(both)
+        by_b = projection.b_gradients(grad, low, needs[first:])
         grad_x = grad_norm = None
         grad_low = low  # nothing reads it where no A trains
         if needs[0] or needs[1] or normed is not None:
-            grad_normed, grad_low = projection.input_gradient(grad, ctx.seed)
-        gradients = projection.parameter_gradients(grad, low, grad_low, normed, needs[first:], ctx.seed)
+            grad_normed, grad_low = projection.input_gradient(both, ctx.seed)
+        gradients = projection.parameter_gradients(grad, by_b, grad_low, normed, needs[first:], ctx.seed)
         if needs[1]:
             grad_norm = layer.norm.weight_gradient(grad_normed, rows, rstd)
         if needs[0]:

@@ -1,20 +1,27 @@
 """A packed product of layers in 8-bit floats (`quantized/fp8_products.py`), with adapters in their own type.
 
-No adapter can ride on a product of 8 bits, so what it adds is added after that, part by part, by the layer's
-own B. The A's lie one after the other, the layers' own ones views of that, so low is one product. Nothing is
-held twice.
+What an adapter adds is added before a product of 8 bits is written (`fp8_low_rank.py`). The A's lie one
+after the other, and so do the B's; the layers' own ones are views of that, so nothing is held twice, unless
+ranks or scales of a product's layers differ, whose B's are copied.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor
 
 from lorafa_prof.layers.packed.copies import Copied
-from lorafa_prof.layers.packed.low_rank import add_low_rank
+from lorafa_prof.layers.packed.fp8_low_rank import fp8_low_rank
+from lorafa_prof.layers.packed.part_products import low_gradients
 from lorafa_prof.layers.packed.product import PackedProduct
-from lorafa_prof.layers.quantized.fp8_products import fp8_input_gradient, fp8_product
+from lorafa_prof.layers.quantized.fp8_products import (
+    fp8_input_gradient,
+    fp8_product,
+    quantized_rows,
+    transposed,
+)
 
 
 @dataclass(frozen=True)
@@ -25,11 +32,15 @@ class Fp8Projection(PackedProduct):
         weight: [M, h] in 8 bits.
         weight_scale: of each of its rows, [M].
         own_a: all A's [P·r, h], in their type.
+        own_b: all B's [M, r], in their type, those of other scales than s times theirs / s.
+        of_adapters: the B's that are copied to it.
     """
 
     weight: Tensor
     weight_scale: Tensor
     own_a: Tensor
+    own_b: Tensor
+    of_adapters: list[Copied] = field(default_factory=list)
 
     @property
     def a(self) -> Tensor:
@@ -42,60 +53,76 @@ class Fp8Projection(PackedProduct):
         return 0
 
     @property
-    def copied(self) -> tuple[Copied, ...]:
-        """Nothing."""
-        return ()
+    def copied(self) -> list[Copied]:
+        """The B's that are no views."""
+        return self.of_adapters
 
     def new_input(self, x: Tensor) -> Tensor:
         """Return an empty [n, h] for x [n, .]."""
         return x.new_empty(len(x), self.width)
 
-    def product(self, x: Tensor, seed: int | None) -> tuple[Tensor, Tensor]:
-        """Return y [n, M] and low [n, P·r] for x [n, h]."""
-        y = fp8_product(x, self.weight, self.weight_scale, self.bias)
-        low = self.low_into_(x.new_empty(len(x), self.low_features), x, seed)
-        self._add_low_(y, low)
-        return y, low
+    def product(self, x: Tensor, seed: int | None) -> Tensor:
+        """Return [y, low] [n, M + P·r] for x [n, h]."""
+        if not self.rank:
+            return fp8_product(x, self.weight, self.weight_scale, self.bias)
+        out = x.new_empty(len(x), self.out_features + self.low_features)
+        y, low = out[:, : self.out_features], out[:, self.out_features :]
+        self.low_into_(low, x, seed)
+        self._product_into_(y, x, low, None)
+        return out
 
     def onto(self, x: Tensor, residual: Tensor, seed: int | None) -> tuple[Tensor, Tensor | None]:
         """Return residual + y [n, M] and low [n, P·r] for x [n, h]."""
-        y = fp8_product(x, self.weight, self.weight_scale, self.bias)
+        if not self.rank:
+            return fp8_product(x, self.weight, self.weight_scale, self.bias).add_(residual), None
         low = self.low_into_(x.new_empty(len(x), self.low_features), x, seed)
-        (part,) = self.parts
-        if part.b is None:
-            return y.add_(residual), None
-        add_low_rank(y, residual, low[:, self.low_columns(0)], part.b.to(y.dtype), 0, 0.0, y)
-        return y, low
+        out = torch.empty_like(residual)
+        self._product_into_(out, x, low, residual)
+        return out, low
 
     def input_gradient(self, grad: Tensor, seed: int | None) -> tuple[Tensor, Tensor]:
-        """Return dL/dx [n, h] and s · dy B [n, P·r] for grad [n, M]."""
-        grad_x, grad_low = fp8_input_gradient(grad, self.weight, self.weight_scale), self._low_gradient(grad)
-        if self.rank:
-            self.add_low_gradient_(grad_x, grad_low, seed)
-        return grad_x, grad_low
+        """Return dL/dx [n, h] and s · dy B [n, P·r] for [dy, room] [n, M + P·r]."""
+        by_out, grad_low = grad[:, : self.out_features], grad[:, self.out_features :]
+        return self._input_gradient(by_out, grad_low, seed), grad_low
 
     def output_gradients(
         self, grad: Tensor, seed: int | None, needs_input: bool
     ) -> tuple[Tensor | None, Tensor, Tensor]:
         """Return dL/dx [n, h] or None, dL/dy [n, M] and s · dy B [n, P·r] for dL/dy [.., M]."""
         by_out = grad.reshape(-1, self.out_features)
-        if not needs_input:
-            return None, by_out, self._low_gradient(by_out)
-        grad_x, grad_low = self.input_gradient(by_out, seed)
-        return grad_x, by_out, grad_low
+        grad_low = grad.new_empty(len(by_out), self.low_features)
+        if needs_input:
+            return self._input_gradient(by_out, grad_low, seed), by_out, grad_low
+        self._low_gradient_into_(grad_low, by_out)
+        return None, by_out, grad_low
 
-    def _add_low_(self, y: Tensor, low: Tensor) -> None:
-        """Add every part's low Bᵀ to its columns of y [n, M]."""
-        for number, part in enumerate(self.parts):
-            if part.adapter is not None and part.b is not None:
-                b, of_part = part.b.to(y.dtype), low[:, self.low_columns(number)]
-                y[:, part.columns].addmm_(of_part, b.t(), alpha=part.adapter.scale / self.scale)
+    def _product_into_(self, out: Tensor, x: Tensor, low: Tensor, residual: Tensor | None) -> None:
+        """Write y, and what it is added to, to `out` [n, M] for x [n, h] and low [n, P·r]."""
+        rows, by_row = quantized_rows(x)
+        fp8_low_rank(
+            rows, by_row, self.weight, self.weight_scale, self.bias, residual, low, self.own_b, self.ends, out
+        )
 
-    def _low_gradient(self, grad: Tensor) -> Tensor:
-        """Return s · dy B [n, P·r] for grad [n, M]."""
-        low = grad.new_zeros(len(grad), self.low_features)
-        for number, part in enumerate(self.parts):
-            if part.adapter is not None and part.b is not None:
-                b, of_part = part.b.to(grad.dtype), low[:, self.low_columns(number)]
-                of_part.addmm_(grad[:, part.columns], b, alpha=part.adapter.scale)
-        return low
+    def _input_gradient(self, grad: Tensor, grad_low: Tensor, seed: int | None) -> Tensor:
+        """Return dL/dx [n, h] for dy, `grad` [n, M]; s · dy B is written to `grad_low` [n, P·r]."""
+        self._low_gradient_into_(grad_low, grad)
+        if not self.rank or seed is not None:
+            grad_x = fp8_input_gradient(grad, self.weight, self.weight_scale)
+            if self.rank:
+                self.add_low_gradient_(grad_x, grad_low, seed)
+            return grad_x
+        rows, by_row = quantized_rows(grad, self.weight_scale)
+        grad_x = grad.new_empty(len(grad), self.width)
+        weight = transposed(self.weight)
+        fp8_low_rank(rows, by_row, weight, None, None, None, grad_low, self.a.t(), [self.width], grad_x)
+        return grad_x
+
+    def _low_gradient_into_(self, grad_low: Tensor, grad: Tensor) -> None:
+        """Write s · dy B to `grad_low` [n, P·r] for dy, `grad` [n, M]."""
+        if self.by_parts:
+            low_gradients(grad, self.own_b, self.ends, self.rank, 0, self.scale, grad_low)
+            return
+        for number, part in enumerate(self.parts if self.rank else ()):
+            of_part = grad_low[:, number * self.rank : (number + 1) * self.rank]
+            b = self.own_b[part.columns]
+            torch.addmm(of_part, grad[:, part.columns], b, beta=0, alpha=self.scale, out=of_part)

@@ -34,8 +34,8 @@ class GatedMlp:
 
     def up_to_gate_up(
         self, rows: Tensor, norm_weight: Tensor, needed: Sequence[bool], seed: int | None
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-        """Return r [n], gate and up [n, 2i], s · x Aᵀ [n, 2r], and the normed input if a gradient takes it.
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Return r [n], gate, up and s · x Aᵀ [n, 2i + 2r], and the normed input if a gradient takes it.
 
         Args:
             rows: x [n, h].
@@ -46,8 +46,8 @@ class GatedMlp:
         both = self.gate_up.new_input(rows)
         normed = both[:, : self.gate_up.width]
         rstd = self.norm.forward(rows, norm_weight, normed)
-        packed, low = self.gate_up.product(both, seed)
-        return rstd, packed, low, normed if self.gate_up.keeps_input(needed) else None
+        packed = self.gate_up.product(both, seed)
+        return rstd, packed, normed if self.gate_up.keeps_input(needed) else None
 
 
 class GatedMlpFunction(torch.autograd.Function):
@@ -67,11 +67,11 @@ class GatedMlpFunction(torch.autograd.Function):
         rows = x.reshape(-1, x.shape[-1])
         needed = ctx.needs_input_grad[3 : 3 + len(gate_up.trained)]
         ctx.seeds = gate_up.draw(), down.draw()
-        rstd, packed, low, normed = layer.up_to_gate_up(rows, norm_weight, needed, ctx.seeds[0])
+        rstd, packed, normed = layer.up_to_gate_up(rows, norm_weight, needed, ctx.seeds[0])
         activated = down.new_input(rows)
-        gated(packed, layer.activation, activated[:, : down.width])
+        gated(packed[:, : gate_up.out_features], layer.activation, activated[:, : down.width])
         out, low_of_down = down.onto(activated, rows, ctx.seeds[1])
-        again = (None, None, None, None) if layer.recompute else (rstd, packed, low, normed)
+        again = (None, None, None) if layer.recompute else (rstd, packed, normed)
         ctx.save_for_backward(rows, norm_weight, low_of_down, *again)
         ctx.layer = layer
         return out.view(x.shape)
@@ -80,25 +80,26 @@ class GatedMlpFunction(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         """Return the gradients of x, of the norm's weight and of what trains."""
-        rows, norm_weight, low_of_down, rstd, by_gate_up, low, normed = ctx.saved_tensors
+        rows, norm_weight, low_of_down, rstd, both, normed = ctx.saved_tensors
         layer: GatedMlp = ctx.layer
         gate_up, down, needs = layer.gate_up, layer.down, ctx.needs_input_grad
         seed, of_down_seed = ctx.seeds
         first = 3 + len(gate_up.trained)
         if layer.recompute:
             with recomputing():
-                rstd, by_gate_up, low, normed = layer.up_to_gate_up(rows, norm_weight, needs[3:first], seed)
+                rstd, both, normed = layer.up_to_gate_up(rows, norm_weight, needs[3:first], seed)
+        by_gate_up, low = both[:, : gate_up.out_features], both[:, gate_up.out_features :]
         again = down.keeps_input(needs[first:])
         by_activated, by_out, grad_low = down.output_gradients(grad, of_down_seed, True)
         gated_backward_(by_gate_up, layer.activation, by_activated, again)
-        torch.autograd.graph.increment_version(by_gate_up)
+        torch.autograd.graph.increment_version(both)
         activated = by_activated if again else None
-        of_down = down.parameter_gradients(
-            by_out, low_of_down, grad_low, activated, needs[first:], of_down_seed
-        )
+        by_b = down.b_gradients(by_out, low_of_down, needs[first:])
+        of_down = down.parameter_gradients(by_out, by_b, grad_low, activated, needs[first:], of_down_seed)
         del by_activated, activated
-        grad_normed, grad_low = gate_up.input_gradient(by_gate_up, seed)
-        gradients = gate_up.parameter_gradients(by_gate_up, low, grad_low, normed, needs[3:first], seed)
+        by_b = gate_up.b_gradients(by_gate_up, low, needs[3:first])
+        grad_normed, grad_low = gate_up.input_gradient(both, seed)
+        gradients = gate_up.parameter_gradients(by_gate_up, by_b, grad_low, normed, needs[3:first], seed)
         grad_norm = layer.norm.weight_gradient(grad_normed, rows, rstd) if needs[1] else None
         out = rows.new_empty(len(rows), rows.shape[1] + layer.spare)
         layer.norm.backward(grad_normed, rows, rstd, norm_weight, by_out, out[:, : rows.shape[1]])

@@ -84,12 +84,20 @@ def _in_fp8(shared: dict[str, Any]) -> Fp8Projection:
     scale = parts[0].base.scale.new_empty(out_features)
     like_a = next((part.adapter.lora_A for part in parts if part.adapter), scale)
     own_a = like_a.new_zeros(len(parts) * rank, width)
-    packed = Fp8Projection(**shared, weight=weight, weight_scale=scale, own_a=own_a)
+    own_b = own_a.new_zeros(out_features, rank)
+    packed = Fp8Projection(**shared, weight=weight, weight_scale=scale, own_a=own_a, own_b=own_b)
     for number, part in enumerate(packed.parts):
         _view(part.base.weight, weight[part.columns])
         _view(cast(Tensor, part.base.scale), scale[part.columns])
         if part.adapter is not None:
             _view(part.adapter.lora_A, own_a[packed.low_columns(number)])
+            of_b = own_b[part.columns, : part.adapter.rank]
+            if of_b.is_contiguous() and part.adapter.scale == packed.scale:
+                _view(part.adapter.lora_B, of_b)
+            else:
+                packed.of_adapters.append(
+                    Copied(part.adapter.lora_B, of_b, part.adapter.scale / packed.scale)
+                )
     return packed
 
 

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from lorafa_prof.layers.low_rank_linear import LowRankLinear
 from lorafa_prof.layers.packed.copies import Copied
 from lorafa_prof.layers.packed.low_rank import add_low_rank, draw_seed, drop
+from lorafa_prof.layers.packed.part_products import LARGEST_RANK, MOST_PARTS, b_gradients
 
 
 class Part:
@@ -103,8 +104,8 @@ class PackedProduct(ABC):
         """Return an empty [n, h] for x [n, .], with room beside it where the product uses that."""
 
     @abstractmethod
-    def product(self, x: Tensor, seed: int | None) -> tuple[Tensor, Tensor]:
-        """Return y [n, M] and low [n, P·r] for x, filled, of `new_input`."""
+    def product(self, x: Tensor, seed: int | None) -> Tensor:
+        """Return [y, low] [n, M + P·r] for x, filled, of `new_input`."""
 
     @abstractmethod
     def onto(self, x: Tensor, residual: Tensor, seed: int | None) -> tuple[Tensor, Tensor | None]:
@@ -118,7 +119,12 @@ class PackedProduct(ABC):
 
     @abstractmethod
     def input_gradient(self, grad: Tensor, seed: int | None) -> tuple[Tensor, Tensor]:
-        """Return dL/dx [n, h] and, of use where an A trains, s · dy B [n, P·r] for grad [n, M]."""
+        """Return dL/dx [n, h] and, of use where an A trains, s · dy B [n, P·r].
+
+        Args:
+            grad: [dy, room] [n, M + P·r]; the room is written over.
+            seed: of what was dropped.
+        """
 
     @abstractmethod
     def output_gradients(
@@ -136,6 +142,11 @@ class PackedProduct(ABC):
     def trains_a(self) -> bool:
         """Whether any A trains."""
         return any(part.a is not None and part.a.requires_grad for part in self.parts)
+
+    @cached_property
+    def ends(self) -> list[int]:
+        """Where the columns of each part end."""
+        return [part.columns.stop for part in self.parts]
 
     def low_columns(self, number: int) -> slice:
         """Return the columns of low that are those of part `number`; none where it has no adapter."""
@@ -195,10 +206,48 @@ class PackedProduct(ABC):
         else:
             add_low_rank(grad_x, None, grad_low, self.a.t(), seed, self.dropout, grad_x)
 
+    def b_gradients(self, grad: Tensor, low: Tensor | None, needed: Sequence[bool]) -> list[Tensor | None]:
+        """Return the gradient of every part's B, None where it does not train, each of them dense.
+
+        Args:
+            grad: dL/dy [n, M].
+            low: s · drop(x) Aᵀ [n, P·r].
+            needed: by place in `trained`, whether it trains.
+        """
+        wants = self._wants(needed)
+        trained = [part.b is not None and wants[id(part.b)] for part in self.parts]
+        if low is None or not any(trained):
+            return [None] * len(self.parts)
+        if all(trained) and self.by_parts:
+            together = grad.new_empty(self.out_features, self.rank)
+            b_gradients(grad, low, self.ends, self.rank, together)
+        gradients: list[Tensor | None] = []
+        for number, part in enumerate(self.parts):
+            if not trained[number]:
+                gradients.append(None)
+                continue
+            adapter, own = cast(LowRankLinear, part.adapter), self.low_columns(number)
+            if all(trained) and self.by_parts:
+                of_b = together[part.columns, : adapter.rank].contiguous()
+            else:
+                of_b = torch.mm(grad[:, part.columns].t(), low[:, own])
+            of_b = of_b.to(cast(Tensor, part.b).dtype)
+            gradients.append(of_b if adapter.scale == self.scale else of_b * (adapter.scale / self.scale))
+        return gradients
+
+    def _wants(self, needed: Sequence[bool]) -> dict[int, bool]:
+        """Return whether each tensor of `trained`, by its id, trains."""
+        return dict(zip(map(id, self.trained), needed, strict=True))
+
+    @cached_property
+    def by_parts(self) -> bool:
+        """Whether products with all B's are made by one launch: of several parts, and narrow ones."""
+        return 1 < len(self.parts) <= MOST_PARTS and 0 < self.rank <= LARGEST_RANK
+
     def parameter_gradients(
         self,
         grad: Tensor,
-        low: Tensor | None,
+        by_b: Sequence[Tensor | None],
         grad_low: Tensor,
         x: Tensor | None,
         needed: Sequence[bool],
@@ -208,13 +257,13 @@ class PackedProduct(ABC):
 
         Args:
             grad: dL/dy [n, M].
-            low: s · drop(x) Aᵀ [n, P·r], for B's that train.
+            by_b: what `b_gradients` returned.
             grad_low: s · dy B [n, P·r].
             x: [n, h], for weights and A's that train.
             needed: by place in `trained`, whether it trains.
             seed: of what was dropped.
         """
-        wants = dict(zip(map(id, self.trained), needed, strict=True))
+        wants = self._wants(needed)
         grad_w = grad_a = None
         if any(wants[id(part.weight)] for part in self.parts):
             grad_w = torch.mm(grad.t(), cast(Tensor, x))
@@ -227,14 +276,8 @@ class PackedProduct(ABC):
                 gradients.append(grad[:, part.columns].sum(0) if wants[id(part.bias)] else None)
             if part.adapter is None or part.a is None or part.b is None:
                 continue
-            own = self.low_columns(number)
-            of_a = of_b = None
+            of_a = None
             if wants[id(part.a)]:
-                of_a = cast(Tensor, grad_a)[own].to(part.a.dtype)
-            if wants[id(part.b)]:
-                # A product for each, which is dense: autograd would copy what is not.
-                of_b = torch.mm(grad[:, part.columns].t(), cast(Tensor, low)[:, own]).to(part.b.dtype)
-                if part.adapter.scale != self.scale:
-                    of_b = of_b * (part.adapter.scale / self.scale)
-            gradients += [of_a, of_b]
+                of_a = cast(Tensor, grad_a)[self.low_columns(number)].to(part.a.dtype)
+            gradients += [of_a, by_b[number]]
         return gradients

@@ -6,8 +6,9 @@
      A  | 0
 
 so that what an adapter adds to y rides on the base's own product: a matrix as large as y is never read and
-written again. The layers' own weights are views of the buffer; A's and B's, which are small and may train,
-are copied to it.
+written again. Backward takes the first form where several parts have few columns of B together, the second
+else: a few more columns of dx cost little until they fill another column of tiles. The layers' own weights
+are views of the buffer; A's and B's, which are small and may train, are copied to it.
 """
 
 from __future__ import annotations
@@ -20,8 +21,13 @@ from torch import Tensor
 
 from lorafa_prof.layers.packed.copies import Copied
 from lorafa_prof.layers.packed.low_rank import add_low_rank
+from lorafa_prof.layers.packed.part_products import low_gradients
 from lorafa_prof.layers.packed.product import PackedProduct
 from lorafa_prof.layers.packed.spare import room_beside
+
+#: Columns of all B's together that ride beside dx: measured on an H200 (reports/h200-step), 128 more than
+#: 4096 take a fiftieth of the product's time, and 192 an eighth.
+MOST_BESIDE = 128
 
 
 @dataclass(frozen=True)
@@ -64,8 +70,8 @@ class Projection(PackedProduct):
         """Write s · drop(x) Aᵀ beside x, in [x, .] [n, h + P·r], and return it, a view [n, P·r]."""
         return self.low_into_(x[:, self.width :], x[:, : self.width], seed)
 
-    def product(self, x: Tensor, seed: int | None) -> tuple[Tensor, Tensor]:
-        """Return y [n, M] and low [n, P·r], views of one tensor, for [x, .] [n, h + P·r]."""
+    def product(self, x: Tensor, seed: int | None) -> Tensor:
+        """Return [y, low] [n, M + P·r] for [x, .] [n, h + P·r]."""
         low = self.low_of_(x, seed)
         out = x.new_empty(len(x), self.out_features + self.low_features)
         y, kept = out[:, : self.out_features], out[:, self.out_features :]
@@ -76,7 +82,7 @@ class Projection(PackedProduct):
             torch.addmm(self.bias, x, weight, out=y)
         if self.rank:
             kept.copy_(low)
-        return y, kept
+        return out
 
     def onto(self, x: Tensor, residual: Tensor, seed: int | None) -> tuple[Tensor, Tensor | None]:
         """Return residual + y [n, M] and low [n, P·r] for x [n, h] or [x, .] [n, h + P·r]."""
@@ -93,14 +99,16 @@ class Projection(PackedProduct):
         return out, low
 
     def input_gradient(self, grad: Tensor, seed: int | None) -> tuple[Tensor, Tensor]:
-        """Return dL/dx [n, h] and, where an A trains, s · dy B [n, P·r] for grad [n, M]."""
-        both = torch.mm(grad, self.buffer[: self.out_features])
-        grad_x, low = both[:, : self.width], both[:, self.width :]
-        if self.rank and seed is None and not self.trains_a:
-            grad_x.addmm_(low, self.a, alpha=self.scale)
-        elif self.rank:
-            self.add_low_gradient_(grad_x, low.mul_(self.scale), seed)
-        return grad_x, low
+        """Return dL/dx [n, h] and, where an A trains, s · dy B [n, P·r] for [dy, room] [n, M + P·r]."""
+        by_out, grad_low = grad[:, : self.out_features], grad[:, self.out_features :]
+        if len(self.parts) > 1 and 0 < self.low_features <= MOST_BESIDE:
+            return self._beside_input_gradient(by_out, seed)
+        self._low_gradient_into_(grad_low, by_out)
+        if seed is None:
+            return torch.mm(grad, self.buffer[:, : self.width]), grad_low
+        grad_x = torch.mm(by_out, self.buffer[: self.out_features, : self.width])
+        self.add_low_gradient_(grad_x, grad_low, seed)
+        return grad_x, grad_low
 
     def output_gradients(
         self, grad: Tensor, seed: int | None, needs_input: bool
@@ -108,12 +116,25 @@ class Projection(PackedProduct):
         """Return dL/dx [n, h] or None, dL/dy [n, M] and s · dy B [n, P·r] for dL/dy [.., M]."""
         both = room_beside(grad, self.low_features)
         by_out, grad_low = both[:, : self.out_features], both[:, self.out_features :]
-        if self.rank:
-            torch.addmm(grad_low, by_out, self.b, beta=0, alpha=self.scale, out=grad_low)
-        grad_x = None
-        if needs_input and seed is None:
-            grad_x = torch.mm(both, self.buffer[:, : self.width])
-        elif needs_input:
-            grad_x = torch.mm(by_out, self.buffer[: self.out_features, : self.width])
-            self.add_low_gradient_(grad_x, grad_low, seed)
-        return grad_x, by_out, grad_low
+        if needs_input:
+            grad_x, grad_low = self.input_gradient(both, seed)
+            return grad_x, by_out, grad_low
+        self._low_gradient_into_(grad_low, by_out)
+        return None, by_out, grad_low
+
+    def _beside_input_gradient(self, grad: Tensor, seed: int | None) -> tuple[Tensor, Tensor]:
+        """Return dL/dx [n, h] and, where an A trains, s · dy B [n, P·r], of one product with dy [n, M]."""
+        both = torch.mm(grad, self.buffer[: self.out_features])
+        grad_x, grad_low = both[:, : self.width], both[:, self.width :]
+        if seed is None and not self.trains_a:
+            grad_x.addmm_(grad_low, self.a, alpha=self.scale)
+        else:
+            self.add_low_gradient_(grad_x, grad_low.mul_(self.scale), seed)
+        return grad_x, grad_low
+
+    def _low_gradient_into_(self, grad_low: Tensor, grad: Tensor) -> None:
+        """Write s · dy B to `grad_low` [n, P·r] for dy, `grad` [n, M]."""
+        if self.by_parts:
+            low_gradients(grad, self.b, self.ends, self.rank, self.rank, self.scale, grad_low)
+        elif self.rank:
+            torch.addmm(grad_low, grad, self.b, beta=0, alpha=self.scale, out=grad_low)

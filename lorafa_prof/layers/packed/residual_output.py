@@ -34,5 +34,6 @@ class ResidualOutputFunction(torch.autograd.Function):
         projection: PackedProduct = ctx.projection
         needs: Sequence[bool] = ctx.needs_input_grad
         grad_x, by_out, grad_low = projection.output_gradients(grad, ctx.seed, needs[0])
-        gradients = projection.parameter_gradients(by_out, low, grad_low, rows, needs[3:], ctx.seed)
+        by_b = projection.b_gradients(by_out, low, needs[3:])
+        gradients = projection.parameter_gradients(by_out, by_b, grad_low, rows, needs[3:], ctx.seed)
         return None if grad_x is None else grad_x.view(ctx.shape), grad, None, *gradients

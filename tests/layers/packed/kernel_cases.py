@@ -12,11 +12,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lorafa_prof.layers.packed import gated, loss, low_rank, norm, normed_rotary, rotary
+from lorafa_prof.layers.packed import gated, loss, low_rank, norm, normed_rotary, part_products, rotary
 from lorafa_prof.layers.triton_kernels import cross_entropy as cross_entropy_kernels
 from lorafa_prof.layers.triton_kernels import gated as gated_kernels
 from lorafa_prof.layers.triton_kernels import low_rank as low_rank_kernels
 from lorafa_prof.layers.triton_kernels import normed_rotary as normed_rotary_kernels
+from lorafa_prof.layers.triton_kernels import part_products as part_kernels
 from lorafa_prof.layers.triton_kernels import rms_norm as norm_kernels
 from lorafa_prof.layers.triton_kernels import rotary as rotary_kernels
 
@@ -132,6 +133,24 @@ def cases(dtype: torch.dtype, *, products: bool) -> Iterator[Case]:
                 for addend in (None, randn(ROWS, 100)):
                     sums = (randn(ROWS, 100), addend, low, factor, 0, 0.0, randn(ROWS, 100))
                     yield Case("add_low_rank", low_rank_kernels.add, low_rank._add_low_rank, sums, (6,))
+        yield from _of_parts(randn)
+
+
+def _of_parts(randn: Callable[..., Tensor]) -> Iterator[Case]:
+    """Yield products with each part's own matrices, for parts whose columns end within tiles, and not."""
+    for ends, rank in (([64, 128], 8), ([24, 100, 148], 24), ([96], 128)):
+        parts, columns = len(ends), ends[-1]
+        grad, out = randn(ROWS, columns + 8)[:, :columns], randn(ROWS, parts * rank + 8)[:, : parts * rank]
+        for b, step in ((randn(columns, rank), 0), (randn(columns, parts * rank + 8), rank)):
+            yield Case(
+                "low_gradients",
+                part_kernels.low_gradients,
+                part_products._low_gradients,
+                (grad, b, ends, rank, step, 0.5, out),
+                (6,),
+            )
+        of_b = (grad, out, ends, rank, randn(columns, rank))
+        yield Case("b_gradients", part_kernels.b_gradients, part_products._b_gradients, of_b, (4,))
 
 
 def same_places(device: torch.device) -> float:

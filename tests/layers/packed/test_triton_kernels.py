@@ -22,6 +22,8 @@ KERNELS = {
     "gated_backward_",
     "cross_entropy_",
     "add_low_rank",
+    "low_gradients",
+    "b_gradients",
     "drop",
 }
 
