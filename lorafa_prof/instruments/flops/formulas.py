@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -121,7 +121,7 @@ def fp8_share_flops(left: Tensor, by_row: Tensor, right: Tensor, *args: Any, **k
 
 def fp8_low_rank_flops(*args: Any, **kwargs: Any) -> int:
     """Return the FLOPs of an `fp8_low_rank`: those, and low_p [n, r] times factor_p [m_p, r] transposed."""
-    low, factor, ends = args[6:9]
+    low, factor, ends = cast("tuple[Tensor, Tensor, Sequence[int]]", args[6:9])
     return fp8_share_flops(*args) + 2 * low.numel() // len(ends) * factor.shape[0]
 
 

@@ -12,6 +12,7 @@ import torch
 import triton
 import triton.language as tl
 from torch import Tensor
+from triton.runtime import driver
 from triton.tools.tensor_descriptor import TensorDescriptor
 
 from lorafa_prof.layers.packed.part_products import MOST_PARTS
@@ -108,10 +109,9 @@ def _programs_and_stages(device: torch.device, out_bytes: int) -> tuple[int, int
     """Return how many programs run, and how many inner steps are underway in what memory they share."""
     if device.type == "cpu":
         return _PROGRAMS_OF_A_CPU, 1
-    properties = torch.cuda.get_device_properties(device)
-    left = properties.shared_memory_per_block_optin - out_bytes
-    stages = left // (INNER * (ROWS + COLUMNS))
-    return properties.multi_processor_count, max(1, min(MOST_STAGES, stages))
+    properties = driver.active.utils.get_device_properties(device.index)
+    stages = (properties["max_shared_mem"] - out_bytes) // (INNER * (ROWS + COLUMNS))
+    return properties["multiprocessor_count"], max(1, min(MOST_STAGES, stages))
 
 
 def fp8_low_rank(
