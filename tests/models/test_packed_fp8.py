@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from lorafa_prof.errors import UsageError
 from lorafa_prof.instruments.memory.storages import model_tensors, storage_bytes
-from lorafa_prof.layers.packed import fp8_projection
 from lorafa_prof.layers.packed.pack import pack
 from lorafa_prof.layers.quantized import fp8_products
 from lorafa_prof.layers.quantized.fp8 import Fp8Linear
@@ -34,12 +33,6 @@ METHOD_OPTIONS = [
 def as_they_are(x: Tensor, factor: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Rows that lose nothing, in the place of those of 8 bits."""
     return (x if factor is None else x * factor), torch.ones(len(x))
-
-
-def lose_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have inputs and gradients multiplied as they are."""
-    for module in (fp8_products, fp8_projection):
-        monkeypatch.setattr(module, "quantized_rows", as_they_are)
 
 
 def in_fp8(kind: str, **changes: Any) -> Any:
@@ -65,7 +58,7 @@ def test_losses_and_gradients_are_those_of_eager_layers(
     kind: str, method: str, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With 8 bits for weights alone: rows of all parts have one scale where eager layers have three."""
-    lose_nothing(monkeypatch)
+    monkeypatch.setattr(fp8_products, "quantized_rows", as_they_are)
     assert kind in LLAMA_SHAPED
     if kind == "phi3" and options not in ({}, ALL):
         options = {"rank": 12, "targets": ["qkv_proj", "down_proj"]}
@@ -109,7 +102,7 @@ def test_nothing_is_held_twice(method: str, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_step_and_loaded_values_are_seen_by_the_next_pass(monkeypatch: pytest.MonkeyPatch) -> None:
-    lose_nothing(monkeypatch)
+    monkeypatch.setattr(fp8_products, "quantized_rows", as_they_are)
     steps = []
     for is_packed in (False, True):
         model = in_fp8("llama")

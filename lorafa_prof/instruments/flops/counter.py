@@ -102,8 +102,8 @@ class FlopCounter(TorchDispatchMode):
             self._by_module[phase][self._modules.path] += flops
         if self._modules.recomputing:
             self._recomputed += flops
-        elif of_8bit := OF_8BIT_FLOATS.get(str(func._overloadpacket)):
-            self._fp8 += int(of_8bit(*args, **kwargs))
+        elif func._overloadpacket in OF_8BIT_FLOATS:
+            self._fp8 += flops
         return result
 
     def count(self) -> FlopCount:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -114,15 +114,23 @@ def added_low_rank_flops(
     return 2 * low.numel() * b.shape[0]
 
 
-def fp8_share_flops(left: Tensor, by_row: Tensor, right: Tensor, *args: Any, **kwargs: Any) -> int:
-    """Return the FLOPs of left [n, k] times right [m, k] transposed, of an `fp8_low_rank` those of 8 bits."""
-    return 2 * left.numel() * right.shape[0]
+def gated_flops(packed: Tensor, low: Tensor | None, b: Tensor | None, *args: Any, **kwargs: Any) -> int:
+    """Return the FLOPs of low times b [2i, r] transposed, if it is to be added to packed [n, 2i]."""
+    return 0 if b is None else 2 * packed.numel() * b.shape[1]
 
 
-def fp8_low_rank_flops(*args: Any, **kwargs: Any) -> int:
-    """Return the FLOPs of an `fp8_low_rank`: those, and low_p [n, r] times factor_p [m_p, r] transposed."""
-    low, factor, ends = cast("tuple[Tensor, Tensor, Sequence[int]]", args[6:9])
-    return fp8_share_flops(*args) + 2 * low.numel() // len(ends) * factor.shape[0]
+def gated_backward_flops(
+    packed: Tensor,
+    low: Tensor | None,
+    b: Tensor | None,
+    activation: str,
+    grad: Tensor,
+    *args: Any,
+    **kwargs: Any,
+) -> int:
+    """Return the FLOPs of the same again, and of s · dy B [n, r] times a [r, i], if that is to be added."""
+    a: Tensor | None = args[1]
+    return gated_flops(packed, low, b) + (0 if a is None else 2 * grad.numel() * a.shape[0])
 
 
 def low_gradients_flops(grad: Tensor, b: Tensor, ends: Any, rank: int, *args: Any, **kwargs: Any) -> int:
@@ -196,11 +204,8 @@ FORMULAS: dict[Any, Formula] = {
     _aten._scaled_dot_product_flash_attention_for_cpu_backward: attention_backward_flops,
 }
 
-#: Of operations that multiply 8-bit floats, by name: the FLOPs that are of these.
-OF_8BIT_FLOATS: dict[str, Formula] = {
-    "aten._scaled_mm": product_flops,
-    "lorafa_prof.fp8_low_rank": fp8_share_flops,
-}
+#: Products of 8-bit floats.
+OF_8BIT_FLOATS = (_aten._scaled_mm,)
 
 #: Of operations that need not be installed, or that an older PyTorch has not. Of bitsandbytes', as of any
 #: other, only the operation that does the product; unpacking is none.
@@ -213,7 +218,8 @@ _BY_NAME: dict[str, Formula] = {
     "lorafa_prof.gemm_4bit": gemm_4bit_flops,
     "lorafa_prof.linear_8bit": matmul_8bit_flops,
     "lorafa_prof.add_low_rank": added_low_rank_flops,
-    "lorafa_prof.fp8_low_rank": fp8_low_rank_flops,
+    "lorafa_prof.gated": gated_flops,
+    "lorafa_prof.gated_backward_": gated_backward_flops,
     "lorafa_prof.low_gradients": low_gradients_flops,
     "lorafa_prof.b_gradients": b_gradients_flops,
     "lorafa_prof.flash_attention_2_forward": _flash_flops(True, 3),

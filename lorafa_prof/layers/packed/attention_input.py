@@ -11,7 +11,7 @@ from torch.autograd.function import once_differentiable
 
 from lorafa_prof.layers.packed.norm import Norm
 from lorafa_prof.layers.packed.normed_rotary import head_norm_gradients, norm_and_rotate, pack_unnormed_
-from lorafa_prof.layers.packed.product import PackedProduct
+from lorafa_prof.layers.packed.product import PackedProduct, Result
 from lorafa_prof.layers.packed.rotary import pack_unrotated, rotate_
 from lorafa_prof.layers.packed.spare import with_spare
 
@@ -110,15 +110,15 @@ class AttentionInputFunction(torch.autograd.Function):
         normed = projection.new_input(rows)
         rstd = layer.norm.forward(rows, norm_weight, normed[:, :width])
         ctx.seed = projection.draw()
-        both = projection.product(normed, ctx.seed)
-        packed = both[:, : projection.out_features]
+        result = projection.product(normed, ctx.seed)
+        packed, _ = projection.y_and_low(result)
         keep = normed[:, :width] if projection.keeps_input(ctx.needs_input_grad[6 + head_norms :]) else None
         del normed
         q_and_k, v = (
             part.view(batch, length, -1, cos.shape[-1]).transpose(1, 2)
             for part in layer.heads(packed, cos, sin, of_heads)
         )
-        ctx.save_for_backward(rows, rstd, norm_weight, cos, sin, both, keep, *of_heads)
+        ctx.save_for_backward(rows, rstd, norm_weight, cos, sin, keep, *result, *of_heads)
         ctx.layer = layer
         return (x.view_as(x), *q_and_k.split([layer.q_heads, layer.kv_heads], 1), v)
 
@@ -128,18 +128,19 @@ class AttentionInputFunction(torch.autograd.Function):
         ctx: Any, residual: Tensor, grad_q: Tensor, grad_k: Tensor, grad_v: Tensor
     ) -> tuple[Tensor | None, ...]:
         """Return the gradients of x, of the norms' weights and of what trains."""
-        rows, rstd, norm_weight, cos, sin, both, normed, *of_heads = ctx.saved_tensors
+        rows, rstd, norm_weight, cos, sin, normed, y, beside, *of_heads = ctx.saved_tensors
         layer: AttentionInput = ctx.layer
         projection, needs = layer.projection, ctx.needs_input_grad
-        grad, low = both[:, : projection.out_features], both[:, projection.out_features :]
+        result: Result = (y, beside)
+        grad, low = projection.y_and_low(result)
         first = 6 + len(of_heads)
         by_heads = layer.pack_gradients_(grad, (grad_q, grad_k, grad_v), cos, sin, tuple(of_heads))
-        torch.autograd.graph.increment_version(both)
+        torch.autograd.graph.increment_version(grad)
         by_b = projection.b_gradients(grad, low, needs[first:])
         grad_x = grad_norm = None
         grad_low = low  # nothing reads it where no A trains
         if needs[0] or needs[1] or normed is not None:
-            grad_normed, grad_low = projection.input_gradient(both, ctx.seed)
+            grad_normed, grad_low = projection.input_gradient(result, ctx.seed)
         gradients = projection.parameter_gradients(grad, by_b, grad_low, normed, needs[first:], ctx.seed)
         if needs[1]:
             grad_norm = layer.norm.weight_gradient(grad_normed, rows, rstd)

@@ -57,10 +57,13 @@ class Copied:
                 torch.mul(self.parameter, self.factor, out=self.place)
             self.seen = self._now()
 
-    def is_plain(self) -> bool:
-        """Return whether `copy_blocks` can make it."""
+    def is_for_the_table(self) -> bool:
+        """Return whether `copy_blocks` can make it, and it changes from step to step."""
         return (
-            self.factor == 1.0 and self.parameter.dtype == self.place.dtype and self.parameter.is_contiguous()
+            self.parameter.requires_grad
+            and self.factor == 1.0
+            and self.parameter.dtype == self.place.dtype
+            and self.parameter.is_contiguous()
         )
 
     def note_copied(self) -> None:
@@ -78,7 +81,7 @@ class Copies:
         """Make them whenever `body` begins a forward. Layers that run by themselves see to their own."""
         self._body = body
         self._copied = copied
-        self._together = [copied for copied in copied if copied.is_plain()]
+        self._together = [copied for copied in copied if copied.is_for_the_table()]
         self._addresses: list[int] = []
         self._make_table()
         body.register_forward_pre_hook(lambda *_: self._begin())

@@ -1,8 +1,8 @@
 """A packed product of layers in 8-bit floats (`quantized/fp8_products.py`), with adapters in their own type.
 
-What an adapter adds is added before a product of 8 bits is written (`fp8_low_rank.py`). The A's lie one
-after the other, and so do the B's; the layers' own ones are views of that, so nothing is held twice, unless
-ranks or scales of a product's layers differ, whose B's are copied.
+No adapter can ride on a product of 8 bits: what it adds is added after that, or, for the gated activation, by
+what reads y next. The A's lie one after the other, and so do the B's; the layers' own ones are views of that,
+so nothing is held twice, unless ranks or scales of a product's layers differ, whose B's are copied.
 """
 
 from __future__ import annotations
@@ -13,15 +13,10 @@ import torch
 from torch import Tensor
 
 from lorafa_prof.layers.packed.copies import Copied
-from lorafa_prof.layers.packed.fp8_low_rank import fp8_low_rank
+from lorafa_prof.layers.packed.low_rank import add_low_rank
 from lorafa_prof.layers.packed.part_products import low_gradients
-from lorafa_prof.layers.packed.product import PackedProduct
-from lorafa_prof.layers.quantized.fp8_products import (
-    fp8_input_gradient,
-    fp8_product,
-    quantized_rows,
-    transposed,
-)
+from lorafa_prof.layers.packed.product import PackedProduct, Result
+from lorafa_prof.layers.quantized.fp8_products import fp8_input_gradient, fp8_product
 
 
 @dataclass(frozen=True)
@@ -61,61 +56,65 @@ class Fp8Projection(PackedProduct):
         """Return an empty [n, h] for x [n, .]."""
         return x.new_empty(len(x), self.width)
 
-    def product(self, x: Tensor, seed: int | None) -> Tensor:
-        """Return [y, low] [n, M + P·r] for x [n, h]."""
-        if not self.rank:
-            return fp8_product(x, self.weight, self.weight_scale, self.bias)
-        out = x.new_empty(len(x), self.out_features + self.low_features)
-        y, low = out[:, : self.out_features], out[:, self.out_features :]
-        self.low_into_(low, x, seed)
-        self._product_into_(y, x, low, None)
-        return out
+    def product(self, x: Tensor, seed: int | None) -> Result:
+        """Return y [n, M] and low [n, P·r] for x [n, h]."""
+        y, low = result = self.product_to_add(x, seed)
+        for number, part in enumerate(self.parts if self.rank else ()):
+            of_part, own = y[:, part.columns], slice(number * self.rank, (number + 1) * self.rank)
+            add_low_rank(of_part, None, low[:, own], self.own_b[part.columns], 0, 0.0, of_part)
+        return result
+
+    @property
+    def b_to_add(self) -> Tensor | None:
+        """All B's."""
+        return self.own_b if self.rank else None
+
+    def product_to_add(self, x: Tensor, seed: int | None) -> tuple[Tensor, Tensor]:
+        """Return x Wᵀ + bias [n, M] and low [n, P·r] for x [n, h]."""
+        y = fp8_product(x, self.weight, self.weight_scale, self.bias)
+        return y, self.low_into_(x.new_empty(len(x), self.low_features), x, seed)
 
     def onto(self, x: Tensor, residual: Tensor, seed: int | None) -> tuple[Tensor, Tensor | None]:
         """Return residual + y [n, M] and low [n, P·r] for x [n, h]."""
+        y = fp8_product(x, self.weight, self.weight_scale, self.bias)
         if not self.rank:
-            return fp8_product(x, self.weight, self.weight_scale, self.bias).add_(residual), None
+            return y.add_(residual), None
         low = self.low_into_(x.new_empty(len(x), self.low_features), x, seed)
-        out = torch.empty_like(residual)
-        self._product_into_(out, x, low, residual)
-        return out, low
+        add_low_rank(y, residual, low, self.own_b, 0, 0.0, y)
+        return y, low
 
-    def input_gradient(self, grad: Tensor, seed: int | None) -> tuple[Tensor, Tensor]:
-        """Return dL/dx [n, h] and s · dy B [n, P·r] for [dy, room] [n, M + P·r]."""
-        by_out, grad_low = grad[:, : self.out_features], grad[:, self.out_features :]
-        return self._input_gradient(by_out, grad_low, seed), grad_low
+    def input_gradient(self, result: Result, seed: int | None) -> tuple[Tensor, Tensor]:
+        """Return dL/dx [n, h] and s · dy B [n, P·r] for dy [n, M] and low [n, P·r]."""
+        by_out, grad_low = self.y_and_low(result)
+        grad_x = fp8_input_gradient(by_out, self.weight, self.weight_scale)
+        self._low_gradient_into_(grad_low, by_out)
+        self.add_low_gradient_(grad_x, grad_low, seed)
+        return grad_x, grad_low
 
     def output_gradients(
         self, grad: Tensor, seed: int | None, needs_input: bool
     ) -> tuple[Tensor | None, Tensor, Tensor]:
         """Return dL/dx [n, h] or None, dL/dy [n, M] and s · dy B [n, P·r] for dL/dy [.., M]."""
         by_out = grad.reshape(-1, self.out_features)
+        grad_x = fp8_input_gradient(by_out, self.weight, self.weight_scale) if needs_input else None
         grad_low = grad.new_empty(len(by_out), self.low_features)
-        if needs_input:
-            return self._input_gradient(by_out, grad_low, seed), by_out, grad_low
         self._low_gradient_into_(grad_low, by_out)
-        return None, by_out, grad_low
+        if grad_x is not None:
+            self.add_low_gradient_(grad_x, grad_low, seed)
+        return grad_x, by_out, grad_low
 
-    def _product_into_(self, out: Tensor, x: Tensor, low: Tensor, residual: Tensor | None) -> None:
-        """Write y, and what it is added to, to `out` [n, M] for x [n, h] and low [n, P·r]."""
-        rows, by_row = quantized_rows(x)
-        fp8_low_rank(
-            rows, by_row, self.weight, self.weight_scale, self.bias, residual, low, self.own_b, self.ends, out
-        )
-
-    def _input_gradient(self, grad: Tensor, grad_low: Tensor, seed: int | None) -> Tensor:
-        """Return dL/dx [n, h] for dy, `grad` [n, M]; s · dy B is written to `grad_low` [n, P·r]."""
-        self._low_gradient_into_(grad_low, grad)
-        if not self.rank or seed is not None:
-            grad_x = fp8_input_gradient(grad, self.weight, self.weight_scale)
-            if self.rank:
-                self.add_low_gradient_(grad_x, grad_low, seed)
-            return grad_x
-        rows, by_row = quantized_rows(grad, self.weight_scale)
-        grad_x = grad.new_empty(len(grad), self.width)
-        weight = transposed(self.weight)
-        fp8_low_rank(rows, by_row, weight, None, None, None, grad_low, self.a.t(), [self.width], grad_x)
-        return grad_x
+    def output_gradients_to_add(
+        self, grad: Tensor, seed: int | None
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+        """Return dy W [n, h], dL/dy [n, M], s · dy B [n, P·r], and A; None where it was added, dropout's way."""
+        by_out = grad.reshape(-1, self.out_features)
+        grad_x = fp8_input_gradient(by_out, self.weight, self.weight_scale)
+        grad_low = grad.new_empty(len(by_out), self.low_features)
+        self._low_gradient_into_(grad_low, by_out)
+        if self.rank and seed is None:
+            return grad_x, by_out, grad_low, self.a
+        self.add_low_gradient_(grad_x, grad_low, seed)
+        return grad_x, by_out, grad_low, None
 
     def _low_gradient_into_(self, grad_low: Tensor, grad: Tensor) -> None:
         """Write s · dy B to `grad_low` [n, P·r] for dy, `grad` [n, M]."""

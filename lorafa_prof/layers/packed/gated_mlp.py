@@ -12,7 +12,7 @@ from torch.autograd.function import once_differentiable
 
 from lorafa_prof.layers.packed.gated import gated, gated_backward_
 from lorafa_prof.layers.packed.norm import Norm
-from lorafa_prof.layers.packed.product import PackedProduct
+from lorafa_prof.layers.packed.product import PackedProduct, Result
 from lorafa_prof.layers.packed.spare import with_spare
 from lorafa_prof.layers.recomputing import recomputing
 
@@ -34,8 +34,10 @@ class GatedMlp:
 
     def up_to_gate_up(
         self, rows: Tensor, norm_weight: Tensor, needed: Sequence[bool], seed: int | None
-    ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Return r [n], gate, up and s · x Aᵀ [n, 2i + 2r], and the normed input if a gradient takes it.
+    ) -> tuple[Tensor, Result, Tensor | None]:
+        """Return r [n], gate and up with s · x Aᵀ, and the normed input if a gradient takes it.
+
+        Gate and up are without what adapters add, where the activation adds it.
 
         Args:
             rows: x [n, h].
@@ -46,8 +48,13 @@ class GatedMlp:
         both = self.gate_up.new_input(rows)
         normed = both[:, : self.gate_up.width]
         rstd = self.norm.forward(rows, norm_weight, normed)
-        packed = self.gate_up.product(both, seed)
-        return rstd, packed, normed if self.gate_up.keeps_input(needed) else None
+        result = self.gate_up.product_to_add(both, seed)
+        return rstd, result, normed if self.gate_up.keeps_input(needed) else None
+
+    def to_add(self, low: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        """Return low [n, 2r] and B's [2i, r] of gate and up, where the activation adds their product."""
+        b = self.gate_up.b_to_add
+        return (None, None) if b is None else (low, b)
 
 
 class GatedMlpFunction(torch.autograd.Function):
@@ -67,11 +74,12 @@ class GatedMlpFunction(torch.autograd.Function):
         rows = x.reshape(-1, x.shape[-1])
         needed = ctx.needs_input_grad[3 : 3 + len(gate_up.trained)]
         ctx.seeds = gate_up.draw(), down.draw()
-        rstd, packed, normed = layer.up_to_gate_up(rows, norm_weight, needed, ctx.seeds[0])
+        rstd, result, normed = layer.up_to_gate_up(rows, norm_weight, needed, ctx.seeds[0])
         activated = down.new_input(rows)
-        gated(packed[:, : gate_up.out_features], layer.activation, activated[:, : down.width])
+        packed, low = gate_up.y_and_low(result)
+        gated(packed, *layer.to_add(low), layer.activation, activated[:, : down.width])
         out, low_of_down = down.onto(activated, rows, ctx.seeds[1])
-        again = (None, None, None) if layer.recompute else (rstd, packed, normed)
+        again = (None, None, None, None) if layer.recompute else (rstd, normed, *result)
         ctx.save_for_backward(rows, norm_weight, low_of_down, *again)
         ctx.layer = layer
         return out.view(x.shape)
@@ -80,25 +88,27 @@ class GatedMlpFunction(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         """Return the gradients of x, of the norm's weight and of what trains."""
-        rows, norm_weight, low_of_down, rstd, both, normed = ctx.saved_tensors
+        rows, norm_weight, low_of_down, rstd, normed, y, beside = ctx.saved_tensors
         layer: GatedMlp = ctx.layer
         gate_up, down, needs = layer.gate_up, layer.down, ctx.needs_input_grad
         seed, of_down_seed = ctx.seeds
         first = 3 + len(gate_up.trained)
         if layer.recompute:
             with recomputing():
-                rstd, both, normed = layer.up_to_gate_up(rows, norm_weight, needs[3:first], seed)
-        by_gate_up, low = both[:, : gate_up.out_features], both[:, gate_up.out_features :]
+                rstd, (y, beside), normed = layer.up_to_gate_up(rows, norm_weight, needs[3:first], seed)
         again = down.keeps_input(needs[first:])
-        by_activated, by_out, grad_low = down.output_gradients(grad, of_down_seed, True)
-        gated_backward_(by_gate_up, layer.activation, by_activated, again)
-        torch.autograd.graph.increment_version(both)
+        result: Result = (y, beside)
+        by_gate_up, low = gate_up.y_and_low(result)
+        by_activated, by_out, grad_low, a = down.output_gradients_to_add(grad, of_down_seed)
+        grad_to_add = (None, None) if a is None else (grad_low, a)
+        gated_backward_(by_gate_up, *layer.to_add(low), layer.activation, by_activated, *grad_to_add, again)
+        torch.autograd.graph.increment_version(by_gate_up)
         activated = by_activated if again else None
         by_b = down.b_gradients(by_out, low_of_down, needs[first:])
         of_down = down.parameter_gradients(by_out, by_b, grad_low, activated, needs[first:], of_down_seed)
         del by_activated, activated
         by_b = gate_up.b_gradients(by_gate_up, low, needs[3:first])
-        grad_normed, grad_low = gate_up.input_gradient(both, seed)
+        grad_normed, grad_low = gate_up.input_gradient(result, seed)
         gradients = gate_up.parameter_gradients(by_gate_up, by_b, grad_low, normed, needs[3:first], seed)
         grad_norm = layer.norm.weight_gradient(grad_normed, rows, rstd) if needs[1] else None
         out = rows.new_empty(len(rows), rows.shape[1] + layer.spare)

@@ -25,6 +25,9 @@ from lorafa_prof.layers.packed.copies import Copied
 from lorafa_prof.layers.packed.low_rank import add_low_rank, draw_seed, drop
 from lorafa_prof.layers.packed.part_products import LARGEST_RANK, MOST_PARTS, b_gradients
 
+#: y [n, M] and low [n, P·r] of a product; or [y, low] [n, M + P·r] as one, and None.
+Result = tuple[Tensor, "Tensor | None"]
+
 
 class Part:
     """One linear layer of a packed product: its columns of y, and its adapter, if it has one.
@@ -104,8 +107,24 @@ class PackedProduct(ABC):
         """Return an empty [n, h] for x [n, .], with room beside it where the product uses that."""
 
     @abstractmethod
-    def product(self, x: Tensor, seed: int | None) -> Tensor:
-        """Return [y, low] [n, M + P·r] for x, filled, of `new_input`."""
+    def product(self, x: Tensor, seed: int | None) -> Result:
+        """Return y and low for x, filled, of `new_input`."""
+
+    @property
+    def b_to_add(self) -> Tensor | None:
+        """B's [M, r], where `product_to_add` leaves it to its caller to add low Bᵀ, part by part, to y."""
+        return None
+
+    def product_to_add(self, x: Tensor, seed: int | None) -> Result:
+        """Return y and low as `product` does, y without what `b_to_add` names."""
+        return self.product(x, seed)
+
+    def output_gradients_to_add(
+        self, grad: Tensor, seed: int | None
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+        """Return what `output_gradients` does, and A [r, h] if s · dy B A has still to be added to dL/dx."""
+        grad_x, by_out, grad_low = self.output_gradients(grad, seed, True)
+        return cast(Tensor, grad_x), by_out, grad_low, None
 
     @abstractmethod
     def onto(self, x: Tensor, residual: Tensor, seed: int | None) -> tuple[Tensor, Tensor | None]:
@@ -118,11 +137,11 @@ class PackedProduct(ABC):
         """
 
     @abstractmethod
-    def input_gradient(self, grad: Tensor, seed: int | None) -> tuple[Tensor, Tensor]:
+    def input_gradient(self, result: Result, seed: int | None) -> tuple[Tensor, Tensor]:
         """Return dL/dx [n, h] and, of use where an A trains, s · dy B [n, P·r].
 
         Args:
-            grad: [dy, room] [n, M + P·r]; the room is written over.
+            result: of `product`, with dy in y's place; low may be written over.
             seed: of what was dropped.
         """
 
@@ -142,6 +161,11 @@ class PackedProduct(ABC):
     def trains_a(self) -> bool:
         """Whether any A trains."""
         return any(part.a is not None and part.a.requires_grad for part in self.parts)
+
+    def y_and_low(self, result: Result) -> tuple[Tensor, Tensor]:
+        """Return y [n, M] and low [n, P·r] of a product's result."""
+        y, low = result
+        return (y, low) if low is not None else (y[:, : self.out_features], y[:, self.out_features :])
 
     @cached_property
     def ends(self) -> list[int]:
@@ -201,10 +225,9 @@ class PackedProduct(ABC):
 
     def add_low_gradient_(self, grad_x: Tensor, grad_low: Tensor, seed: int | None) -> None:
         """Add that of drop(x), s · dy B A, for `grad_low`, s · dy B [n, P·r], to dL/dx [n, h], in place."""
-        if seed is None:
-            grad_x.addmm_(grad_low, self.a)
-        else:
-            add_low_rank(grad_x, None, grad_low, self.a.t(), seed, self.dropout, grad_x)
+        if self.rank:
+            dropout = (0, 0.0) if seed is None else (seed, self.dropout)
+            add_low_rank(grad_x, None, grad_low, self.a.t(), *dropout, grad_x)
 
     def b_gradients(self, grad: Tensor, low: Tensor | None, needed: Sequence[bool]) -> list[Tensor | None]:
         """Return the gradient of every part's B, None where it does not train, each of them dense.

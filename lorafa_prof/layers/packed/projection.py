@@ -22,7 +22,7 @@ from torch import Tensor
 from lorafa_prof.layers.packed.copies import Copied
 from lorafa_prof.layers.packed.low_rank import add_low_rank
 from lorafa_prof.layers.packed.part_products import low_gradients
-from lorafa_prof.layers.packed.product import PackedProduct
+from lorafa_prof.layers.packed.product import PackedProduct, Result
 from lorafa_prof.layers.packed.spare import room_beside
 
 #: Columns of all B's together that ride beside dx: measured on an H200 (reports/h200-step), 128 more than
@@ -70,8 +70,8 @@ class Projection(PackedProduct):
         """Write s · drop(x) Aᵀ beside x, in [x, .] [n, h + P·r], and return it, a view [n, P·r]."""
         return self.low_into_(x[:, self.width :], x[:, : self.width], seed)
 
-    def product(self, x: Tensor, seed: int | None) -> Tensor:
-        """Return [y, low] [n, M + P·r] for [x, .] [n, h + P·r]."""
+    def product(self, x: Tensor, seed: int | None) -> Result:
+        """Return [y, low] [n, M + P·r] and None for [x, .] [n, h + P·r]."""
         low = self.low_of_(x, seed)
         out = x.new_empty(len(x), self.out_features + self.low_features)
         y, kept = out[:, : self.out_features], out[:, self.out_features :]
@@ -82,7 +82,7 @@ class Projection(PackedProduct):
             torch.addmm(self.bias, x, weight, out=y)
         if self.rank:
             kept.copy_(low)
-        return out
+        return out, None
 
     def onto(self, x: Tensor, residual: Tensor, seed: int | None) -> tuple[Tensor, Tensor | None]:
         """Return residual + y [n, M] and low [n, P·r] for x [n, h] or [x, .] [n, h + P·r]."""
@@ -98,9 +98,10 @@ class Projection(PackedProduct):
         out.addmm_(x, weight[: self.width])
         return out, low
 
-    def input_gradient(self, grad: Tensor, seed: int | None) -> tuple[Tensor, Tensor]:
-        """Return dL/dx [n, h] and, where an A trains, s · dy B [n, P·r] for [dy, room] [n, M + P·r]."""
-        by_out, grad_low = grad[:, : self.out_features], grad[:, self.out_features :]
+    def input_gradient(self, result: Result, seed: int | None) -> tuple[Tensor, Tensor]:
+        """Return dL/dx [n, h] and, where an A trains, s · dy B [n, P·r] for [dy, low] [n, M + P·r]."""
+        grad, _ = result
+        by_out, grad_low = self.y_and_low(result)
         if len(self.parts) > 1 and 0 < self.low_features <= MOST_BESIDE:
             return self._beside_input_gradient(by_out, seed)
         self._low_gradient_into_(grad_low, by_out)
@@ -117,7 +118,7 @@ class Projection(PackedProduct):
         both = room_beside(grad, self.low_features)
         by_out, grad_low = both[:, : self.out_features], both[:, self.out_features :]
         if needs_input:
-            grad_x, grad_low = self.input_gradient(both, seed)
+            grad_x, grad_low = self.input_gradient((both, None), seed)
             return grad_x, by_out, grad_low
         self._low_gradient_into_(grad_low, by_out)
         return None, by_out, grad_low

@@ -55,13 +55,6 @@ def quantized_rows(x: Tensor, factor: Tensor | None = None) -> tuple[Tensor, Ten
     return rows, scale
 
 
-def transposed(x: Tensor) -> Tensor:
-    """Return xᵀ [k, n], by its rows, of x [n, k] in 8 bits."""
-    turned = x.new_empty(x.shape[::-1])
-    transpose(x, turned)
-    return turned
-
-
 def fp8_product(x: Tensor, weight: Tensor, scale: Tensor, bias: Tensor | None = None) -> Tensor:
     """Return x Wᵀ (+ bias) [n, m], in the type of x [n, k], for W [m, k] in 8 bits and its scales [m]."""
     return _scaled_product(*quantized_rows(x), weight, scale, bias, x.dtype)
@@ -70,7 +63,8 @@ def fp8_product(x: Tensor, weight: Tensor, scale: Tensor, bias: Tensor | None = 
 def fp8_input_gradient(grad: Tensor, weight: Tensor, scale: Tensor) -> Tensor:
     """Return dy W [n, k] for dy [n, m], `grad`; W is transposed for as long as it takes."""
     rows, by_row = quantized_rows(grad, scale)
-    turned = transposed(weight)
+    turned = weight.new_empty(weight.shape[::-1])
+    transpose(weight, turned)
     return _scaled_product(rows, by_row, turned, scale.new_ones(len(turned)), None, grad.dtype)
 
 

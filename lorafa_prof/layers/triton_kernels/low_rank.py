@@ -18,18 +18,11 @@ def rank_block(rank: int) -> int:
 
 
 @triton.jit
-def _add(
-    residual, addend, low, b, out, residual_stride, addend_stride, low_stride, b_stride, b_rank_stride, out_stride,
-    seed, probability, row_count, column_count,
-    HAS_ADDEND: tl.constexpr, DROPS: tl.constexpr, RANK: tl.constexpr, BLOCK_RANK: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
+def low_rank_tile(
+    low, b, rows, columns, row_mask, column_mask, low_stride, b_stride, b_rank_stride,
+    RANK: tl.constexpr, BLOCK_RANK: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
-    rows = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
-    columns = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
-    row_mask, column_mask = (rows < row_count)[:, None], (columns < column_count)[None, :]
-    mask = row_mask & column_mask
-    value = tl.load(residual + rows[:, None] * residual_stride + columns[None, :], mask=mask).to(tl.float32)
-    if HAS_ADDEND:
-        value += tl.load(addend + rows[:, None] * addend_stride + columns[None, :], mask=mask).to(tl.float32)
+    """Return a tile of low bᵀ, for low [n, RANK] and b [m, RANK]."""
     product = tl.zeros((ROWS, COLUMNS), dtype=tl.float32)
     for start in tl.static_range(0, RANK, BLOCK_RANK):
         ranks = start + tl.arange(0, BLOCK_RANK)
@@ -44,6 +37,26 @@ def _add(
             other=0.0,
         )
         product = tl.dot(left, right, product, input_precision="ieee")
+    return product
+
+
+@triton.jit
+def _add(
+    residual, addend, low, b, out, residual_stride, addend_stride, low_stride, b_stride, b_rank_stride, out_stride,
+    seed, probability, row_count, column_count,
+    HAS_ADDEND: tl.constexpr, DROPS: tl.constexpr, RANK: tl.constexpr, BLOCK_RANK: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
+):  # fmt: skip
+    rows = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
+    columns = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
+    row_mask, column_mask = (rows < row_count)[:, None], (columns < column_count)[None, :]
+    mask = row_mask & column_mask
+    value = tl.load(residual + rows[:, None] * residual_stride + columns[None, :], mask=mask).to(tl.float32)
+    if HAS_ADDEND:
+        value += tl.load(addend + rows[:, None] * addend_stride + columns[None, :], mask=mask).to(tl.float32)
+    product = low_rank_tile(
+        low, b, rows, columns, row_mask, column_mask, low_stride, b_stride, b_rank_stride,
+        RANK, BLOCK_RANK, ROWS, COLUMNS,
+    )  # fmt: skip
     if DROPS:
         share = tl.rand(seed, rows[:, None] * column_count + columns[None, :])
         product = tl.where(share >= probability, product / (1 - probability), 0.0)

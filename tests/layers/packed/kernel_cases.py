@@ -115,12 +115,26 @@ def cases(dtype: torch.dtype, *, products: bool) -> Iterator[Case]:
         )
     for activation in ("silu", "gelu"):
         gate_up, width = _beside(2 * 100, 24, dtype), 100
-        forward = (gate_up, activation, _beside(width, 8, dtype))
-        yield Case("gated", gated_kernels.forward, gated._gated, forward, (2,))
-        for keep in (False, True):
-            gradients = (gate_up, activation, randn(ROWS, width), keep)
-            written = (0, 2) if keep else (0,)
-            yield Case("gated_backward_", gated_kernels.backward_, gated._gated_backward_, gradients, written)
+        to_add = [(None, None, None, None)]
+        if products:
+            to_add += [
+                (
+                    randn(ROWS, parts * rank),
+                    randn(2 * width, rank + 8)[:, :rank],
+                    randn(ROWS, rank),
+                    randn(rank, width),
+                )
+                for rank, parts in ((8, 2), (72, 2), (24, 1))
+            ]
+        for low, b, grad_low, a in to_add:
+            forward = (gate_up, low, b, activation, _beside(width, 8, dtype))
+            yield Case("gated", gated_kernels.forward, gated._gated, forward, (4,))
+            for keep in (False, True):
+                gradients = (gate_up, low, b, activation, randn(ROWS, width), grad_low, a, keep)
+                written = (0, 4) if keep else (0,)
+                yield Case(
+                    "gated_backward_", gated_kernels.backward_, gated._gated_backward_, gradients, written
+                )
     targets = torch.randint(0, 1000, (ROWS,))
     targets[3] = -100
     scale = torch.rand(ROWS) * (targets >= 0)

@@ -8,11 +8,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lorafa_prof.layers.packed import fp8_low_rank
 from lorafa_prof.layers.quantized import fp8_products
 from lorafa_prof.layers.quantized.fp8_products import FP8
 from lorafa_prof.layers.triton_kernels import fp8 as kernels
-from lorafa_prof.layers.triton_kernels import fp8_low_rank as low_rank_kernels
 
 ROWS = 5
 #: Widths of rows that are held in registers, and one that is read in pieces.
@@ -62,41 +60,7 @@ def is_transposed(device: torch.device) -> bool:
     return torch.equal(out.float(), x.float().t())
 
 
-def largest_low_rank_error(dtype: torch.dtype, device: torch.device) -> float:
-    """Return the largest relative error of products with low-rank ones, beside the reference in float64."""
-    torch.manual_seed(0)
-    largest = 0.0
-    for ends, rank, turned in (
-        ([160], 8, False),
-        ([128, 256], 16, False),
-        ([96, 200, 304], 72, False),
-        ([144], 40, True),
-    ):
-        columns, inner, rows = ends[-1], 208, 150
-        left, by_row = fp8_products.quantized_rows(torch.randn(rows, inner))
-        right, by_column = fp8_products.quantized_rows(torch.randn(columns, inner))
-        low = torch.randn(rows, len(ends) * rank + 8).to(dtype)[:, : len(ends) * rank]
-        factor = (torch.randn(rank, columns).t() if turned else torch.randn(columns, rank)).to(dtype)
-        bias, residual = torch.randn(columns).to(dtype), torch.randn(rows, columns).to(dtype)
-        for more in ((by_column, None, None), (None, bias, None), (by_column, bias, residual)):
-            arguments = (left, by_row, right, *more, low, factor)
-            out = torch.empty(rows, columns + 16, dtype=dtype, device=device)[:, :columns]
-            there = [None if x is None else _strided(x, device) for x in arguments]
-            low_rank_kernels.fp8_low_rank(*there, ends, out)
-            exact = torch.empty(rows, columns, dtype=torch.float64)
-            exactly = [None if x is None else x.double() for x in arguments]
-            fp8_low_rank._fp8_low_rank(*exactly, ends, exact)
-            largest = max(largest, float((out.cpu().double() - exact).norm() / exact.norm()))
-    return largest
-
-
-def _strided(x: Tensor, device: torch.device) -> Tensor:
-    """Return a copy on the device whose numbers lie as those of x."""
-    return torch.empty_strided(x.shape, x.stride(), dtype=x.dtype, device=device).copy_(x)
-
-
 if __name__ == "__main__":
     cpu = torch.device("cpu")
-    assert largest_low_rank_error(torch.float32, cpu) < 1e-5
     assert most_that_differ(cpu, interpreted=True) == 0.0
     assert is_transposed(cpu)

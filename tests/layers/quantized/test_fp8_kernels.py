@@ -43,17 +43,6 @@ def test_kernels_on_a_gpu_do_what_their_references_do() -> None:
 
 @pytest.mark.gpu
 @on_a_gpu
-@pytest.mark.parametrize(
-    ("dtype", "limit"), [(torch.float32, 1e-3), (torch.float16, 2e-3), (torch.bfloat16, 5e-3)]
-)
-def test_products_with_low_rank_ones_on_a_gpu(dtype: torch.dtype, limit: float) -> None:
-    from layers.quantized.fp8_kernel_cases import largest_low_rank_error
-
-    assert largest_low_rank_error(dtype, torch.device("cuda")) < limit
-
-
-@pytest.mark.gpu
-@on_a_gpu
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
 @pytest.mark.parametrize("with_bias", [False, True])
 def test_products_on_a_gpu_are_those_of_the_cpu(dtype: torch.dtype, with_bias: bool) -> None:
