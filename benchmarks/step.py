@@ -199,8 +199,8 @@ def measured(table: str) -> Iterator[dict[str, Any]]:
             settings = {**common, **own}
             cell, log = cell_of(settings), Path(folder) / "log"
             of_unsloth = cell.method.name == unsloth_peer.METHOD.name
-            measured = unsloth_peer.run(cell, log) if of_unsloth else run_cell(cell, log, None).row
-            row = {"table": table, "settings": json.dumps(settings), **measured}
+            found = unsloth_peer.run(cell, log) if of_unsloth else run_cell(cell, log, None).row
+            row = {"table": table, "settings": json.dumps(settings), **found}
             said = row["status"] if row["status"] == "ok" else f"{row['status']}: {row['message']}"
             rate, held, peak = (
                 row.get(key) or 0 for key in ("tokens_per_s", "activation_bytes", "peak_allocated_bytes")

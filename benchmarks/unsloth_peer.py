@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from lorafa_prof.step import PhaseTracker
 
 LINEARS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
-#: It asks a hub for a file, to count its users, and writes what it compiles to the working directory.
+#: Else it asks a hub for a file, to count its users.
 ENVIRONMENT = {"UNSLOTH_DISABLE_STATISTICS": "1", "HF_HUB_OFFLINE": "1"}
 TIMEOUT_S = 600
 

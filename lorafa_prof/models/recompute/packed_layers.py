@@ -27,7 +27,8 @@ def recompute_packed_halves(trained: nn.Module) -> None:
         layer.mlp.packed = replace(layer.mlp.packed, recompute=True)
         _recompute_attention_from_its_input(layer.self_attn)
     if packed and any(parameter.requires_grad for parameter in trained.parameters()):
-        # transformers lets their output require one, for reentrant checkpoints.
+        # Whoever asks transformers for checkpoints gets embeddings whose output requires one: reentrant ones
+        # need that, and these are not.
         cast(PreTrainedModel, trained).disable_input_require_grads()
 
 
