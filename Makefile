@@ -81,8 +81,8 @@ bench-steps: ## Predict every cell of reports/h200-steps again, and compare with
 bench-step: ## Measure our step beside its peers' on this GPU: reports/h200-step/llama-2-7b.csv (5 minutes)
 	$(BIN)/python benchmarks/step.py
 
-bench-gradient-error: ## Measure what a quantized base costs in gradient error, per layer of Llama-2-7B, on this GPU: reports/gradient-error
-	$(BIN)/python benchmarks/gradient_error.py
+bench-gradient-error: ## Train a Llama on TEXT (plain files) on this GPU, and measure what a quantized base costs in gradient error: reports/gradient-error
+	$(BIN)/python benchmarks/gradient_error.py --text $(TEXT)
 
 bench-architectures: ## Train every text architecture of transformers, small, on the twin and the CPU: docs/architectures.md (a quarter of an hour)
 	$(BIN)/python benchmarks/architectures.py --output docs/architectures.md

@@ -4,6 +4,7 @@
 
 TABLE is one of those below, `llama-2-7b` unless said. Each row is a cell in a process of its own. FOLDER gets
 `<TABLE>.csv`, the rows' columns and their speed over the best peer's, and is reports/h200-step unless said.
+Unsloth is a peer where it is installed (`unsloth_peer.py`); its row is skipped where it is not.
 `make bench-step` writes that of Llama-2-7B. The rate of bf16 products of 8192³ is measured in the same run.
 Nothing else should use the GPU.
 """
@@ -21,6 +22,10 @@ from typing import Any
 
 import torch
 
+sys.path.insert(0, str(Path(__file__).parent))
+
+import unsloth_peer
+
 from lorafa_prof.cell import Cell, MethodChoice, ModelChoice, Steps
 from lorafa_prof.devices.device import resolve_device
 from lorafa_prof.methods.base import METHODS
@@ -37,6 +42,7 @@ TABLES: dict[str, tuple[dict[str, Any], list[dict[str, Any]]]] = {
             {"method": "peft-lora", "kernels": "liger"},
             {"method": "peft-lora-fa", "kernels": "liger"},
             {"method": "peft-lora", "kernels": "compile"},
+            {"method": unsloth_peer.METHOD.name},
             {"method": "lora"},
             {"method": "lora", "kernels": "liger"},
             {"method": "lora", "kernels": "compile"},
@@ -134,12 +140,14 @@ TABLES: dict[str, tuple[dict[str, Any], list[dict[str, Any]]]] = {
     ),
 }
 METHOD_OPTIONS = ("rank", "dropout", "correction")
+#: How the names of peers' methods start.
+PEERS = ("peft-", "unsloth-")
 
 
 def cell_of(settings: Mapping[str, Any]) -> Cell:
     """Return the cell of a row: bf16, all linear layers adapted."""
     place = resolve_device("cuda", "h200")
-    method = METHODS[settings["method"]]
+    method = {**METHODS, unsloth_peer.METHOD.name: unsloth_peer.METHOD}[settings["method"]]
     options: dict[str, Any] = {}
     if method.default_adapter_dtype is not None:
         options = {
@@ -189,8 +197,10 @@ def measured(table: str) -> Iterator[dict[str, Any]]:
     with tempfile.TemporaryDirectory() as folder:
         for own in rows:
             settings = {**common, **own}
-            result = run_cell(cell_of(settings), Path(folder) / "log", None)
-            row = {"table": table, "settings": json.dumps(settings), **result.row}
+            cell, log = cell_of(settings), Path(folder) / "log"
+            of_unsloth = cell.method.name == unsloth_peer.METHOD.name
+            found = unsloth_peer.run(cell, log) if of_unsloth else run_cell(cell, log, None).row
+            row = {"table": table, "settings": json.dumps(settings), **found}
             said = row["status"] if row["status"] == "ok" else f"{row['status']}: {row['message']}"
             rate, held, peak = (
                 row.get(key) or 0 for key in ("tokens_per_s", "activation_bytes", "peak_allocated_bytes")
@@ -206,7 +216,7 @@ def measured(table: str) -> Iterator[dict[str, Any]]:
 def write(file: Path, rows: list[dict[str, Any]]) -> None:
     """Write the rows that there are, each with its speed over the best peer's among them."""
     best_peer = max(
-        (row.get("tokens_per_s") or 0 for row in rows if row["method"].startswith("peft-")), default=0
+        (row.get("tokens_per_s") or 0 for row in rows if row["method"].startswith(PEERS)), default=0
     )
     for row in rows:
         rate = row.get("tokens_per_s")

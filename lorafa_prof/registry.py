@@ -60,6 +60,14 @@ class Registry(Mapping[str, T], Generic[T]):
             self._entries = entries
         return self._entries
 
+    def add(self, entry: T) -> None:
+        """Add an entry of a program that uses this package, in this process.
+
+        Raises:
+            UsageError: there is one of this name.
+        """
+        self._add(self._load(), entry)
+
     def origin(self, name: str) -> EntryPoint | None:
         """The entry point that the entry came by; None of one of this package.
 

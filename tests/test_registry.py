@@ -52,6 +52,14 @@ def test_entries_come_from_modules_and_entry_points(tools):
     assert "hammer" not in found
 
 
+def test_a_program_can_add_its_own(tools):
+    made = tools({"a": "TOOL = Tool('plane')"})
+    made.add(Tool("hammer"))
+    assert list(made) == ["plane", "hammer"]
+    with pytest.raises(UsageError, match="two definitions of the tool 'hammer'"):
+        made.add(Tool("hammer"))
+
+
 DRILL = Tool("drill")
 
 

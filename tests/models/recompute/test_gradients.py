@@ -81,6 +81,12 @@ def test_of_a_llama(checkpointing: str, kernels: str, method: str, dtype: str) -
     assert_same(checkpointing, "tiny-llama", method, kernels, dtype=dtype)
 
 
+@pytest.mark.parametrize("checkpointing", ["full", "full+offload"])
+def test_packed_where_no_adapter_is_in_the_first_layer(checkpointing: str) -> None:
+    """Nothing in it, nor below it, needs a gradient."""
+    assert_same(checkpointing, "tiny-llama", "lora-fa", "packed", dtype="fp64", layers_to_transform=1)
+
+
 @pytest.mark.parametrize("kernels", ["eager", "packed"])
 @pytest.mark.parametrize("checkpointing", ["attention", "full", "full+offload"])
 def test_with_dropout_of_attentions_probabilities(checkpointing: str, kernels: str) -> None:
