@@ -106,7 +106,7 @@ class Fp8Projection(PackedProduct):
     def output_gradients_to_add(
         self, grad: Tensor, seed: int | None
     ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-        """Return dy W [n, h], dL/dy [n, M], s · dy B [n, P·r], and A; None where it was added, dropout's way."""
+        """Return dy W [n, h], dL/dy [n, M], s · dy B [n, P·r], and A; None where it is added."""
         by_out = grad.reshape(-1, self.out_features)
         grad_x = fp8_input_gradient(by_out, self.weight, self.weight_scale)
         grad_low = grad.new_empty(len(by_out), self.low_features)
