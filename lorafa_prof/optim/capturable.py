@@ -13,7 +13,7 @@ def make_capturable(optimizer: Optimizer) -> None:
     """Let `optimizer`, which has made no step yet, keep its numbers of steps on the device.
 
     Raises:
-        UsageError: it has no such mode: a graph would repeat a bias correction, or a rate, of one step for good.
+        UsageError: it has no such mode: a graph would repeat one step's bias correction, or rate, for good.
     """
     # SGD's step is the same every time.
     if not isinstance(optimizer, SGD) and any(_FLAG not in group for group in optimizer.param_groups):

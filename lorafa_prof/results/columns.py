@@ -136,7 +136,7 @@ COLUMNS: tuple[Column, ...] = (
         "launch",
         "setting",
         "",
-        "graph: the step is captured once and replayed as CUDA graphs; empty: its kernels are launched singly",
+        "graph: the step is captured once and replayed as CUDA graphs; empty: kernels are launched singly",
     ),
 )
 

@@ -89,12 +89,14 @@ class GraphedStep:
                     except Exception as error:
                         failed = error  # ending such a capture fails too, and would hide it
                         raise
-            except Exception as error:
-                first = failed or error
-                if isinstance(first, LorafaProfError) or is_out_of_memory(first):
-                    raise first
-                raise _cannot_be_captured(phase, first) from first
-            graphs.append((phase, graph))
+            except Exception as error:  # noqa: BLE001 - raised below, whatever it was
+                failed = failed or error
+            if failed is None:
+                graphs.append((phase, graph))
+            elif isinstance(failed, LorafaProfError) or is_out_of_memory(failed):
+                raise failed
+            else:
+                raise _cannot_be_captured(phase, failed) from failed
 
         with answers.given():
             self._training.run(observers, captured)

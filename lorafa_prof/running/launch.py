@@ -39,16 +39,16 @@ def _reasons(cell: Cell) -> Iterator[str]:
     if cell.padding or cell.packing:
         setting = f"padding {cell.padding}" if cell.padding else "packing"
         yield (
-            f"does not go with {setting}: where documents end is looked up on the host in each step; set "
+            f"does not go with {setting}: the host looks up where documents end in each step; set "
             "padding to 0 and packing to false"
         )
     if cell.kernels == COMPILE:
         yield "does not go with kernels 'compile', which decide on the host what runs; set kernels to eager"
     if cell.kernels == PACKED and cell.method.options.get("dropout"):
         yield (
-            "does not go with dropout in kernels 'packed', whose seed the host draws in each step and a graph "
-            "would freeze; set dropout to 0, or kernels to eager, fused or liger, whose dropout a graph draws "
-            "anew"
+            "does not go with dropout in kernels 'packed', whose seed the host draws in each step and a "
+            "graph would freeze; set dropout to 0, or kernels to eager, fused or liger, whose dropout is new "
+            "in each replay"
         )
     if cell.attention == FLEX:
         yield f"does not go with attention '{FLEX}', which is compiled; set attention to sdpa"
@@ -61,8 +61,8 @@ def _reasons(cell: Cell) -> Iterator[str]:
         yield "captures one update at the step's end; set update to step"
     if cell.autocast == "fp16":
         yield (
-            "does not go with autocast 'fp16', where the host looks whether gradients are finite; set autocast "
-            "to bf16"
+            "does not go with autocast 'fp16', where the host looks whether gradients are finite; set "
+            "autocast to bf16"
         )
 
 

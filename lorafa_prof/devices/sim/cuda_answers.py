@@ -34,7 +34,7 @@ def answers_of(machine: Machine) -> Answers:
     }
 
 
-def answers_on_memory(gpu: Gpu, allocator: CachingAllocator) -> Answers:
+def answers_on_memory(gpu: Gpu, machine: Machine, allocator: CachingAllocator) -> Answers:
     """Return functions for those of `torch.cuda` that ask for the GPU's name, size and use."""
     properties = SimpleNamespace(
         name=gpu.name,
@@ -53,5 +53,5 @@ def answers_on_memory(gpu: Gpu, allocator: CachingAllocator) -> Answers:
         "reset_peak_memory_stats": lambda device=None: allocator.reset_peaks(),
         "empty_cache": allocator.empty_cache,
         **answers_on_streams(allocator),
-        **answers_on_graphs(allocator),
+        **answers_on_graphs(machine, allocator),
     }
