@@ -10,7 +10,7 @@ import torch
 from lorafa_prof.cell import Cell
 from lorafa_prof.errors import UsageError
 from lorafa_prof.models.attention import FLEX
-from lorafa_prof.models.kernels import COMPILE, PACKED
+from lorafa_prof.models.kernels import COMPILE, LIGER, PACKED
 
 GRAPH = "graph"
 
@@ -44,11 +44,16 @@ def _reasons(cell: Cell) -> Iterator[str]:
         )
     if cell.kernels == COMPILE:
         yield "does not go with kernels 'compile', which decide on the host what runs; set kernels to eager"
+    if cell.kernels == LIGER:
+        yield (
+            "does not go with kernels 'liger', whose loss waits for a count of tokens; set kernels to eager, "
+            "fused or packed"
+        )
     if cell.kernels == PACKED and cell.method.options.get("dropout"):
         yield (
             "does not go with dropout in kernels 'packed', whose seed the host draws in each step and a "
-            "graph would freeze; set dropout to 0, or kernels to eager, fused or liger, whose dropout is new "
-            "in each replay"
+            "graph would freeze; set dropout to 0, or kernels to eager or fused, whose dropout is new in "
+            "each replay"
         )
     if cell.attention == FLEX:
         yield f"does not go with attention '{FLEX}', which is compiled; set attention to sdpa"
