@@ -101,16 +101,26 @@ TABLES: dict[str, tuple[dict[str, Any], list[dict[str, Any]]]] = {
     "small": (
         {"rank": 16, "batch": 8, "seq": 512},
         [
-            {"model": model, "method": method, "kernels": kernels}
+            {"model": model, "kernels": kernels, "launch": launch, **method}
             for model, kinds in (
                 ("roberta-large", ("eager",)),
                 ("t5-large", ("eager",)),
                 ("gpt2-medium", ("eager",)),
-                ("llama-3.2-1b", ("packed", "eager")),
-                ("qwen3-0.6b", ("packed", "eager")),
+                ("llama-3.2-1b", ("eager", "packed")),
+                ("qwen3-0.6b", ("eager", "packed")),
             )
-            for kernels in kinds
-            for method in ("lora", "lora-fa")
+            for launch, kernels, method in (
+                ("eager", "eager", {"method": "lora"}),
+                *(
+                    ("graph", kernels, method)
+                    for kernels in kinds
+                    for method in (
+                        {"method": "lora"},
+                        {"method": "lora-fa"},
+                        {"method": "lora-fa", "correction": "batched"},
+                    )
+                ),
+            )
         ],
     ),
     "yardstick": (
@@ -167,6 +177,7 @@ def cell_of(settings: Mapping[str, Any]) -> Cell:
         attention="sdpa",
         kernels=settings.get("kernels", "eager"),
         checkpointing=settings.get("checkpointing", "none"),
+        launch=settings.get("launch", "eager"),
         optimizer="adamw",
         device=place.device,
         gpu=place.gpu,

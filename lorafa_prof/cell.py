@@ -17,6 +17,7 @@ Update = Literal["step", "backward"]
 Autocast = Literal["none", "bf16", "fp16"]
 CellPhase = Literal["train", "eval"]
 Loss = Literal["full", "chunked"]
+Launch = Literal["eager", "graph"]
 
 _TWIN = "sim:"
 _NAME_LENGTH = 60
@@ -36,6 +37,7 @@ _ADDED_LATER = (
     "lengths",
     "packing",
     "loss",
+    "launch",
 )
 
 
@@ -140,6 +142,7 @@ class Cell(Frozen):
     lengths: tuple[int, ...] = ()
     packing: bool = False
     loss: Loss = "full"
+    launch: Launch = "eager"
 
     @property
     def device_kind(self) -> DeviceKind:

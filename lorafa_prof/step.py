@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, cast
 
@@ -32,6 +33,15 @@ class Observer(Protocol):
 
     def phase_ended(self, phase: Phase) -> None:
         """Called right after the phase's last operation; after forward, the loss is still held."""
+
+
+Around = Callable[[Phase], AbstractContextManager[None]]
+"""Returns the context in which a phase's operations run, between the notices of its start and its end."""
+
+
+def _plainly(phase: Phase) -> AbstractContextManager[None]:
+    del phase
+    return nullcontext()
 
 
 class Step(Protocol):
@@ -77,24 +87,32 @@ class TrainingStep:
     max_grad_norm: float | None = None
     scaler: LossScaler | None = None
 
-    def run(self, observers: Sequence[Observer] = ()) -> None:
-        """Run the step once, and call each of `observers` when a phase starts and ends."""
+    def run(self, observers: Sequence[Observer] = (), around: Around = _plainly) -> None:
+        """Run the step once, and call each of `observers` when a phase starts and ends.
+
+        Args:
+            observers: look at the step.
+            around: makes the context that each phase's operations run in.
+        """
         for _ in range(self.accumulation):
             # Lets go of the loss before: it would die within this forward, and its bytes hide the new one's.
             loss: Tensor | None = None
             notify_start(observers, "forward")
-            loss = cast(Tensor, cast(Any, self.model(**self.inputs)).loss)
+            with around("forward"):
+                loss = cast(Tensor, cast(Any, self.model(**self.inputs)).loss)
             notify_end(observers, "forward")
             notify_start(observers, "backward")
-            if self.accumulation > 1:
-                loss = loss / self.accumulation
-            if self.scaler is not None:
-                loss = self.scaler.scale(loss)
-            loss.backward()
+            with around("backward"):
+                if self.accumulation > 1:
+                    loss = loss / self.accumulation
+                if self.scaler is not None:
+                    loss = self.scaler.scale(loss)
+                loss.backward()
             notify_end(observers, "backward")
         notify_start(observers, "optimizer")
-        self._update()
-        self.optimizer.zero_grad(set_to_none=True)
+        with around("optimizer"):
+            self._update()
+            self.optimizer.zero_grad(set_to_none=True)
         notify_end(observers, "optimizer")
 
     def _update(self) -> None:

@@ -62,6 +62,7 @@ cells = st.builds(
     lengths=st.sampled_from([(), (1, 2), (2, 1)]),
     packing=st.booleans(),
     loss=st.sampled_from(["full", "chunked"]),
+    launch=st.sampled_from(["eager", "graph"]),
 )
 
 
@@ -91,6 +92,7 @@ def test_every_setting_is_in_the_id(name, data):
         "phase": "eval",
         "lengths": (1, 2),
         "loss": "chunked",
+        "launch": "graph",
     }
     types |= dict.fromkeys(("double_quant", "kbit_prepare", "packing"), True)
     numbers = {name: st.integers(2, 99) for name in ("batch", "seq", "seed", "accumulation", "kept_logits")}
@@ -139,6 +141,7 @@ def test_cells_of_the_shipped_reports_keep_their_ids(model, method, seq, cell_id
         {"autocast": "bf16"},
         {"phase": "eval"},
         {"loss": "chunked"},
+        {"launch": "graph"},
     ):
         assert Cell.model_validate({**fields, **other}).cell_id != cell_id
 

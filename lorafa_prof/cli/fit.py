@@ -32,6 +32,7 @@ _SETTINGS = (
     ),
     ("--optimizer", "Optimizer: adamw, adamw-8bit, adafactor, …  [default: adamw]"),
     ("--update", "When weights are updated: step or backward  [default: step]"),
+    ("--launch", "How kernels are launched: eager or graph  [default: eager]"),
     ("--phase", "Which phase is asked about: train or eval  [default: train]"),
 )
 

@@ -132,6 +132,12 @@ COLUMNS: tuple[Column, ...] = (
         "",
         "chunked: logits are made a chunk of tokens at a time; empty: all are there at once",
     ),
+    Column(
+        "launch",
+        "setting",
+        "",
+        "graph: the step is captured once and replayed as CUDA graphs; empty: kernels are launched singly",
+    ),
 )
 
 COLUMN_NAMES: tuple[str, ...] = tuple(column.name for column in COLUMNS)

@@ -67,6 +67,7 @@ def setting_columns(cell: Cell) -> dict[str, Value]:
         "lengths": lengths_text(cell.lengths),
         "packing": "true" if cell.packing else None,
         "loss": None if cell.loss == "full" else cell.loss,
+        "launch": None if cell.launch == "eager" else cell.launch,
     }
     # An option of a third party's method may be called as a column and be of another kind.
     return {name: value if fits(name, value) else None for name, value in columns.items()}

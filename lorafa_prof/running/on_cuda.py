@@ -20,6 +20,7 @@ from lorafa_prof.models.quantization import EIGHT_BIT_FLOAT
 from lorafa_prof.results.marks import retried
 from lorafa_prof.results.measured import Measured
 from lorafa_prof.running.gpu_use import disturbances
+from lorafa_prof.running.launch import stream_of
 from lorafa_prof.running.mixed_precision import note_skips, noting_a_skip
 from lorafa_prof.running.passes import (
     build_and_warm_up,
@@ -38,6 +39,20 @@ T = TypeVar("T")
 
 def measure_on_cuda(cell: Cell, measured: Measured, tracker: PhaseTracker) -> None:
     """Build the cell, warm up, and make a pass for each instrument, whose results go into `measured`."""
+    with stream_of(cell):
+        _measure(cell, measured, tracker)
+
+
+def measure_memory_on_cuda(cell: Cell, measured: Measured, tracker: PhaseTracker) -> None:
+    """Measure only the memory of a step, by the pass that `measure_on_cuda` makes for it."""
+    with stream_of(cell):
+        _, step, meter = _until_memory(cell, measured, tracker)
+        note_skips(step, measured.notes)
+        measured.marks |= retried(keep_memory(measured, meter).num_alloc_retries)
+        measured.notes.extend(measured.marks.values())
+
+
+def _measure(cell: Cell, measured: Measured, tracker: PhaseTracker) -> None:
     prepared, step, meter = _until_memory(cell, measured, tracker)
     nvml = open_device(torch_device_uuid())
     before = disturbances(nvml)
@@ -62,14 +77,6 @@ def measure_on_cuda(cell: Cell, measured: Measured, tracker: PhaseTracker) -> No
         measured.process_used_bytes = _known("process_used_bytes", process_bytes, measured)
         nvml.close()
     run_explaining_passes(cell, prepared, step, measured)
-
-
-def measure_memory_on_cuda(cell: Cell, measured: Measured, tracker: PhaseTracker) -> None:
-    """Measure only the memory of a step, by the pass that `measure_on_cuda` makes for it."""
-    _, step, meter = _until_memory(cell, measured, tracker)
-    note_skips(step, measured.notes)
-    measured.marks |= retried(keep_memory(measured, meter).num_alloc_retries)
-    measured.notes.extend(measured.marks.values())
 
 
 def _until_memory(

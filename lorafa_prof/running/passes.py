@@ -31,6 +31,7 @@ from lorafa_prof.models.resolve import resolve_model
 from lorafa_prof.optim.eight_bit import managed_bytes
 from lorafa_prof.results.marks import sampled
 from lorafa_prof.results.measured import Measured
+from lorafa_prof.running.graphed_step import GraphedStep
 from lorafa_prof.running.lengths_run import LengthsRun, note_of_run
 from lorafa_prof.running.out_of_memory import is_out_of_memory
 from lorafa_prof.running.prepare import measured_step, prepare_step
@@ -118,7 +119,12 @@ def leave_out(name: str, measured: Measured) -> None:
 
 
 def explained_step(step: Step) -> Step:
-    """Return what FLOPs and saved tensors are told of: of a run of different lengths the longest step."""
+    """Return what FLOPs and saved tensors are told of, launch by launch.
+
+    It is the step itself, or of a run of different lengths the longest one.
+    """
+    if isinstance(step, GraphedStep):
+        return step.ungraphed()
     return step.longest() if isinstance(step, LengthsRun) else step
 
 

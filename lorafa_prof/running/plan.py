@@ -45,6 +45,7 @@ def check_cells(loaded: LoadedScenario, planned: Sequence[PlannedCell]) -> None:
     resolved = _resolved_models(loaded, planned)
     # With it come transformers' models: seconds, that a wrong name need not wait for.
     from lorafa_prof.running.evaluation_step import check_phase
+    from lorafa_prof.running.launch import check_launch
     from lorafa_prof.running.prepare import prepare_model
 
     checked: set[str] = set()
@@ -54,6 +55,7 @@ def check_cells(loaded: LoadedScenario, planned: Sequence[PlannedCell]) -> None:
         try:
             check_update(cell)
             check_phase(cell)
+            check_launch(cell)
         except LorafaProfError as error:
             raise _at(loaded, error, plan, plan.method_path) from error
         if key not in checked:

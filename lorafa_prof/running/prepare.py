@@ -24,10 +24,13 @@ from lorafa_prof.models.packing import check_packing
 from lorafa_prof.models.quantization import Quantization
 from lorafa_prof.models.recompute.use import use_checkpointing
 from lorafa_prof.models.resolve import ResolvedModel, resolve_model
+from lorafa_prof.optim.capturable import make_capturable
 from lorafa_prof.optim.choices import check_update
 from lorafa_prof.optim.in_backward import UpdatesInBackward
 from lorafa_prof.running.checkpointing import check_checkpointing, notes_on_checkpointing
 from lorafa_prof.running.evaluation_step import EvaluationStep, check_phase
+from lorafa_prof.running.graphed_step import GraphedStep
+from lorafa_prof.running.launch import GRAPH, check_launch
 from lorafa_prof.running.lengths_run import Inputs, LengthsRun
 from lorafa_prof.running.mixed_precision import check_autocast, scaler_of
 from lorafa_prof.step import Step, TrainingStep
@@ -40,6 +43,7 @@ def prepare_step(cell: Cell, device: torch.device) -> tuple[Prepared, TrainingSt
     """
     check_update(cell)
     check_phase(cell)
+    check_launch(cell)
     resolved = resolve_model(cell.model)
     prepared = prepare_model(cell, resolved, device)
     inputs = _batches(cell, resolved, device)(min(cell.lengths, default=cell.seq))
@@ -63,7 +67,7 @@ def measured_step(cell: Cell, training: TrainingStep, device: torch.device) -> S
     if cell.lengths:
         batches = _batches(cell, resolve_model(cell.model), device)
         return LengthsRun(replace(training, inputs={}), cell.lengths, batches)
-    return training
+    return GraphedStep(training) if cell.launch == GRAPH else training
 
 
 def _batches(cell: Cell, resolved: ResolvedModel, device: torch.device) -> Callable[[int], Inputs]:
@@ -122,4 +126,6 @@ def prepare_model(cell: Cell, resolved: ResolvedModel, device: torch.device) -> 
             about="update",
         )
     check_autocast(cell, prepared.model)
+    if cell.launch == GRAPH:
+        make_capturable(prepared.optimizer)
     return replace(prepared, notes=(*resolved.notes, *prepared.notes, *notes_on_checkpointing(cell)))

@@ -17,7 +17,7 @@ from pydantic import (
     Tag,
 )
 
-from lorafa_prof.cell import Autocast, CellPhase, Dtype, Frozen, Loss, ModelChoice, Steps, Update
+from lorafa_prof.cell import Autocast, CellPhase, Dtype, Frozen, Launch, Loss, ModelChoice, Steps, Update
 from lorafa_prof.scenario.claim import Claim
 from lorafa_prof.scenario.lengths import Lengths, Tokens
 
@@ -70,6 +70,7 @@ Autocasts = Annotated[list[Autocast], _listed, _once, _filled]
 Dtypes = Annotated[list[Dtype], _listed, _once, _filled]
 Updates = Annotated[list[Update], _listed, _once, _filled]
 Losses = Annotated[list[Loss], _listed, _once, _filled]
+Launches = Annotated[list[Launch], _listed, _once, _filled]
 CellPhases = Annotated[list[CellPhase], _listed, _once, _filled]
 Models = Annotated[list[Annotated[ModelChoice, BeforeValidator(as_choice)]], _listed, _once, _filled]
 
@@ -108,6 +109,7 @@ class Axes(Frozen):
     kept_logits: WholeNumbers = [0]
     packing: Switches = [False]
     loss: Losses = ["full"]
+    launch: Launches = ["eager"]
 
 
 class Scenario(Axes):

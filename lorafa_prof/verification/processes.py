@@ -17,6 +17,8 @@ from lorafa_prof.instruments.allocations.stream_sim import SimStreamRecorder
 from lorafa_prof.instruments.memory.cuda import CudaMemoryMeter
 from lorafa_prof.results.measured import Measured
 from lorafa_prof.results.record import CellResult
+from lorafa_prof.running.graphed_step import GraphedStep
+from lorafa_prof.running.launch import stream_of
 from lorafa_prof.running.measure import run_here
 from lorafa_prof.running.on_cuda import measure_memory_on_cuda
 from lorafa_prof.running.on_twin import BuiltOnTwin, make_twin, noting_in, run_on_twin
@@ -118,7 +120,7 @@ class _StreamWatch(MeasuredOnTwin):
 
 
 def _record_on_cuda(details: Details, cell: Cell, measured: Measured, tracker: PhaseTracker) -> None:
-    with CudaStreamRecorder() as recorder:
+    with stream_of(cell), CudaStreamRecorder() as recorder:
         log = recorder.operations
         with log:
             prepared, training = prepare_step(cell, torch.device("cuda"))
@@ -129,6 +131,8 @@ def _record_on_cuda(details: Details, cell: Cell, measured: Measured, tracker: P
             del training  # and with it the batch of a run's shortest step
             meter = meter_of(cell, lambda: CudaMemoryMeter(prepared.model))
             step.run((tracker, log, meter))
+        if isinstance(step, GraphedStep):
+            step = GraphedStep(step.ungraphed())  # captured once more: a replay asks for no memory
         with recorder.plain as plain:
             step.run((tracker, plain))
         measured.memory = meter.profile()

@@ -42,6 +42,7 @@ OTHERS: dict[str, Any] = {
     "lengths": (7, 48),
     "packing": True,
     "loss": "chunked",
+    "launch": "graph",
 }
 GIB = 2**30
 

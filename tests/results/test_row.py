@@ -222,13 +222,14 @@ def test_settings_of_an_adapted_and_of_a_full_cell() -> None:
         "lengths": None,
         "packing": None,
         "loss": None,
+        "launch": None,
     }
     full = setting_columns(tiny_cell("tiny-llama", "full-ft"))
     assert full.keys() == row.keys() | {"cell_id"}
     assert {name for name, value in full.items() if value is None} == {
         "rank", "targets", "dropout", "adapter_dtype", "gpu", "max_grad_norm", "update",
         "quantization", "double_quant", "autocast", "kbit_prepare", "phase", "kept_logits",
-        "lengths", "packing", "loss",
+        "lengths", "packing", "loss", "launch",
     }  # fmt: skip
     assert set(full) <= set(COLUMN_NAMES)
 

@@ -1,16 +1,18 @@
 """PyTorch's CUDA caching allocator, block by block, without a GPU.
 
 Follows c10/cuda/CUDACachingAllocator.cpp (class DeviceCachingAllocator, NativeCachingAllocator) of PyTorch
-2.11 to 2.13 for one process, one device, one stream and no CUDA graphs. The functions name their original.
+2.11 to 2.13 for one process, one device and one stream, which may be captured in CUDA graphs. The functions
+name their original.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from lorafa_prof.devices.sim import expandable
-from lorafa_prof.devices.sim.blocks import MIN_BLOCK, Block, BlockPool, Counter, merge, split_front
+from lorafa_prof.devices.sim.blocks import MIN_BLOCK, Block, BlockPool, Counter, PoolPair, merge, split_front
 from lorafa_prof.devices.sim.memory import DeviceMemory
 from lorafa_prof.devices.sim.out_of_memory import SimOutOfMemoryError, out_of_memory_text
 from lorafa_prof.devices.sim.settings import MIB, AllocatorSettings
@@ -80,8 +82,9 @@ class CachingAllocator:
         self.num_ooms = 0
         self._memory = DeviceMemory(capacity_bytes, addresses, device_bytes)
         self.reserved = self._memory.reserved
-        self._small = BlockPool(is_small=True)
-        self._large = BlockPool(is_small=False)
+        self._common = PoolPair()
+        self._pools = [self._common]
+        self._current = self._common
         self._in_use: set[Block] = set()
 
     def malloc(self, requested_bytes: int) -> Block:
@@ -93,7 +96,7 @@ class CachingAllocator:
         if requested_bytes <= 0:
             return _no_bytes(requested_bytes)
         size = -(-requested_bytes // MIN_BLOCK) * MIN_BLOCK
-        pool = self._small if size <= SMALL_SIZE else self._large
+        pool = self._current.small if size <= SMALL_SIZE else self._current.large
         block = self._cached_block(pool, size)
         if block is None:
             block = self._new_block(pool, size, requested_bytes)
@@ -126,14 +129,31 @@ class CachingAllocator:
         pool.insert(block)
 
     def empty_cache(self) -> None:
-        """Give segments, or pages, with no block in use back to the device (release_cached_blocks)."""
-        for pool in (self._large, self._small):
+        """Give segments, or pages, with no block in use back to the device (release_cached_blocks).
+
+        Those of private pools stay: graphs use them whenever they run.
+        """
+        for pool in (self._common.large, self._common.small):
             if self.settings.expandable_segments:
                 expandable.release_free_pages(pool, self._memory)
                 continue
             for block in tuple(pool.free):
                 if block.prev is None and block.next is None:
                     self._release(pool, block)
+
+    def private_pool(self) -> PoolPair:
+        """Return a pool of its own for the memory of CUDA graphs (createOrIncrefPool)."""
+        self._pools.append(PoolPair())
+        return self._pools[-1]
+
+    @contextmanager
+    def capturing(self, pool: PoolPair) -> Iterator[None]:
+        """A context in which requests are served by `pool` (beginAllocateToPool, endAllocateToPool)."""
+        self._current = pool
+        try:
+            yield
+        finally:
+            self._current = self._common
 
     def reset_peaks(self) -> None:
         """Set every peak to its current value, as torch.cuda.reset_peak_memory_stats does."""
@@ -149,18 +169,18 @@ class CachingAllocator:
 
         From equal states, equal requests have equal answers.
         """
-        free = ((b.address, b.size, -1) for pool in (self._small, self._large) for b in pool.free)
+        free = ((b.address, b.size, -1) for pools in self._pools for b in pools.free)
         used = ((b.address, b.size, b.requested_bytes) for b in self._in_use)
         return frozenset((*free, *used))
 
     def segments(self) -> Iterator[Segment]:
         """Yield the segments that are reserved, by address, for a memory snapshot (snapshot)."""
-        blocks = [*self._small.free, *self._large.free, *self._in_use]
+        blocks = [*(block for pools in self._pools for block in pools.free), *self._in_use]
         heads = [block for block in blocks if block.prev is None or not block.prev.mapped]
         for head in sorted(heads, key=lambda block: block.address):
             pieces = tuple(_mapped_from(head))
             total = sum(block.size for block in pieces)
-            yield Segment(head.address, total, head.pool is self._small, pieces)
+            yield Segment(head.address, total, head.pool is not None and head.pool.is_small, pieces)
 
     def _cached_block(self, pool: BlockPool, size: int) -> Block | None:
         """Take the best fitting free block out of the pool; None if no block fits (get_free_block)."""
@@ -192,7 +212,7 @@ class CachingAllocator:
         block = self._alloc_block(pool, size)
         if block is None and self._release_oversize(pool, size):
             block = self._alloc_block(pool, size)
-        if block is None:
+        if block is None and self._current is self._common:
             self.empty_cache()
             self.num_alloc_retries += 1
             block = self._alloc_block(pool, size)

@@ -161,6 +161,26 @@ class BlockPool:
         del self.unmapped[bisect_left(self.unmapped, block.address, key=_address)]
 
 
+class PoolPair:
+    """The free blocks of the whole process, or those that CUDA graphs have to themselves (PrivatePool).
+
+    Attributes:
+        small: those that serve requests of at most 1 MiB.
+        large: the others.
+    """
+
+    __slots__ = ("large", "small")
+
+    def __init__(self) -> None:
+        self.small = BlockPool(is_small=True)
+        self.large = BlockPool(is_small=False)
+
+    @property
+    def free(self) -> list[Block]:
+        """All free blocks."""
+        return [*self.small.free, *self.large.free]
+
+
 def _address(block: Block) -> int:
     return block.address
 

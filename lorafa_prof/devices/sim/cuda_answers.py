@@ -8,6 +8,7 @@ from typing import Any
 
 from lorafa_prof.devices.gpus.gpu import Gpu
 from lorafa_prof.devices.sim.allocator import CachingAllocator
+from lorafa_prof.devices.sim.graphs import answers_on_graphs
 from lorafa_prof.devices.sim.machine import Machine
 from lorafa_prof.devices.sim.streams import answers_on_streams
 
@@ -33,7 +34,7 @@ def answers_of(machine: Machine) -> Answers:
     }
 
 
-def answers_on_memory(gpu: Gpu, allocator: CachingAllocator) -> Answers:
+def answers_on_memory(gpu: Gpu, machine: Machine, allocator: CachingAllocator) -> Answers:
     """Return functions for those of `torch.cuda` that ask for the GPU's name, size and use."""
     properties = SimpleNamespace(
         name=gpu.name,
@@ -52,4 +53,5 @@ def answers_on_memory(gpu: Gpu, allocator: CachingAllocator) -> Answers:
         "reset_peak_memory_stats": lambda device=None: allocator.reset_peaks(),
         "empty_cache": allocator.empty_cache,
         **answers_on_streams(allocator),
+        **answers_on_graphs(machine, allocator),
     }

@@ -43,6 +43,8 @@ def notes_of(twin: Twin, cell: Cell) -> list[str]:
     fp8 = torch.ops.aten._scaled_mm.default in twin.mode.operations
     if fp8 and not twin.mode.machine.multiplies_fp8_by_cublaslt:
         notes.append(f"what products in fp8 take inside on {twin.gpu.name} is not predicted")
+    if cell.launch == "graph" and not twin.mode.machine.graphs_share_generator_state:
+        notes.append("what a CUDA graph that draws random numbers takes for their seeds is not predicted")
     notes += [note for assumption, note in _ASSUMED.items() if assumption in twin.mode.assumed]
     if unchecked := unchecked_operations(twin):
         notes.append(note_of_unchecked(unchecked))

@@ -15,6 +15,8 @@ CHECKED_TORCH = "2.11.0+cu130"
 NEWEST_TORCH: Release = (2, 13)
 #: From this torch on workspaces of matrix products are taken for each operation and given back.
 WORKSPACES_GIVEN_BACK: Release = (2, 15)
+#: From this torch on each CUDA graph has a state of the random generator of its own, once it draws.
+GENERATOR_STATE_BY_GRAPH: Release = (2, 13)
 #: What runs here.
 INSTALLED_TORCH = release(torch.__version__)
 
@@ -64,6 +66,11 @@ class Machine:
         ):
             return 4096 * 8 * 1024
         return 4096 * 1024 * 2 + 16 * 1024 * 8
+
+    @property
+    def graphs_share_generator_state(self) -> bool:
+        """Whether all CUDA graphs have one state of the random generator (ATen/cuda/CUDAGeneratorImpl.h)."""
+        return self.torch < GENERATOR_STATE_BY_GRAPH
 
     @property
     def multiplies_fp8_by_cublaslt(self) -> bool:

@@ -79,7 +79,7 @@ class Twin:
         self._stack.enter_context(nothing_drawn())
         self._stack.enter_context(no_values_on_cuda())
         self._stack.enter_context(attention_stand_ins())
-        answers = answers_on_memory(self.gpu, self.allocator)
+        answers = answers_on_memory(self.gpu, self._machine, self.allocator)
         self._stack.enter_context(cuda_paths(self._machine, answers))
         self._stack.enter_context(triton_launches(self.mode))
         self._stack.enter_context(self.mode)

@@ -41,6 +41,7 @@ CONTEXT_SETTINGS = (
     "attention",
     "kernels",
     "loss",
+    "launch",
     "checkpointing",
     "phase",
     "kept_logits",
@@ -64,6 +65,7 @@ _USUAL: Mapping[str, Setting] = {
     "lengths": "none",
     "packing": "none",
     "loss": "full",
+    "launch": "eager",
 }
 """What cells have whose row says nothing, such as those of an older table; shared by all it goes unsaid."""
 
@@ -88,6 +90,7 @@ _PHRASES = {
     "attention": "{} attention",
     "kernels": "{} kernels",
     "loss": "{} loss",
+    "launch": "launched as a {}",
     "checkpointing": "checkpointing {}",
     "update": "update in {}",
     "lengths": "lengths {}",

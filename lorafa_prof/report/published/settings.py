@@ -36,6 +36,7 @@ WORD_BEFORE = {
     "lengths": "lengths ",
     "packing": "packing ",
     "loss": "loss ",
+    "launch": "launch ",
     "gpu": "",
 }
 #: Of these only differences are said: nobody publishes that nothing was padded.
@@ -56,6 +57,7 @@ SAID_WHERE_ROWS_DIFFER = frozenset(
         "lengths",
         "packing",
         "loss",
+        "launch",
     }
 )
 

@@ -268,6 +268,47 @@ class TestRelease:
         assert format_size(size) == text
 
 
+class TestPrivatePools:
+    """PrivatePool: what CUDA graphs have to themselves (Note [Interaction with CUDA graph capture])."""
+
+    def test_a_capture_takes_no_block_that_is_free_for_others(self) -> None:
+        allocator = CachingAllocator()
+        allocator.free(allocator.malloc(4 * MIB))
+        with allocator.capturing(allocator.private_pool()):
+            allocator.malloc(4 * MIB)
+        assert allocator.reserved.current == 2 * 20 * MIB
+
+    def test_what_is_freed_in_a_pool_is_there_for_its_next_capture_and_for_nobody_else(self) -> None:
+        allocator = CachingAllocator()
+        pool = allocator.private_pool()
+        with allocator.capturing(pool):
+            block = allocator.malloc(4 * MIB)
+        address = block.address
+        allocator.free(block)
+        assert allocator.malloc(4 * MIB).address != address
+        with allocator.capturing(pool):
+            assert allocator.malloc(4 * MIB).address == address
+        assert allocator.reserved.current == 2 * 20 * MIB
+
+    def test_graphs_keep_their_pool_when_the_cache_is_given_back(self) -> None:
+        allocator = CachingAllocator()
+        allocator.free(allocator.malloc(4 * MIB))
+        with allocator.capturing(allocator.private_pool()):
+            allocator.free(allocator.malloc(KIB))
+        allocator.empty_cache()
+        assert allocator.reserved.current == 2 * MIB
+        assert only(allocator).is_small_pool
+        assert sizes(only(allocator)) == [2 * MIB]
+
+    def test_no_cache_is_given_back_for_a_capture(self) -> None:
+        allocator = CachingAllocator(40 * MIB)
+        allocator.free(allocator.malloc(30 * MIB))
+        with allocator.capturing(allocator.private_pool()), pytest.raises(SimOutOfMemoryError):
+            allocator.malloc(30 * MIB)
+        allocator.malloc(40 * MIB)
+        assert (allocator.num_alloc_retries, allocator.num_ooms) == (1, 1)
+
+
 class TestMaxSplitSize:
     SETTINGS = AllocatorSettings(max_split_size_bytes=32 * MIB)
 
@@ -458,7 +499,7 @@ class TestExpandableSegments:
             allocator.free(blocks[index])
             allocator.empty_cache()
         check(allocator, [blocks[0], blocks[3]], None)
-        assert allocator._large.unmapped[0].size == 40 * MIB
+        assert allocator._common.large.unmapped[0].size == 40 * MIB
 
     def test_the_addresses_are_one_and_one_eighth_of_the_device(self) -> None:
         assert DeviceMemory(160 * MIB).expandable_addresses == 180 * MIB
@@ -618,9 +659,9 @@ def check_layout(segments: list[Segment]) -> None:
 
 
 def check_pools(allocator: CachingAllocator, pieces: list[Block]) -> None:
-    free = [*allocator._small.free, *allocator._large.free]
+    free = allocator._common.free
     assert {id(block) for block in free} == {id(block) for block in pieces if not block.allocated}
-    for pool in (allocator._small, allocator._large):
+    for pool in (allocator._common.small, allocator._common.large):
         assert [(b.size, b.address) for b in pool.free] == sorted((b.size, b.address) for b in pool.free)
         assert pool.keys == [block.size << 64 | block.address for block in pool.free]
         assert not any(block.mapped for block in pool.unmapped)
