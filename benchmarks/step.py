@@ -1,9 +1,10 @@
 """Our step beside its peers', in one run on one GPU: tokens a second, what forward holds, the peak.
 
-    python benchmarks/step.py [--table TABLE] [--output FOLDER]
+    python benchmarks/step.py [--table TABLE] [--rows REGEX] [--output FOLDER]
 
 TABLE is one of those below, `llama-2-7b` unless said. Each row is a cell in a process of its own. FOLDER gets
 `<TABLE>.csv`, the rows' columns and their speed over the best peer's, and is reports/h200-step unless said.
+REGEX picks rows by their settings, as they are printed.
 Unsloth is a peer where it is installed (`unsloth_peer.py`); its row is skipped where it is not.
 `make bench-step` writes that of Llama-2-7B. The rate of bf16 products of 8192³ is measured in the same run.
 Nothing else should use the GPU.
@@ -14,6 +15,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import re
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -202,11 +204,11 @@ def product_tflops(rows: int, inner: int, columns: int) -> float:
     return 10 * 2 * rows * inner * columns / start.elapsed_time(end) / 1e9
 
 
-def measured(table: str) -> Iterator[dict[str, Any]]:
-    """Yield the row of each cell of a table as it ends."""
+def measured(table: str, wanted: str) -> Iterator[dict[str, Any]]:
+    """Yield the row of each cell of a table, of those whose settings match `wanted`, as it ends."""
     common, rows = TABLES[table]
     with tempfile.TemporaryDirectory() as folder:
-        for own in rows:
+        for own in (own for own in rows if re.search(wanted, json.dumps(own))):
             settings = {**common, **own}
             cell, log = cell_of(settings), Path(folder) / "log"
             of_unsloth = cell.method.name == unsloth_peer.METHOD.name
@@ -245,12 +247,13 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--table", choices=list(TABLES), default="llama-2-7b")
+    parser.add_argument("--rows", default="", metavar="REGEX", help="only these")
     parser.add_argument("--output", type=Path, default=Path("reports/h200-step"))
     arguments = parser.parse_args()
     if not torch.cuda.is_available():
         sys.exit("benchmarks/step.py measures on a GPU, and there is none")
     rows: list[dict[str, Any]] = []
-    for row in measured(arguments.table):
+    for row in measured(arguments.table, arguments.rows):
         rows.append(row)
         write(arguments.output / f"{arguments.table}.csv", rows)
     print(f"bf16 product 8192³: {product_tflops(8192, 8192, 8192):.0f} TFLOP/s")
