@@ -8,7 +8,10 @@ import re
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
-from pydantic import BaseModel, ConfigDict, Field, StrictInt
+from pydantic import Field, StrictInt
+
+from lorafa_prof.frozen_data import Frozen
+from lorafa_prof.parallel.shard import Parallel, Shard
 
 Dtype = Literal["fp32", "bf16", "fp16", "fp64"]
 DeviceKind = Literal["cuda", "cpu", "sim"]
@@ -36,6 +39,9 @@ _ADDED_LATER = (
     "lengths",
     "packing",
     "loss",
+    "parallel",
+    "gpus",
+    "shard",
 )
 
 
@@ -72,12 +78,6 @@ class ResolvedDevice:
         return device_kind(self.device)
 
 
-class Frozen(BaseModel):
-    """Base of the data models: unknown keys are errors, values never change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
 class ModelChoice(Frozen):
     """Which network a cell trains.
 
@@ -110,7 +110,7 @@ class Cell(Frozen):
     """One point of the sweep. Its JSON form is passed to the cell's process and kept with its result.
 
     `lengths` are those of a run of different steps, in tokens, and `seq` is the longest of them; without any
-    all steps have `seq`.
+    all steps have `seq`. `batch` is that of each GPU, if there are several.
     """
 
     model: ModelChoice
@@ -140,6 +140,9 @@ class Cell(Frozen):
     lengths: tuple[int, ...] = ()
     packing: bool = False
     loss: Loss = "full"
+    parallel: Parallel = "none"
+    gpus: int = 1
+    shard: Shard = Shard()
 
     @property
     def device_kind(self) -> DeviceKind:
@@ -200,18 +203,20 @@ class Cell(Frozen):
             *([f"r{rank}"] if rank is not None else []),
             f"b{self.batch}",
             f"s{self.seq_text}",
+            *([f"{self.parallel}x{self.gpus}"] if self.parallel != "none" else []),
             digest,
         ]
         return re.sub(r"[^A-Za-z0-9._-]+", "-", "_".join(parts)).lstrip(".-")
 
     @property
     def label(self) -> str:
-        """A short name for progress and messages: model, method, rank, batch, sequence length."""
+        """A short name for progress and messages: model, method, rank, batch, sequence length, GPUs."""
         rank = self.method.options.get("rank")
         ranked = f" r{rank}" if rank is not None else ""
         tag = self.method.options.get("tag")
         tagged = f":{tag}" if tag else ""
-        return f"{self.model.name} {self.method.name}{tagged}{ranked} b{self.batch} s{self.seq_text}"
+        spread = f" {self.parallel} x{self.gpus}" if self.parallel != "none" else ""
+        return f"{self.model.name} {self.method.name}{tagged}{ranked} b{self.batch} s{self.seq_text}{spread}"
 
 
 def _default_of(name: str) -> Any:

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from lorafa_prof.cell import Dtype, Frozen, Update
+from lorafa_prof.cell import Dtype, Update
+from lorafa_prof.frozen_data import Frozen
 from lorafa_prof.models.preset import Task
 from lorafa_prof.registry import Registry
 

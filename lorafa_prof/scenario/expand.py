@@ -17,6 +17,7 @@ from lorafa_prof.guard import guarded
 from lorafa_prof.methods.base import METHODS, Method
 from lorafa_prof.models.positions import DEFAULT_SEQ, default_seq
 from lorafa_prof.models.resolve import resolve_model
+from lorafa_prof.parallel.shard import Shard
 from lorafa_prof.registry import nearest
 from lorafa_prof.scenario.exclude import check_exclusions, excluding
 from lorafa_prof.scenario.invalid import scenario_error
@@ -213,6 +214,8 @@ def _cell(
         values["adapter_dtype"] = values["dtype"]
     elif values["adapter_dtype"] is None:
         values["adapter_dtype"] = method.default_adapter_dtype(values["dtype"])
+    if values["parallel"] != "fsdp2":
+        values["shard"] = Shard()  # which nothing else reads
     return Cell(
         model=model,
         method=choice,

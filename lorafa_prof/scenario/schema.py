@@ -17,7 +17,9 @@ from pydantic import (
     Tag,
 )
 
-from lorafa_prof.cell import Autocast, CellPhase, Dtype, Frozen, Loss, ModelChoice, Steps, Update
+from lorafa_prof.cell import Autocast, CellPhase, Dtype, Loss, ModelChoice, Steps, Update
+from lorafa_prof.frozen_data import Frozen
+from lorafa_prof.parallel.shard import Parallel, Shard
 from lorafa_prof.scenario.claim import Claim
 from lorafa_prof.scenario.lengths import Lengths, Tokens
 
@@ -70,6 +72,8 @@ Autocasts = Annotated[list[Autocast], _listed, _once, _filled]
 Dtypes = Annotated[list[Dtype], _listed, _once, _filled]
 Updates = Annotated[list[Update], _listed, _once, _filled]
 Losses = Annotated[list[Loss], _listed, _once, _filled]
+Parallels = Annotated[list[Parallel], _listed, _once, _filled]
+Shards = Annotated[list[Shard], _listed, _once, _filled]
 CellPhases = Annotated[list[CellPhase], _listed, _once, _filled]
 Models = Annotated[list[Annotated[ModelChoice, BeforeValidator(as_choice)]], _listed, _once, _filled]
 
@@ -108,6 +112,9 @@ class Axes(Frozen):
     kept_logits: WholeNumbers = [0]
     packing: Switches = [False]
     loss: Losses = ["full"]
+    parallel: Parallels = ["none"]
+    gpus: Counts = [1]
+    shard: Shards = [Shard()]
 
 
 class Scenario(Axes):

@@ -44,6 +44,9 @@ CONTEXT_SETTINGS = (
     "checkpointing",
     "phase",
     "kept_logits",
+    "parallel",
+    "gpus",
+    "shard",
     "where",
 )
 """What a comparison of methods holds fixed. ``where`` is device and GPU in one."""
@@ -64,6 +67,9 @@ _USUAL: Mapping[str, Setting] = {
     "lengths": "none",
     "packing": "none",
     "loss": "full",
+    "parallel": "none",
+    "gpus": 1,
+    "shard": "none",
 }
 """What cells have whose row says nothing, such as those of an older table; shared by all it goes unsaid."""
 
@@ -93,6 +99,9 @@ _PHRASES = {
     "lengths": "lengths {}",
     "phase": "{}",
     "kept_logits": "{} batches of logits kept",
+    "parallel": "parallel {}",
+    "gpus": "{} GPUs",
+    "shard": "sharding {}",
 }
 
 

@@ -36,6 +36,9 @@ WORD_BEFORE = {
     "lengths": "lengths ",
     "packing": "packing ",
     "loss": "loss ",
+    "parallel": "",
+    "gpus": "GPUs ",
+    "shard": "sharding ",
     "gpu": "",
 }
 #: Of these only differences are said: nobody publishes that nothing was padded.
@@ -56,6 +59,9 @@ SAID_WHERE_ROWS_DIFFER = frozenset(
         "lengths",
         "packing",
         "loss",
+        "parallel",
+        "gpus",
+        "shard",
     }
 )
 
