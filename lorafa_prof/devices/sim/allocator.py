@@ -1,7 +1,9 @@
 """PyTorch's CUDA caching allocator, block by block, without a GPU.
 
 Follows c10/cuda/CUDACachingAllocator.cpp (class DeviceCachingAllocator, NativeCachingAllocator) of PyTorch
-2.11 to 2.13 for one process, one device, one stream and no CUDA graphs. The functions name their original.
+2.11 to 2.13 for one process, one device and no CUDA graphs. Each stream has pools of its own, and what is freed
+goes back to the stream it was taken on; no block is used on another (`record_stream`). The functions name their
+original.
 """
 
 from __future__ import annotations
@@ -39,12 +41,14 @@ class Segment(NamedTuple):
         total_bytes: its size; for an expandable segment, that of one mapped stretch.
         is_small_pool: whether it serves requests of at most 1 MiB.
         blocks: the blocks that fill it, by address, without a gap.
+        stream: number of the stream whose requests it serves.
     """
 
     address: int
     total_bytes: int
     is_small_pool: bool
     blocks: tuple[Block, ...]
+    stream: int
 
 
 class CachingAllocator:
@@ -57,9 +61,10 @@ class CachingAllocator:
         device_bytes: bytes of the whole device; None: `capacity_bytes`.
 
     Attributes:
+        stream: number of the stream that memory is taken on from now on; 0 is the one that computes.
         allocated: bytes of the blocks handed out, rounded (stats.allocated_bytes).
         requested: bytes asked for in them, not rounded (stats.requested_bytes).
-        active: the same as `allocated`, since there is no second stream to delay a free (stats.active_bytes).
+        active: the same as `allocated`, since no other stream's use of a block delays a free (stats.active_bytes).
         reserved: bytes taken from the device, in use or cached (stats.reserved_bytes).
         num_alloc_retries: times the whole cache was given back to serve a request.
         num_ooms: times even that did not help.
@@ -73,6 +78,7 @@ class CachingAllocator:
         device_bytes: int | None = None,
     ) -> None:
         self.settings = settings
+        self.stream = 0
         self.allocated = Counter()
         self.requested = Counter()
         self.active = Counter()
@@ -80,8 +86,7 @@ class CachingAllocator:
         self.num_ooms = 0
         self._memory = DeviceMemory(capacity_bytes, addresses, device_bytes)
         self.reserved = self._memory.reserved
-        self._small = BlockPool(is_small=True)
-        self._large = BlockPool(is_small=False)
+        self._pools: dict[tuple[int, bool], BlockPool] = {}
         self._in_use: set[Block] = set()
 
     def malloc(self, requested_bytes: int) -> Block:
@@ -93,7 +98,7 @@ class CachingAllocator:
         if requested_bytes <= 0:
             return _no_bytes(requested_bytes)
         size = -(-requested_bytes // MIN_BLOCK) * MIN_BLOCK
-        pool = self._small if size <= SMALL_SIZE else self._large
+        pool = self._pool(size)
         block = self._cached_block(pool, size)
         if block is None:
             block = self._new_block(pool, size, requested_bytes)
@@ -127,7 +132,7 @@ class CachingAllocator:
 
     def empty_cache(self) -> None:
         """Give segments, or pages, with no block in use back to the device (release_cached_blocks)."""
-        for pool in (self._large, self._small):
+        for pool in sorted(self._pools.values(), key=lambda pool: pool.is_small):
             if self.settings.expandable_segments:
                 expandable.release_free_pages(pool, self._memory)
                 continue
@@ -149,18 +154,27 @@ class CachingAllocator:
 
         From equal states, equal requests have equal answers.
         """
-        free = ((b.address, b.size, -1) for pool in (self._small, self._large) for b in pool.free)
+        free = ((b.address, b.size, -1) for pool in self._pools.values() for b in pool.free)
         used = ((b.address, b.size, b.requested_bytes) for b in self._in_use)
         return frozenset((*free, *used))
 
     def segments(self) -> Iterator[Segment]:
         """Yield the segments that are reserved, by address, for a memory snapshot (snapshot)."""
-        blocks = [*self._small.free, *self._large.free, *self._in_use]
+        blocks = [*self._in_use, *(block for pool in self._pools.values() for block in pool.free)]
         heads = [block for block in blocks if block.prev is None or not block.prev.mapped]
         for head in sorted(heads, key=lambda block: block.address):
             pieces = tuple(_mapped_from(head))
             total = sum(block.size for block in pieces)
-            yield Segment(head.address, total, head.pool is self._small, pieces)
+            assert head.pool is not None
+            yield Segment(head.address, total, head.pool.is_small, pieces, head.pool.stream)
+
+    def _pool(self, size: int) -> BlockPool:
+        """Return the pool of the current stream that a block of `size` bytes comes from (get_pool)."""
+        key = (self.stream, size <= SMALL_SIZE)
+        pool = self._pools.get(key)
+        if pool is None:
+            pool = self._pools[key] = BlockPool(is_small=key[1], stream=self.stream)
+        return pool
 
     def _cached_block(self, pool: BlockPool, size: int) -> Block | None:
         """Take the best fitting free block out of the pool; None if no block fits (get_free_block)."""

@@ -112,19 +112,23 @@ class Block:
 
 
 class BlockPool:
-    """The free blocks by (size, address), and the unmapped ones by address (struct BlockPool).
+    """One stream's free blocks by (size, address), and the unmapped ones by address (struct BlockPool).
+
+    PyTorch's pool has the blocks of all streams, by stream first.
 
     Attributes:
         is_small: whether it serves requests of at most 1 MiB.
+        stream: number of the stream whose requests it serves.
         keys: (size, address) of the free blocks as one rising integer each, for bisecting.
         free: the free blocks, in the order of `keys`.
         unmapped: address ranges of expandable segments with no memory behind them.
     """
 
-    __slots__ = ("free", "is_small", "keys", "unmapped")
+    __slots__ = ("free", "is_small", "keys", "stream", "unmapped")
 
-    def __init__(self, is_small: bool) -> None:
+    def __init__(self, is_small: bool, stream: int = 0) -> None:
         self.is_small = is_small
+        self.stream = stream
         self.keys: list[int] = []
         self.free: list[Block] = []
         self.unmapped: list[Block] = []

@@ -16,6 +16,7 @@ from lorafa_prof.devices.sim.kernels.kernel import models
 from lorafa_prof.devices.sim.machine import Machine
 from lorafa_prof.devices.sim.mode import TwinMode
 from lorafa_prof.devices.sim.paths import cuda_paths
+from lorafa_prof.devices.sim.storages import storages_resized_by
 from lorafa_prof.devices.sim.triton_launches import triton_launches
 from lorafa_prof.models.attention import attention_stand_ins
 from lorafa_prof.models.undrawn import nothing_drawn
@@ -82,6 +83,7 @@ class Twin:
         answers = answers_on_memory(self.gpu, self.allocator)
         self._stack.enter_context(cuda_paths(self._machine, answers))
         self._stack.enter_context(triton_launches(self.mode))
+        self._stack.enter_context(storages_resized_by(self.mode.resize))
         self._stack.enter_context(self.mode)
         return self
 
