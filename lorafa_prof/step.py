@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, cast
 
@@ -11,6 +12,7 @@ from torch.optim import Optimizer
 
 from lorafa_prof.optim.clipping import clip_gradients
 from lorafa_prof.optim.loss_scaling import LossScaler
+from lorafa_prof.parallel.gradient_sync import unreduced_gradients
 
 Phase = Literal["forward", "backward", "optimizer", "collect"]
 """The phases of a training step, and of an evaluation: its forward, and what is kept of each batch."""
@@ -62,7 +64,7 @@ class TrainingStep:
         optimizer: updates the model's parameters.
         accumulation: number of micro-batches in a step: forward and backward run this often, on the same
             inputs, before the optimizer phase. Each loss is divided by it at the start of backward, so that
-            what forward holds does not depend on it.
+            what forward holds does not depend on it. Ranks reduce their gradients in the last one.
         max_grad_norm: gradients are clipped to this norm at the start of the optimizer phase; None: they are
             not clipped.
         scaler: scales the loss at the start of backward, and unscales the gradients before they are clipped,
@@ -79,19 +81,20 @@ class TrainingStep:
 
     def run(self, observers: Sequence[Observer] = ()) -> None:
         """Run the step once, and call each of `observers` when a phase starts and ends."""
-        for _ in range(self.accumulation):
-            # Lets go of the loss before: it would die within this forward, and its bytes hide the new one's.
-            loss: Tensor | None = None
-            notify_start(observers, "forward")
-            loss = cast(Tensor, cast(Any, self.model(**self.inputs)).loss)
-            notify_end(observers, "forward")
-            notify_start(observers, "backward")
-            if self.accumulation > 1:
-                loss = loss / self.accumulation
-            if self.scaler is not None:
-                loss = self.scaler.scale(loss)
-            loss.backward()
-            notify_end(observers, "backward")
+        for left in reversed(range(self.accumulation)):
+            with unreduced_gradients(self.model) if left else nullcontext():
+                # Lets go of the loss before: it would die within this forward, and its bytes hide the new one's.
+                loss: Tensor | None = None
+                notify_start(observers, "forward")
+                loss = cast(Tensor, cast(Any, self.model(**self.inputs)).loss)
+                notify_end(observers, "forward")
+                notify_start(observers, "backward")
+                if self.accumulation > 1:
+                    loss = loss / self.accumulation
+                if self.scaler is not None:
+                    loss = self.scaler.scale(loss)
+                loss.backward()
+                notify_end(observers, "backward")
         notify_start(observers, "optimizer")
         self._update()
         self.optimizer.zero_grad(set_to_none=True)

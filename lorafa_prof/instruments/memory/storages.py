@@ -13,16 +13,21 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
 from lorafa_prof.layers.quantized.state import statistics
+from lorafa_prof.parallel.local import has_sharded, local_part
 
 
 def storage_key(tensor: Tensor) -> int:
-    """Return the identity of the tensor's storage, the same for all its views, while it lives."""
-    return int(tensor.untyped_storage()._cdata)
+    """Return the identity of the tensor's storage, the same for all its views, while it lives.
+
+    Of a sharded tensor it is that of this rank's part.
+    """
+    return int(local_part(tensor).untyped_storage()._cdata)
 
 
 def storage_bytes(tensors: Iterable[Tensor]) -> int:
-    """Return the bytes of the distinct storages behind `tensors`."""
-    return sum({storage_key(t): t.untyped_storage().nbytes() for t in tensors}.values())
+    """Return the bytes of the distinct storages behind `tensors`, on this rank."""
+    parts = map(local_part, tensors)
+    return sum({storage_key(part): part.untyped_storage().nbytes() for part in parts}.values())
 
 
 def model_tensors(model: nn.Module) -> Iterator[Tensor]:
@@ -92,7 +97,7 @@ class StorageFollower(TorchDispatchMode):
     def _meet(self, tensor: Tensor, adopted: bool = False) -> None:
         if tensor.device.type != self.device_type:
             return
-        storage = tensor.untyped_storage()
+        storage = local_part(tensor).untyped_storage()
         key = int(storage._cdata)
         size = storage.nbytes()
         born = key not in self._live
@@ -111,6 +116,8 @@ class StorageFollower(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run the operation and count the storages it returns."""
+        if has_sharded(types):
+            return NotImplemented
         result = func(*args, **(kwargs or {}))
         for value in tree_iter(result):
             if isinstance(value, Tensor):
