@@ -11,11 +11,10 @@ import ctypes
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.distributed as dist
-from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 
 from lorafa_prof.errors import LorafaProfError
 from lorafa_prof.models.replaced import replaced
@@ -30,19 +29,26 @@ _LOAD_OF_ONE = 0x3F800000
 _KEY_AT = 8
 
 
+class Rank(NamedTuple):
+    """One of the ranks of a step: its number, counted from 0, and how many there are."""
+
+    number: int
+    count: int
+
+
 @contextmanager
-def one_rank_of(ranks: int, rank: int) -> Iterator[DeviceMesh]:
-    """A context in which this process is rank `rank` of `ranks`, inside of a twin; it gives the ranks' mesh.
+def being(rank: Rank) -> Iterator[None]:
+    """A context in which this process is that rank.
 
     Raises:
-        LorafaProfError: this process has a process group already, or this PyTorch is not known.
+        LorafaProfError: this process is a rank already, or this PyTorch is not known.
     """
     if dist.is_initialized():
-        raise LorafaProfError("a process that is a rank of its own cannot be one on the twin")
-    dist.init_process_group("fake", store=dist.HashStore(), rank=rank, world_size=ranks)
+        raise LorafaProfError("this process is a rank already, and cannot be another one on a twin")
+    dist.init_process_group("fake", store=dist.HashStore(), rank=rank.number, world_size=rank.count)
     try:
         with _no_clock():
-            yield init_device_mesh("cuda", (ranks,))
+            yield
     finally:
         dist.destroy_process_group()
 
