@@ -36,7 +36,7 @@ from lorafa_prof.step import Observer, Step, TrainingStep
 
 CUDA = torch.device("cuda", 0)
 _SHARDED_AS_IT_IS_BUILT = (
-    "the whole model, before it is sharded, does not fit on the GPU; it is predicted as if each rank had built "
+    "the whole model, before it is sharded, does not fit on the GPU; it is predicted as if each rank built "
     "its shards alone"
 )
 Part = Literal["build", "warmup", "memory"]

@@ -1,9 +1,9 @@
 """PyTorch's CUDA caching allocator, block by block, without a GPU.
 
 Follows c10/cuda/CUDACachingAllocator.cpp (class DeviceCachingAllocator, NativeCachingAllocator) of PyTorch
-2.11 to 2.13 for one process, one device and no CUDA graphs. Each stream has pools of its own, and what is freed
-goes back to the stream it was taken on; no block is used on another (`record_stream`). The functions name their
-original.
+2.11 to 2.13 for one process, one device and no CUDA graphs. Each stream has pools of its own, and a block
+goes back to the stream that it was taken on; none is used on another (`record_stream`). The functions name
+their original.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class CachingAllocator:
         stream: number of the stream that memory is taken on from now on; 0 is the one that computes.
         allocated: bytes of the blocks handed out, rounded (stats.allocated_bytes).
         requested: bytes asked for in them, not rounded (stats.requested_bytes).
-        active: the same as `allocated`, since no other stream's use of a block delays a free (stats.active_bytes).
+        active: the same as `allocated`, since no other stream delays a free (stats.active_bytes).
         reserved: bytes taken from the device, in use or cached (stats.reserved_bytes).
         num_alloc_retries: times the whole cache was given back to serve a request.
         num_ooms: times even that did not help.

@@ -216,7 +216,10 @@ class TwinMode(TorchDispatchMode):
         return None if life is None else life.block
 
     def resize(self, storage: torch.UntypedStorage, size_bytes: int) -> None:
-        """Take memory of another size for a storage, then free what it had (cuda/Resize.cpp, resize_bytes_cuda)."""
+        """Take memory of another size for a storage, then free what it had.
+
+        ATen/native/cuda/Resize.cpp, resize_bytes_cuda.
+        """
         life = self._live[storage._cdata]
         before, life.block = life.block, self.memory.malloc(size_bytes) if size_bytes else None
         set_bytes(storage, size_bytes)

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 import torch.distributed as dist
+from torch._C._distributed_c10d import HashStore, Logger
+from torch.distributed.tensor import _sharding_prop
 
 from lorafa_prof.errors import LorafaProfError
 from lorafa_prof.models.replaced import replaced
@@ -30,10 +32,10 @@ _KEY_AT = 8
 
 
 class Rank(NamedTuple):
-    """One of the ranks of a step: its number, counted from 0, and how many there are."""
+    """One of the ranks of a step: its number, counted from 0, of how many."""
 
     number: int
-    count: int
+    of: int
 
 
 @contextmanager
@@ -45,9 +47,9 @@ def being(rank: Rank) -> Iterator[None]:
     """
     if dist.is_initialized():
         raise LorafaProfError("this process is a rank already, and cannot be another one on a twin")
-    dist.init_process_group("fake", store=dist.HashStore(), rank=rank.number, world_size=rank.count)
+    dist.init_process_group("fake", store=HashStore(), rank=rank.number, world_size=rank.of)
     try:
-        with _no_clock():
+        with _no_clock(), _no_strided_shards():
             yield
     finally:
         dist.destroy_process_group()
@@ -60,7 +62,7 @@ def _no_clock() -> Iterator[None]:
     try:
         for key in keys:
             key.value = _NO_DEVICE
-        with replaced(dist.Logger, {"set_runtime_stats_and_log": lambda self: None}):
+        with replaced(Logger, {"set_runtime_stats_and_log": lambda self: None}):
             yield
     finally:
         for key in keys:
@@ -79,3 +81,13 @@ def _timers() -> Iterator[Any]:
     for _ in range(words[_NODES]):
         yield ctypes.c_int8.from_address(node + _KEY_AT)
         node = ctypes.c_uint64.from_address(node).value
+
+
+def _no_strided_shards() -> AbstractContextManager[None]:
+    """DTensor without its search for shards in strides, of which a mesh of one dimension has none.
+
+    In PyTorch 2.13 that takes seconds: of each of a thousand parameters of a fused optimizer it looks at all.
+    """
+    name = "_propagate_use_strided_shard_flag"
+    search = {name: lambda strategy, schema: None} if hasattr(_sharding_prop, name) else {}
+    return replaced(_sharding_prop, search)

@@ -31,8 +31,9 @@ def storages_resized_by(
 
     def resize_(self: torch.UntypedStorage, size_bytes: int) -> torch.UntypedStorage:
         if self.device.type != "cuda":
-            return _resize(self, size_bytes)
-        resize(self, size_bytes)
+            _resize(self, size_bytes)
+        else:
+            resize(self, size_bytes)
         return self
 
     return replaced(torch.UntypedStorage, {"resize_": resize_})

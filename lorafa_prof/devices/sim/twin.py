@@ -80,6 +80,8 @@ class Twin:
         self._stack = ExitStack()
 
     def __enter__(self) -> Twin:
+        if self._rank is not None:
+            self._stack.enter_context(being(self._rank))
         self._stack.enter_context(_one_thread())
         self._stack.enter_context(nothing_drawn())
         self._stack.enter_context(no_values_on_cuda())
@@ -88,8 +90,6 @@ class Twin:
         self._stack.enter_context(cuda_paths(self._machine, answers))
         self._stack.enter_context(triton_launches(self.mode))
         self._stack.enter_context(storages_resized_by(self.mode.resize))
-        if self._rank is not None:
-            self._stack.enter_context(being(self._rank))
         self._stack.enter_context(self.mode)
         return self
 

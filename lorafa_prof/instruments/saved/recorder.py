@@ -25,7 +25,6 @@ from lorafa_prof.instruments.module_stack import ModuleStack
 from lorafa_prof.instruments.saved.kinds import SavePoint, is_cast_weight, kind_of
 from lorafa_prof.instruments.saved.needs import Need
 from lorafa_prof.instruments.saved.saving_line import saving_line
-from lorafa_prof.parallel.gathered import gathered_parameters
 from lorafa_prof.parts import SAVED_KINDS, SavedKind
 
 KindRule = Callable[[SavePoint, tuple[int, ...], torch.dtype, frozenset[int]], SavedKind]
@@ -210,7 +209,7 @@ class SavedTensorsRecorder:
         otherwise: bool = True,
     ) -> None:
         before = tuple(before)
-        excluded = (*model_tensors(model), *gathered_parameters(model)) if model is not None else ()
+        excluded = tuple(model_tensors(model)) if model is not None else ()
         self._excluded = _Storages(excluded)
         self._before = _Storages(before)
         self._device_type = device_type

@@ -8,12 +8,12 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch._C._distributed_c10d import _create_work_from_future
 
 from lorafa_prof.devices.sim.kernels.kernel import Execution, Kernel, numel_bytes
 from lorafa_prof.devices.sim.shapes import tensors_in
 
 aten, c10d = torch.ops.aten, torch.ops.c10d
+_create_work: Any = torch._C._distributed_c10d._create_work_from_future  # type: ignore[attr-defined]
 
 
 def _collective(step: Execution, func: Any, args: Any, kwargs: Any) -> Any:
@@ -39,7 +39,7 @@ def _done(result: Any) -> Any:
     """Return the work of a collective that has ended, with this result."""
     future: torch.futures.Future[Any] = torch.futures.Future()
     future.set_result(result)
-    return _create_work_from_future(future).boxed()
+    return _create_work(future).boxed()
 
 
 _NCCL = "torch/csrc/distributed/c10d/ProcessGroupNCCL.cpp"

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 import torch
-import torch.distributed.fsdp  # noqa: F401 - defines the operations of torch.ops.fsdp
+import torch.distributed.fsdp  # which defines the operations of torch.ops.fsdp
 from torch import Tensor
 
 from lorafa_prof.devices.sim.kernels.kernel import Execution, Kernel
@@ -71,7 +71,7 @@ KERNELS = (
         ops=(fsdp.split_with_sizes_copy.default,),
         model=_split_with_sizes_copy,
         formula="8 B for each block of threads, 32 B for each parameter, and 8 B",
-        source="ATen/native/cuda/TensorShape.cu: split_with_sizes_copy_out_cuda_contiguous_no_cast, pack_vecs",
+        source="ATen/native/cuda/TensorShape.cu: split_with_sizes_copy_out_cuda, pack_vecs",
     ),
     Kernel(
         name="copies into what is reduced",
