@@ -175,6 +175,11 @@ class Cell(Frozen):
         return max(1, self.kept_logits) if self.is_evaluation else self.accumulation
 
     @property
+    def has_ranks(self) -> bool:
+        """Whether it is measured on ranks, each a process with a GPU, or on the CPU, of its own."""
+        return self.parallel != "none" and not self.is_predicted
+
+    @property
     def is_predicted(self) -> bool:
         """Whether the cell runs on a twin: its bytes are predicted, and it has no times."""
         return self.device_kind == "sim"

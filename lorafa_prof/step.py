@@ -83,7 +83,7 @@ class TrainingStep:
         """Run the step once, and call each of `observers` when a phase starts and ends."""
         for left in reversed(range(self.accumulation)):
             with unreduced_gradients(self.model) if left else nullcontext():
-                # Lets go of the loss before: it would die within this forward, and its bytes hide the new one's.
+                # Lets go of the loss before: it would die within this forward, and hide the new one's bytes.
                 loss: Tensor | None = None
                 notify_start(observers, "forward")
                 loss = cast(Tensor, cast(Any, self.model(**self.inputs)).loss)

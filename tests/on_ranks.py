@@ -42,6 +42,6 @@ def _work(folder: str, work: Callable[..., Any], args: Any) -> None:
     try:
         with joined_ranks("cpu"):
             outcome = work(*args)
-    except BaseException:  # it is the test's failure
+    except Exception:  # noqa: BLE001 - it is the test's failure
         outcome = _Broken(traceback.format_exc())
     (Path(folder) / os.environ["RANK"]).write_bytes(pickle.dumps(outcome))

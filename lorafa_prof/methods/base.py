@@ -73,6 +73,7 @@ class Method:
             checks a cell before anything is measured. Raises UsageError if options do not fit the model.
         default_adapter_dtype: gives the adapters' type if the scenario names none, from the base's type;
             None for a method without adapters.
+        shards: whether its optimizer can update parameters of which each rank has its rows.
         label: gives the method's name in the results table, from its options; None: `name` is used.
     """
 
@@ -82,6 +83,7 @@ class Method:
     prepare: Callable[[PreTrainedModel, MethodOptions, Setting], Prepared]
     default_adapter_dtype: Callable[[Dtype], Dtype] | None
     label: Callable[[MethodOptions], str] | None = None
+    shards: bool = True
 
     def label_of(self, options: MethodOptions) -> str:
         """Return the name of the method with these options in the results table."""

@@ -1,4 +1,4 @@
-"""The ranks of one step: joining them, by what torchrun puts into the environment, and which of them this is."""
+"""The ranks of one step: joining them, as torchrun's environment says, and which of them this is."""
 
 from __future__ import annotations
 

@@ -9,6 +9,8 @@ from pydantic import StrictBool
 from lorafa_prof.frozen_data import Frozen
 
 Parallel = Literal["none", "ddp", "fsdp2"]
+#: The one that has a `Shard`.
+SHARDED: Parallel = "fsdp2"
 
 
 class Shard(Frozen):

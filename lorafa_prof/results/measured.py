@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from lorafa_prof.instruments.energy import EnergyReading
@@ -22,6 +23,7 @@ class Measured:
         notes: what a reader of the row must know; they become its message.
         marks: what makes it worth less than other rows, by the names of `marks.py`.
         unavailable: what this machine cannot tell, and why.
+        part_started: told the name of each part of measuring the cell as it starts.
     """
 
     tokens_beside_seq: int = 0
@@ -43,3 +45,4 @@ class Measured:
     notes: list[str] = field(default_factory=list)
     marks: dict[str, str] = field(default_factory=dict)
     unavailable: dict[str, str] = field(default_factory=dict)
+    part_started: Callable[[str], None] = lambda part: None

@@ -38,6 +38,8 @@ from lorafa_prof.step import Phase, PhaseTracker, Step
 from lorafa_prof.words.numbers import size
 from lorafa_prof.words.phrases import count, first_of
 
+#: The part of measuring a cell that only explains what is measured by then.
+EXPLAINING = "explaining"
 #: What is unknown of a compiled step, and why.
 _UNKNOWN_IF_COMPILED = {
     "memory": "memory of a CPU is followed by a dispatch mode, under which PyTorch runs nothing compiled",
@@ -95,6 +97,7 @@ def run_explaining_passes(cell: Cell, prepared: Prepared, step: Step, measured: 
     Memory and times are measured already; what only explains them may fail without losing them.
     """
     measured.host_rss_bytes = peak_rss_bytes()
+    measured.part_started(EXPLAINING)
     if cell.attention == FLEX:
         # Under their dispatch modes PyTorch compiles nothing, and flex attention has no rule for a mode.
         measured.unavailable |= dict.fromkeys(
@@ -108,7 +111,9 @@ def run_explaining_passes(cell: Cell, prepared: Prepared, step: Step, measured: 
         del passes["saved"]
         leave_out("saved", measured)
     for name, pass_ in passes.items():
-        _if_memory_lasts(name, partial(pass_, cell, prepared, step, measured), measured)
+        _if_memory_lasts(
+            name, partial(pass_, cell, prepared, step, measured), measured, has_ranks=cell.has_ranks
+        )
 
 
 def leave_out(name: str, measured: Measured) -> None:
@@ -150,12 +155,13 @@ def noting_compilation_of(cell: Cell, measured: Measured) -> AbstractContextMana
     return noting_compilation(measured.notes) if cell.kernels == COMPILE else nullcontext()
 
 
-def _if_memory_lasts(name: str, pass_: Callable[[], None], measured: Measured) -> None:
+def _if_memory_lasts(name: str, pass_: Callable[[], None], measured: Measured, *, has_ranks: bool) -> None:
     try:
         with timed(measured, name):
             pass_()
     except Exception as error:
-        if not is_out_of_memory(error):
+        # Other ranks are waiting for this one within the step: it cannot go on to the next pass.
+        if not is_out_of_memory(error) or has_ranks:
             raise
         measured.notes.append(f"no memory left for the {name} pass")
 
@@ -239,6 +245,7 @@ class SavedAtForwardsEnd:
 @contextmanager
 def timed(measured: Measured, name: str) -> Iterator[None]:
     """A context that adds the seconds of its body to `measured`, under this name."""
+    measured.part_started(name)
     start = time.perf_counter()
     try:
         yield

@@ -35,6 +35,7 @@ from lorafa_prof.running.checkpointing import check_checkpointing, notes_on_chec
 from lorafa_prof.running.evaluation_step import EvaluationStep, check_phase
 from lorafa_prof.running.lengths_run import Inputs, LengthsRun
 from lorafa_prof.running.mixed_precision import check_autocast, scaler_of
+from lorafa_prof.running.ranks.limits import check_ranks
 from lorafa_prof.step import Step, TrainingStep
 
 
@@ -45,6 +46,7 @@ def prepare_step(cell: Cell, device: torch.device) -> tuple[Prepared, TrainingSt
     """
     check_update(cell)
     check_phase(cell)
+    check_ranks(cell)
     resolved = resolve_model(cell.model)
     prepared = prepare_model(cell, resolved, device)
     trained = _spread(cell, prepared, device)

@@ -22,6 +22,7 @@ from lorafa_prof.running.prepare import prepare_step
 from lorafa_prof.step import Phase
 
 RANKS, STEPS = 2, 2
+DEFAULT = Shard()
 CPU = torch.device("cpu")
 
 
@@ -83,7 +84,7 @@ def cell_of(method: str, parallel: str, **settings: Any) -> Cell:
     )
 
 
-def same(method: str, parallel: str, shard: Shard = Shard(), **settings: Any) -> None:
+def same(method: str, parallel: str, shard: Shard = DEFAULT, **settings: Any) -> None:
     torch.manual_seed(0)
     spread = on_ranks(train, cell_of(method, parallel, shard=shard, **settings))
     losses, gradients, weights = train(cell_of(method, "none", **settings))

@@ -131,7 +131,15 @@ def test_what_was_not_measured_is_absent(unknown: str) -> None:
 
 
 def test_every_measurement_is_covered_above() -> None:
-    kept_apart = {"seconds", "notes", "marks", "unavailable", "unchecked_operations", "tokens_beside_seq"}
+    kept_apart = {
+        "seconds",
+        "notes",
+        "marks",
+        "unavailable",
+        "unchecked_operations",
+        "tokens_beside_seq",
+        "part_started",
+    }
     assert {field.name for field in fields(Measured)} - kept_apart == set(NEEDED_FOR)
 
 

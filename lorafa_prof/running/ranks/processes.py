@@ -10,7 +10,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 import torch
-from torch.distributed import TCPStore
+import torch.distributed as dist
 
 _HERE = "127.0.0.1"
 
@@ -22,7 +22,7 @@ def meeting_place(count: int) -> Iterator[dict[str, str]]:
     Yields what they need of the environment. As torchrun's agent does, this process keeps the store that they
     meet at, so that no rank has to be there first.
     """
-    store = TCPStore(_HERE, 0, is_master=True, wait_for_workers=False)
+    store = dist.TCPStore(_HERE, 0, is_master=True, wait_for_workers=False)  # type: ignore[attr-defined]
     yield {
         "MASTER_ADDR": _HERE,
         "MASTER_PORT": str(store.port),
