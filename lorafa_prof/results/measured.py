@@ -20,6 +20,7 @@ class Measured:
         tokens_beside_seq: of each sample, what the model sees beside its text's `seq` tokens.
         seconds: what each part of measuring the cell took.
         unchecked_operations: on the twin, what ran there and was in no trace of a GPU; None elsewhere.
+        alike_ranks: of a cell of several GPUs, groups of ranks that are alike; None: it was not looked for.
         notes: what a reader of the row must know; they become its message.
         marks: what makes it worth less than other rows, by the names of `marks.py`.
         unavailable: what this machine cannot tell, and why.
@@ -42,6 +43,7 @@ class Measured:
     host_rss_bytes: int | None = None
     seconds: dict[str, float] = field(default_factory=dict)
     unchecked_operations: list[str] | None = None
+    alike_ranks: list[range] | None = None
     notes: list[str] = field(default_factory=list)
     marks: dict[str, str] = field(default_factory=dict)
     unavailable: dict[str, str] = field(default_factory=dict)

@@ -202,6 +202,8 @@ def details_of(cell: Cell, measured: Measured) -> dict[str, Any]:
     }
     if measured.unchecked_operations is not None:
         details["unchecked_operations"] = measured.unchecked_operations
+    if measured.alike_ranks is not None:
+        details["alike_ranks"] = [[alike[0], alike[-1]] for alike in measured.alike_ranks]
     if measured.memory:
         memory = asdict(measured.memory)
         if not memory["steps"]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from lorafa_prof.cell import Cell, DeviceKind
 from lorafa_prof.results.fingerprint import fingerprint_of
 from lorafa_prof.results.measured import Measured
@@ -10,6 +12,7 @@ from lorafa_prof.running.on_cpu import measure_on_cpu
 from lorafa_prof.running.on_cuda import measure_on_cuda
 from lorafa_prof.running.out_of_memory import is_out_of_memory, out_of_memory_line
 from lorafa_prof.running.predict import predict_on_twin
+from lorafa_prof.running.ranks.combine import of_all
 from lorafa_prof.running.ranks.launch import run_on_ranks
 from lorafa_prof.running.runner import Runner, composed
 from lorafa_prof.step import PhaseTracker
@@ -26,7 +29,18 @@ def measure_cell(cell: Cell) -> CellResult:
         UsageError: the cell cannot be built as it is written.
     """
     run = RUNNERS[cell.device_kind]
-    return run_on_ranks(cell, run) if cell.has_ranks else run_here(cell, run)
+    if cell.has_ranks:
+        return run_on_ranks(cell, run)
+    return run_here(cell, run) if cell.parallel == "none" else _predict_ranks(cell)
+
+
+def _predict_ranks(cell: Cell) -> CellResult:
+    """Return what is predicted of the first rank, and of one of each group that is unlike it."""
+    first = run_here(cell, predict_on_twin)
+    others = [alike[0] for alike in first.details.get("alike_ranks", [])[1:]]
+    return of_all(
+        cell, {0: first, **{rank: run_here(cell, partial(predict_on_twin, rank=rank)) for rank in others}}
+    )
 
 
 def run_here(cell: Cell, run: Runner) -> CellResult:

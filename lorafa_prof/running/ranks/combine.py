@@ -21,13 +21,13 @@ _KEPT = ("memory", "communication", "notes", "marks", "unavailable", "seconds")
 def combined(cell: Cell, ranks: Sequence[Ended]) -> CellResult:
     """Return the result of `cell` from how each of its ranks ended."""
     if not any(rank.kind for rank in ranks):
-        return _of_all(cell, _results(ranks))
+        return of_all(cell, _results(ranks))
     cause = cause_of(ranks)
     results = _results(ranks)
     measured = all(rank.report is not None and rank.report.is_sufficient for rank in ranks)
     if cause.status == "oom" and measured:
         # What only explains may fail without losing what was measured.
-        return _of_all(cell, results, (f"no memory left to explain the step: {cause.message}",))
+        return of_all(cell, results, (f"no memory left to explain the step: {cause.message}",))
     return _failed(cell, cause, ranks)
 
 
@@ -51,7 +51,14 @@ def _failed(cell: Cell, cause: Cause, ranks: Sequence[Ended]) -> CellResult:
     return CellResult(cell=cell, row=row, details=details, environment=known.environment if known else {})
 
 
-def _of_all(cell: Cell, results: Mapping[int, CellResult], notes: Sequence[str] = ()) -> CellResult:
+def of_all(cell: Cell, results: Mapping[int, CellResult], notes: Sequence[str] = ()) -> CellResult:
+    """Return the result of `cell` from those of its ranks, by number, which all came to their end.
+
+    Where one had no memory left, which a twin tells of each by itself, that one's is the cell's.
+    """
+    failed = next((result for result in results.values() if result.row["status"] == "oom"), None)
+    if failed is not None:
+        return failed.model_copy(update={"details": {**failed.details, "ranks": _of_each(results)}})
     worst = max(results.values(), key=lambda result: _number(result, "peak_allocated_bytes"))
     slowest = max(results.values(), key=lambda result: _number(result, "step_ms_median"))
     row = dict(worst.row)

@@ -117,9 +117,10 @@ def _check_fsdp2(cell: Cell) -> None:
             f"that can: {can}",
             about="name",
         )
-    if cell.shard.offload == "cpu" and cell.device_kind == "cpu":
-        raise UsageError(
-            "shard.offload 'cpu' keeps shards on the host, and on the CPU they are there; set device to cuda "
-            "or sim:<gpu>, or offload to none",
-            about="shard",
+    if cell.shard.offload == "cpu" and cell.device_kind != "cuda":
+        why = (
+            "is not predicted: the host updates shards there, with numbers that a twin does not know"
+            if cell.is_predicted
+            else "keeps shards on the host, and on the CPU they are there"
         )
+        raise UsageError(f"shard.offload 'cpu' {why}; set device to cuda, or offload to none", about="shard")
