@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from lorafa_prof.instruments.communication.counter import Communication
 from lorafa_prof.instruments.energy import EnergyReading
 from lorafa_prof.instruments.flops.counter import FlopCount
 from lorafa_prof.instruments.memory.profile import MemoryProfile
@@ -38,6 +39,7 @@ class Measured:
     flops: FlopCount | None = None
     saved: SavedTensors | None = None
     energy: EnergyReading | None = None
+    communication: Communication | None = None
     device_used_bytes: int | None = None
     process_used_bytes: int | None = None
     host_rss_bytes: int | None = None

@@ -228,6 +228,10 @@ def details_of(cell: Cell, measured: Measured) -> dict[str, Any]:
         details["flops"] = asdict(measured.flops)
     if measured.times:
         details["times"] = asdict(measured.times)
+    if measured.communication:
+        details["communication"] = asdict(measured.communication) | {
+            "sent_bytes": measured.communication.sent_bytes
+        }
     if measured.energy:
         details["energy"] = asdict(measured.energy)
     return details

@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
 
 from lorafa_prof.cell import Cell
+from lorafa_prof.instruments.communication.counter import CommunicationCounter
+from lorafa_prof.instruments.communication.exposed import exposed_ms
 from lorafa_prof.instruments.flops.counter import FlopCount, FlopCounter
 from lorafa_prof.instruments.gradients_reached import GradientsReached
 from lorafa_prof.instruments.host import peak_rss_bytes
@@ -18,6 +20,7 @@ from lorafa_prof.instruments.memory.allocator import AllocatorMeter
 from lorafa_prof.instruments.memory.profile import MemoryMeter, MemoryProfile
 from lorafa_prof.instruments.memory.run import RunMeter
 from lorafa_prof.instruments.memory.storages import model_tensors, optimizer_tensors, storage_bytes
+from lorafa_prof.instruments.nvml import Unavailable
 from lorafa_prof.instruments.saved.needs_recorder import NeedsRecorder
 from lorafa_prof.instruments.saved.recorder import SavedTensors, SavedTensorsRecorder
 from lorafa_prof.instruments.timing import Clock, StepTimes, time_steps
@@ -106,6 +109,10 @@ def run_explaining_passes(cell: Cell, prepared: Prepared, step: Step, measured: 
         return
     step = explained_step(step)
     passes = {"flops": count_flops, "saved": record_saved_tensors}
+    if cell.has_ranks:
+        passes |= {"communication": count_communication}
+        if cell.device_kind == "cuda":
+            passes |= {"exposed": measure_exposed}
     if cell.kernels == COMPILE:
         # FLOPs are those of the step as it is written: the products are the same.
         del passes["saved"]
@@ -171,6 +178,22 @@ def count_flops(cell: Cell, prepared: Prepared, step: Step, measured: Measured) 
     with FlopCounter(prepared.model) as counter:
         step.run((counter,))
     note_flops(counter.count(), measured)
+
+
+def count_communication(cell: Cell, prepared: Prepared, step: Step, measured: Measured) -> None:
+    """Run a step and note in `measured` what this rank sends in it, and by which buffers."""
+    with CommunicationCounter(prepared.model) as counter:
+        step.run((counter,))
+    measured.communication = counter.communication()
+
+
+def measure_exposed(cell: Cell, prepared: Prepared, step: Step, measured: Measured) -> None:
+    """Run a step, and note in `measured` how long its communication, counted by now, was not hidden."""
+    exposed = exposed_ms(step)
+    if isinstance(exposed, Unavailable):
+        measured.unavailable["exposed_ms"] = exposed.reason
+    elif measured.communication is not None:
+        measured.communication = replace(measured.communication, exposed_ms=exposed)
 
 
 def note_flops(flops: FlopCount, measured: Measured) -> None:

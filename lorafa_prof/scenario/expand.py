@@ -103,10 +103,9 @@ def _check_all_used(loaded: LoadedScenario, used: set[int]) -> None:
 def _check_no_shard(loaded: LoadedScenario) -> None:
     """Raise ScenarioError if the scenario says how to shard, for cells of which none is sharded."""
     scenario = loaded.scenario
-    said: list[tuple[KeyPath, Any]] = [(("shard",), scenario.shard != [Shard()])]
-    said += [
-        (("method", n, "shard"), "shard" in (m.model_extra or {})) for n, m in enumerate(scenario.method)
-    ]
+    said: list[tuple[KeyPath, bool]] = [(("shard",), scenario.shard != [Shard()])]
+    for index, entry in enumerate(scenario.method):
+        said.append((("method", index, "shard"), "shard" in (entry.model_extra or {})))
     for path, is_said in said:
         if is_said:
             raise loaded.error(f"only parallel '{SHARDED}' shards, and no cell has it; leave shard out", path)

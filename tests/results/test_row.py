@@ -116,6 +116,7 @@ NEEDED_FOR = {
     | {"step_ms_median", "step_ms_p05", "step_ms_p95", "mfu", "energy_j_per_token"},
     "flops": {"flops_forward", "flops_backward", "flops_step", "mfu"},
     "saved": {"saved_bytes"},
+    "communication": set(),
     "energy": {"energy_j_per_token"},
     "device_used_bytes": {"device_used_bytes"},
     "process_used_bytes": set(),
