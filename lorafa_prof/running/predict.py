@@ -22,6 +22,7 @@ from lorafa_prof.running.on_twin import (
     run_on_twin,
 )
 from lorafa_prof.running.passes import (
+    count_communication,
     explained_step,
     keep_memory,
     note_flops,
@@ -94,3 +95,5 @@ def _explain(built: BuiltOnTwin, measured: Measured) -> None:
         step.run((counter, observer))
     note_flops(counter.count(), measured)
     measured.saved = None if built.cell.is_evaluation else observer.result
+    if built.cell.parallel != "none":
+        count_communication(built.cell, built.prepared, step, measured)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -83,6 +84,13 @@ def test_the_settings_of_a_shard_are_those_of_its_memory() -> None:
 def test_shards_on_the_host_are_not_predicted() -> None:
     with pytest.raises(UsageError, match="shard.offload 'cpu' is not predicted"):
         measure_cell(cell(shard=Shard(offload="cpu")))
+
+
+@pytest.mark.parametrize("parallel", ["fsdp2", "ddp"])
+def test_it_sends_what_two_processes_send(parallel: str) -> None:
+    predicted = measure_cell(cell("lora", parallel=parallel)).details["communication"]
+    two = measure_cell(cell("lora", parallel=parallel, device="cpu", gpu=None)).details["communication"]
+    assert json.loads(json.dumps(predicted)) == two
 
 
 @pytest.mark.parametrize(
