@@ -39,10 +39,9 @@ def joined_ranks(device_type: str, *, offload: bool = False) -> Iterator[None]:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
         backend = "cpu:gloo,cuda:nccl" if offload else "nccl"
     dist.init_process_group(backend, timeout=timedelta(seconds=collective_timeout_s()))
-    try:
-        yield
-    finally:
-        dist.destroy_process_group()
+    yield
+    # Not after an error: that would wait for ranks which wait for this one.
+    dist.destroy_process_group()
 
 
 def collective_timeout_s() -> float:

@@ -25,6 +25,7 @@ from lorafa_prof.running.deaths import death
 from lorafa_prof.running.family import end_family
 from lorafa_prof.running.logs import MIB, MOST_BYTES, is_too_long, shorten
 from lorafa_prof.running.measure import measure_cell
+from lorafa_prof.running.ranks.allocation import allocation_here, dismiss_ranks
 from lorafa_prof.running.ranks.progress import where_ranks_are
 from lorafa_prof.running.scratch import NO_ROOM, cannot_write_result, no_room, scratch_folder
 from lorafa_prof.running.starting import (
@@ -118,7 +119,7 @@ def _attempt(cell: Cell, log_file: Path, timeout_s: float | None, work: Work, *,
             return _End("not begun", reason=f"{type(error).__name__}: {error}")
         how = _watched(process, log_file, timeout_s, owner)
         shorten(log_file)
-        ranks = where_ranks_are(folder, cell.gpus) if cell.has_ranks else ""
+        ranks = _leave_ranks(cell, folder)
         return _End(how, process.exitcode or 0, _result_in(result_file), _told(reader), ranks=ranks)
 
 
@@ -145,6 +146,16 @@ def _watched(
             process.kill()
         process.join()
         _UNDER_WAY.discard(process.pid)
+
+
+def _leave_ranks(cell: Cell, folder: Path) -> str:
+    """Let ranks elsewhere end too; return where those were that this process knows of."""
+    if not cell.has_ranks:
+        return ""
+    if (allocation := allocation_here()) is None:
+        return where_ranks_are(folder, cell.gpus)
+    dismiss_ranks(allocation)
+    return where_ranks_are(folder, 1)
 
 
 def _result_in(file: Path) -> CellResult | None:

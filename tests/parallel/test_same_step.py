@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from dataclasses import replace
 from typing import Any
 
@@ -12,14 +13,17 @@ from tiny_cells import tiny_cell
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from lorafa_prof.cell import Cell
+from lorafa_prof.cell import Cell, MethodChoice
+from lorafa_prof.methods.base import METHODS
 from lorafa_prof.models.inputs import make_inputs
 from lorafa_prof.models.resolve import resolve_model
 from lorafa_prof.parallel.group import rank_here
 from lorafa_prof.parallel.local import whole
 from lorafa_prof.parallel.shard import Shard
+from lorafa_prof.parallel.wrap import wrap
+from lorafa_prof.running import prepare
 from lorafa_prof.running.prepare import prepare_step
-from lorafa_prof.step import Phase
+from lorafa_prof.scenario.options import validated_options
 
 RANKS, STEPS = 2, 2
 DEFAULT = Shard()
@@ -33,7 +37,7 @@ def loss_in_float64(logits: Tensor, labels: Tensor, vocab_size: int, **_: Any) -
 
 
 class Watch:
-    """An observer of losses and gradients, the latter as the optimizer sees them."""
+    """Looks at losses, and at gradients as the optimizer sees them."""
 
     def __init__(self, step: Any, named: dict[str, Tensor]) -> None:
         self.losses: list[Tensor] = []
@@ -45,10 +49,6 @@ class Watch:
     def _look(self, *_: Any) -> None:
         grads = {name: p.grad for name, p in self._named.items() if p.grad is not None}
         self.gradients.append({name: whole(grad).clone() for name, grad in grads.items()})
-
-    def phase_started(self, phase: Phase) -> None: ...
-
-    def phase_ended(self, phase: Phase) -> None: ...
 
 
 def train(cell: Cell) -> tuple[list[Tensor], list[dict[str, Tensor]], dict[str, Tensor]]:
@@ -75,13 +75,16 @@ def train(cell: Cell) -> tuple[list[Tensor], list[dict[str, Tensor]], dict[str, 
 
 def cell_of(method: str, parallel: str, **settings: Any) -> Cell:
     spread = parallel != "none"
-    return tiny_cell(
+    options = settings.pop("options", {})
+    cell = tiny_cell(
         settings.pop("model", "tiny-llama"),
         method,
         **{"dtype": "fp64", "adapter_dtype": "fp64", "seq": 12, "parallel": parallel}
         | {"batch": 2 if spread else 2 * RANKS, "gpus": RANKS if spread else 1}
         | settings,
     )
+    chosen = validated_options(METHODS[method], {**cell.method.options, **options})
+    return cell.model_copy(update={"method": MethodChoice(name=method, options=chosen)})
 
 
 def same(method: str, parallel: str, shard: Shard = DEFAULT, **settings: Any) -> None:
@@ -112,6 +115,8 @@ def test_each_method(method: str, parallel: str) -> None:
         {"checkpointing": "full-reentrant"},
         {"optimizer": "adamw-foreach"},
         {"optimizer": "sgd-momentum"},
+        {"options": {"correction": "batched"}},
+        {"options": {"rank": 3, "targets": "embed_tokens,q_proj"}},
     ],
     ids=str,
 )
@@ -121,3 +126,24 @@ def test_whatever_else_the_step_does(settings: dict[str, Any], parallel: str) ->
 
 def test_without_resharding() -> None:
     same("lora-fa", "fsdp2", Shard(reshard_after_forward=False))
+
+
+def whole_parameters_left(cell: Cell) -> list[str]:
+    """Names of the parameters that are there once more, whole, after the model was sharded."""
+    held: dict[str, weakref.ref[Tensor]] = {}
+
+    def spread(model: nn.Module, *args: Any) -> nn.Module:
+        held.update({name: weakref.ref(parameter) for name, parameter in model.named_parameters()})
+        return wrap(model, *args)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(prepare, "wrap", spread)
+        kept = prepare_step(cell, CPU)
+    assert held
+    assert kept
+    return [name for name, parameter in held.items() if parameter() is not None]
+
+
+@pytest.mark.parametrize("method", ["full-ft", "lora", "lora-fa", "peft-lora"])
+def test_nothing_keeps_whole_parameters_once_they_are_sharded(method: str) -> None:
+    assert on_ranks(whole_parameters_left, cell_of(method, "fsdp2")) == [[], []]

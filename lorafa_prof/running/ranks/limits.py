@@ -10,6 +10,7 @@ from lorafa_prof.methods.base import METHODS
 from lorafa_prof.models.kernels import PACKED
 from lorafa_prof.models.quantization import BY_BITSANDBYTES, EIGHT_BIT_FLOAT
 from lorafa_prof.optim.optimizer import OPTIMIZERS
+from lorafa_prof.running.ranks.allocation import allocation_here
 from lorafa_prof.words.phrases import count
 
 
@@ -36,12 +37,19 @@ def check_ranks(cell: Cell) -> None:
 
 
 def check_gpus_here(cell: Cell) -> None:
-    """Check that this machine has the GPUs that the cell is measured on.
+    """Check that there are as many ranks as the user started some, or else GPUs, as the cell is measured on.
 
     Raises:
-        UsageError: it has fewer.
+        UsageError: there are fewer.
     """
-    there = torch.cuda.device_count()
+    allocation = allocation_here()
+    if allocation is not None and cell.has_ranks and cell.gpus > allocation.ranks:
+        raise UsageError(
+            f"gpus is {cell.gpus}, and {allocation.ranks} ranks were started; set gpus to {allocation.ranks} "
+            "or less, or start more",
+            about="gpus",
+        )
+    there = torch.cuda.device_count() if allocation is None else allocation.ranks
     if cell.device_kind == "cuda" and cell.gpus > there:
         raise UsageError(
             f"gpus is {cell.gpus}, and PyTorch sees {count(there, 'GPU')} here; set gpus to {there} or less, "

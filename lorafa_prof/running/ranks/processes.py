@@ -16,15 +16,15 @@ _HERE = "127.0.0.1"
 
 
 @contextmanager
-def meeting_place(count: int) -> Iterator[dict[str, str]]:
-    """A context in which `count` ranks of this machine can find each other, at a port that nobody else has.
+def meeting_place(count: int, address: str = _HERE) -> Iterator[dict[str, str]]:
+    """A context in which `count` ranks can find each other, at this machine's `address` and a free port.
 
     Yields what they need of the environment. As torchrun's agent does, this process keeps the store that they
     meet at, so that no rank has to be there first.
     """
-    store = dist.TCPStore(_HERE, 0, is_master=True, wait_for_workers=False)  # type: ignore[attr-defined]
+    store = dist.TCPStore(address, 0, is_master=True, wait_for_workers=False)  # type: ignore[attr-defined]
     yield {
-        "MASTER_ADDR": _HERE,
+        "MASTER_ADDR": address,
         "MASTER_PORT": str(store.port),
         "WORLD_SIZE": str(count),
         "TORCHELASTIC_USE_AGENT_STORE": "True",
