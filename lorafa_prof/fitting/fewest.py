@@ -26,7 +26,7 @@ def fewest_gpus(fit: Fit, predict: Predict) -> Fewest | None:
             needs.note(cell.gpus, prediction.memory)
         return prediction.memory is not None
 
-    # The more are left out the less fits, which is how `largest` looks; none left is beyond what is looked at.
+    # The more are left out the less fits, which is how `largest` looks.
     low, high = -1, most
     if fit.fits:
         low = most - asked.cell.gpus

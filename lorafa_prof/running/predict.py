@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 
 from lorafa_prof.cell import Cell
+from lorafa_prof.instruments.communication.counter import CommunicationCounter
 from lorafa_prof.instruments.flops.counter import FlopCounter
 from lorafa_prof.instruments.gradients_reached import GradientsReached
 from lorafa_prof.instruments.memory.profile import MemoryMeter
@@ -22,7 +23,6 @@ from lorafa_prof.running.on_twin import (
     run_on_twin,
 )
 from lorafa_prof.running.passes import (
-    count_communication,
     explained_step,
     keep_memory,
     note_flops,
@@ -35,7 +35,9 @@ from lorafa_prof.step import Observer, PhaseTracker
 
 
 def predict_on_twin(cell: Cell, measured: Measured, tracker: PhaseTracker, rank: int = 0) -> None:
-    """Build the cell, or one of its ranks, run steps until it is steady, one for memory and one that explains it.
+    """Build the cell, run steps until it is steady, then one for memory and one that explains it.
+
+    Of a cell of several GPUs it is this rank's twin.
 
     Raises:
         SimOutOfMemoryError: the GPU has too little memory; the error names module and operation.
@@ -91,9 +93,15 @@ class MeasuredOnTwin(TwinWatch):
 def _explain(built: BuiltOnTwin, measured: Measured) -> None:
     step = explained_step(built.step)
     observer = saved_observer(built.cell, built.prepared, step, explained=True)
-    with FlopCounter(built.prepared.model) as counter:
-        step.run((counter, observer))
+    model = built.prepared.model
+    with ExitStack() as modes:
+        counter = modes.enter_context(FlopCounter(model))
+        observers: list[Observer] = [counter, observer]
+        if built.cell.parallel != "none":
+            sent = modes.enter_context(CommunicationCounter(model))
+            observers.append(sent)
+        step.run(observers)
     note_flops(counter.count(), measured)
     measured.saved = None if built.cell.is_evaluation else observer.result
     if built.cell.parallel != "none":
-        count_communication(built.cell, built.prepared, step, measured)
+        measured.communication = sent.communication()

@@ -29,7 +29,9 @@ def on_each(cell: Cell, capacity: int) -> Prediction:
 def memory_of(need: int, retries: int = 0) -> MemoryProfile:
     memory = made_up(need, retries=retries)
     start = Counters(need - WHOLE, need - WHOLE, need - WHOLE, need)
-    return replace(memory, phases={name: replace(phase, start=start) for name, phase in memory.phases.items()})
+    return replace(
+        memory, phases={name: replace(phase, start=start) for name, phase in memory.phases.items()}
+    )
 
 
 def asked(gpus: int, capacity: int, parallel: str = "fsdp2") -> tuple[Fit, Predictor]:
@@ -42,7 +44,9 @@ def asked(gpus: int, capacity: int, parallel: str = "fsdp2") -> tuple[Fit, Predi
     return fit, Predictor(on_each, lambda *told: None)
 
 
-@pytest.mark.parametrize("capacity", [21_000, 22_000, 30_000, 70_000, 120_000, 520_000, 1_019_999, 1_020_000, 5_000_000])
+@pytest.mark.parametrize(
+    "capacity", [21_000, 22_000, 30_000, 70_000, 120_000, 520_000, 1_019_999, 1_020_000, 5_000_000]
+)
 @pytest.mark.parametrize("gpus", [1, 2, 8, 64, 1000, 2000])
 def test_it_fits_on_so_many_and_not_on_one_fewer(gpus: int, capacity: int) -> None:
     fit, predict = asked(gpus, capacity)

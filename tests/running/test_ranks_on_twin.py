@@ -19,7 +19,9 @@ GPU = "h100-80gb"
 
 def cell(method: str = "lora-fa", **settings: Any) -> Cell:
     return tiny_cell(
-        "tiny-llama", method, **{"device": f"sim:{GPU}", "gpu": GPU, "parallel": "fsdp2", "gpus": 2} | settings
+        "tiny-llama",
+        method,
+        **{"device": f"sim:{GPU}", "gpu": GPU, "parallel": "fsdp2", "gpus": 2} | settings,
     )
 
 
@@ -67,7 +69,9 @@ def test_each_kind_of_rank_is_predicted_and_the_row_is_the_worst_ones() -> None:
 def test_ranks_without_a_row_of_an_adapter_run_too() -> None:
     result = measure_cell(cell("lora", gpus=16))
     assert result.row["status"] == "ok"
-    assert [alike[0] for alike in result.details["alike_ranks"]] == [r["rank"] for r in result.details["ranks"]]
+    assert [alike[0] for alike in result.details["alike_ranks"]] == [
+        r["rank"] for r in result.details["ranks"]
+    ]
     assert len(result.details["ranks"]) > 1
 
 
@@ -82,7 +86,7 @@ def test_the_settings_of_a_shard_are_those_of_its_memory() -> None:
 
 
 def test_shards_on_the_host_are_not_predicted() -> None:
-    with pytest.raises(UsageError, match="shard.offload 'cpu' is not predicted"):
+    with pytest.raises(UsageError, match=r"shard\.offload 'cpu' is not predicted"):
         measure_cell(cell(shard=Shard(offload="cpu")))
 
 

@@ -70,7 +70,9 @@ class CommunicationCounter(TorchDispatchMode):
     def __init__(self, model: nn.Module) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         # Between steps, as they are: within one FSDP2 puts gathered ones in their place.
-        self._params = list(model.parameters())
+        params = list(model.parameters())
+        self._shards = {storage_key(param) for param in params}
+        self._trained = [param for param in params if param.requires_grad]
         self._ranks = dist.get_world_size()
         self._phase: Phase = "forward"
         self._sent: dict[tuple[Phase, str], list[Operation]] = {}
@@ -96,6 +98,7 @@ class CommunicationCounter(TorchDispatchMode):
             self._sent.setdefault((self._phase, operation.kind), []).append(operation)
             for tensor in tensors_in((args, kwargs, result)):
                 self._note(tensor, operation.kind)
+            self._look()
         elif func.namespace == _FSDP:
             if func._opname == _COPIED_OUT:
                 for tensor in tensors_in(kwargs.get("out")):
@@ -108,7 +111,6 @@ class CommunicationCounter(TorchDispatchMode):
         known = self._buffers.get(key)
         if known is None or known[0].expired():
             self._buffers[key] = (StorageWeakRef(tensor.untyped_storage()), kind)
-        self._look()
 
     def _look(self) -> None:
         kept = self._kept()
@@ -123,8 +125,8 @@ class CommunicationCounter(TorchDispatchMode):
 
     def _kept(self) -> set[int]:
         """The storages of parameters' shards and of gradients, which a reduction may have written."""
-        grads = (param.grad for param in self._params if param.grad is not None)
-        return {storage_key(tensor) for tensor in (*self._params, *grads)}
+        grads = (param.grad for param in self._trained)
+        return self._shards | {storage_key(grad) for grad in grads if grad is not None}
 
     def communication(self) -> Communication:
         """Return what was counted."""
