@@ -185,9 +185,8 @@ def _check_placed(model: nn.Module, twin: Twin) -> None:
     Raises:
         LorafaProfError: one is not; the error names it.
     """
-    for name, part in (*model.named_parameters(), *model.named_buffers()):
-        tensor = local_part(part)
-        counted = not tensor.untyped_storage().nbytes() or twin.mode.block_of(tensor) is not None
+    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
+        counted = not local_part(tensor).untyped_storage().nbytes() or twin.mode.block_of(tensor) is not None
         if not (tensor.is_cuda and counted):
             raise LorafaProfError(
                 f"'{name}' of the model is on {tensor.device} after building, and takes no memory of the "

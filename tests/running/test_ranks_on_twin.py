@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from lorafa_prof.errors import UsageError
 from lorafa_prof.parallel.shard import Shard
 from lorafa_prof.results.record import CellResult
 from lorafa_prof.running.measure import measure_cell
+from lorafa_prof.running.recorded_step import record_step
 
 GPU = "h100-80gb"
 
@@ -83,6 +85,21 @@ def test_the_settings_of_a_shard_are_those_of_its_memory() -> None:
     # What is kept of a step in fp32 is parameters.
     assert kept.row["activation_bytes"] - usual.row["activation_bytes"] >= usual.row["params_total"] * 4
     assert mixed.row["activation_bytes"] < usual.row["activation_bytes"]
+
+
+def test_a_recorded_step_knows_what_shards_are_for() -> None:
+    sharded = cell("full-ft")
+    recorded, row = record_step(sharded), measure_cell(sharded).row
+    start = recorded.timeline.spans[-3].start
+    live: dict[int, int] = {}
+    for event in recorded.timeline.events[:start]:
+        live[event.allocation] = event.requested_bytes if event.kind == "alloc" else 0
+    by_kind = Counter[str]()
+    for allocation, size in live.items():
+        by_kind[recorded.timeline.kinds[allocation]] += size
+    # Shards are in memory for as many rows as the first rank has.
+    assert 0 <= by_kind["weights"] - row["weights_bytes"] < 2048
+    assert by_kind["optimizer"] == row["optimizer_bytes"]
 
 
 def test_shards_on_the_host_are_not_predicted() -> None:

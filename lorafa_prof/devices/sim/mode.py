@@ -20,6 +20,7 @@ from lorafa_prof.devices.sim.shapes import ShapeCache, tensors_in
 from lorafa_prof.devices.sim.storages import set_bytes
 from lorafa_prof.devices.sim.values import KNOWN, Assumption, KnownValues
 from lorafa_prof.errors import LorafaProfError
+from lorafa_prof.parallel.local import local_part
 
 _HOST = torch.device("cpu")
 _META = torch.device("meta")
@@ -207,8 +208,8 @@ class TwinMode(TorchDispatchMode):
             self.keep(library, size_bytes)
 
     def block_of(self, tensor: Tensor) -> Any:
-        """Return the block behind the tensor's storage; None if it has none."""
-        return self.block_of_storage(tensor.untyped_storage())
+        """Return the block behind the tensor's storage, or this rank's part of it; None if it has none."""
+        return self.block_of_storage(local_part(tensor).untyped_storage())
 
     def block_of_storage(self, storage: torch.UntypedStorage) -> Any:
         """Return the block behind the storage; None if it has none."""
