@@ -8,7 +8,10 @@ import re
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
-from pydantic import BaseModel, ConfigDict, Field, StrictInt
+from pydantic import Field, StrictInt
+
+from lorafa_prof.frozen_data import Frozen
+from lorafa_prof.parallel.shard import Parallel, Shard
 
 Dtype = Literal["fp32", "bf16", "fp16", "fp64"]
 DeviceKind = Literal["cuda", "cpu", "sim"]
@@ -38,6 +41,9 @@ _ADDED_LATER = (
     "packing",
     "loss",
     "launch",
+    "parallel",
+    "gpus",
+    "shard",
 )
 
 
@@ -74,12 +80,6 @@ class ResolvedDevice:
         return device_kind(self.device)
 
 
-class Frozen(BaseModel):
-    """Base of the data models: unknown keys are errors, values never change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
 class ModelChoice(Frozen):
     """Which network a cell trains.
 
@@ -112,7 +112,7 @@ class Cell(Frozen):
     """One point of the sweep. Its JSON form is passed to the cell's process and kept with its result.
 
     `lengths` are those of a run of different steps, in tokens, and `seq` is the longest of them; without any
-    all steps have `seq`.
+    all steps have `seq`. `batch` is that of each GPU, if there are several.
     """
 
     model: ModelChoice
@@ -143,6 +143,9 @@ class Cell(Frozen):
     packing: bool = False
     loss: Loss = "full"
     launch: Launch = "eager"
+    parallel: Parallel = "none"
+    gpus: int = 1
+    shard: Shard = Shard()
 
     @property
     def device_kind(self) -> DeviceKind:
@@ -175,6 +178,11 @@ class Cell(Frozen):
         return max(1, self.kept_logits) if self.is_evaluation else self.accumulation
 
     @property
+    def has_ranks(self) -> bool:
+        """Whether it is measured on ranks, each a process with a GPU, or on the CPU, of its own."""
+        return self.parallel != "none" and not self.is_predicted
+
+    @property
     def is_predicted(self) -> bool:
         """Whether the cell runs on a twin: its bytes are predicted, and it has no times."""
         return self.device_kind == "sim"
@@ -203,18 +211,20 @@ class Cell(Frozen):
             *([f"r{rank}"] if rank is not None else []),
             f"b{self.batch}",
             f"s{self.seq_text}",
+            *([f"{self.parallel}x{self.gpus}"] if self.parallel != "none" else []),
             digest,
         ]
         return re.sub(r"[^A-Za-z0-9._-]+", "-", "_".join(parts)).lstrip(".-")
 
     @property
     def label(self) -> str:
-        """A short name for progress and messages: model, method, rank, batch, sequence length."""
+        """A short name for progress and messages: model, method, rank, batch, sequence length, GPUs."""
         rank = self.method.options.get("rank")
         ranked = f" r{rank}" if rank is not None else ""
         tag = self.method.options.get("tag")
         tagged = f":{tag}" if tag else ""
-        return f"{self.model.name} {self.method.name}{tagged}{ranked} b{self.batch} s{self.seq_text}"
+        spread = f" {self.parallel} x{self.gpus}" if self.parallel != "none" else ""
+        return f"{self.model.name} {self.method.name}{tagged}{ranked} b{self.batch} s{self.seq_text}{spread}"
 
 
 def _default_of(name: str) -> Any:

@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 
 from lorafa_prof.optim.clipping import clip_gradients
 from lorafa_prof.optim.loss_scaling import LossScaler
+from lorafa_prof.parallel.gradient_sync import unreduced_gradients
 
 Phase = Literal["forward", "backward", "optimizer", "collect"]
 """The phases of a training step, and of an evaluation: its forward, and what is kept of each batch."""
@@ -72,7 +73,7 @@ class TrainingStep:
         optimizer: updates the model's parameters.
         accumulation: number of micro-batches in a step: forward and backward run this often, on the same
             inputs, before the optimizer phase. Each loss is divided by it at the start of backward, so that
-            what forward holds does not depend on it.
+            what forward holds does not depend on it. Ranks reduce their gradients in the last one.
         max_grad_norm: gradients are clipped to this norm at the start of the optimizer phase; None: they are
             not clipped.
         scaler: scales the loss at the start of backward, and unscales the gradients before they are clipped,
@@ -94,21 +95,22 @@ class TrainingStep:
             observers: look at the step.
             around: makes the context that each phase's operations run in.
         """
-        for _ in range(self.accumulation):
-            # Lets go of the loss before: it would die within this forward, and its bytes hide the new one's.
-            loss: Tensor | None = None
-            notify_start(observers, "forward")
-            with around("forward"):
-                loss = cast(Tensor, cast(Any, self.model(**self.inputs)).loss)
-            notify_end(observers, "forward")
-            notify_start(observers, "backward")
-            with around("backward"):
-                if self.accumulation > 1:
-                    loss = loss / self.accumulation
-                if self.scaler is not None:
-                    loss = self.scaler.scale(loss)
-                loss.backward()
-            notify_end(observers, "backward")
+        for left in reversed(range(self.accumulation)):
+            with unreduced_gradients(self.model) if left else nullcontext():
+                # Lets go of the loss before: it would die within this forward, and hide the new one's bytes.
+                loss: Tensor | None = None
+                notify_start(observers, "forward")
+                with around("forward"):
+                    loss = cast(Tensor, cast(Any, self.model(**self.inputs)).loss)
+                notify_end(observers, "forward")
+                notify_start(observers, "backward")
+                with around("backward"):
+                    if self.accumulation > 1:
+                        loss = loss / self.accumulation
+                    if self.scaler is not None:
+                        loss = self.scaler.scale(loss)
+                    loss.backward()
+                notify_end(observers, "backward")
         notify_start(observers, "optimizer")
         with around("optimizer"):
             self._update()

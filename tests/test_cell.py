@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lorafa_prof.cell import Cell, MethodChoice, ModelChoice, Steps
+from lorafa_prof.parallel.shard import Shard
 
 FIXED: dict[str, Any] = {
     "model": {"name": "tiny-llama"},
@@ -63,6 +64,9 @@ cells = st.builds(
     packing=st.booleans(),
     loss=st.sampled_from(["full", "chunked"]),
     launch=st.sampled_from(["eager", "graph"]),
+    parallel=st.sampled_from(["none", "ddp", "fsdp2"]),
+    gpus=st.integers(1, 9),
+    shard=st.builds(Shard, reshard_after_forward=st.booleans(), mp=st.sampled_from(["none", "bf16"])),
 )
 
 
@@ -93,9 +97,13 @@ def test_every_setting_is_in_the_id(name, data):
         "lengths": (1, 2),
         "loss": "chunked",
         "launch": "graph",
+        "parallel": "ddp",
+        "shard": Shard(mp="bf16"),
     }
     types |= dict.fromkeys(("double_quant", "kbit_prepare", "packing"), True)
-    numbers = {name: st.integers(2, 99) for name in ("batch", "seq", "seed", "accumulation", "kept_logits")}
+    numbers = {
+        name: st.integers(2, 99) for name in ("batch", "seq", "seed", "accumulation", "kept_logits", "gpus")
+    }
     numbers |= {name: st.floats(0.01, 0.99) for name in ("padding", "max_grad_norm")}
     other = types.get(name) or data.draw(numbers.get(name, names.filter(lambda text: text != "cpu")))
     changed = plain.model_copy(update={name: other})
@@ -142,6 +150,9 @@ def test_cells_of_the_shipped_reports_keep_their_ids(model, method, seq, cell_id
         {"phase": "eval"},
         {"loss": "chunked"},
         {"launch": "graph"},
+        {"parallel": "ddp"},
+        {"gpus": 2},
+        {"shard": {"mp": "bf16"}},
     ):
         assert Cell.model_validate({**fields, **other}).cell_id != cell_id
 

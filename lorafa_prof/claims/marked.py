@@ -15,7 +15,7 @@ from lorafa_prof.words.amounts import Number
 Marked = Literal["refuse", "keep"]
 
 #: Metrics that follow from the time of a whole step, whose percentiles the row has.
-_OF_WHOLE_STEPS = ("step_ms_median", "tokens_per_s", "samples_per_s", "mfu")
+_OF_WHOLE_STEPS = ("step_ms_median", "tokens_per_s", "tokens_per_s_per_gpu", "samples_per_s", "mfu")
 
 
 def refusal(result: CellResult, metric: Column) -> str:

@@ -33,6 +33,7 @@ _SETTINGS = (
     ("--optimizer", "Optimizer: adamw, adamw-8bit, adafactor, …  [default: adamw]"),
     ("--update", "When weights are updated: step or backward  [default: step]"),
     ("--launch", "How kernels are launched: eager or graph  [default: eager]"),
+    ("--parallel", "How a step is spread over GPUs: none, ddp or fsdp2  [default: none]"),
     ("--phase", "Which phase is asked about: train or eval  [default: train]"),
 )
 
@@ -55,6 +56,7 @@ def _settings(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--dropout", type=float, multiple=True, help="Dropout of the adapters.")
 @click.option("--batch", type=int, help="Batch size  [default: 1]")
 @click.option("--seq", type=int, help="Tokens of a sequence  [default: 1024, or all positions if fewer]")
+@click.option("--gpus", type=int, help="How many GPUs a step is spread over  [default: 1]")
 @_settings
 @click.option("--double-quant", is_flag=True, default=None, help="Quantize 4-bit weights' statistics too.")
 @click.option(

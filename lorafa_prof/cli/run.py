@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lorafa_prof.cli.allocated import follows
 from lorafa_prof.cli.options import (
     cells_option,
     device_option,
@@ -77,7 +78,10 @@ def run_command(
     """Measure every cell of SCENARIO, a file or the name of a shipped one.
 
     A run continues where it stopped. The results are in OUT: results.csv, cells/, provenance.json, figures/.
+    Started by torchrun or srun, rank 0 runs, and the other ranks take part in its cells of several GPUs.
     """
+    if follows():
+        return 0
     loaded = loaded_scenario(scenario, overrides, device)
     from lorafa_prof.devices.device import resolve_device
 

@@ -84,6 +84,12 @@ def verify_command(
     console = Console(stderr=True)
     with console.status(f"checking {count(len(own_ids), 'cell')}"):
         check_cells(loaded, found.planned)
+    if any(cell.has_ranks for cell in chosen):
+        raise loaded.error(
+            "verify compares a twin with one GPU; `lorafa-prof run` measures ranks, and with "
+            "--device sim:<gpu> predicts them",
+            ("parallel",),
+        )
     store = VerifyStore(out or Path("out") / f"verify-{loaded.scenario.name}")
     store.prepare()
     with locked(store.out, arguments or sys.argv[1:]):

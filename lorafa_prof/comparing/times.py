@@ -46,6 +46,7 @@ SAMPLED: dict[str, Sampled] = {
     "backward_ms": Sampled("backward"),
     "optimizer_ms": Sampled("optimizer"),
     "tokens_per_s": Sampled(inverse=True),
+    "tokens_per_s_per_gpu": Sampled(inverse=True),
     "samples_per_s": Sampled(inverse=True),
     "mfu": Sampled(inverse=True),
 }

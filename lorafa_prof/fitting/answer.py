@@ -78,18 +78,32 @@ class Fit:
 
 
 @dataclass(frozen=True)
+class Fewest:
+    """The smallest number of GPUs on which a sharded cell fits.
+
+    Attributes:
+        value: it; None: not on the most that are looked at.
+        retries: as of `Largest`.
+    """
+
+    value: int | None
+    retries: int = 0
+
+
+@dataclass(frozen=True)
 class Answer:
-    """All that is said of one cell."""
+    """All that is said of one cell; `gpus` is None where nothing is sharded."""
 
     fit: Fit
     batch: Largest
     seq: Largest
+    gpus: Fewest | None = None
 
     @property
     def tokens_per_step(self) -> int | None:
-        """Of a step with the largest batch."""
+        """Of a step with the largest batch, on all GPUs."""
         cell = self.fit.asked.cell
-        return None if self.batch.value is None else self.batch.value * cell.seq * cell.forwards
+        return None if self.batch.value is None else self.batch.value * cell.seq * cell.forwards * cell.gpus
 
 
 def fit_as_asked(asked: FitQuestion, predict: Predict) -> Fit:

@@ -7,6 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from lorafa_prof.fitting.answer import (
     Answer,
+    Fewest,
     Fit,
     FitQuestion,
     Largest,
@@ -15,6 +16,7 @@ from lorafa_prof.fitting.answer import (
     largest_batch,
     longest_seq,
 )
+from lorafa_prof.fitting.fewest import fewest_gpus
 
 
 def answer_all(asked: Sequence[FitQuestion], predict: Predict, *, threads: int) -> list[Answer]:
@@ -30,8 +32,8 @@ def answer_all(asked: Sequence[FitQuestion], predict: Predict, *, threads: int) 
             fits = [pool.submit(fit_as_asked, each, predict) for each in asked]
             searches = [_searches(pool, fit.result(), predict) for fit in fits]
             return [
-                Answer(fit.result(), batch.result(), seq.result())
-                for fit, (batch, seq) in zip(fits, searches, strict=True)
+                Answer(fit.result(), batch.result(), seq.result(), gpus.result())
+                for fit, (batch, seq, gpus) in zip(fits, searches, strict=True)
             ]
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
@@ -40,5 +42,9 @@ def answer_all(asked: Sequence[FitQuestion], predict: Predict, *, threads: int) 
 
 def _searches(
     pool: ThreadPoolExecutor, fit: Fit, predict: Predict
-) -> tuple[Future[Largest], Future[Largest]]:
-    return pool.submit(largest_batch, fit, predict), pool.submit(longest_seq, fit, predict)
+) -> tuple[Future[Largest], Future[Largest], Future[Fewest | None]]:
+    return (
+        pool.submit(largest_batch, fit, predict),
+        pool.submit(longest_seq, fit, predict),
+        pool.submit(fewest_gpus, fit, predict),
+    )

@@ -8,6 +8,7 @@ from typing import Any
 
 from lorafa_prof.cell import Cell
 from lorafa_prof.fitting.answer import Answer, Largest
+from lorafa_prof.fitting.fewest import MOST_GPUS
 from lorafa_prof.results.row import method_label
 from lorafa_prof.scenario.labels import told_apart
 from lorafa_prof.words.phrases import listed
@@ -23,6 +24,8 @@ _ANSWERED = (
     "tokens/step",
     "longest seq",
 )
+#: Where a cell is of several GPUs.
+_GPUS, _FEWEST = "gpus", "fewest gpus"
 
 
 @dataclass(frozen=True)
@@ -37,14 +40,24 @@ class AnswersTable:
 def answers_table(answers: Sequence[Answer]) -> AnswersTable:
     """A row for each answer. Where others are asked alike, a column more says what tells them apart."""
     cells = [answer.fit.asked.cell for answer in answers]
-    apart = told_apart(cells, _asked)
+    spread = any(cell.parallel != "none" for cell in cells)
+
+    def asked(cell: Cell) -> tuple[str, ...]:
+        return (*_asked(cell), *([str(cell.gpus)] if spread else []))
+
+    apart = told_apart(cells, asked)
     others = any(apart.values())
-    named = (*_ASKED, "settings") if others else _ASKED
+    named = (*_ASKED, *([_GPUS] if spread else []), *(["settings"] if others else []))
     rows = [
-        (*_asked(cell), *([apart[cell.cell_id] or "-"] if others else []), *_answered(answer))
+        (
+            *asked(cell),
+            *([apart[cell.cell_id] or "-"] if others else []),
+            *_answered(answer),
+            *([_fewest(answer)] if spread else []),
+        )
         for cell, answer in zip(cells, answers, strict=True)
     ]
-    return AnswersTable((*named, *_ANSWERED), rows, len(named))
+    return AnswersTable((*named, *_ANSWERED, *([_FEWEST] if spread else [])), rows, len(named))
 
 
 def _asked(cell: Cell) -> tuple[str, ...]:
@@ -69,6 +82,12 @@ def _answered(answer: Answer) -> tuple[str, ...]:
         "-" if answer.tokens_per_step is None else str(answer.tokens_per_step),
         _largest(answer.seq),
     )
+
+
+def _fewest(answer: Answer) -> str:
+    if answer.gpus is None:
+        return "-"
+    return f"over {MOST_GPUS}" if answer.gpus.value is None else str(answer.gpus.value)
 
 
 def _largest(found: Largest) -> str:
@@ -102,6 +121,8 @@ def _record(answer: Answer) -> dict[str, Any]:
         "longest_seq": answer.seq.value,
         "longest_seq_is_limit": answer.seq.is_limit,
         "longest_seq_retries": answer.seq.retries,
+        "fewest_gpus": None if answer.gpus is None else answer.gpus.value,
+        "fewest_gpus_retries": None if answer.gpus is None else answer.gpus.retries,
         "notes": list(fit.notes),
     }
 
@@ -120,6 +141,7 @@ def _tight(answer: Answer) -> list[str]:
         "the step as asked": (fit.memory.num_alloc_retries or 0) if fit.fits else 0,
         "the largest batch": answer.batch.retries,
         "the longest sequence": answer.seq.retries,
+        "the fewest GPUs": answer.gpus.retries if answer.gpus is not None else 0,
     }
     names = [name for name, count in retries.items() if count]
     if not names:

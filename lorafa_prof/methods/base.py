@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from lorafa_prof.cell import Dtype, Frozen, Update
+from lorafa_prof.cell import Dtype, Update
+from lorafa_prof.frozen_data import Frozen
 from lorafa_prof.models.preset import Task
 from lorafa_prof.registry import Registry
 
@@ -72,6 +73,7 @@ class Method:
             checks a cell before anything is measured. Raises UsageError if options do not fit the model.
         default_adapter_dtype: gives the adapters' type if the scenario names none, from the base's type;
             None for a method without adapters.
+        shards: whether its optimizer can update parameters of which each rank has its rows.
         label: gives the method's name in the results table, from its options; None: `name` is used.
     """
 
@@ -81,6 +83,7 @@ class Method:
     prepare: Callable[[PreTrainedModel, MethodOptions, Setting], Prepared]
     default_adapter_dtype: Callable[[Dtype], Dtype] | None
     label: Callable[[MethodOptions], str] | None = None
+    shards: bool = True
 
     def label_of(self, options: MethodOptions) -> str:
         """Return the name of the method with these options in the results table."""

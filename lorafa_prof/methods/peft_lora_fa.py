@@ -48,4 +48,5 @@ METHOD = Method(
     options=PeftLoraOptions,
     prepare=prepare,
     default_adapter_dtype=peft_adapter_dtype,
+    shards=False,  # it adds plain tensors to gradients
 )

@@ -16,5 +16,7 @@ def _make(params: list[torch.nn.Parameter]) -> Optimizer:
 
 
 OPTIMIZERS_HERE = (
-    OptimizerChoice("adafactor", "transformers' Adafactor, with the settings of its Trainer", _make),
+    OptimizerChoice(
+        "adafactor", "transformers' Adafactor, with the settings of its Trainer", _make, shards=False
+    ),
 )

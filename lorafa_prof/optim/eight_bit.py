@@ -89,11 +89,13 @@ OPTIMIZERS_HERE = (
         "bitsandbytes' AdamW with 8-bit states (extra: gpu)",
         partial(_make, False),
         _refuses,
+        shards=False,
     ),
     OptimizerChoice(
         PAGED,
         "the same with large states in memory that GPU and host share (extra: gpu)",
         partial(_make, True),
         _refuses,
+        shards=False,
     ),
 )

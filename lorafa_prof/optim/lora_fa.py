@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -15,6 +15,7 @@ from lorafa_prof.errors import UsageError
 from lorafa_prof.layers.low_rank_embedding import LoraFaEmbedding
 from lorafa_prof.layers.low_rank_linear import LoraFaLinear
 from lorafa_prof.layers.low_rank_weight import LoraFaWeight
+from lorafa_prof.parallel.local import first_row_here, local_part, whole, with_local_part
 from lorafa_prof.shapes_only import has_values
 
 AdaptedByLoraFa = LoraFaLinear | LoraFaEmbedding | LoraFaWeight
@@ -56,7 +57,7 @@ def _inverse(gram: Tensor) -> Tensor:
 
 def _matrix_of(layer: AdaptedByLoraFa) -> Tensor:
     try:
-        return correction_matrix(layer.lora_A, layer.scale)
+        return correction_matrix(whole(layer.lora_A.detach()), layer.scale)
     except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]
         raise UsageError(
             f"A of the adapter '{layer.path}' has rows that depend on each other as far as float64 can tell: "
@@ -72,36 +73,68 @@ class _Batch:
     """
 
     def __init__(self, layers: Sequence[AdaptedByLoraFa]) -> None:
-        self.bs: list[nn.Parameter] = [layer.lora_B for layer in layers]
         found = [_matrix_of(layer) for layer in layers]
         self.matrices = found[0].unsqueeze(0) if len(found) == 1 else torch.stack(found)
         self._layers = [weakref.ref(layer) for layer in layers]
-        self._versions = [layer.lora_A._version for layer in layers]
+        self._as = [_state_of(layer.lora_A) for layer in layers]
+
+    @property
+    def bs(self) -> list[nn.Parameter | None]:
+        """B of each layer that still is."""
+        layers = [this() for this in self._layers]
+        return [None if layer is None else layer.lora_B for layer in layers]
+
+    def follow_(self) -> None:
+        """Go with the layers to where their parameters are now, after the model was sharded.
+
+        A has the values that it had before, so its matrix is right: nothing is gathered for it.
+        """
+        for index, this in enumerate(self._layers):
+            layer = this()
+            if layer is not None:
+                self._as[index] = _state_of(layer.lora_A)
+                self.matrices = self.matrices.to(layer.lora_B.device)  # that of offloaded ones is the host
 
     def refresh_(self) -> None:
         """Find the matrices anew of A that was changed in place, as by `load_state_dict`."""
         for index, this in enumerate(self._layers):
             layer = this()
-            if layer is not None and layer.lora_A._version != self._versions[index]:
-                self._versions[index] = layer.lora_A._version
+            if layer is not None and (state := _state_of(layer.lora_A)) != self._as[index]:
+                self._as[index] = state
                 self.matrices[index].copy_(_matrix_of(layer))
 
-    def correct_(self, which: Sequence[int]) -> None:
-        """Correct the gradients of these B's, by one product if they are all; the others have none."""
-        if len(which) == 1 or len(which) < len(self.bs):
-            for index in which:
-                self.bs[index].grad = _product(self.bs[index].grad, self.matrices[index])
+    def correct_(self, bs: Mapping[int, nn.Parameter]) -> None:
+        """Correct the gradients of these B's, by their place, by one product if they are all of them.
+
+        Of a sharded B each rank corrects its rows, which takes nothing of the others.
+        """
+        if len(bs) == 1 or len(bs) < len(self._layers):
+            for index, b in bs.items():
+                b.grad = with_local_part(b, _product(_gradient_here(b), self._matrix_here(index, b)))
             return
-        stacked = torch.stack([b.grad for b in self.bs if b.grad is not None])
-        for b in self.bs:
+        stacked = torch.stack([_gradient_here(bs[index]) for index in range(len(bs))])
+        for b in bs.values():
             b.grad = None  # gone before what takes its place is there
         corrected = _product(stacked, self.matrices)
-        for index, b in enumerate(self.bs):
-            b.grad = corrected[index]
+        for index, b in bs.items():
+            b.grad = with_local_part(b, corrected[index])
+
+    def _matrix_here(self, index: int, b: Tensor) -> Tensor:
+        """Return the layer's matrix; of experts, those of the experts that this rank has."""
+        matrix = self.matrices[index]
+        return matrix if b.dim() == 2 else matrix.narrow(0, first_row_here(b), local_part(b).shape[0])
 
 
-def _product(grad: Tensor | None, matrix: Tensor) -> Tensor:
-    assert grad is not None
+def _state_of(a: Tensor) -> tuple[int, int]:
+    return id(a), a._version
+
+
+def _gradient_here(b: nn.Parameter) -> Tensor:
+    assert b.grad is not None
+    return local_part(b.grad)
+
+
+def _product(grad: Tensor, matrix: Tensor) -> Tensor:
     # Some models give their router another type when they first use it.
     return torch.matmul(grad, matrix.to(grad.dtype))
 
@@ -123,7 +156,9 @@ class LoraFaCorrection:
 
     def __init__(self, layers: Iterable[AdaptedByLoraFa], at_once_bytes: int = 0) -> None:
         self._batches = [_Batch(alike) for alike in _alike(layers, at_once_bytes)]
-        self._places = {id(b): (batch, index) for batch in self._batches for index, b in enumerate(batch.bs)}
+        self._places: dict[int, tuple[_Batch, int]] = {}
+        self._first: Callable[[], nn.Parameter | None] = lambda: None
+        self._find_places()
 
     @property
     def tensors(self) -> tuple[Tensor, ...]:
@@ -133,15 +168,33 @@ class LoraFaCorrection:
     @torch.no_grad()
     def __call__(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
         """Replace each gradient [.., out, r] of the optimizer's B's by its corrected one."""
-        present: defaultdict[_Batch, list[int]] = defaultdict(list)
+        if self._first() is not self._first_now():
+            for batch in self._batches:
+                batch.follow_()
+            self._find_places()
+        present: defaultdict[_Batch, dict[int, nn.Parameter]] = defaultdict(dict)
         for group in optimizer.param_groups:
             for param in group["params"]:
                 if param.grad is not None and id(param) in self._places:
                     batch, index = self._places[id(param)]
-                    present[batch].append(index)
-        for batch, which in present.items():
+                    present[batch][index] = param
+        for batch, bs in present.items():
             batch.refresh_()
-            batch.correct_(which)
+            batch.correct_(bs)
+
+    def _find_places(self) -> None:
+        """Note where each B is, by its identity; no B is kept alive for it."""
+        self._places = {
+            id(b): (batch, index)
+            for batch in self._batches
+            for index, b in enumerate(batch.bs)
+            if b is not None
+        }
+        first = self._first_now()
+        self._first = (lambda: None) if first is None else weakref.ref(first)
+
+    def _first_now(self) -> nn.Parameter | None:
+        return self._batches[0].bs[0] if self._batches else None
 
 
 def _alike(layers: Iterable[AdaptedByLoraFa], at_once_bytes: int) -> Iterator[list[AdaptedByLoraFa]]:

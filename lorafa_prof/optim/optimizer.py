@@ -32,12 +32,14 @@ class OptimizerChoice:
         make: makes it over the parameters it is given, all of which train. On shapes it makes the same
             allocations as on a GPU. Raises UsageError if it cannot train these parameters.
         refuses: says in words why the optimizer cannot run in a cell, and what to do; empty if it can.
+        shards: whether it can update parameters of which each rank has its rows (`parallel: fsdp2`).
     """
 
     name: str
     summary: str
     make: MakeOptimizer
     refuses: Callable[[Cell], str] = refuses_nothing
+    shards: bool = True
 
 
 OPTIMIZERS: Registry[OptimizerChoice] = Registry(

@@ -138,6 +138,10 @@ COLUMNS: tuple[Column, ...] = (
         "",
         "graph: the step is captured once and replayed as CUDA graphs; empty: kernels are launched singly",
     ),
+    Column("parallel", "setting", "", "ddp or fsdp2: how a step is spread over GPUs; empty if it is not"),
+    Column("gpus", "setting", "", "GPUs that run the step together, each on `batch` samples; empty if one"),
+    Column("shard", "setting", "", "what of fsdp2's sharding is not at its default; empty if all is"),
+    Column("tokens_per_s_per_gpu", "time", "tokens/s", "tokens_per_s over the number of GPUs", "higher"),
 )
 
 COLUMN_NAMES: tuple[str, ...] = tuple(column.name for column in COLUMNS)

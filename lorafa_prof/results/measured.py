@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from lorafa_prof.instruments.communication.counter import Communication
 from lorafa_prof.instruments.energy import EnergyReading
 from lorafa_prof.instruments.flops.counter import FlopCount
 from lorafa_prof.instruments.memory.profile import MemoryProfile
@@ -19,9 +21,11 @@ class Measured:
         tokens_beside_seq: of each sample, what the model sees beside its text's `seq` tokens.
         seconds: what each part of measuring the cell took.
         unchecked_operations: on the twin, what ran there and was in no trace of a GPU; None elsewhere.
+        alike_ranks: of a cell of several GPUs, groups of ranks that are alike; None: it was not looked for.
         notes: what a reader of the row must know; they become its message.
         marks: what makes it worth less than other rows, by the names of `marks.py`.
         unavailable: what this machine cannot tell, and why.
+        part_started: told the name of each part of measuring the cell as it starts.
     """
 
     tokens_beside_seq: int = 0
@@ -35,11 +39,14 @@ class Measured:
     flops: FlopCount | None = None
     saved: SavedTensors | None = None
     energy: EnergyReading | None = None
+    communication: Communication | None = None
     device_used_bytes: int | None = None
     process_used_bytes: int | None = None
     host_rss_bytes: int | None = None
     seconds: dict[str, float] = field(default_factory=dict)
     unchecked_operations: list[str] | None = None
+    alike_ranks: list[range] | None = None
     notes: list[str] = field(default_factory=list)
     marks: dict[str, str] = field(default_factory=dict)
     unavailable: dict[str, str] = field(default_factory=dict)
+    part_started: Callable[[str], None] = lambda part: None

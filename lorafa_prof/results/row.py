@@ -68,6 +68,9 @@ def setting_columns(cell: Cell) -> dict[str, Value]:
         "packing": "true" if cell.packing else None,
         "loss": None if cell.loss == "full" else cell.loss,
         "launch": None if cell.launch == "eager" else cell.launch,
+        "parallel": None if cell.parallel == "none" else cell.parallel,
+        "gpus": None if cell.gpus == 1 else cell.gpus,
+        "shard": cell.shard.text or None,
     }
     # An option of a third party's method may be called as a column and be of another kind.
     return {name: value if fits(name, value) else None for name, value in columns.items()}
@@ -147,14 +150,15 @@ def _time_columns(cell: Cell, measured: Measured) -> dict[str, Value]:
         return {}
     # Steps of different lengths take different times: a rate is of them all.
     step_s = (sum(times.step_ms) / len(times.step_ms) if cell.lengths else times.step_percentile(50)) / 1e3
-    samples = cell.batch * cell.forwards
-    tokens = cell.forwards * (_tokens_of_a_batch(cell) + cell.batch * measured.tokens_beside_seq)
+    samples = cell.gpus * cell.batch * cell.forwards
+    tokens = cell.gpus * cell.forwards * (_tokens_of_a_batch(cell) + cell.batch * measured.tokens_beside_seq)
     row: dict[str, Value] = {
         "step_ms_median": times.step_percentile(50),
         "step_ms_p05": times.step_percentile(5),
         "step_ms_p95": times.step_percentile(95),
         **{f"{phase}_ms": times.phase_median(phase) for phase in PHASES if phase in times.phase_ms},
         "tokens_per_s": tokens / step_s,
+        "tokens_per_s_per_gpu": tokens / step_s / cell.gpus,
         "samples_per_s": samples / step_s,
     }
     # FLOPs of a run are those of its longest step.
@@ -199,6 +203,8 @@ def details_of(cell: Cell, measured: Measured) -> dict[str, Any]:
     }
     if measured.unchecked_operations is not None:
         details["unchecked_operations"] = measured.unchecked_operations
+    if measured.alike_ranks is not None:
+        details["alike_ranks"] = [[alike[0], alike[-1]] for alike in measured.alike_ranks]
     if measured.memory:
         memory = asdict(measured.memory)
         if not memory["steps"]:
@@ -223,6 +229,10 @@ def details_of(cell: Cell, measured: Measured) -> dict[str, Any]:
         details["flops"] = asdict(measured.flops)
     if measured.times:
         details["times"] = asdict(measured.times)
+    if measured.communication:
+        details["communication"] = asdict(measured.communication) | {
+            "sent_bytes": measured.communication.sent_bytes
+        }
     if measured.energy:
         details["energy"] = asdict(measured.energy)
     return details

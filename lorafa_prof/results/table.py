@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 TABLE_NAME = "results.csv"
 _INTEGER_LIMIT = 2**63
-_WHOLE_NUMBERS = ("rank", "batch", "seq", "accumulation", "kept_logits")
+_WHOLE_NUMBERS = ("rank", "batch", "seq", "accumulation", "kept_logits", "gpus")
 _FRACTIONS = ("dropout", "padding", "max_grad_norm")
 
 
@@ -39,9 +39,9 @@ def pandas_dtype(column: Column) -> str:
 def read_table(out: Path) -> pd.DataFrame:
     """Read ``out/results.csv``: every column of the contract, in its order, missing values as ``<NA>``.
 
-    Bytes, FLOPs, parameters, rank, batch, seq, accumulation and kept_logits are ``Int64``, other numbers
-    ``Float64``, the rest ``string``. Columns of the contract that the file lacks (an older version wrote it)
-    are all missing.
+    Bytes, FLOPs, parameters, rank, batch, seq, accumulation, kept_logits and gpus are ``Int64``, other
+    numbers ``Float64``, the rest ``string``. Columns of the contract that the file lacks (an older version
+    wrote it) are all missing.
 
     Raises:
         UsageError: no such folder, or a file that is not a results table.

@@ -22,6 +22,7 @@ from lorafa_prof.results.record import CellResult
 from lorafa_prof.results.row import setting_columns
 from lorafa_prof.running.family import begin_family, end_descendants
 from lorafa_prof.running.preload import in_spoiled_fork, preload
+from lorafa_prof.running.ranks.progress import tell_in
 from lorafa_prof.running.starting import ignore_interrupts, needs_cuda
 
 Report = dict[str, Any]
@@ -60,6 +61,7 @@ def work_on_cell(
     elif needs_cuda(cell) and in_spoiled_fork():
         tell.send(_spoiler())
         _exit()
+    tell_in(Path(result_file).parent)
     ready = time.time()
     try:
         result = _result_of(work, cell, log_file)

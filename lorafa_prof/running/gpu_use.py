@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 import psutil
+import torch
 
 from lorafa_prof.cell import Cell
 from lorafa_prof.errors import UsageError
@@ -30,7 +31,7 @@ def await_free_gpu(
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
 ) -> None:
-    """Return when no other process uses the GPU that `cells` are to be measured on, if any of them is.
+    """Return when no other process uses the GPUs that `cells` are to be measured on, if any of them is.
 
     Args:
         cells: that are to run.
@@ -41,10 +42,12 @@ def await_free_gpu(
     Raises:
         UsageError: others use it still.
     """
-    if not any(map(needs_cuda, cells)):
+    measured = [cell for cell in cells if needs_cuda(cell)]
+    if not measured:
         return
+    most = max(cell.gpus for cell in measured)
     start = clock()
-    while users := _users():
+    while users := [user for uuid in _uuids(most) for user in _users(uuid)]:
         waited = clock() - start
         if wait_s is None or waited >= wait_s:
             after = "" if wait_s is None else f" still, after {waited:.0f} s"
@@ -66,9 +69,16 @@ def disturbances(nvml: NvmlDevice | Unavailable) -> dict[str, str]:
     return beside(others) | ({} if isinstance(reasons, Unavailable) else slowed(reasons))
 
 
-def _users() -> list[str]:
-    """Who uses the GPU beside this process and its children; empty also where NVML does not tell."""
-    nvml = open_device(torch_device_uuid())
+def _uuids(gpus: int) -> list[str]:
+    """The UUIDs of this machine's GPUs that a cell of so many is measured on."""
+    if gpus == 1:
+        return [torch_device_uuid()]
+    return [torch_device_uuid(index) for index in range(min(gpus, torch.cuda.device_count()))]
+
+
+def _users(uuid: str) -> list[str]:
+    """Who uses a GPU beside this process and its children; empty also where NVML does not tell."""
+    nvml = open_device(uuid)
     if isinstance(nvml, Unavailable):
         return []
     try:

@@ -56,6 +56,8 @@ def _measure_memory(
     follower.adopt(_held_between_steps(prepared, step.inputs))
     meter = meter_of(cell, lambda: FollowedMemoryMeter(follower, prepared.model))
     with timed(measured, "memory"), noting_a_skip(step, measured.notes), follower:
+        if cell.parallel == "ddp":
+            step.run((tracker,))  # in which DDP's buckets are seen
         step.run((tracker, meter))
     keep_memory(measured, meter)
 

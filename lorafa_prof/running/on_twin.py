@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -18,6 +18,7 @@ from lorafa_prof.devices.gpus.gpu import GPUS
 from lorafa_prof.devices.sim.allocator import AllocatorSettings, SimOutOfMemoryError
 from lorafa_prof.devices.sim.honesty import notes_of, unchecked_operations
 from lorafa_prof.devices.sim.mode import BlockSource, TwinMode
+from lorafa_prof.devices.sim.rank import Rank
 from lorafa_prof.devices.sim.twin import Twin
 from lorafa_prof.errors import LorafaProfError
 from lorafa_prof.instruments.memory.profile import MemoryMeter
@@ -27,12 +28,17 @@ from lorafa_prof.methods.base import Prepared
 from lorafa_prof.models.code import import_code
 from lorafa_prof.models.kernels import import_kernels
 from lorafa_prof.models.resolve import resolve_model
+from lorafa_prof.parallel.local import local_part
 from lorafa_prof.results.measured import Measured
 from lorafa_prof.running.passes import meter_of
 from lorafa_prof.running.prepare import measured_step, prepare_step
 from lorafa_prof.step import Observer, Step, TrainingStep
 
 CUDA = torch.device("cuda", 0)
+_SHARDED_AS_IT_IS_BUILT = (
+    "the whole model, before it is sharded, does not fit on the GPU; it is predicted as if each rank built "
+    "its shards alone"
+)
 Part = Literal["build", "warmup", "memory"]
 
 
@@ -84,14 +90,18 @@ def make_twin(
     settings: AllocatorSettings | None = None,
     capacity_bytes: int | None = None,
     addresses: Iterable[int] = (),
+    rank: int = 0,
 ) -> Twin:
-    """Return the twin that `cell` runs on, not yet entered; the arguments are those of `Twin`.
+    """Return the twin that `cell`, or one of its ranks, runs on, not yet entered.
+
+    The other arguments are those of `Twin`.
 
     Raises:
         UsageError: the cell's device is the twin of no known GPU.
     """
     gpu = GPUS[twin_gpu(cell.device) or cell.device]
-    return Twin(gpu, settings=settings, capacity_bytes=capacity_bytes, addresses=addresses)
+    which = Rank(rank, cell.gpus) if cell.parallel != "none" else None
+    return Twin(gpu, settings=settings, capacity_bytes=capacity_bytes, addresses=addresses, rank=which)
 
 
 @contextmanager
@@ -134,7 +144,7 @@ def run_on_twin(cell: Cell, twin: Twin, watch: TwinWatch) -> BuiltOnTwin:
         SimOutOfMemoryError: the GPU has too little memory; the error names module and operation.
     """
     with watch.during("build"):
-        prepared, training = prepare_step(cell, CUDA)
+        prepared, training = _build(cell, twin)
     _check_placed(prepared.model, twin)
     step = measured_step(cell, training, CUDA)
     built = BuiltOnTwin(cell, twin, ModulePaths(prepared.model), step, prepared)
@@ -150,6 +160,20 @@ def run_on_twin(cell: Cell, twin: Twin, watch: TwinWatch) -> BuiltOnTwin:
     return built
 
 
+def _build(cell: Cell, twin: Twin) -> tuple[Prepared, TrainingStep]:
+    """Return the cell's model and step.
+
+    The whole model is on each rank until it is sharded, which needs room that the steps may not need.
+    """
+    if cell.parallel != "fsdp2":
+        return prepare_step(cell, CUDA)
+    with twin.allocator.unlimited():
+        prepared, training = prepare_step(cell, CUDA)
+    if twin.allocator.has_overrun:
+        prepared = replace(prepared, notes=(*prepared.notes, _SHARDED_AS_IT_IS_BUILT))
+    return prepared, training
+
+
 def meter_on(built: BuiltOnTwin) -> MemoryMeter:
     """Return a meter of what is measured on the twin."""
     return meter_of(built.cell, lambda: SimMemoryMeter(built.twin.allocator, built.prepared.model))
@@ -162,7 +186,7 @@ def _check_placed(model: nn.Module, twin: Twin) -> None:
         LorafaProfError: one is not; the error names it.
     """
     for name, tensor in (*model.named_parameters(), *model.named_buffers()):
-        counted = not tensor.untyped_storage().nbytes() or twin.mode.block_of(tensor) is not None
+        counted = not local_part(tensor).untyped_storage().nbytes() or twin.mode.block_of(tensor) is not None
         if not (tensor.is_cuda and counted):
             raise LorafaProfError(
                 f"'{name}' of the model is on {tensor.device} after building, and takes no memory of the "

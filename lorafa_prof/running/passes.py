@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
 
 from lorafa_prof.cell import Cell
+from lorafa_prof.instruments.communication.counter import CommunicationCounter
+from lorafa_prof.instruments.communication.exposed import exposed_ms
 from lorafa_prof.instruments.flops.counter import FlopCount, FlopCounter
 from lorafa_prof.instruments.gradients_reached import GradientsReached
 from lorafa_prof.instruments.host import peak_rss_bytes
@@ -18,6 +20,7 @@ from lorafa_prof.instruments.memory.allocator import AllocatorMeter
 from lorafa_prof.instruments.memory.profile import MemoryMeter, MemoryProfile
 from lorafa_prof.instruments.memory.run import RunMeter
 from lorafa_prof.instruments.memory.storages import model_tensors, optimizer_tensors, storage_bytes
+from lorafa_prof.instruments.nvml import Unavailable
 from lorafa_prof.instruments.saved.needs_recorder import NeedsRecorder
 from lorafa_prof.instruments.saved.recorder import SavedTensors, SavedTensorsRecorder
 from lorafa_prof.instruments.timing import Clock, StepTimes, time_steps
@@ -39,6 +42,8 @@ from lorafa_prof.step import Phase, PhaseTracker, Step
 from lorafa_prof.words.numbers import size
 from lorafa_prof.words.phrases import count, first_of
 
+#: The part of measuring a cell that only explains what is measured by then.
+EXPLAINING = "explaining"
 #: What is unknown of a compiled step, and why.
 _UNKNOWN_IF_COMPILED = {
     "memory": "memory of a CPU is followed by a dispatch mode, under which PyTorch runs nothing compiled",
@@ -96,6 +101,7 @@ def run_explaining_passes(cell: Cell, prepared: Prepared, step: Step, measured: 
     Memory and times are measured already; what only explains them may fail without losing them.
     """
     measured.host_rss_bytes = peak_rss_bytes()
+    measured.part_started(EXPLAINING)
     if cell.attention == FLEX:
         # Under their dispatch modes PyTorch compiles nothing, and flex attention has no rule for a mode.
         measured.unavailable |= dict.fromkeys(
@@ -104,12 +110,18 @@ def run_explaining_passes(cell: Cell, prepared: Prepared, step: Step, measured: 
         return
     step = explained_step(step)
     passes = {"flops": count_flops, "saved": record_saved_tensors}
+    if cell.has_ranks:
+        passes |= {"communication": count_communication}
+        if cell.device_kind == "cuda":
+            passes |= {"exposed": measure_exposed}
     if cell.kernels == COMPILE:
         # FLOPs are those of the step as it is written: the products are the same.
         del passes["saved"]
         leave_out("saved", measured)
     for name, pass_ in passes.items():
-        _if_memory_lasts(name, partial(pass_, cell, prepared, step, measured), measured)
+        _if_memory_lasts(
+            name, partial(pass_, cell, prepared, step, measured), measured, has_ranks=cell.has_ranks
+        )
 
 
 def leave_out(name: str, measured: Measured) -> None:
@@ -156,12 +168,13 @@ def noting_compilation_of(cell: Cell, measured: Measured) -> AbstractContextMana
     return noting_compilation(measured.notes) if cell.kernels == COMPILE else nullcontext()
 
 
-def _if_memory_lasts(name: str, pass_: Callable[[], None], measured: Measured) -> None:
+def _if_memory_lasts(name: str, pass_: Callable[[], None], measured: Measured, *, has_ranks: bool) -> None:
     try:
         with timed(measured, name):
             pass_()
     except Exception as error:
-        if not is_out_of_memory(error):
+        # Other ranks are waiting for this one within the step: it cannot go on to the next pass.
+        if not is_out_of_memory(error) or has_ranks:
             raise
         measured.notes.append(f"no memory left for the {name} pass")
 
@@ -171,6 +184,22 @@ def count_flops(cell: Cell, prepared: Prepared, step: Step, measured: Measured) 
     with FlopCounter(prepared.model) as counter:
         step.run((counter,))
     note_flops(counter.count(), measured)
+
+
+def count_communication(cell: Cell, prepared: Prepared, step: Step, measured: Measured) -> None:
+    """Run a step and note in `measured` what this rank sends in it, and by which buffers."""
+    with CommunicationCounter(prepared.model) as counter:
+        step.run((counter,))
+    measured.communication = counter.communication()
+
+
+def measure_exposed(cell: Cell, prepared: Prepared, step: Step, measured: Measured) -> None:
+    """Run a step, and note in `measured` how long its communication, counted by now, was not hidden."""
+    exposed = exposed_ms(step)
+    if isinstance(exposed, Unavailable):
+        measured.unavailable["exposed_ms"] = exposed.reason
+    elif measured.communication is not None:
+        measured.communication = replace(measured.communication, exposed_ms=exposed)
 
 
 def note_flops(flops: FlopCount, measured: Measured) -> None:
@@ -245,6 +274,7 @@ class SavedAtForwardsEnd:
 @contextmanager
 def timed(measured: Measured, name: str) -> Iterator[None]:
     """A context that adds the seconds of its body to `measured`, under this name."""
+    measured.part_started(name)
     start = time.perf_counter()
     try:
         yield

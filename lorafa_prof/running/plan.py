@@ -31,8 +31,18 @@ _FIRST_WITH_8BIT_PRODUCTS = (7, 5)
 #: version, and cuBLASLt's on Hopper, in other types too (ATen/native/cuda/ScaledBlas.cpp).
 _FIRST_WITH_FP8_PRODUCTS = (8, 9)
 _FP8_OF_ANY_TYPE = (9, 0)
-#: Beside batch and seq, what is of batches and of what is done with them.
-_OF_BATCHES = ("padding", "accumulation", "max_grad_norm", "phase", "kept_logits", "lengths")
+#: Beside batch and seq, what is of batches, of what is done with them, and of the ranks that have them.
+_OF_BATCHES = (
+    "padding",
+    "accumulation",
+    "max_grad_norm",
+    "phase",
+    "kept_logits",
+    "lengths",
+    "parallel",
+    "gpus",
+    "shard",
+)
 
 
 def check_cells(loaded: LoadedScenario, planned: Sequence[PlannedCell]) -> None:
@@ -47,6 +57,7 @@ def check_cells(loaded: LoadedScenario, planned: Sequence[PlannedCell]) -> None:
     from lorafa_prof.running.evaluation_step import check_phase
     from lorafa_prof.running.launch import check_launch
     from lorafa_prof.running.prepare import prepare_model
+    from lorafa_prof.running.ranks.limits import check_ranks
 
     checked: set[str] = set()
     for plan in planned:
@@ -56,6 +67,7 @@ def check_cells(loaded: LoadedScenario, planned: Sequence[PlannedCell]) -> None:
             check_update(cell)
             check_phase(cell)
             check_launch(cell)
+            check_ranks(cell)
         except LorafaProfError as error:
             raise _at(loaded, error, plan, plan.method_path) from error
         if key not in checked:
@@ -102,6 +114,7 @@ def check_gpus(loaded: LoadedScenario, planned: Sequence[PlannedCell]) -> None:
             where a cell that is not on a twin needs it.
     """
     from lorafa_prof.devices.gpus.kernels import check_kernels  # as above
+    from lorafa_prof.running.ranks.limits import check_gpus_here
 
     for plan in planned:
         cell = plan.cell
@@ -109,6 +122,7 @@ def check_gpus(loaded: LoadedScenario, planned: Sequence[PlannedCell]) -> None:
             check_autocast_type(cell)
             check_attention(cell)
             check_kernels(cell)
+            check_gpus_here(cell)
             if cell.quantization in BY_BITSANDBYTES and not cell.is_predicted:
                 check_installed()
             gpu = catalogued(cell.gpu)

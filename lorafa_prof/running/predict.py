@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 
 from lorafa_prof.cell import Cell
+from lorafa_prof.instruments.communication.counter import CommunicationCounter
 from lorafa_prof.instruments.flops.counter import FlopCounter
 from lorafa_prof.instruments.gradients_reached import GradientsReached
 from lorafa_prof.instruments.memory.profile import MemoryMeter
+from lorafa_prof.parallel.alike import alike_ranks
 from lorafa_prof.results.measured import Measured
 from lorafa_prof.running.on_twin import (
     CUDA,
@@ -32,13 +34,15 @@ from lorafa_prof.running.passes import (
 from lorafa_prof.step import Observer, PhaseTracker
 
 
-def predict_on_twin(cell: Cell, measured: Measured, tracker: PhaseTracker) -> None:
+def predict_on_twin(cell: Cell, measured: Measured, tracker: PhaseTracker, rank: int = 0) -> None:
     """Build the cell, run steps until it is steady, then one for memory and one that explains it.
+
+    Of a cell of several GPUs it is this rank's twin.
 
     Raises:
         SimOutOfMemoryError: the GPU has too little memory; the error names module and operation.
     """
-    with noting_in(measured, make_twin(cell), cell) as twin:
+    with noting_in(measured, make_twin(cell, rank=rank), cell) as twin:
         watch = MeasuredOnTwin(measured, tracker)
         built = run_on_twin(cell, twin, watch)
         watch.keep_memory()
@@ -69,6 +73,8 @@ class MeasuredOnTwin(TwinWatch):
     def built(self, built: BuiltOnTwin) -> None:
         """Note the sizes of model and inputs, and look from now on where gradients come to."""
         note_model(built.cell, built.prepared, built.step, self._measured)
+        if built.cell.parallel != "none":
+            self._measured.alike_ranks = alike_ranks(built.prepared.model, built.cell.gpus)
         self.observers = (*self.observers, GradientsReached(built.prepared, self._measured.notes))
 
     def settled(self, built: BuiltOnTwin) -> Sequence[Observer]:
@@ -87,7 +93,15 @@ class MeasuredOnTwin(TwinWatch):
 def _explain(built: BuiltOnTwin, measured: Measured) -> None:
     step = explained_step(built.step)
     observer = saved_observer(built.cell, built.prepared, step, explained=True)
-    with FlopCounter(built.prepared.model) as counter:
-        step.run((counter, observer))
+    model = built.prepared.model
+    with ExitStack() as modes:
+        counter = modes.enter_context(FlopCounter(model))
+        observers: list[Observer] = [counter, observer]
+        if built.cell.parallel != "none":
+            sent = modes.enter_context(CommunicationCounter(model))
+            observers.append(sent)
+        step.run(observers)
     note_flops(counter.count(), measured)
     measured.saved = None if built.cell.is_evaluation else observer.result
+    if built.cell.parallel != "none":
+        measured.communication = sent.communication()

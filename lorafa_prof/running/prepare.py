@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import torch
+from torch import nn
+from torch.distributed.device_mesh import init_device_mesh
 
 from lorafa_prof.cell import Cell
 from lorafa_prof.devices.gpus.attention import check_attention
@@ -27,12 +29,16 @@ from lorafa_prof.models.resolve import ResolvedModel, resolve_model
 from lorafa_prof.optim.capturable import make_capturable
 from lorafa_prof.optim.choices import check_update
 from lorafa_prof.optim.in_backward import UpdatesInBackward
+from lorafa_prof.parallel.group import rank_here
+from lorafa_prof.parallel.hand_over import handed_over
+from lorafa_prof.parallel.wrap import wrap
 from lorafa_prof.running.checkpointing import check_checkpointing, notes_on_checkpointing
 from lorafa_prof.running.evaluation_step import EvaluationStep, check_phase
 from lorafa_prof.running.graphed_step import GraphedStep
 from lorafa_prof.running.launch import GRAPH, check_launch
 from lorafa_prof.running.lengths_run import Inputs, LengthsRun
 from lorafa_prof.running.mixed_precision import check_autocast, scaler_of
+from lorafa_prof.running.ranks.limits import check_ranks
 from lorafa_prof.step import Step, TrainingStep
 
 
@@ -44,17 +50,33 @@ def prepare_step(cell: Cell, device: torch.device) -> tuple[Prepared, TrainingSt
     check_update(cell)
     check_phase(cell)
     check_launch(cell)
+    check_ranks(cell)
     resolved = resolve_model(cell.model)
     prepared = prepare_model(cell, resolved, device)
+    trained = _spread(cell, prepared, device)
     inputs = _batches(cell, resolved, device)(min(cell.lengths, default=cell.seq))
     use_autocast(cell.autocast, prepared.model, device.type)
     scaler = scaler_of(cell, device)
     if scaler is not None:
         prepared = replace(prepared, optimizer_tensors=(*prepared.optimizer_tensors, *scaler.tensors))
-    step = TrainingStep(
-        prepared.model, inputs, prepared.optimizer, cell.accumulation, cell.max_grad_norm, scaler
-    )
+    step = TrainingStep(trained, inputs, prepared.optimizer, cell.accumulation, cell.max_grad_norm, scaler)
     return prepared, step
+
+
+def _spread(cell: Cell, prepared: Prepared, device: torch.device) -> nn.Module:
+    """Return what trains: the model, spread over the cell's GPUs if there are several.
+
+    This process must be a rank of them by then.
+    """
+    if cell.parallel == "none":
+        return prepared.model
+    mesh = init_device_mesh(device.type, (cell.gpus,))
+    with handed_over(prepared.model, prepared.optimizer):
+        trained = wrap(prepared.model, cell.parallel, cell.shard, mesh)
+    if device.type == "cuda":
+        torch.cuda.empty_cache()  # of the whole model, which was there until each rank had its part
+        torch.cuda.reset_peak_memory_stats()
+    return trained
 
 
 def measured_step(cell: Cell, training: TrainingStep, device: torch.device) -> Step:
@@ -71,13 +93,13 @@ def measured_step(cell: Cell, training: TrainingStep, device: torch.device) -> S
 
 
 def _batches(cell: Cell, resolved: ResolvedModel, device: torch.device) -> Callable[[int], Inputs]:
-    """Return what makes the cell's batch of a length, in tokens."""
+    """Return what makes the cell's batch of a length, in tokens; each rank has another."""
     return lambda seq: make_inputs(
         resolved,
         batch=cell.batch,
         seq=seq,
         device=device,
-        seed=cell.seed,
+        seed=cell.seed + rank_here(),
         padding=cell.padding,
         packing=cell.packing,
         dtype=TORCH_DTYPES[cell.dtype],

@@ -7,7 +7,6 @@ its own CUDA context, but not again for importing PyTorch and transformers. Wher
 
 from __future__ import annotations
 
-import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -22,9 +21,12 @@ from lorafa_prof.cell import Cell
 from lorafa_prof.results.owner import Owner, this_process
 from lorafa_prof.results.record import CellResult
 from lorafa_prof.running.cell_process import Report, failed_result, work_on_cell
+from lorafa_prof.running.deaths import death
 from lorafa_prof.running.family import end_family
 from lorafa_prof.running.logs import MIB, MOST_BYTES, is_too_long, shorten
 from lorafa_prof.running.measure import measure_cell
+from lorafa_prof.running.ranks.allocation import allocation_here, dismiss_ranks
+from lorafa_prof.running.ranks.progress import where_ranks_are
 from lorafa_prof.running.scratch import NO_ROOM, cannot_write_result, no_room, scratch_folder
 from lorafa_prof.running.starting import (
     interrupts_withheld,
@@ -53,6 +55,7 @@ class _End:
         result: what it yielded.
         report: what it told beside that.
         reason: why it never began.
+        ranks: where its ranks were, if it has some.
     """
 
     how: Literal["ended", "timeout", "log", "not begun"]
@@ -60,6 +63,7 @@ class _End:
     result: CellResult | None = None
     report: Report = field(default_factory=dict)
     reason: str = ""
+    ranks: str = ""
 
     @property
     def is_the_servers(self) -> bool:
@@ -115,7 +119,8 @@ def _attempt(cell: Cell, log_file: Path, timeout_s: float | None, work: Work, *,
             return _End("not begun", reason=f"{type(error).__name__}: {error}")
         how = _watched(process, log_file, timeout_s, owner)
         shorten(log_file)
-        return _End(how, process.exitcode or 0, _result_in(result_file), _told(reader))
+        ranks = _leave_ranks(cell, folder)
+        return _End(how, process.exitcode or 0, _result_in(result_file), _told(reader), ranks=ranks)
 
 
 def _watched(
@@ -143,6 +148,16 @@ def _watched(
         _UNDER_WAY.discard(process.pid)
 
 
+def _leave_ranks(cell: Cell, folder: Path) -> str:
+    """Let ranks elsewhere end too; return where those were that this process knows of."""
+    if not cell.has_ranks:
+        return ""
+    if (allocation := allocation_here()) is None:
+        return where_ranks_are(folder, cell.gpus)
+    dismiss_ranks(allocation)
+    return where_ranks_are(folder, 1)
+
+
 def _result_in(file: Path) -> CellResult | None:
     try:
         return CellResult.model_validate_json(file.read_text(encoding="utf-8"))
@@ -160,7 +175,8 @@ def _told(reader: Connection) -> Report:
 
 def _without_result(cell: Cell, end: _End, log_file: Path, timeout_s: float | None) -> CellResult:
     if end.how == "timeout":
-        return failed_result(cell, "timeout", f"no result within {timeout_s:g} s")
+        where = f"; {end.ranks}" if end.ranks else ""
+        return failed_result(cell, "timeout", f"no result within {timeout_s:g} s{where}")
     if end.how == "log":
         what = (
             f"it printed more than {MOST_BYTES // MIB} MiB and was ended; beginning and end are in {log_file}"
@@ -174,16 +190,7 @@ def _without_result(cell: Cell, end: _End, log_file: Path, timeout_s: float | No
 
 
 def _death(end: _End, log_file: Path) -> str:
-    how = f"killed by {_signal_name(-end.code)}" if end.code < 0 else f"exit code {end.code}"
-    if end.code == -signal.SIGKILL:
-        how += " (the host ran out of memory?)"
+    how = death(end.code)
     if end.is_the_servers:
         how += ", twice (was the server that cells are forked from killed?)"
     return f"the cell's process died: {how}; its log is {log_file}"
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:  # a real-time one
-        return f"signal {number}"

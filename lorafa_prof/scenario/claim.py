@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, StrictStr, ValidationInfo, field_validator, model_validator
 
-from lorafa_prof.cell import Frozen
+from lorafa_prof.frozen_data import Frozen
 
 #: As a bound: what the baseline file has for the cell.
 BASELINE = "baseline"

@@ -17,6 +17,7 @@ from lorafa_prof.guard import guarded
 from lorafa_prof.methods.base import METHODS, Method
 from lorafa_prof.models.positions import DEFAULT_SEQ, default_seq
 from lorafa_prof.models.resolve import resolve_model
+from lorafa_prof.parallel.shard import SHARDED, Shard
 from lorafa_prof.registry import nearest
 from lorafa_prof.scenario.exclude import check_exclusions, excluding
 from lorafa_prof.scenario.invalid import scenario_error
@@ -54,7 +55,9 @@ def expand(loaded: LoadedScenario, resolve_device: ResolveDevice) -> list[Planne
     _check_number(loaded)
     planned: dict[str, PlannedCell] = {}
     used: set[int] = set()
+    sharded = False
     for candidate in _candidates(loaded, resolve_device):
+        sharded |= candidate.cell.parallel == SHARDED
         rules = excluding(candidate.cell, loaded.scenario.exclude)
         used.update(rules)
         if not rules:
@@ -62,6 +65,8 @@ def expand(loaded: LoadedScenario, resolve_device: ResolveDevice) -> list[Planne
     if not planned:
         raise loaded.error("every cell is excluded: nothing to sweep", ("exclude",))
     _check_all_used(loaded, used)
+    if not sharded:
+        _check_no_shard(loaded)
     return list(planned.values())
 
 
@@ -93,6 +98,17 @@ def _check_all_used(loaded: LoadedScenario, used: set[int]) -> None:
     for index, rule in enumerate(loaded.scenario.exclude):
         if index not in used and not rule.keys() & {"device", "gpu"}:
             raise loaded.error("no cell matches this, so it excludes nothing", ("exclude", index))
+
+
+def _check_no_shard(loaded: LoadedScenario) -> None:
+    """Raise ScenarioError if the scenario says how to shard, for cells of which none is sharded."""
+    scenario = loaded.scenario
+    said: list[tuple[KeyPath, bool]] = [(("shard",), scenario.shard != [Shard()])]
+    for index, entry in enumerate(scenario.method):
+        said.append((("method", index, "shard"), "shard" in (entry.model_extra or {})))
+    for path, is_said in said:
+        if is_said:
+            raise loaded.error(f"only parallel '{SHARDED}' shards, and no cell has it; leave shard out", path)
 
 
 def _candidates(loaded: LoadedScenario, resolve_device: ResolveDevice) -> Iterator[PlannedCell]:
@@ -213,6 +229,8 @@ def _cell(
         values["adapter_dtype"] = values["dtype"]
     elif values["adapter_dtype"] is None:
         values["adapter_dtype"] = method.default_adapter_dtype(values["dtype"])
+    if values["parallel"] != SHARDED:
+        values["shard"] = Shard()  # which nothing else reads
     return Cell(
         model=model,
         method=choice,

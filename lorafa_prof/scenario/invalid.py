@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from lorafa_prof.cell import ModelChoice, Steps
 from lorafa_prof.errors import ScenarioError
+from lorafa_prof.parallel.shard import Shard
 from lorafa_prof.registry import nearest
 from lorafa_prof.scenario.claim import Claim
 from lorafa_prof.scenario.lengths import Lengths
@@ -31,6 +32,7 @@ _INSIDE: dict[str, type[BaseModel]] = {
     "steps": Steps,
     "claims": Claim,
     "seq": Lengths,
+    "shard": Shard,
 }
 #: Beginnings of what pydantic puts into a path and no file has.
 _NOT_WRITTEN = ("function-", "seq:")

@@ -10,7 +10,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, StrictInt, model_validator
 
-from lorafa_prof.cell import Frozen
+from lorafa_prof.frozen_data import Frozen
 
 Tokens = Annotated[StrictInt, Field(ge=1, lt=2**31)]
 #: Of a run, so that it ends.

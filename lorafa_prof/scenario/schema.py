@@ -17,7 +17,9 @@ from pydantic import (
     Tag,
 )
 
-from lorafa_prof.cell import Autocast, CellPhase, Dtype, Frozen, Launch, Loss, ModelChoice, Steps, Update
+from lorafa_prof.cell import Autocast, CellPhase, Dtype, Launch, Loss, ModelChoice, Steps, Update
+from lorafa_prof.frozen_data import Frozen
+from lorafa_prof.parallel.shard import Parallel, Shard
 from lorafa_prof.scenario.claim import Claim
 from lorafa_prof.scenario.lengths import Lengths, Tokens
 
@@ -71,6 +73,8 @@ Dtypes = Annotated[list[Dtype], _listed, _once, _filled]
 Updates = Annotated[list[Update], _listed, _once, _filled]
 Losses = Annotated[list[Loss], _listed, _once, _filled]
 Launches = Annotated[list[Launch], _listed, _once, _filled]
+Parallels = Annotated[list[Parallel], _listed, _once, _filled]
+Shards = Annotated[list[Shard], _listed, _once, _filled]
 CellPhases = Annotated[list[CellPhase], _listed, _once, _filled]
 Models = Annotated[list[Annotated[ModelChoice, BeforeValidator(as_choice)]], _listed, _once, _filled]
 
@@ -110,6 +114,9 @@ class Axes(Frozen):
     packing: Switches = [False]
     loss: Losses = ["full"]
     launch: Launches = ["eager"]
+    parallel: Parallels = ["none"]
+    gpus: Counts = [1]
+    shard: Shards = [Shard()]
 
 
 class Scenario(Axes):

@@ -10,6 +10,7 @@ from tiny_cells import tiny_cell
 
 from lorafa_prof.cell import Cell, MethodChoice, ModelChoice, Steps
 from lorafa_prof.cli.results_table import print_results
+from lorafa_prof.parallel.shard import Shard
 from lorafa_prof.results.record import CellResult
 from lorafa_prof.results.row import setting_columns
 
@@ -43,6 +44,9 @@ OTHERS: dict[str, Any] = {
     "packing": True,
     "loss": "chunked",
     "launch": "graph",
+    "parallel": "ddp",
+    "gpus": 2,
+    "shard": Shard(reshard_after_forward=False),
 }
 GIB = 2**30
 

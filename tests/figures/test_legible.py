@@ -76,6 +76,7 @@ def crowded(models):
     return [
         *rows,
         *({"method": "mine", "rank": rank, "targets": targets, "params_total": 10**9} for rank in (8, 9)),
+        *({"method": "lora", "parallel": "fsdp2", "gpus": gpus, "params_total": 10**9} for gpus in (2, 64)),
     ]
 
 
@@ -89,7 +90,8 @@ def test_no_text_overlaps_another_or_leaves_the_page(results, name):
 
 @pytest.mark.parametrize("name", MADE_UP)
 def test_nor_on_a_slide(results, name):
-    axis = name.removeprefix("memory-over-") if name in ("memory-over-rank", "memory-over-seq") else "batch"
+    axis = name.removeprefix("memory-over-")
+    axis = axis if axis in ("rank", "seq", "gpus") else "batch"
     rows = [
         {"model": model, "params_total": size, "method": method, axis: value, "peak_reserved_bytes": GIB}
         for model, size in (("gpt2", 10**8), ("llama-2-7b", 7 * 10**9))
@@ -111,7 +113,7 @@ def test_labels_of_close_ticks_do_not_overlap(table):
 @pytest.mark.parametrize("text", ["<script>alert('$x_1$')</script>", "a_b^c &amp; $\\frac{"])
 def test_any_name_is_only_a_name(results, tmp_path, text):
     rows = [{"model": text, "method": text, "params_total": 10**7}, {"params_total": 10**9}]
-    rows += [{"params_total": 10**9, axis: 2048} for axis in ("batch", "rank", "seq")]
+    rows += [{"params_total": 10**9, axis: 2048} for axis in ("batch", "gpus", "rank", "seq")]
     details = {f"cell{index}": record(2) for index in range(2)}
     made = results(*rows, details=details, verification=verification([text]))
     outcomes = save_all(made, tmp_path, None, ["svg"])
@@ -132,6 +134,7 @@ def test_no_rows_and_one_row(results, tmp_path):
     assert set(undrawn) == {
         "batch-per-budget",
         "memory-over-batch",
+        "memory-over-gpus",
         "memory-over-rank",
         "memory-over-seq",
         "memory-over-model-size",

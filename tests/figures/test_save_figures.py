@@ -20,6 +20,7 @@ FROM_TABLE = [
     "memory-against-throughput",
     "memory-by-method",
     "memory-over-batch",
+    "memory-over-gpus",
     "memory-over-model-size",
     "memory-over-rank",
     "memory-over-seq",

@@ -97,6 +97,7 @@ def test_every_metric_has_its_value() -> None:
         "backward_ms": 20.0,
         "optimizer_ms": 2.0,
         "tokens_per_s": pytest.approx(96 / 0.030),
+        "tokens_per_s_per_gpu": pytest.approx(96 / 0.030),
         "samples_per_s": pytest.approx(2 / 0.030),
         "energy_j_per_token": pytest.approx(28.8 / (3 * 96)),
     }
@@ -111,10 +112,11 @@ NEEDED_FOR = {
     "inputs_bytes": set(),
     "memory": {name for name in COLUMN_NAMES if name.startswith("peak_")}
     | {"activation_bytes", "gradients_bytes"},
-    "times": {name for name in COLUMN_NAMES if name.endswith(("_ms", "_per_s"))}
+    "times": {name for name in COLUMN_NAMES if name.endswith(("_ms", "_per_s", "_per_gpu"))}
     | {"step_ms_median", "step_ms_p05", "step_ms_p95", "mfu", "energy_j_per_token"},
     "flops": {"flops_forward", "flops_backward", "flops_step", "mfu"},
     "saved": {"saved_bytes"},
+    "communication": set(),
     "energy": {"energy_j_per_token"},
     "device_used_bytes": {"device_used_bytes"},
     "process_used_bytes": set(),
@@ -130,7 +132,15 @@ def test_what_was_not_measured_is_absent(unknown: str) -> None:
 
 
 def test_every_measurement_is_covered_above() -> None:
-    kept_apart = {"seconds", "notes", "marks", "unavailable", "unchecked_operations", "tokens_beside_seq"}
+    kept_apart = {
+        "seconds",
+        "notes",
+        "marks",
+        "unavailable",
+        "unchecked_operations",
+        "tokens_beside_seq",
+        "part_started",
+    }
     assert {field.name for field in fields(Measured)} - kept_apart == set(NEEDED_FOR)
 
 
@@ -223,13 +233,16 @@ def test_settings_of_an_adapted_and_of_a_full_cell() -> None:
         "packing": None,
         "loss": None,
         "launch": None,
+        "parallel": None,
+        "gpus": None,
+        "shard": None,
     }
     full = setting_columns(tiny_cell("tiny-llama", "full-ft"))
     assert full.keys() == row.keys() | {"cell_id"}
     assert {name for name, value in full.items() if value is None} == {
         "rank", "targets", "dropout", "adapter_dtype", "gpu", "max_grad_norm", "update",
         "quantization", "double_quant", "autocast", "kbit_prepare", "phase", "kept_logits",
-        "lengths", "packing", "loss", "launch",
+        "lengths", "packing", "loss", "launch", "parallel", "gpus", "shard",
     }  # fmt: skip
     assert set(full) <= set(COLUMN_NAMES)
 
@@ -238,7 +251,7 @@ def test_micro_batches_count_in_rates_and_padding_does_not_lessen_them() -> None
     cell = CUDA_CELL.model_copy(update={"accumulation": 3, "padding": 0.5, "max_grad_norm": 1.0})
     row, plain = metric_columns(cell, ALL), metric_columns(CUDA_CELL, ALL)
     assert {name for name in row if row[name] != plain[name]} == {
-        "tokens_per_s", "samples_per_s", "energy_j_per_token",
+        "tokens_per_s", "tokens_per_s_per_gpu", "samples_per_s", "energy_j_per_token",
     }  # fmt: skip
     assert row["tokens_per_s"] == pytest.approx(3 * 96 / 0.030)
     assert row["samples_per_s"] == pytest.approx(3 * 2 / 0.030)

@@ -145,3 +145,15 @@ def test_what_disturbs_a_measurement_is_a_mark(device):
     assert "beside" not in disturbances(device), "in a container that is this process, by the host's id"
     device.listed = [{STRANGER: GIB, STRANGER + 1: GIB}]
     assert "1 of other processes" in disturbances(device)["beside"]
+
+
+def test_of_several_gpus_each_must_be_free(device, monkeypatch):
+    asked = []
+    monkeypatch.setattr(gpu_use, "open_device", lambda uuid: asked.append(uuid) or device)
+    monkeypatch.setattr(gpu_use, "torch_device_uuid", lambda index: f"GPU-{index}")
+    monkeypatch.setattr(gpu_use.torch.cuda, "device_count", lambda: 4)
+    device.listed = [{}, {STRANGER: GIB}]
+    cells = [CUDA[0].model_copy(update={"parallel": "ddp", "gpus": 2})]
+    with pytest.raises(UsageError, match=f"process {STRANGER}"):
+        await_free_gpu(cells, None, pytest.fail)
+    assert asked == ["GPU-0", "GPU-1"]

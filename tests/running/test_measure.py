@@ -15,8 +15,8 @@ from lorafa_prof.cell import ModelChoice, Steps
 from lorafa_prof.errors import UsageError
 from lorafa_prof.results.columns import COLUMN_NAMES, METRICS
 from lorafa_prof.results.record import CellResult
-from lorafa_prof.running import measure, passes, prepare
-from lorafa_prof.running.measure import measure_cell
+from lorafa_prof.running import passes, prepare, runner
+from lorafa_prof.running.measure import measure_cell, run_here
 from lorafa_prof.running.prepare import prepare_step
 
 UNKNOWN_ON_CPU = {"peak_reserved_bytes", "device_used_bytes", "mfu", "energy_j_per_token"}
@@ -250,7 +250,7 @@ def test_other_errors_are_none(text: str, monkeypatch: pytest.MonkeyPatch) -> No
 def test_a_machine_that_cannot_be_asked_for_want_of_memory_keeps_the_result(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    whole = measure.environment
+    whole = runner.environment
 
     def no_context(device: str) -> dict[str, Any]:
         if device == "cuda":
@@ -260,8 +260,8 @@ def test_a_machine_that_cannot_be_asked_for_want_of_memory_keeps_the_result(
     def fail(*args: Any) -> None:
         raise OOM
 
-    monkeypatch.setattr(measure, "environment", no_context)
-    result = measure.run_here(tiny_cell("tiny-llama", "lora", device="cuda", gpu="h100-80gb"), fail)
+    monkeypatch.setattr(runner, "environment", no_context)
+    result = run_here(tiny_cell("tiny-llama", "lora", device="cuda", gpu="h100-80gb"), fail)
     assert result.row["status"] == "oom"
     assert result.environment["gpu"] == {"name": None, "reason": "CUDA error: out of memory."}
 

@@ -1,8 +1,9 @@
 """PyTorch's CUDA caching allocator, block by block, without a GPU.
 
 Follows c10/cuda/CUDACachingAllocator.cpp (class DeviceCachingAllocator, NativeCachingAllocator) of PyTorch
-2.11 to 2.13 for one process, one device and one stream, which may be captured in CUDA graphs. The functions
-name their original.
+2.11 to 2.13 for one process and one device. Each stream has pools of its own, as have CUDA graphs, and a
+block goes back to the pool that it was taken from; none is used on another stream (`record_stream`). The
+functions name their original.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from lorafa_prof.devices.sim import expandable
-from lorafa_prof.devices.sim.blocks import MIN_BLOCK, Block, BlockPool, Counter, PoolPair, merge, split_front
+from lorafa_prof.devices.sim.blocks import MIN_BLOCK, Block, BlockPool, Counter, merge, split_front
 from lorafa_prof.devices.sim.memory import DeviceMemory
 from lorafa_prof.devices.sim.out_of_memory import SimOutOfMemoryError, out_of_memory_text
 from lorafa_prof.devices.sim.settings import MIB, AllocatorSettings
@@ -30,6 +31,8 @@ ROUND_LARGE = 2 * MIB
 DEFAULTS = AllocatorSettings()
 """PyTorch's settings if the environment has none."""
 ABSURD = 1 << 60
+#: Whose pools are everybody's; graphs' own are numbered from 1.
+_COMMON = 0
 """NativeCachingAllocator::allocate does not even try from 1 EiB on."""
 
 
@@ -41,12 +44,14 @@ class Segment(NamedTuple):
         total_bytes: its size; for an expandable segment, that of one mapped stretch.
         is_small_pool: whether it serves requests of at most 1 MiB.
         blocks: the blocks that fill it, by address, without a gap.
+        stream: number of the stream whose requests it serves.
     """
 
     address: int
     total_bytes: int
     is_small_pool: bool
     blocks: tuple[Block, ...]
+    stream: int
 
 
 class CachingAllocator:
@@ -59,9 +64,10 @@ class CachingAllocator:
         device_bytes: bytes of the whole device; None: `capacity_bytes`.
 
     Attributes:
+        stream: number of the stream that memory is taken on from now on; 0 is the one that computes.
         allocated: bytes of the blocks handed out, rounded (stats.allocated_bytes).
         requested: bytes asked for in them, not rounded (stats.requested_bytes).
-        active: the same as `allocated`, since there is no second stream to delay a free (stats.active_bytes).
+        active: the same as `allocated`, since no other stream delays a free (stats.active_bytes).
         reserved: bytes taken from the device, in use or cached (stats.reserved_bytes).
         num_alloc_retries: times the whole cache was given back to serve a request.
         num_ooms: times even that did not help.
@@ -75,6 +81,7 @@ class CachingAllocator:
         device_bytes: int | None = None,
     ) -> None:
         self.settings = settings
+        self.stream = 0
         self.allocated = Counter()
         self.requested = Counter()
         self.active = Counter()
@@ -82,9 +89,9 @@ class CachingAllocator:
         self.num_ooms = 0
         self._memory = DeviceMemory(capacity_bytes, addresses, device_bytes)
         self.reserved = self._memory.reserved
-        self._common = PoolPair()
-        self._pools = [self._common]
-        self._current = self._common
+        self._pools: dict[tuple[int, int, bool], BlockPool] = {}
+        self._private_pools = 0
+        self._owner = _COMMON
         self._in_use: set[Block] = set()
 
     def malloc(self, requested_bytes: int) -> Block:
@@ -96,7 +103,7 @@ class CachingAllocator:
         if requested_bytes <= 0:
             return _no_bytes(requested_bytes)
         size = -(-requested_bytes // MIN_BLOCK) * MIN_BLOCK
-        pool = self._current.small if size <= SMALL_SIZE else self._current.large
+        pool = self._pool(size)
         block = self._cached_block(pool, size)
         if block is None:
             block = self._new_block(pool, size, requested_bytes)
@@ -133,7 +140,8 @@ class CachingAllocator:
 
         Those of private pools stay: graphs use them whenever they run.
         """
-        for pool in (self._common.large, self._common.small):
+        common = (pool for (owner, *_), pool in self._pools.items() if owner == _COMMON)
+        for pool in sorted(common, key=lambda pool: pool.is_small):
             if self.settings.expandable_segments:
                 expandable.release_free_pages(pool, self._memory)
                 continue
@@ -141,24 +149,37 @@ class CachingAllocator:
                 if block.prev is None and block.next is None:
                     self._release(pool, block)
 
-    def private_pool(self) -> PoolPair:
-        """Return a pool of its own for the memory of CUDA graphs (createOrIncrefPool)."""
-        self._pools.append(PoolPair())
-        return self._pools[-1]
+    def private_pool(self) -> int:
+        """Return the number of a pool of its own for the memory of CUDA graphs (createOrIncrefPool)."""
+        self._private_pools += 1
+        return self._private_pools
 
     @contextmanager
-    def capturing(self, pool: PoolPair) -> Iterator[None]:
-        """A context in which requests are served by `pool` (beginAllocateToPool, endAllocateToPool)."""
-        self._current = pool
+    def capturing(self, private_pool: int) -> Iterator[None]:
+        """A context in which requests are served by this pool (beginAllocateToPool, endAllocateToPool)."""
+        self._owner = private_pool
         try:
             yield
         finally:
-            self._current = self._common
+            self._owner = _COMMON
 
     def reset_peaks(self) -> None:
         """Set every peak to its current value, as torch.cuda.reset_peak_memory_stats does."""
         for counter in (self.allocated, self.requested, self.active, self.reserved):
             counter.peak = counter.current
+
+    @contextmanager
+    def unlimited(self) -> Iterator[None]:
+        """A context in which the device has room for every request."""
+        capacity, self._memory.capacity_bytes = self._memory.capacity_bytes, None
+        yield
+        self._memory.capacity_bytes = capacity
+
+    @property
+    def has_overrun(self) -> bool:
+        """Whether at some time more was reserved than the device has."""
+        capacity = self._memory.capacity_bytes
+        return capacity is not None and self._memory.most_bytes > capacity
 
     def lift_capacity(self) -> None:
         """Remove the limit: from now on the device has room for every request."""
@@ -169,18 +190,27 @@ class CachingAllocator:
 
         From equal states, equal requests have equal answers.
         """
-        free = ((b.address, b.size, -1) for pools in self._pools for b in pools.free)
+        free = ((b.address, b.size, -1) for pool in self._pools.values() for b in pool.free)
         used = ((b.address, b.size, b.requested_bytes) for b in self._in_use)
         return frozenset((*free, *used))
 
     def segments(self) -> Iterator[Segment]:
         """Yield the segments that are reserved, by address, for a memory snapshot (snapshot)."""
-        blocks = [*(block for pools in self._pools for block in pools.free), *self._in_use]
+        blocks = [*self._in_use, *(block for pool in self._pools.values() for block in pool.free)]
         heads = [block for block in blocks if block.prev is None or not block.prev.mapped]
         for head in sorted(heads, key=lambda block: block.address):
             pieces = tuple(_mapped_from(head))
             total = sum(block.size for block in pieces)
-            yield Segment(head.address, total, head.pool is not None and head.pool.is_small, pieces)
+            assert head.pool is not None
+            yield Segment(head.address, total, head.pool.is_small, pieces, head.pool.stream)
+
+    def _pool(self, size: int) -> BlockPool:
+        """Return the pool that a block of `size` bytes comes from, by who asks on which stream (get_pool)."""
+        key = (self._owner, self.stream, size <= SMALL_SIZE)
+        pool = self._pools.get(key)
+        if pool is None:
+            pool = self._pools[key] = BlockPool(is_small=key[2], stream=self.stream)
+        return pool
 
     def _cached_block(self, pool: BlockPool, size: int) -> Block | None:
         """Take the best fitting free block out of the pool; None if no block fits (get_free_block)."""
@@ -212,7 +242,7 @@ class CachingAllocator:
         block = self._alloc_block(pool, size)
         if block is None and self._release_oversize(pool, size):
             block = self._alloc_block(pool, size)
-        if block is None and self._current is self._common:
+        if block is None and self._owner == _COMMON:
             self.empty_cache()
             self.num_alloc_retries += 1
             block = self._alloc_block(pool, size)

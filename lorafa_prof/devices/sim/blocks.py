@@ -112,19 +112,23 @@ class Block:
 
 
 class BlockPool:
-    """The free blocks by (size, address), and the unmapped ones by address (struct BlockPool).
+    """One stream's free blocks by (size, address), and the unmapped ones by address (struct BlockPool).
+
+    PyTorch's pool has the blocks of all streams, by stream first.
 
     Attributes:
         is_small: whether it serves requests of at most 1 MiB.
+        stream: number of the stream whose requests it serves.
         keys: (size, address) of the free blocks as one rising integer each, for bisecting.
         free: the free blocks, in the order of `keys`.
         unmapped: address ranges of expandable segments with no memory behind them.
     """
 
-    __slots__ = ("free", "is_small", "keys", "unmapped")
+    __slots__ = ("free", "is_small", "keys", "stream", "unmapped")
 
-    def __init__(self, is_small: bool) -> None:
+    def __init__(self, is_small: bool, stream: int = 0) -> None:
         self.is_small = is_small
+        self.stream = stream
         self.keys: list[int] = []
         self.free: list[Block] = []
         self.unmapped: list[Block] = []
@@ -159,26 +163,6 @@ class BlockPool:
     def remove_unmapped(self, block: Block) -> None:
         """Take an unmapped block out of the pool; call it before the block's address changes."""
         del self.unmapped[bisect_left(self.unmapped, block.address, key=_address)]
-
-
-class PoolPair:
-    """The free blocks of the whole process, or those that CUDA graphs have to themselves (PrivatePool).
-
-    Attributes:
-        small: those that serve requests of at most 1 MiB.
-        large: the others.
-    """
-
-    __slots__ = ("large", "small")
-
-    def __init__(self) -> None:
-        self.small = BlockPool(is_small=True)
-        self.large = BlockPool(is_small=False)
-
-    @property
-    def free(self) -> list[Block]:
-        """All free blocks."""
-        return [*self.small.free, *self.large.free]
 
 
 def _address(block: Block) -> int:

@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 
 from lorafa_prof.devices.sim.allocator import CachingAllocator
-from lorafa_prof.devices.sim.blocks import PoolPair
 from lorafa_prof.devices.sim.machine import Machine
 
 
@@ -31,7 +30,7 @@ def answers_on_graphs(machine: Machine, allocator: CachingAllocator) -> dict[str
     generators: list[Tensor] = []
 
     @contextmanager
-    def graph(cuda_graph: TwinGraph, pool: PoolPair, stream: Any = None) -> Iterator[None]:
+    def graph(cuda_graph: TwinGraph, pool: int, stream: Any = None) -> Iterator[None]:
         allocator.empty_cache()
         if machine.graphs_share_generator_state and not generators:
             generators.extend(torch.empty(1, dtype=torch.int64, device="cuda") for _ in range(2))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any, Protocol
 
 import torch
@@ -16,11 +17,15 @@ from lorafa_prof.devices.sim.in_place import holders_of_a_free_gradient, in_plac
 from lorafa_prof.devices.sim.kernels.kernel import Model
 from lorafa_prof.devices.sim.machine import Machine
 from lorafa_prof.devices.sim.shapes import ShapeCache, tensors_in
+from lorafa_prof.devices.sim.storages import set_bytes
 from lorafa_prof.devices.sim.values import KNOWN, Assumption, KnownValues
 from lorafa_prof.errors import LorafaProfError
+from lorafa_prof.parallel.local import local_part
 
 _HOST = torch.device("cpu")
 _META = torch.device("meta")
+
+_fake_mode = partial(torch._C._get_dispatch_mode, torch._C._TorchDispatchModeKey.FAKE)
 
 
 class BlockSource(Protocol):
@@ -80,6 +85,10 @@ class TwinMode(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run the operation by its model in the kernel table, if it has one, else on shapes."""
         kwargs = kwargs or {}
+        if _fake_mode() is not None:  # DTensor asks for a shape
+            return func(*args, **kwargs)
+        if types and any(kind.__torch_dispatch__ != Tensor.__torch_dispatch__ for kind in types):
+            return NotImplemented  # DTensor's part comes first, and runs the operation on what it holds
         func = in_place_form(func)
         self.operation = func
         if _concerns_device(args, kwargs):
@@ -163,6 +172,10 @@ class TwinMode(TorchDispatchMode):
     def launch(self, kernel: str, tensors: Iterable[Tensor]) -> None:
         """Note that a kernel runs which is no operation of PyTorch, and may write to any of `tensors`."""
         self.operations.add(kernel)
+        self.written(*tensors)
+
+    def written(self, *tensors: Tensor) -> None:
+        """Note that something unknown is written to the storages of these tensors."""
         for tensor in tensors:
             self._values.forget(tensor.untyped_storage()._cdata)
 
@@ -195,13 +208,25 @@ class TwinMode(TorchDispatchMode):
             self.keep(library, size_bytes)
 
     def block_of(self, tensor: Tensor) -> Any:
-        """Return the block behind the tensor's storage; None if it has none."""
-        return self.block_of_storage(tensor.untyped_storage())
+        """Return the block behind the tensor's storage, or this rank's part of it; None if it has none."""
+        return self.block_of_storage(local_part(tensor).untyped_storage())
 
     def block_of_storage(self, storage: torch.UntypedStorage) -> Any:
         """Return the block behind the storage; None if it has none."""
         life = self._live.get(storage._cdata)
         return None if life is None else life.block
+
+    def resize(self, storage: torch.UntypedStorage, size_bytes: int) -> None:
+        """Take memory of another size for a storage, then free what it had.
+
+        ATen/native/cuda/Resize.cpp, resize_bytes_cuda.
+        """
+        life = self._live[storage._cdata]
+        before, life.block = life.block, self.memory.malloc(size_bytes) if size_bytes else None
+        set_bytes(storage, size_bytes)
+        self._values.forget(storage._cdata)
+        if before is not None:
+            self.memory.free(before)
 
     def value_of(self, tensor: Tensor) -> Tensor | None:
         """Return the value of a tensor, on the host and to be read only; None if it is not known."""

@@ -45,9 +45,10 @@ def out_of_memory_text(
 
     CUDACachingAllocator.cpp, malloc.
     """
+    free_bytes = max(capacity_bytes - reserved_bytes, 0)
     return (
         f"CUDA out of memory. Tried to allocate {format_size(segment_bytes)}. GPU 0 has a total capacity of "
-        f"{format_size(capacity_bytes)} of which {format_size(capacity_bytes - reserved_bytes)} is free. "
+        f"{format_size(capacity_bytes)} of which {format_size(free_bytes)} is free. "
         f"Of the allocated memory {format_size(allocated_bytes)} is allocated by PyTorch, and "
         f"{format_size(reserved_bytes - allocated_bytes)} is reserved by PyTorch but unallocated."
     )

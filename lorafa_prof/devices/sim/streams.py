@@ -1,18 +1,16 @@
 """CUDA streams and events on the twin: there is no clock, so all that they order is done already.
 
-The model of the allocator knows one stream. Copies on another take no memory; what would take some there is
-an error, for its block would come of another pool.
+What is left of a stream is its memory: the allocator keeps what is taken on each stream for that stream.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import count
 from typing import Any
 
 from lorafa_prof.devices.sim.allocator import CachingAllocator
-from lorafa_prof.errors import LorafaProfError
-from lorafa_prof.models.replaced import replaced
 
 
 class TwinEvent:
@@ -35,9 +33,14 @@ class TwinEvent:
 
 
 class TwinStream:
-    """A CUDA stream, in which everything is done."""
+    """A CUDA stream, in which everything is done.
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None: ...
+    Attributes:
+        number: tells it from others; the first one computes.
+    """
+
+    def __init__(self, number: int) -> None:
+        self.number = number
 
     def wait_stream(self, stream: Any) -> None:
         """Do nothing."""
@@ -55,25 +58,31 @@ class TwinStream:
 
 def answers_on_streams(allocator: CachingAllocator) -> dict[str, Callable[..., Any]]:
     """Return what stands for `torch.cuda`'s streams and events, of a device whose memory `allocator` has."""
-    computing = TwinStream()
+    numbers = count()
+    computing = TwinStream(next(numbers))
+    entered = [computing]
 
     @contextmanager
-    def stream(chosen: Any) -> Iterator[None]:
-        beside = chosen is not None and chosen is not computing
-        with replaced(allocator, {"malloc": _refuse} if beside else {}):
+    def stream(chosen: TwinStream | None) -> Iterator[None]:
+        if chosen is None:
             yield
+            return
+        entered.append(chosen)
+        allocator.stream = chosen.number
+        try:
+            yield
+        finally:
+            entered.pop()
+            allocator.stream = entered[-1].number
+
+    class Stream(TwinStream):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(next(numbers))
 
     return {
-        "Stream": TwinStream,
+        "Stream": Stream,
         "Event": TwinEvent,
-        "current_stream": lambda device=None: computing,
+        "current_stream": lambda device=None: entered[-1],
         "default_stream": lambda device=None: computing,
         "stream": stream,
     }
-
-
-def _refuse(requested_bytes: int) -> Any:
-    raise LorafaProfError(
-        f"{requested_bytes:,} B are asked for on a second CUDA stream, and the twin's allocator knows one; "
-        "take the memory before the stream is entered"
-    )

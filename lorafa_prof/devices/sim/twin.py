@@ -16,6 +16,8 @@ from lorafa_prof.devices.sim.kernels.kernel import models
 from lorafa_prof.devices.sim.machine import Machine
 from lorafa_prof.devices.sim.mode import TwinMode
 from lorafa_prof.devices.sim.paths import cuda_paths
+from lorafa_prof.devices.sim.rank import Rank, being
+from lorafa_prof.devices.sim.storages import storages_resized_by
 from lorafa_prof.devices.sim.triton_launches import triton_launches
 from lorafa_prof.models.attention import attention_stand_ins
 from lorafa_prof.models.undrawn import nothing_drawn
@@ -43,13 +45,14 @@ class Twin:
       `honesty.unchecked_operations`.
     - It replaces functions of PyTorch for the whole process (`paths.py`): one twin at a time, and no GPU
       beside it.
-    - There is no clock, and one GPU.
+    - There is no clock, and one GPU; ranks on other GPUs are never there.
 
     Args:
         gpu: the GPU that is stood for.
         settings: options of the caching allocator; None: those in this process's environment.
         capacity_bytes: bytes that the allocator can get; None: what `allocator_capacity` says of `gpu`.
         addresses: addresses of the first segments, if those of the GPU's own run are known.
+        rank: which rank of several has that GPU; None: nothing is spread over ranks.
 
     Attributes:
         allocator: the model of PyTorch's caching allocator.
@@ -63,6 +66,7 @@ class Twin:
         settings: AllocatorSettings | None = None,
         capacity_bytes: int | None = None,
         addresses: Iterable[int] = (),
+        rank: Rank | None = None,
     ) -> None:
         self.gpu = gpu
         self.settings = settings if settings is not None else settings_of_environment()
@@ -72,9 +76,12 @@ class Twin:
         machine = Machine(gpu.compute_capability, gpu.multiprocessors)
         self.mode = TwinMode(machine, self.allocator, models())
         self._machine = machine
+        self._rank = rank
         self._stack = ExitStack()
 
     def __enter__(self) -> Twin:
+        if self._rank is not None:
+            self._stack.enter_context(being(self._rank))
         self._stack.enter_context(_one_thread())
         self._stack.enter_context(nothing_drawn())
         self._stack.enter_context(no_values_on_cuda())
@@ -82,6 +89,7 @@ class Twin:
         answers = answers_on_memory(self.gpu, self._machine, self.allocator)
         self._stack.enter_context(cuda_paths(self._machine, answers))
         self._stack.enter_context(triton_launches(self.mode))
+        self._stack.enter_context(storages_resized_by(self.mode.resize))
         self._stack.enter_context(self.mode)
         return self
 

@@ -195,6 +195,8 @@ class KnownValues:
         return one.reshape((1,) if tensor.dim() else ())
 
     def _inherit(self, read: list[Tensor], tensor: Tensor) -> None:
+        if not self._if:
+            return
         assumptions = frozenset[Assumption]().union(*(self._if.get(_key(each), ()) for each in read))
         if assumptions:
             self._if[_key(tensor)] = assumptions

@@ -45,6 +45,9 @@ CONTEXT_SETTINGS = (
     "checkpointing",
     "phase",
     "kept_logits",
+    "parallel",
+    "gpus",
+    "shard",
     "where",
 )
 """What a comparison of methods holds fixed. ``where`` is device and GPU in one."""
@@ -66,6 +69,9 @@ _USUAL: Mapping[str, Setting] = {
     "packing": "none",
     "loss": "full",
     "launch": "eager",
+    "parallel": "none",
+    "gpus": 1,
+    "shard": "none",
 }
 """What cells have whose row says nothing, such as those of an older table; shared by all it goes unsaid."""
 
@@ -96,6 +102,9 @@ _PHRASES = {
     "lengths": "lengths {}",
     "phase": "{}",
     "kept_logits": "{} batches of logits kept",
+    "parallel": "parallel {}",
+    "gpus": "{} GPUs",
+    "shard": "sharding {}",
 }
 
 

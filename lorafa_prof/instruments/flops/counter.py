@@ -16,6 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from lorafa_prof.instruments.flops.formulas import OF_8BIT_FLOATS, formula_of
 from lorafa_prof.instruments.flops.products import is_product
 from lorafa_prof.instruments.module_path import ModulePaths
+from lorafa_prof.parallel.local import has_sharded
 from lorafa_prof.step import Phase
 
 
@@ -83,7 +84,9 @@ class FlopCounter(TorchDispatchMode):
         self._modules.phase_ended(phase)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Run the operation and count its FLOPs."""
+        """Run the operation and count its FLOPs; of sharded tensors those of this rank."""
+        if has_sharded(types):
+            return NotImplemented
         kwargs = kwargs or {}
         result = func(*args, **kwargs)
         formula = formula_of(func)

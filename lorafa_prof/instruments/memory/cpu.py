@@ -23,6 +23,7 @@ class FollowedCounters:
 
     def current(self) -> Counters:
         """Return the bytes now."""
+        self._follower.look_again()
         return Counters(self._follower.live_bytes, self._follower.live_bytes)
 
     def peak(self) -> Counters:

@@ -13,16 +13,24 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
 from lorafa_prof.layers.quantized.state import statistics
+from lorafa_prof.parallel.local import has_sharded, local_part
+
+#: FSDP2's operations, around which it gives gathered parameters memory and takes it away.
+_OF_SHARDING = "fsdp"
 
 
 def storage_key(tensor: Tensor) -> int:
-    """Return the identity of the tensor's storage, the same for all its views, while it lives."""
-    return int(tensor.untyped_storage()._cdata)
+    """Return the identity of the tensor's storage, the same for all its views, while it lives.
+
+    Of a sharded tensor it is that of this rank's part.
+    """
+    return int(local_part(tensor).untyped_storage()._cdata)
 
 
 def storage_bytes(tensors: Iterable[Tensor]) -> int:
-    """Return the bytes of the distinct storages behind `tensors`."""
-    return sum({storage_key(t): t.untyped_storage().nbytes() for t in tensors}.values())
+    """Return the bytes of the distinct storages behind `tensors`, on this rank."""
+    parts = map(local_part, tensors)
+    return sum({storage_key(part): part.untyped_storage().nbytes() for part in parts}.values())
 
 
 def model_tensors(model: nn.Module) -> Iterator[Tensor]:
@@ -78,6 +86,7 @@ class StorageFollower(TorchDispatchMode):
         self.live_bytes = 0
         self.peak_bytes = 0
         self._live: dict[int, int] = {}
+        self._storages: dict[int, weakref.ref[torch.UntypedStorage]] = {}
         self._on_birth = on_birth
 
     def adopt(self, tensors: Iterable[Tensor]) -> None:
@@ -92,7 +101,7 @@ class StorageFollower(TorchDispatchMode):
     def _meet(self, tensor: Tensor, adopted: bool = False) -> None:
         if tensor.device.type != self.device_type:
             return
-        storage = tensor.untyped_storage()
+        storage = local_part(tensor).untyped_storage()
         key = int(storage._cdata)
         size = storage.nbytes()
         born = key not in self._live
@@ -103,14 +112,30 @@ class StorageFollower(TorchDispatchMode):
         if not born:
             return
         weakref.finalize(storage, self._part, key)
+        self._storages[key] = weakref.ref(storage)
         if self._on_birth is not None and not adopted:
             self._on_birth(storage, size)
 
     def _part(self, key: int) -> None:
         self.live_bytes -= self._live.pop(key)
+        del self._storages[key]
+
+    def look_again(self) -> None:
+        """Count what storages have now that were resized out of sight, as FSDP2 frees gathered parameters."""
+        for key, reference in self._storages.items():
+            storage = reference()
+            if storage is not None:
+                size = storage.nbytes()
+                self.live_bytes += size - self._live[key]
+                self._live[key] = size
+        self.peak_bytes = max(self.peak_bytes, self.live_bytes)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run the operation and count the storages it returns."""
+        if has_sharded(types):
+            return NotImplemented
+        if func.namespace == _OF_SHARDING:
+            self.look_again()
         result = func(*args, **(kwargs or {}))
         for value in tree_iter(result):
             if isinstance(value, Tensor):

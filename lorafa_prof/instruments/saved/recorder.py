@@ -248,7 +248,7 @@ class SavedTensorsRecorder:
 
     def _note(self, tensor: Tensor) -> None:
         key = storage_key(tensor)
-        if key in self._excluded:
+        if key in self._excluded or _is_parameter(tensor):
             return
         seen = self._seen.get(key)
         if seen is not None and seen.storage() is not None:
@@ -293,7 +293,12 @@ class SavedTensorsRecorder:
         """
         saved = self.held()
         keys = {int(storage._cdata) for storage, _ in saved}
-        alive = [(storage, held) for ref, held in self._births if (storage := ref()) is not None]
+        # A storage that was emptied since is held too, and holds nothing: gathered parameters.
+        alive = [
+            (storage, replace(held, nbytes=storage.nbytes()))
+            for ref, held in self._births
+            if (storage := ref()) is not None and storage.nbytes()
+        ]
         return SavedTensors(
             storages=tuple(
                 replace(known, needs=(needs or {}).get(int(storage._cdata), ())) for storage, known in saved
@@ -301,6 +306,11 @@ class SavedTensorsRecorder:
             held_otherwise=tuple(held for storage, held in alive if int(storage._cdata) not in keys),
             replaced_bytes=sum(nbytes for ref, nbytes in self._state if ref() is None),
         )
+
+
+def _is_parameter(tensor: Tensor) -> bool:
+    """Whether it is a parameter or a view of one, be it gathered for the forward of a sharded layer."""
+    return isinstance(tensor._base if tensor._is_view() else tensor, nn.Parameter)
 
 
 def _unpack(tensor: Tensor) -> Tensor:

@@ -111,6 +111,7 @@ PRESETS = (
     _preset("llama-2-13b", "meta-llama/Llama-2-13b-hf", (5120, 13824, 40, 40, 40), _LLAMA_2),
     _preset("llama-2-70b", "meta-llama/Llama-2-70b-hf", (8192, 28672, 80, 64, 8), _LLAMA_2),
     _preset("llama-3-8b", "meta-llama/Meta-Llama-3-8B", (4096, 14336, 32, 32, 8), _LLAMA_3),
+    _preset("llama-3-70b", "meta-llama/Meta-Llama-3-70B", (8192, 28672, 80, 64, 8), _LLAMA_3),
     _preset("llama-3.1-8b", "meta-llama/Llama-3.1-8B", (4096, 14336, 32, 32, 8), _LLAMA_3_1),
     _preset("llama-3.1-70b", "meta-llama/Llama-3.1-70B", (8192, 28672, 80, 64, 8), _LLAMA_3_1),
     _preset("llama-3.2-1b", "meta-llama/Llama-3.2-1B", (2048, 8192, 16, 32, 8), _LLAMA_3_2),

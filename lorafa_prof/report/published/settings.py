@@ -37,6 +37,9 @@ WORD_BEFORE = {
     "packing": "packing ",
     "loss": "loss ",
     "launch": "launch ",
+    "parallel": "",
+    "gpus": "GPUs ",
+    "shard": "sharding ",
     "gpu": "",
 }
 #: Of these only differences are said: nobody publishes that nothing was padded.
@@ -58,6 +61,9 @@ SAID_WHERE_ROWS_DIFFER = frozenset(
         "packing",
         "loss",
         "launch",
+        "parallel",
+        "gpus",
+        "shard",
     }
 )
 

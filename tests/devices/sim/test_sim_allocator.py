@@ -499,7 +499,7 @@ class TestExpandableSegments:
             allocator.free(blocks[index])
             allocator.empty_cache()
         check(allocator, [blocks[0], blocks[3]], None)
-        assert allocator._common.large.unmapped[0].size == 40 * MIB
+        assert allocator._pools[0, 0, False].unmapped[0].size == 40 * MIB
 
     def test_the_addresses_are_one_and_one_eighth_of_the_device(self) -> None:
         assert DeviceMemory(160 * MIB).expandable_addresses == 180 * MIB
@@ -659,9 +659,9 @@ def check_layout(segments: list[Segment]) -> None:
 
 
 def check_pools(allocator: CachingAllocator, pieces: list[Block]) -> None:
-    free = allocator._common.free
+    free = [block for pool in allocator._pools.values() for block in pool.free]
     assert {id(block) for block in free} == {id(block) for block in pieces if not block.allocated}
-    for pool in (allocator._common.small, allocator._common.large):
+    for pool in allocator._pools.values():
         assert [(b.size, b.address) for b in pool.free] == sorted((b.size, b.address) for b in pool.free)
         assert pool.keys == [block.size << 64 | block.address for block in pool.free]
         assert not any(block.mapped for block in pool.unmapped)

@@ -28,13 +28,34 @@ def test_a_copy_on_a_second_stream_takes_no_memory() -> None:
             x.sum().item()
 
 
-def test_memory_of_a_second_stream_is_refused() -> None:
-    with Twin(GPUS["h100-80gb"]):
+def test_a_second_stream_takes_what_it_freed_and_nothing_of_the_first() -> None:
+    with Twin(GPUS["h100-80gb"]) as twin:
+        side = torch.cuda.Stream()
         with torch.cuda.stream(torch.cuda.current_stream()), torch.cuda.stream(None):
-            torch.empty(1000, device="cuda")
-        with (
-            torch.cuda.stream(torch.cuda.Stream()),
-            pytest.raises(LorafaProfError, match="4,000 B are asked for on a second CUDA stream"),
-        ):
-            torch.empty(1000, device="cuda")
-        torch.empty(1000, device="cuda")
+            first = _address(twin, torch.empty(1000, device="cuda"))
+        with torch.cuda.stream(side):
+            assert torch.cuda.current_stream() is side
+            second = _address(twin, torch.empty(1000, device="cuda"))
+            assert _address(twin, torch.empty(1000, device="cuda")) == second
+        assert first != second
+        assert _address(twin, torch.empty(1000, device="cuda")) == first
+        assert sorted(segment.stream for segment in twin.allocator.segments()) == [0, side.number]
+        twin.allocator.empty_cache()
+        assert twin.allocator.reserved.current == 0
+
+
+def test_what_a_stream_took_goes_back_to_it_wherever_it_is_freed() -> None:
+    with Twin(GPUS["h100-80gb"]) as twin:
+        side = torch.cuda.Stream()
+        with torch.cuda.stream(side):
+            tensor = torch.empty(1000, device="cuda")
+        address = twin.mode.block_of(tensor).address
+        del tensor
+        assert _address(twin, torch.empty(1000, device="cuda")) != address
+        with torch.cuda.stream(side):
+            assert _address(twin, torch.empty(1000, device="cuda")) == address
+
+
+def _address(twin: Twin, tensor: torch.Tensor) -> int:
+    address: int = twin.mode.block_of(tensor).address
+    return address

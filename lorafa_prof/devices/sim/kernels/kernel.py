@@ -42,6 +42,9 @@ class Execution(Protocol):
     def learn(self, tensor: Tensor, value: float) -> None:
         """Keep `value` as that of all elements of `tensor`, of any type, until something writes to it."""
 
+    def written(self, *tensors: Tensor) -> None:
+        """Note that something unknown is written to the storages of these tensors."""
+
 
 Model = Callable[[Execution, Any, Any, Any], Any]
 
