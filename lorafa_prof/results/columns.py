@@ -81,10 +81,12 @@ COLUMNS: tuple[Column, ...] = (
         "tokens_per_s",
         "time",
         "tokens/s",
-        "batch × accumulation × (seq, and tokens beside it of images and sound) over the median step",
+        "batch × accumulation × (seq, and tokens beside it of images and sound) × GPUs over the median step",
         "higher",
     ),
-    Column("samples_per_s", "time", "samples/s", "batch × accumulation over the median step", "higher"),
+    Column(
+        "samples_per_s", "time", "samples/s", "batch × accumulation × GPUs over the median step", "higher"
+    ),
     Column(
         "energy_j_per_token",
         "energy",

@@ -71,6 +71,7 @@ def test_a_scenario_of_two_ranks(scenario: Path) -> None:
         (["kernels=packed"], "kernels 'packed' multiplies by weights that lie side by side"),
         (["quantization=nf4"], "quantization 'nf4'"),
         (["quantization=fp8", "parallel=ddp", "shard=[{}]", "dtype=bf16"], "has no 8-bit floats"),
+        (["quantization=fp8", "shard={mp: bf16}", "dtype=bf16"], "8-bit floats no more; set mp to none"),
         (["update=backward"], "update 'backward' uses gradients before ranks have reduced them"),
         (["phase=eval"], "phase 'eval' is measured on one GPU"),
         (["gpus=0"], "at least 1"),

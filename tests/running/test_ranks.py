@@ -49,7 +49,7 @@ TROUBLES: dict[str, Any] = {
     ),
     "die": lambda: os.kill(os.getpid(), signal.SIGKILL),
     "leave": lambda: os._exit(0),
-    "hang": lambda: time.sleep(600),
+    "hang": lambda: time.sleep(45),
 }
 
 
@@ -84,7 +84,9 @@ def test_a_rank_that_fails_gives_one_row_that_names_it(trouble: str, status: str
 
 def test_a_rank_that_hangs_is_found_by_those_that_wait_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(TIMEOUT_VARIABLE, "2")
+    start = time.monotonic()
     result = in_trouble(CELL, "hang")
+    assert time.monotonic() - start < 30
     assert (result.row["status"], result.row["failed_phase"]) == ("timeout", "backward")
     assert result.row["message"] == (
         "rank 0 of 2 in backward of step 2: waited more than 2 s for another rank; rank 1 was in backward of "
@@ -110,6 +112,31 @@ def test_the_row_is_of_the_worst_rank_and_the_record_of_all(tmp_path: Path, para
     assert row["weights_bytes"] == pytest.approx(alone["weights_bytes"] / shares[parallel], rel=1e-3)
     assert row["gradients_bytes"] == alone["gradients_bytes"] / shares[parallel]
     assert result.details["reconciliation"]["residual_bytes"] == 0
+
+
+def test_what_only_explains_may_run_out_of_memory(tmp_path: Path) -> None:
+    def run(cell: Cell, measured: Measured, tracker: PhaseTracker) -> None:
+        told = measured.part_started
+
+        def part_started(part: str) -> None:
+            told(part)
+            if part == "saved" and rank_here() == 1:
+                TROUBLES["oom"]()
+
+        measured.part_started = part_started
+        measure_on_cpu(cell, measured, tracker)
+
+    start = time.monotonic()
+    result = run_on_ranks(CELL, run)
+    assert result.row["status"] == "ok"
+    assert result.row["message"] == (
+        "no memory left to explain the step: rank 1 of 2 in the saved pass: CUDA out of memory. "
+        "Tried to allocate 2.00 GiB."
+    )
+    assert result.row["step_ms_median"]
+    assert result.row["peak_allocated_bytes"]
+    assert len(result.details["ranks"]) == 2
+    assert time.monotonic() - start < 30
 
 
 def measure_hanging(cell: Cell) -> CellResult:

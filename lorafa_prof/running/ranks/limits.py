@@ -106,6 +106,12 @@ def _check_fsdp2(cell: Cell) -> None:
             "unpacked with when fsdp2 shards them; set quantization to none or fp8, or parallel to ddp",
             about="quantization",
         )
+    if cell.quantization == EIGHT_BIT_FLOAT and cell.shard.mp != "none":
+        raise UsageError(
+            f"shard.mp '{cell.shard.mp}' gathers all weights in it, those of quantization 'fp8' too, which "
+            "would be 8-bit floats no more; set mp to none",
+            about="shard",
+        )
     if cell.kernels == PACKED:
         raise UsageError(
             "kernels 'packed' multiplies by weights that lie side by side, and fsdp2 shards each by itself; "
