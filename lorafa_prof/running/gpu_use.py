@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 import psutil
+import torch
 
 from lorafa_prof.cell import Cell
 from lorafa_prof.errors import UsageError
@@ -44,7 +45,7 @@ def await_free_gpu(
     if not any(map(needs_cuda, cells)):
         return
     start = clock()
-    while users := _users():
+    while users := _users(torch_device_uuid()):
         waited = clock() - start
         if wait_s is None or waited >= wait_s:
             after = "" if wait_s is None else f" still, after {waited:.0f} s"
@@ -66,9 +67,22 @@ def disturbances(nvml: NvmlDevice | Unavailable) -> dict[str, str]:
     return beside(others) | ({} if isinstance(reasons, Unavailable) else slowed(reasons))
 
 
-def _users() -> list[str]:
-    """Who uses the GPU beside this process and its children; empty also where NVML does not tell."""
-    nvml = open_device(torch_device_uuid())
+def free_gpus() -> list[str]:
+    """The UUIDs of this machine's GPUs that cells may be measured on.
+
+    They are the one that PyTorch takes by itself, which `await_free_gpu` is about, and all others of its name
+    that no other process uses.
+    """
+    first = torch_device_uuid()
+    name = torch.cuda.get_device_name()
+    like_it = [each for each in range(torch.cuda.device_count()) if torch.cuda.get_device_name(each) == name]
+    others = [uuid for uuid in map(torch_device_uuid, like_it) if uuid != first]
+    return [first, *(uuid for uuid in others if not _users(uuid))]
+
+
+def _users(uuid: str) -> list[str]:
+    """Who uses a GPU beside this process and its children; empty also where NVML does not tell."""
+    nvml = open_device(uuid)
     if isinstance(nvml, Unavailable):
         return []
     try:

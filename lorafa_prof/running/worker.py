@@ -11,6 +11,7 @@ import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -68,7 +69,13 @@ class _End:
         return lost or self.how == "not begun"
 
 
-def run_cell(cell: Cell, log_file: Path, timeout_s: float | None, work: Work = measure_cell) -> CellResult:
+def run_cell(
+    cell: Cell,
+    log_file: Path,
+    timeout_s: float | None,
+    work: Work = measure_cell,
+    visible_gpus: str | None = None,
+) -> CellResult:
     """Measure `cell` in a process of its own and return its result, whatever becomes of the process.
 
     Where the server that processes are forked from is killed, the cell is tried once more.
@@ -78,16 +85,18 @@ def run_cell(cell: Cell, log_file: Path, timeout_s: float | None, work: Work = m
         log_file: takes the process's stdout and stderr.
         timeout_s: after so many seconds the process is ended; None: never.
         work: what that process does with the cell: a function that can be imported there.
+        visible_gpus: what CUDA_VISIBLE_DEVICES is there; None: as it was when the server started.
 
     Raises:
         UsageError: there is no room for temporary files.
     """
-    end = _attempt(cell, log_file, timeout_s, work, afresh=starts_afresh(cell))
+    attempt = partial(_attempt, cell, log_file, timeout_s, work, visible_gpus)
+    end = attempt(afresh=starts_afresh(cell))
     if "spoiler" in end.report:
         start_afresh_from_now_on(end.report["spoiler"], end.report["seconds"])
-        end = _attempt(cell, log_file, timeout_s, work, afresh=True)
+        end = attempt(afresh=True)
     elif end.is_the_servers:
-        end = _attempt(cell, log_file, timeout_s, work, afresh=starts_afresh(cell))
+        end = attempt(afresh=starts_afresh(cell))
     return end.result or _without_result(cell, end, log_file, timeout_s)
 
 
@@ -98,14 +107,16 @@ def end_cells_under_way() -> None:
         end_family(owner, pid)
 
 
-def _attempt(cell: Cell, log_file: Path, timeout_s: float | None, work: Work, *, afresh: bool) -> _End:
+def _attempt(
+    cell: Cell, log_file: Path, timeout_s: float | None, work: Work, visible_gpus: str | None, *, afresh: bool
+) -> _End:
     owner = this_process()
     context = process_context(afresh=afresh)
     reader, writer = context.Pipe(duplex=False)
     with scratch_folder(owner) as folder, reader, writer:
         result_file = folder / "result.json"
         task = (work, cell.model_dump_json(), str(result_file), str(log_file), time.time())
-        process = context.Process(target=work_on_cell, args=(*task, owner, writer, afresh))
+        process = context.Process(target=work_on_cell, args=(*task, owner, writer, afresh, visible_gpus))
         try:
             with interrupts_withheld():
                 process.start()
