@@ -22,6 +22,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from lorafa_prof.devices.device import gpu_name
 from lorafa_prof.errors import UsageError, first_line
+from lorafa_prof.one_line import bounded_line
 from lorafa_prof.results.fingerprint import SOFTWARE, Fingerprint, differing_parts, software
 from lorafa_prof.results.provenance import package_version
 from lorafa_prof.running.family import end_families_of_the_dead
@@ -33,6 +34,7 @@ _CONNECT_S = 5.0
 _JOIN_S = 40.0
 #: A node starts a worker and imports PyTorch and transformers.
 _NODE_S = 180.0
+_MOST_OF_A_REASON = 200
 _VERSION = "lorafa-prof's version"
 _HOST_AND_PORT = re.compile(r"[^\s/@]+:\d{1,5}")
 
@@ -72,7 +74,7 @@ def connected(address: str | None) -> Iterator[Sequence[Node]]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             ray.init(
-                found or "local", log_to_driver=False, logging_level=logging.ERROR, **_LOCAL[found is None]
+                found or "local", log_to_driver=False, logging_level=logging.CRITICAL, **_LOCAL[found is None]
             )
     except (OSError, RuntimeError, ValueError, exceptions.RayError) as error:
         raise UsageError(f"Ray at {found or 'this machine'}: {first_line(error)}") from error
@@ -89,7 +91,7 @@ _LOCAL: Mapping[bool, dict[str, Any]] = {True: {"include_dashboard": False}, Fal
 
 
 def _known_address() -> str | None:
-    """The cluster that RAY_ADDRESS names, or that `ray start` on this machine noted where Ray documents it."""
+    """The cluster that RAY_ADDRESS names, or that `ray start` on this machine noted (where Ray documents it)."""
     if named := os.environ.get("RAY_ADDRESS"):
         return None if named == "local" else named
     note = Path(os.environ.get("RAY_TMPDIR", "/tmp"), "ray", "ray_current_cluster")
@@ -152,15 +154,15 @@ def check_software(nodes: Sequence[Node]) -> None:
     for node, there in _on_each(nodes, _look_around):
         if isinstance(there, Exception):
             raise UsageError(
-                f"Ray's node {node.name} cannot run lorafa-prof {here[_VERSION]}: {first_line(there)}; install "
-                "the same there as here"
+                f"Ray's node {node.name} cannot run lorafa-prof {here[_VERSION]} (install the same there as here): "
+                f"{bounded_line(first_line(there), _MOST_OF_A_REASON)}"
             )
         if differing := difference(there, here):
             raise UsageError(f"Ray's node {node.name} differs: {differing}; install the same there as here")
 
 
 def difference(there: Fingerprint, here: Fingerprint) -> str:
-    """In what a node's software is not that of this process: "torch 2.12.0 (here 2.13.0)"; empty: in nothing."""
+    """In what a node's software is not that of this process, "torch 2.12.0 (here 2.13.0)"; empty: in nothing."""
     names = [name for name in ("Python", _VERSION, *SOFTWARE) if name in there]
     return first_of(differing_parts(there, here, names, "here"), 4)
 
@@ -184,18 +186,23 @@ def gpu_of_nodes(nodes: Sequence[Node]) -> str | None:
 
 def _on_each(nodes: Sequence[Node], look: Any) -> Iterator[tuple[Node, Any]]:
     """Yield what `look`, a task, gives on each of the nodes, or the exception."""
-    pinned = {
-        node.ray_id: look.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node.ray_id, soft=False))
-        for node in nodes
-    }
-    asked = [(node, pinned[node.ray_id].remote()) for node in nodes]
+    asked = [(node, _asked(node, look)) for node in nodes]
     for node, answer in asked:
         try:
-            yield node, ray.get(answer, timeout=_NODE_S)
+            yield node, answer if isinstance(answer, Exception) else ray.get(answer, timeout=_NODE_S)
         except exceptions.RayTaskError as error:
             yield node, error.cause if isinstance(error.cause, Exception) else error
         except exceptions.RayError as error:
             yield node, error
+
+
+def _asked(node: Node, look: Any) -> Any:
+    """The answer to come; or the exception of a client's server, which has to import the task too."""
+    there = NodeAffinitySchedulingStrategy(node.ray_id, soft=False)
+    try:
+        return look.options(scheduling_strategy=there).remote()
+    except Exception as error:  # noqa: BLE001 - it is Ray's to say what: the user is told
+        return error
 
 
 @ray.remote(num_cpus=0)
