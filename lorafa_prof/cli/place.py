@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 on_option = click.option(
     "--on",
     metavar="ray[://HOST:PORT]",
-    help="Run cells as tasks of a Ray cluster: ray (this machine's, or the one it belongs to), ray:HOST:PORT, "
-    "ray://HOST:PORT.",
+    help="Run cells as tasks of a Ray cluster: ray (the one of this machine, or one for this run), "
+    "ray:HOST:PORT, ray://HOST:PORT.",
 )
 
 

@@ -22,8 +22,8 @@ from ray import exceptions
 from lorafa_prof.cell import Cell, ResolvedDevice
 from lorafa_prof.devices.device import resolve_among
 from lorafa_prof.errors import LorafaProfError, UsageError, first_line
-from lorafa_prof.results.fingerprint import kept_fingerprint
 from lorafa_prof.results.files import write_atomically
+from lorafa_prof.results.fingerprint import kept_fingerprint
 from lorafa_prof.results.record import CellResult
 from lorafa_prof.running.cell_process import failed_result
 from lorafa_prof.running.executor import Orders
@@ -113,11 +113,11 @@ def _submit(cell: Cell, orders: Orders) -> Any:
     need = _needs(cell)
     options = {"num_cpus": need["CPU"], "num_gpus": need.get("GPU", 0), "max_retries": RETRIES}
     # A model's path that is relative to the current folder means that of the caller.
-    folder = cell.model.folder or os.getcwd()
+    folder = cell.model.folder or str(Path.cwd())
     there = cell.model_copy(update={"model": cell.model.model_copy(update={"folder": folder})})
-    return _run_on_node.options(**options, name=cell.cell_id).remote(
-        there.model_dump_json(), str(orders.log_of(cell)), orders.timeout_s
-    )
+    # max_calls: Ray ends a worker after each task on a GPU, to free its memory; ours never touches the GPU.
+    task = ray.remote(max_calls=0)(run_on_node).options(**options, name=cell.cell_id)
+    return task.remote(there.model_dump_json(), str(orders.log_of(cell)), orders.timeout_s)
 
 
 def _result(task: Any, cell: Cell, orders: Orders) -> CellResult:
@@ -139,10 +139,12 @@ def _result(task: Any, cell: Cell, orders: Orders) -> CellResult:
     return result.model_copy(update={"cell": cell})
 
 
-# max_calls: Ray would end a worker after each task on a GPU, to free its memory; ours never touches the GPU.
-@ray.remote(max_calls=0)
-def _run_on_node(cell_json: str, log_name: str, timeout_s: float | None) -> tuple[str, bytes]:
-    """Run a cell on the node that Ray chose; return its result, and its log, which messages call `log_name`."""
+def run_on_node(cell_json: str, log_name: str, timeout_s: float | None) -> tuple[str, bytes]:
+    """The task: run a cell on this node, and return its result and its log, which messages call `log_name`.
+
+    Raises:
+        UsageError: the node has no room for temporary files.
+    """
     _give_cells_all_threads()
     gpus = os.environ.get("CUDA_VISIBLE_DEVICES") if ray.get_gpu_ids() else None
     with tempfile.TemporaryDirectory(prefix="lorafa-prof-log-") as folder:

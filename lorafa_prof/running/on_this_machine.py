@@ -66,7 +66,7 @@ class OnThisMachine:
             return {cell.cell_id for cell in single}
         twins = {twin.cell_id: cell for cell in single if (twin := cell_on_twin(cell)) is not None}
 
-        def predict(twin: Cell, _: None) -> CellResult:
+        def predict(twin: Cell, _: str | None) -> CellResult:
             return run_cell(twin, orders.log_of(twins[twin.cell_id]), orders.timeout_s, whether_it_fits)
 
         unseen = replace(orders, starting=lambda cell: None)
@@ -75,7 +75,7 @@ class OnThisMachine:
 
 
 def whether_it_fits(cell: Cell) -> CellResult:
-    """Predict whether `cell`, on the twin of a GPU, fits: the status is ok, or oom. To be run in a process."""
+    """In a process of its own: predict whether `cell`, on a twin, fits. The status is ok, or oom."""
     from lorafa_prof.running.predict_memory import predict_memory
 
     fits = predict_memory(cell, capacity_bytes=None).fits
@@ -89,7 +89,7 @@ def _cores() -> list[None]:
 def _side_by_side(
     cells: Sequence[Cell], orders: Orders, run: _Run, slots: Sequence[str | None]
 ) -> Iterator[CellResult]:
-    """The results of `cells`, of which as many run at once as there are slots; each slot has one at a time."""
+    """The results of `cells`, of which as many run at once as there are slots, each with one at a time."""
     pool = ThreadPoolExecutor(len(slots))
     waiting = iter(cells)
     free = list(reversed(slots))

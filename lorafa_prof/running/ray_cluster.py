@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,7 +91,7 @@ _LOCAL: Mapping[bool, dict[str, Any]] = {True: {"include_dashboard": False}, Fal
 
 
 def _known_address() -> str | None:
-    """The cluster that RAY_ADDRESS names, or that `ray start` on this machine noted (where Ray documents it)."""
+    """The cluster that RAY_ADDRESS names, or that `ray start` on this machine noted, as ray.init has it."""
     if named := os.environ.get("RAY_ADDRESS"):
         return None if named == "local" else named
     note = Path(os.environ.get("RAY_TMPDIR", "/tmp"), "ray", "ray_current_cluster")
@@ -151,18 +151,19 @@ def check_software(nodes: Sequence[Node]) -> None:
         UsageError: a node has other software or none, or does not answer.
     """
     here = own_software()
-    for node, there in _on_each(nodes, _look_around):
+    for node, there in _on_each(nodes, look_around):
         if isinstance(there, Exception):
+            why = bounded_line(first_line(there), _MOST_OF_A_REASON)
             raise UsageError(
-                f"Ray's node {node.name} cannot run lorafa-prof {here[_VERSION]} (install the same there as here): "
-                f"{bounded_line(first_line(there), _MOST_OF_A_REASON)}"
+                f"Ray's node {node.name} cannot run lorafa-prof {here[_VERSION]}: {why}; install the same "
+                "there as here"
             )
         if differing := difference(there, here):
             raise UsageError(f"Ray's node {node.name} differs: {differing}; install the same there as here")
 
 
 def difference(there: Fingerprint, here: Fingerprint) -> str:
-    """In what a node's software is not that of this process, "torch 2.12.0 (here 2.13.0)"; empty: in nothing."""
+    """In what a node's software is other than here: "torch 2.12.0 (here 2.13.0)"; empty: in nothing."""
     names = [name for name in ("Python", _VERSION, *SOFTWARE) if name in there]
     return first_of(differing_parts(there, here, names, "here"), 4)
 
@@ -174,7 +175,7 @@ def gpu_of_nodes(nodes: Sequence[Node]) -> str | None:
         UsageError: they are of several kinds, or a node cannot tell.
     """
     found: dict[str, Node] = {}
-    for node, name in _on_each([node for node in nodes if node.has_gpu], _name_gpu):
+    for node, name in _on_each([node for node in nodes if node.has_gpu], name_gpu):
         if isinstance(name, Exception):
             raise UsageError(f"Ray's node {node.name} has a GPU that PyTorch cannot use: {first_line(name)}")
         found.setdefault(gpu_name(name), node)
@@ -184,8 +185,8 @@ def gpu_of_nodes(nodes: Sequence[Node]) -> str | None:
     return next(iter(found), None)
 
 
-def _on_each(nodes: Sequence[Node], look: Any) -> Iterator[tuple[Node, Any]]:
-    """Yield what `look`, a task, gives on each of the nodes, or the exception."""
+def _on_each(nodes: Sequence[Node], look: Callable[[], Any]) -> Iterator[tuple[Node, Any]]:
+    """Yield what `look` gives on each of the nodes, or the exception."""
     asked = [(node, _asked(node, look)) for node in nodes]
     for node, answer in asked:
         try:
@@ -196,25 +197,23 @@ def _on_each(nodes: Sequence[Node], look: Any) -> Iterator[tuple[Node, Any]]:
             yield node, error
 
 
-def _asked(node: Node, look: Any) -> Any:
+def _asked(node: Node, look: Callable[[], Any]) -> Any:
     """The answer to come; or the exception of a client's server, which has to import the task too."""
     there = NodeAffinitySchedulingStrategy(node.ray_id, soft=False)
     try:
-        return look.options(scheduling_strategy=there).remote()
+        return ray.remote(num_cpus=0)(look).options(scheduling_strategy=there).remote()
     except Exception as error:  # noqa: BLE001 - it is Ray's to say what: the user is told
         return error
 
 
-@ray.remote(num_cpus=0)
-def _look_around() -> Fingerprint:
+def look_around() -> Fingerprint:
     """On a node: remove what killed runs left there, and tell its software."""
     end_families_of_the_dead()
     remove_scratch_of_the_dead()
     return own_software()
 
 
-@ray.remote(num_cpus=0)
-def _name_gpu() -> str:
+def name_gpu() -> str:
     """On a node: CUDA's name of its first GPU, told by a process that sees those Ray hides from this task."""
     seen = {name: value for name, value in os.environ.items() if name != "CUDA_VISIBLE_DEVICES"}
     code = "import torch; print(torch.cuda.get_device_name())"

@@ -25,7 +25,6 @@ from lorafa_prof.results.record import CellResult
 from lorafa_prof.running.cell_process import Report, failed_result, work_on_cell
 from lorafa_prof.running.family import end_family
 from lorafa_prof.running.logs import MIB, MOST_BYTES, is_too_long, shorten
-from lorafa_prof.running.measure import measure_cell
 from lorafa_prof.running.scratch import NO_ROOM, cannot_write_result, no_room, scratch_folder
 from lorafa_prof.running.starting import (
     interrupts_withheld,
@@ -35,6 +34,14 @@ from lorafa_prof.running.starting import (
 )
 
 Work = Callable[[Cell], CellResult]
+
+
+def measured(cell: Cell) -> CellResult:
+    """What a cell's process does by default. Only there it imports what measures, transformers and all."""
+    from lorafa_prof.running.measure import measure_cell
+
+    return measure_cell(cell)
+
 
 #: How often a cell's process is looked at while it runs.
 _LOOK_S = 0.5
@@ -73,7 +80,7 @@ def run_cell(
     cell: Cell,
     log_file: Path,
     timeout_s: float | None,
-    work: Work = measure_cell,
+    work: Work = measured,
     visible_gpus: str | None = None,
 ) -> CellResult:
     """Measure `cell` in a process of its own and return its result, whatever becomes of the process.

@@ -60,7 +60,15 @@ class Cluster:
         place = (
             ["--address", f"127.0.0.1:{self.port}"]
             if self.nodes
-            else ["--head", "--include-dashboard", "false", "--port", str(self.port), "--ray-client-server-port", str(free_port())]
+            else [
+                "--head",
+                "--include-dashboard",
+                "false",
+                "--port",
+                str(self.port),
+                "--ray-client-server-port",
+                str(free_port()),
+            ]
         )
         ray = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block"]
         self.nodes[name] = subprocess.Popen(
