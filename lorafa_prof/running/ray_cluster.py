@@ -67,7 +67,7 @@ def connected(address: str | None) -> Iterator[Sequence[Node]]:
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nobody is told of a user's sweeps
     os.environ.setdefault("RAY_task_oom_retries", "1")  # Ray's own number is: for ever
-    found = address or _known_address()
+    found = address or known_address()
     if found is not None:
         check_answers(found)
     try:
@@ -90,8 +90,8 @@ def connected(address: str | None) -> Iterator[Sequence[Node]]:
 _LOCAL: Mapping[bool, dict[str, Any]] = {True: {"include_dashboard": False}, False: {}}
 
 
-def _known_address() -> str | None:
-    """The cluster that RAY_ADDRESS names, or that `ray start` on this machine noted, as ray.init has it."""
+def known_address() -> str | None:
+    """Return the cluster that RAY_ADDRESS names, or that `ray start` on this machine noted; as ray.init does."""
     if named := os.environ.get("RAY_ADDRESS"):
         return None if named == "local" else named
     note = Path(os.environ.get("RAY_TMPDIR", "/tmp"), "ray", "ray_current_cluster")

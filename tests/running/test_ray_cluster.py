@@ -166,11 +166,11 @@ def test_what_listens_and_is_no_ray_is_not_waited_for_long(monkeypatch):
 def test_where_a_cluster_is_looked_for(tmp_path, monkeypatch):
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
-    assert ray_cluster._known_address() is None
+    assert ray_cluster.known_address() is None
     (tmp_path / "ray").mkdir()
     (tmp_path / "ray/ray_current_cluster").write_text("10.0.0.1:6379\n")
-    assert ray_cluster._known_address() == "10.0.0.1:6379"
+    assert ray_cluster.known_address() == "10.0.0.1:6379"
     monkeypatch.setenv("RAY_ADDRESS", "10.0.0.2:6379")
-    assert ray_cluster._known_address() == "10.0.0.2:6379"
+    assert ray_cluster.known_address() == "10.0.0.2:6379"
     monkeypatch.setenv("RAY_ADDRESS", "local")
-    assert ray_cluster._known_address() is None
+    assert ray_cluster.known_address() is None

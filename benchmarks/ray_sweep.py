@@ -1,0 +1,103 @@
+"""What Ray costs a sweep: tiny twin cells on this machine's cores, in its own processes and as tasks of Ray.
+
+    python benchmarks/ray_sweep.py [CELLS] > reports/ray-sweep/ray_sweep.csv
+
+Each line is one sweep of CELLS cells (1,000), as `lorafa-prof run` makes it, into a folder of its own: one cell at
+a time; as many as there are cores; and on a Ray cluster of this machine with as many CPUs. `first_s` is until the
+first result, in which servers that cells are forked from import PyTorch and transformers (Ray has one for each
+worker); `ms_per_cell` is of those after it. `load_before` is what others did on the machine, a mean of a minute.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from rich.console import Console
+
+from lorafa_prof.cell import Cell
+from lorafa_prof.devices.device import resolve_device
+from lorafa_prof.results.record import CellResult
+from lorafa_prof.results.store import Store
+from lorafa_prof.running import on_this_machine
+from lorafa_prof.running.executor import Executor
+from lorafa_prof.running.on_ray import OnRay
+from lorafa_prof.running.on_this_machine import OnThisMachine
+from lorafa_prof.running.pool import available_cores
+from lorafa_prof.running.progress import SweepProgress
+from lorafa_prof.running.ray_cluster import connected
+from lorafa_prof.running.sweep import run_sweep
+from lorafa_prof.scenario.expand import expand
+from lorafa_prof.scenario.load import load_scenario
+
+SCENARIO = """\
+schema: 1
+name: ray-sweep
+model: tiny-llama
+method: [{{name: lora, rank: [2, 4]}}, {{name: lora-fa, rank: [2, 4]}}]
+batch: {batches}
+seq: 8
+device: sim:h100-80gb
+steps: {{warmup: 1, timed: 1}}
+"""
+COLUMNS = ("executor", "at_once", "cells", "first_s", "all_s", "ms_per_cell", "load_before")
+
+
+class _Clock(SweepProgress):
+    """Notes when results come, in seconds since it was made, and shows nothing."""
+
+    def __init__(self, total: int) -> None:
+        super().__init__(total, Console(file=io.StringIO()))
+        self.begun = time.monotonic()
+        self.ended: list[float] = []
+
+    def cell_ended(self, result: CellResult) -> None:
+        if result.row["status"] != "ok":
+            raise SystemExit(f"{result.cell.label}: {result.row}")
+        self.ended.append(time.monotonic() - self.begun)
+
+
+def cells_of(count: int) -> list[Cell]:
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "s.yaml")
+        file.write_text(SCENARIO.format(batches=list(range(1, count // 4 + 1))))
+        return [plan.cell for plan in expand(load_scenario(file), resolve_device)]
+
+
+def swept(name: str, at_once: int, cells: list[Cell], make: Callable[[], Executor]) -> dict[str, object]:
+    load = os.getloadavg()[0]
+    clock = _Clock(len(cells))
+    executor = make()
+    with tempfile.TemporaryDirectory() as folder:
+        store = Store(Path(folder))
+        store.prepare()
+        run_sweep(cells, store, clock, {}, executor, table_of=[one.cell_id for one in cells], timeout_s=None)
+    first, last = clock.ended[0], clock.ended[-1]
+    each = 1000 * (last - first) / (len(cells) - 1)
+    values = (name, at_once, len(cells), f"{first:.1f}", f"{last:.1f}", f"{each:.0f}", f"{load:.1f}")
+    return dict(zip(COLUMNS, values, strict=True))
+
+
+def main() -> None:
+    """Print a line of CSV for each sweep."""
+    cells = cells_of(int(sys.argv[1]) if len(sys.argv) > 1 else 1000)
+    cores = available_cores()
+    table = csv.DictWriter(sys.stdout, COLUMNS)
+    table.writeheader()
+    with connected(None) as nodes:
+        table.writerow(swept("ray", cores, cells, lambda: OnRay(nodes)))
+        sys.stdout.flush()
+    table.writerow(swept("this machine", cores, cells, OnThisMachine))
+    sys.stdout.flush()
+    on_this_machine.MOST_AT_ONCE = 1
+    table.writerow(swept("this machine", 1, cells, OnThisMachine))
+
+
+if __name__ == "__main__":
+    main()
