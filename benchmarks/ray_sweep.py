@@ -1,11 +1,12 @@
-"""What Ray costs a sweep: tiny twin cells on this machine's cores, in its own processes and as tasks of Ray.
+"""What Ray costs a sweep: tiny predicted cells on this machine, in its own processes and as tasks of Ray.
 
     python benchmarks/ray_sweep.py [CELLS] > reports/ray-sweep/ray_sweep.csv
 
-Each line is one sweep of CELLS cells (1,000), as `lorafa-prof run` makes it, into a folder of its own: one cell at
-a time; as many as there are cores; and on a Ray cluster of this machine with as many CPUs. `first_s` is until the
-first result, in which servers that cells are forked from import PyTorch and transformers (Ray has one for each
-worker); `ms_per_cell` is of those after it. `load_before` is what others did on the machine, a mean of a minute.
+Each line is one sweep of CELLS cells (1,000), as `lorafa-prof run` makes it, into a folder of its own: on a
+Ray cluster of this machine with a CPU for each core; as many at a time as there are cores; one at a time.
+`first_s` is until the first result, in which the servers that cells are forked from import PyTorch and
+transformers (Ray has one for each worker; the last sweep has that of the one before it); `ms_per_cell` is of
+those after it. `load_before` is the machine's load, the mean of a minute, when a sweep began.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 from rich.console import Console
@@ -64,16 +64,17 @@ class _Clock(SweepProgress):
 
 
 def cells_of(count: int) -> list[Cell]:
+    """Make `count` different cells, which take equally long; 4 must divide it."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "s.yaml")
         file.write_text(SCENARIO.format(batches=list(range(1, count // 4 + 1))))
         return [plan.cell for plan in expand(load_scenario(file), resolve_device)]
 
 
-def swept(name: str, at_once: int, cells: list[Cell], make: Callable[[], Executor]) -> dict[str, object]:
+def swept(name: str, at_once: int, cells: list[Cell], executor: Executor) -> dict[str, object]:
+    """Run `cells`; the line of the table."""
     load = os.getloadavg()[0]
     clock = _Clock(len(cells))
-    executor = make()
     with tempfile.TemporaryDirectory() as folder:
         store = Store(Path(folder))
         store.prepare()
@@ -91,12 +92,12 @@ def main() -> None:
     table = csv.DictWriter(sys.stdout, COLUMNS)
     table.writeheader()
     with connected(None) as nodes:
-        table.writerow(swept("ray", cores, cells, lambda: OnRay(nodes)))
+        table.writerow(swept("ray", cores, cells, OnRay(nodes)))
         sys.stdout.flush()
-    table.writerow(swept("this machine", cores, cells, OnThisMachine))
+    table.writerow(swept("this machine", cores, cells, OnThisMachine()))
     sys.stdout.flush()
     on_this_machine.MOST_AT_ONCE = 1
-    table.writerow(swept("this machine", 1, cells, OnThisMachine))
+    table.writerow(swept("this machine", 1, cells, OnThisMachine()))
 
 
 if __name__ == "__main__":

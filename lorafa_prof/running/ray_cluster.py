@@ -91,9 +91,12 @@ _LOCAL: Mapping[bool, dict[str, Any]] = {True: {"include_dashboard": False}, Fal
 
 
 def known_address() -> str | None:
-    """Return the cluster that RAY_ADDRESS names, or that `ray start` on this machine noted; as ray.init does."""
-    if named := os.environ.get("RAY_ADDRESS"):
-        return None if named == "local" else named
+    """Return the cluster that RAY_ADDRESS names, else that `ray start` noted on this machine, as Ray does."""
+    named = os.environ.get("RAY_ADDRESS", "")
+    if named == "local":
+        return None
+    if named not in ("", "auto"):
+        return named
     note = Path(os.environ.get("RAY_TMPDIR", "/tmp"), "ray", "ray_current_cluster")
     return note.read_text().strip() or None if note.is_file() else None
 

@@ -170,6 +170,8 @@ def test_where_a_cluster_is_looked_for(tmp_path, monkeypatch):
     (tmp_path / "ray").mkdir()
     (tmp_path / "ray/ray_current_cluster").write_text("10.0.0.1:6379\n")
     assert ray_cluster.known_address() == "10.0.0.1:6379"
+    monkeypatch.setenv("RAY_ADDRESS", "auto")
+    assert ray_cluster.known_address() == "10.0.0.1:6379"
     monkeypatch.setenv("RAY_ADDRESS", "10.0.0.2:6379")
     assert ray_cluster.known_address() == "10.0.0.2:6379"
     monkeypatch.setenv("RAY_ADDRESS", "local")
