@@ -1,4 +1,4 @@
-"""The examples of docs/sweeps.md: that they are what a shell, Slurm and Kubernetes read, and name what there is."""
+"""The examples of docs/sweeps.md: whether a shell, Slurm and Kubernetes can read them."""
 
 from __future__ import annotations
 

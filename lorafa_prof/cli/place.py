@@ -11,11 +11,13 @@ import click
 
 from lorafa_prof.cli.say import say
 from lorafa_prof.errors import UsageError
-from lorafa_prof.words.phrases import count
+from lorafa_prof.words.phrases import count, first_of
 
 if TYPE_CHECKING:
     from lorafa_prof.running.executor import Executor
     from lorafa_prof.scenario.schema import Scenario
+
+_MOST_NAMED = 8
 
 on_option = click.option(
     "--on",
@@ -56,8 +58,8 @@ def executor_for(scenario: Scenario, on: str | None, wait_s: float | None) -> It
 
     say("connecting to Ray")
     with connected(address) as nodes:
-        say(f"{count(len(nodes), 'node')} of Ray: {', '.join(node.name for node in nodes[:8])}")
-        yield OnRay(nodes)
+        say(f"Ray has {count(len(nodes), 'node')}: {first_of([node.name for node in nodes], _MOST_NAMED)}")
+        yield OnRay(nodes, scenario.isolated)
 
 
 def _ray_address(on: str) -> str | None:

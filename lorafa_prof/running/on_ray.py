@@ -30,6 +30,7 @@ from lorafa_prof.running.executor import Orders
 from lorafa_prof.running.ray_cluster import Node, difference, gpu_of_nodes, own_software
 from lorafa_prof.running.starting import gpus_needed
 from lorafa_prof.running.worker import run_cell
+from lorafa_prof.words.phrases import count
 
 #: So often a cell is tried again whose node, or the worker of Ray that ran it, died.
 RETRIES = 3
@@ -46,9 +47,11 @@ class OnRay:
 
     Attributes:
         nodes: those that answered when it was connected.
+        isolated: whether a measured cell has a node for itself; one on CPUs has in any case.
     """
 
     nodes: Sequence[Node]
+    isolated: bool | None = None
 
     @cached_property
     def _gpu(self) -> str | None:
@@ -63,17 +66,25 @@ class OnRay:
         return resolve_among(device, gpu, lambda: self._gpu, "no node of the Ray cluster has a GPU")
 
     def results(self, cells: Sequence[Cell], orders: Orders) -> Iterator[CellResult]:
-        """Run `cells` and yield their results as they come; see `executor.Executor`."""
+        """Run `cells` and yield their results as they come; see `executor.Executor`.
+
+        Raises:
+            UsageError: no node has what a cell needs.
+        """
+        most = max(map(gpus_needed, cells))
+        if not _able(most):
+            more = f" and {count(most, 'GPU')} beside it" if most else ""
+            raise UsageError(f"no node of the Ray cluster has a CPU for a cell{more}")
         waiting = list(reversed(cells))
         under_way: dict[Any, tuple[Cell, Amounts]] = {}
         try:
             while waiting or under_way:
                 while waiting and _there_is_room(
-                    _needs(waiting[-1]), [need for _, need in under_way.values()]
+                    need := self._needs(waiting[-1]), [taken for _, taken in under_way.values()]
                 ):
                     cell = waiting.pop()
                     if orders.may_start(cell):
-                        under_way[_submit(cell, orders)] = cell, _needs(cell)
+                        under_way[_submit(cell, need, orders)] = cell, need
                 ended, _ = ray.wait(list(under_way), timeout=_LOOK_S) if under_way else ((), ())
                 for task in ended:
                     cell, _ = under_way.pop(task)
@@ -82,15 +93,17 @@ class OnRay:
             for task in under_way:
                 ray.cancel(task, force=True)  # the cell's process ends with its worker
 
+    def _needs(self, cell: Cell) -> Amounts:
+        """What a cell's task takes: all CPUs of a node where no other may disturb it."""
+        gpus = gpus_needed(cell)
+        alone = not cell.is_predicted and (self.isolated or not gpus)
+        return {"CPU": max(_able(gpus), default=1.0) if alone else 1, "GPU": gpus}
 
-def _needs(cell: Cell) -> Amounts:
-    """What a cell's task takes.
 
-    A measured cell on CPUs takes all of the largest node, so that no other disturbs it.
-    """
-    if gpus := gpus_needed(cell):
-        return {"CPU": 1, "GPU": gpus}
-    return {"CPU": 1 if cell.is_predicted else max(node["Resources"].get("CPU", 1) for node in _alive())}
+def _able(gpus: int) -> list[float]:
+    """The CPUs of the nodes, as they are now, that have a CPU and so many GPUs."""
+    there = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    return [each["CPU"] for each in there if each.get("CPU", 0) >= 1 and each.get("GPU", 0) >= gpus]
 
 
 def _there_is_room(need: Amounts, taken: Sequence[Amounts]) -> bool:
@@ -100,18 +113,12 @@ def _there_is_room(need: Amounts, taken: Sequence[Amounts]) -> bool:
     """
     there = ray.cluster_resources()
     return not taken or all(
-        sum(each.get(name, 0) for each in taken) + amount <= there.get(name, 0)
-        for name, amount in need.items()
+        sum(each[name] for each in taken) + amount <= there.get(name, 0) for name, amount in need.items()
     )
 
 
-def _alive() -> list[dict[str, Any]]:
-    return [node for node in ray.nodes() if node["Alive"]]
-
-
-def _submit(cell: Cell, orders: Orders) -> Any:
-    need = _needs(cell)
-    options = {"num_cpus": need["CPU"], "num_gpus": need.get("GPU", 0), "max_retries": RETRIES}
+def _submit(cell: Cell, need: Amounts, orders: Orders) -> Any:
+    options = {"num_cpus": need["CPU"], "num_gpus": need["GPU"], "max_retries": RETRIES}
     # A model's path that is relative to the current folder means that of the caller.
     folder = cell.model.folder or str(Path.cwd())
     there = cell.model_copy(update={"model": cell.model.model_copy(update={"folder": folder})})

@@ -70,12 +70,11 @@ def connected(address: str | None) -> Iterator[Sequence[Node]]:
     found = address or known_address()
     if found is not None:
         check_answers(found)
+    only_here = {"include_dashboard": False} if found is None else {}
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            ray.init(
-                found or "local", log_to_driver=False, logging_level=logging.CRITICAL, **_LOCAL[found is None]
-            )
+            warnings.simplefilter("ignore")  # what is amiss is raised too
+            ray.init(found or "local", log_to_driver=False, logging_level=logging.CRITICAL, **only_here)
     except (OSError, RuntimeError, ValueError, exceptions.RayError) as error:
         raise UsageError(f"Ray at {found or 'this machine'}: {first_line(error)}") from error
     try:
@@ -84,10 +83,6 @@ def connected(address: str | None) -> Iterator[Sequence[Node]]:
         yield nodes
     finally:
         ray.shutdown()
-
-
-#: What only a cluster that is started here is told.
-_LOCAL: Mapping[bool, dict[str, Any]] = {True: {"include_dashboard": False}, False: {}}
 
 
 def known_address() -> str | None:

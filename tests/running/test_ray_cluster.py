@@ -90,24 +90,45 @@ def test_gpus_of_several_kinds_or_that_pytorch_cannot_use_are_an_error(answers):
         gpu_of_nodes(two)
 
 
-def test_no_more_is_submitted_than_runs_at_once(monkeypatch):
-    nodes = [
-        {"Alive": True, "Resources": {"CPU": 2.0}},
-        {"Alive": True, "Resources": {"CPU": 6.0, "GPU": 2.0}},
+@pytest.fixture
+def cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A node of 2 CPUs, one of 6 with 2 GPUs, and one of 64 that is gone."""
+    there: list[tuple[bool, dict[str, float]]] = [
+        (True, {"CPU": 2.0}),
+        (True, {"CPU": 6.0, "GPU": 2.0}),
+        (False, {"CPU": 64.0, "GPU": 8.0}),
     ]
-    monkeypatch.setattr(ray, "nodes", lambda: [*nodes, {"Alive": False, "Resources": {"CPU": 64.0}}])
+    monkeypatch.setattr(ray, "nodes", lambda: [{"Alive": alive, "Resources": has} for alive, has in there])
     monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 8.0, "GPU": 2.0})
-    needs, room = on_ray._needs, on_ray._there_is_room
-    predicted, on_gpu = needs(make_cell(device=TWIN)), needs(make_cell(device="cuda"))
-    assert predicted == {"CPU": 1}
+
+
+@pytest.mark.usefixtures("cluster")
+def test_no_more_is_submitted_than_runs_at_once(monkeypatch):
+    needs, room = OnRay(NODES)._needs, on_ray._there_is_room
+    predicted, on_gpu = needs(CELL), needs(make_cell(device="cuda"))
+    assert predicted == {"CPU": 1, "GPU": 0}
     assert on_gpu == {"CPU": 1, "GPU": 1}
     assert room(predicted, [predicted] * 7)
     assert not room(predicted, [predicted] * 8)
     assert room(on_gpu, [on_gpu])
     assert not room(on_gpu, [on_gpu, on_gpu])
-    assert needs(make_cell(device="cpu")) == {"CPU": 6}, "alone on the largest node"
     monkeypatch.setattr(ray, "cluster_resources", lambda: {})
     assert room(on_gpu, []), "an autoscaler goes by what waits"
+
+
+@pytest.mark.usefixtures("cluster")
+def test_what_nothing_may_disturb_has_a_node_for_itself():
+    assert OnRay(NODES)._needs(make_cell(device="cpu")) == {"CPU": 6, "GPU": 0}
+    assert OnRay(NODES, isolated=True)._needs(make_cell(device="cuda")) == {"CPU": 6, "GPU": 1}
+    assert OnRay(NODES, isolated=True)._needs(CELL)["CPU"] == 1
+
+
+@pytest.mark.usefixtures("cluster")
+def test_a_cell_for_which_no_node_is_large_enough_is_not_waited_for(monkeypatch):
+    monkeypatch.setattr(on_ray, "gpus_needed", lambda cell: 3)
+    orders = Orders(lambda cell: Path("log"), None, lambda: True, lambda cell: None)
+    with pytest.raises(UsageError, match="no node of the Ray cluster has a CPU for a cell and 3 GPUs"):
+        next(OnRay(NODES).results([make_cell(device="cuda")], orders))
 
 
 def came_back(monkeypatch: pytest.MonkeyPatch, folder: Path, came: CellResult | Exception) -> CellResult:
