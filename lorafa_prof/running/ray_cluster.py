@@ -70,7 +70,7 @@ def connected(address: str | None) -> Iterator[Sequence[Node]]:
     found = address or known_address()
     if found is not None:
         check_answers(found)
-    only_here = {"include_dashboard": False} if found is None else {}
+    only_here: dict[str, Any] = {"include_dashboard": False} if found is None else {}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what is amiss is raised too
