@@ -60,7 +60,7 @@ def ray_cluster() -> Capability:
         return Capability(name, False, "not installed: ray", "pip install 'lorafa-prof[ray]'")
     import ray
 
-    from lorafa_prof.running.ray_cluster import check_answers, known_address
+    from lorafa_prof.running.ray_cluster import OR_ALONE, check_answers, known_address
 
     version = f"ray {ray.__version__}"
     address = known_address()
@@ -69,6 +69,5 @@ def ray_cluster() -> Capability:
     try:
         check_answers(address)
     except UsageError as error:
-        remedy = "correct or unset RAY_ADDRESS, or `ray stop` here"
-        return Capability(name, False, f"{version}; {error}", remedy)
+        return Capability(name, False, f"{version}; {error}", OR_ALONE)
     return Capability(name, True, f"{version}; a cluster answers at {address}")

@@ -9,6 +9,7 @@ import re
 import socket
 import subprocess
 import sys
+import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -34,6 +35,7 @@ _CONNECT_S = 5.0
 _JOIN_S = 40.0
 #: A node starts a worker and imports PyTorch and transformers.
 _NODE_S = 180.0
+OR_ALONE = "correct RAY_ADDRESS, `ray stop` here, or run on this machine alone: RAY_ADDRESS=local"
 _MOST_OF_A_REASON = 200
 _VERSION = "lorafa-prof's version"
 _HOST_AND_PORT = re.compile(r"[^\s/@]+:\d{1,5}")
@@ -69,7 +71,10 @@ def connected(address: str | None) -> Iterator[Sequence[Node]]:
     os.environ.setdefault("RAY_task_oom_retries", "1")  # Ray's own number is: for ever
     found = address or known_address()
     if found is not None:
-        check_answers(found)
+        try:
+            check_answers(found)
+        except UsageError as error:
+            raise error if address else UsageError(f"{error}; {OR_ALONE}") from error
     only_here: dict[str, Any] = {"include_dashboard": False} if found is None else {}
     try:
         with warnings.catch_warnings():
@@ -92,7 +97,7 @@ def known_address() -> str | None:
         return None
     if named not in ("", "auto"):
         return named
-    note = Path(os.environ.get("RAY_TMPDIR", "/tmp"), "ray", "ray_current_cluster")
+    note = Path(os.environ.get("RAY_TMPDIR") or tempfile.gettempdir(), "ray", "ray_current_cluster")
     return note.read_text().strip() or None if note.is_file() else None
 
 

@@ -50,5 +50,11 @@ def test_an_address_that_does_not_answer_is_one_line(run):
     assert "no Ray cluster answers at 127.0.0.1:1: " in refused(run, "--on", "ray:127.0.0.1:1")
 
 
+def test_one_that_nobody_typed_says_what_to_do(run, monkeypatch):
+    pytest.importorskip("ray", reason="Ray is not installed: pip install 'lorafa-prof[ray]'")
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    assert "run on this machine alone: RAY_ADDRESS=local" in refused(run, "--on", "ray")
+
+
 def test_a_mistake_in_the_scenario_comes_first(run):
     assert "batch" in refused(run, "--on", "ray:127.0.0.1:1", "--set", "batch=x")
