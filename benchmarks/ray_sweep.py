@@ -5,8 +5,10 @@
 Each line is one sweep of CELLS cells (1,000), as `lorafa-prof run` makes it, into a folder of its own: on a
 Ray cluster of this machine with a CPU for each core; as many at a time as there are cores; one at a time.
 `first_s` is until the first result, in which the servers that cells are forked from import PyTorch and
-transformers (Ray has one for each worker; the last sweep has that of the one before it); `ms_per_cell` is of
-those after it. `load_before` is the machine's load, the mean of a minute, when a sweep began.
+transformers (Ray has one for each worker; the last sweep has that of the one before it). Of the cells after it,
+`ms_per_cell` is how often one ended, `in_cell_ms` the mean life of a cell's process, from being forked to its
+result, and `overhead_ms` what else a core had to wait for each: `at_once` x `ms_per_cell` - `in_cell_ms`.
+`load_before` is the machine's load, the mean of a minute, when a sweep began.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from statistics import mean
 
 from rich.console import Console
 
@@ -46,21 +49,33 @@ seq: 8
 device: sim:h100-80gb
 steps: {{warmup: 1, timed: 1}}
 """
-COLUMNS = ("executor", "at_once", "cells", "first_s", "all_s", "ms_per_cell", "load_before")
+COLUMNS = (
+    "executor",
+    "at_once",
+    "cells",
+    "first_s",
+    "all_s",
+    "ms_per_cell",
+    "in_cell_ms",
+    "overhead_ms",
+    "load_before",
+)
 
 
 class _Clock(SweepProgress):
-    """Notes when results come, in seconds since it was made, and shows nothing."""
+    """Notes when results come, in seconds since it was made, and how long their cells took; shows nothing."""
 
     def __init__(self, total: int) -> None:
         super().__init__(total, Console(file=io.StringIO()))
         self.begun = time.monotonic()
         self.ended: list[float] = []
+        self.in_cell: list[float] = []
 
     def cell_ended(self, result: CellResult) -> None:
         if result.row["status"] != "ok":
             raise SystemExit(f"{result.cell.label}: {result.row}")
         self.ended.append(time.monotonic() - self.begun)
+        self.in_cell.append(result.details["seconds"]["total"])
 
 
 def cells_of(count: int) -> list[Cell]:
@@ -81,8 +96,15 @@ def swept(name: str, at_once: int, cells: list[Cell], executor: Executor) -> dic
         run_sweep(cells, store, clock, {}, executor, table_of=[one.cell_id for one in cells], timeout_s=None)
     first, last = clock.ended[0], clock.ended[-1]
     each = 1000 * (last - first) / (len(cells) - 1)
-    values = (name, at_once, len(cells), f"{first:.1f}", f"{last:.1f}", f"{each:.0f}", f"{load:.1f}")
-    return dict(zip(COLUMNS, values, strict=True))
+    in_cell = 1000 * mean(clock.in_cell[1:])
+    times = (
+        f"{first:.1f}",
+        f"{last:.1f}",
+        f"{each:.0f}",
+        f"{in_cell:.0f}",
+        f"{at_once * each - in_cell:.0f}",
+    )
+    return dict(zip(COLUMNS, (name, at_once, len(cells), *times, f"{load:.1f}"), strict=True))
 
 
 def main() -> None:
