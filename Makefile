@@ -5,7 +5,7 @@ PYTHON ?= python3
 MUTANTS ?= *[37]
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-gpu coverage fuzz reliability mutants guards lint format types claims licences audit check ci test-versions bench-overhead bench-twin bench-steps bench-architectures bench-step bench-gradient-error bench-check bench-report quickstart clean
+.PHONY: help setup test test-gpu coverage fuzz reliability mutants guards lint format types claims licences audit check ci test-versions bench-overhead bench-twin bench-steps bench-architectures bench-step bench-gradient-error bench-check bench-report bench-ray quickstart clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -92,6 +92,9 @@ bench-check: ## Measure what checking the shipped memory claims costs
 
 bench-report: ## Measure what a report of 200 cells costs, and its size
 	$(BIN)/python benchmarks/report.py
+
+bench-ray: ## Measure what Ray costs a sweep of 1,000 tiny predicted cells: reports/ray-sweep (a quarter of an hour)
+	$(BIN)/python benchmarks/ray_sweep.py > reports/ray-sweep/ray_sweep.csv
 
 quickstart: ## Predict Llama-2-7B on an 80 GB H100 into out/quickstart
 	$(BIN)/lorafa-prof run scenarios/quickstart.yaml -o out/quickstart

@@ -20,6 +20,7 @@ UNKNOWN = "not stated"
 
 #: What older metadata calls them, and their names at SPDX; "BSD" says not which one.
 _SPDX = {
+    "3-Clause BSD License": "BSD-3-Clause",
     "Apache": "Apache-2.0",
     "Apache 2.0": "Apache-2.0",
     "Apache 2.0 License": "Apache-2.0",

@@ -166,6 +166,7 @@ def _run_missing(gate: Gate, store: Store, asked: _Asked) -> CellResults:
     from lorafa_prof.results.lock import locked
     from lorafa_prof.results.record import FAILED
     from lorafa_prof.running.gpu_use import await_free_gpu
+    from lorafa_prof.running.on_this_machine import OnThisMachine
     from lorafa_prof.running.plan import check_cells
     from lorafa_prof.scenario.labels import distinct_labels
 
@@ -191,6 +192,7 @@ def _run_missing(gate: Gate, store: Store, asked: _Asked) -> CellResults:
             todo,
             store,
             results,
+            OnThisMachine(gate.loaded.scenario.isolated),
             table_of=cell_ids,
             labels=distinct_labels(cells),
             scenario=gate.loaded.scenario,

@@ -9,35 +9,20 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import click
 
+from lorafa_prof.cli.capability import Capability
 from lorafa_prof.cli.say import put_whole
+from lorafa_prof.cli.several_machines import distributed_backends, gpu_peers, ray_cluster
 from lorafa_prof.cli.tables import print_table
 from lorafa_prof.errors import UsageError
 from lorafa_prof.words.numbers import size
 
 FREE_DISK_BYTES = 2**30
 """Room that a sweep's records, traces and figures fit into with ease."""
-
-
-@dataclass(frozen=True)
-class Capability:
-    """One thing this machine can or cannot do.
-
-    Attributes:
-        name: what it is for.
-        ok: whether it can be used here.
-        reason: what was found.
-        remedy: what to do about it; empty if nothing is to be done.
-    """
-
-    name: str
-    ok: bool
-    reason: str
-    remedy: str = ""
 
 
 def examine() -> list[Capability]:
@@ -268,6 +253,9 @@ PROBES: tuple[Callable[[], Capability], ...] = (
     eight_bit_optimizers,
     fvcore_flops,
     liger_kernels,
+    distributed_backends,
+    gpu_peers,
+    ray_cluster,
     figures,
     disk,
 )

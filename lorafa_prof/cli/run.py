@@ -19,6 +19,7 @@ from lorafa_prof.cli.options import (
     stale_option,
     timeout_option,
 )
+from lorafa_prof.cli.place import executor_for, on_option
 from lorafa_prof.cli.results_table import print_results
 from lorafa_prof.cli.say import say
 from lorafa_prof.cli.scenario_cells import loaded_scenario, scenario_cells
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
 @timeout_option
 @stale_option
 @gpu_use_options
+@on_option
 @click.option(
     "--max-failures",
     type=click.IntRange(min=1),
@@ -71,6 +73,7 @@ def run_command(
     timeout_s: float | None,
     wait_s: float | None,
     share_gpu: bool,
+    on: str | None,
     max_failures: int | None,
     stale: Stale,
     figures: bool,
@@ -83,9 +86,8 @@ def run_command(
     if follows():
         return 0
     loaded = loaded_scenario(scenario, overrides, device)
-    from lorafa_prof.devices.device import resolve_device
-
-    found = scenario_cells(loaded, resolve_device, pattern)
+    executor = click.get_current_context().with_resource(executor_for(loaded.scenario, on, wait_s))
+    found = scenario_cells(loaded, executor.resolve_device, pattern)
     labels, chosen, cell_ids = found.labels, found.chosen, found.cell_ids
     from rich.console import Console
 
@@ -115,12 +117,13 @@ def run_command(
         _tell_what_changed(changed, stale)
         todo = cells_to_run(chosen, results, rerun, () if stale == "keep" else changed)
         _tell_what_is_there(store, cell_ids, chosen, todo, results)
-        if not share_gpu:
+        if on is None and not share_gpu:
             await_free_gpu(todo, wait_s, say)
         sweep(
             todo,
             store,
             results,
+            executor,
             table_of=cell_ids,
             labels=labels,
             scenario=loaded.scenario,

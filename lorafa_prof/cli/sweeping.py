@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from lorafa_prof.cell import Cell
     from lorafa_prof.results.store import CellResults, Store
+    from lorafa_prof.running.executor import Executor
     from lorafa_prof.scenario.schema import Scenario
 
 
@@ -19,6 +20,7 @@ def sweep(
     cells: Sequence[Cell],
     store: Store,
     results: CellResults,
+    executor: Executor,
     *,
     table_of: Sequence[str],
     labels: Mapping[str, str],
@@ -34,6 +36,7 @@ def sweep(
         cells: what to run.
         store: keeps the results; prepared already.
         results: those of earlier runs; takes the new ones.
+        executor: runs them.
         table_of: ids of all the cells that belong into the table, in its order.
         labels: what cells are called, by id.
         scenario: that they are of.
@@ -61,6 +64,7 @@ def sweep(
                 store,
                 progress,
                 results,
+                executor,
                 table_of=table_of,
                 timeout_s=timeout_s,
                 max_failures=max_failures,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 import torch
 
@@ -24,17 +25,37 @@ def resolve_device(device: str, gpu: str) -> ResolvedDevice:
         UsageError: there is no such device here, or no such GPU in the catalogue; or PyTorch is too old for a
             twin.
     """
+    why_none = "PyTorch sees no CUDA GPU here (`lorafa-prof doctor` says why)"
+    return resolve_among(device, gpu, _gpu_name_here, why_none)
+
+
+def _gpu_name_here() -> str | None:
+    return gpu_name(torch.cuda.get_device_name()) if torch.cuda.is_available() else None
+
+
+def resolve_among(
+    device: str, gpu: str, measured_gpu: Callable[[], str | None], why_none: str
+) -> ResolvedDevice:
+    """Return where a cell runs, as `resolve_device` does, where the GPUs to measure on may be others'.
+
+    Args:
+        device, gpu: as in a scenario.
+        measured_gpu: tells the name of the GPU that cells are measured on; None: there is none.
+        why_none: what a cell that asks for one is told then.
+
+    Raises:
+        UsageError: as `resolve_device`.
+    """
     _check_gpu(gpu, about="gpu")
     if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else twin_device(gpu)
+        device = "cuda" if measured_gpu() else twin_device(gpu)
     if device == "cpu":
         return ResolvedDevice("cpu", None)
     if device == "cuda":
-        if not torch.cuda.is_available():
-            raise UsageError(
-                "device 'cuda': PyTorch sees no CUDA GPU here (`lorafa-prof doctor` says why)", about="device"
-            )
-        return ResolvedDevice("cuda", gpu_name(torch.cuda.get_device_name()))
+        there = measured_gpu()
+        if there is None:
+            raise UsageError(f"device 'cuda': {why_none}", about="device")
+        return ResolvedDevice("cuda", there)
     if (twin_of := twin_gpu(device)) is not None:
         check_version_for_twin()
         _check_gpu(twin_of, about="device")

@@ -35,7 +35,17 @@ KEY = "fingerprint"
 VERSIONS = ("torch", "transformers", "peft", "accelerate", "triton")
 #: Its version is a part of what ran on it, and of nothing else.
 BITSANDBYTES = "bitsandbytes"
-PARTS = ("model", "method", "extensions", "lorafa-prof", "allocator", *VERSIONS)
+#: Parts that are the same for all cells.
+SOFTWARE = ("extensions", "lorafa-prof", "allocator", *VERSIONS)
+PARTS = ("model", "method", *SOFTWARE)
+#: How those of which only a digest is known are called.
+_OF_CONTENT = {
+    "model": "the model's config or files",
+    "method": "the method's code",
+    "extensions": "third parties' kernels or GPUs",
+    "lorafa-prof": "lorafa-prof's own code",
+    "allocator": "the allocator's settings",
+}
 #: Third parties' code that any prediction may use.
 _EXTENSIONS = ("lorafa_prof.kernels", "lorafa_prof.gpus", "lorafa_prof.optimizers")
 #: Where a config was read, which is no content of it.
@@ -44,14 +54,18 @@ _NO_CONTENT = ("_name_or_path",)
 
 def fingerprint_of(cell: Cell) -> Fingerprint:
     """The fingerprint that a result of `cell` has, if it is made now by this process."""
-    versions = [*VERSIONS, BITSANDBYTES] if runs_bitsandbytes(cell) else VERSIONS
+    of_cell = {"model": model_part(cell.model), "method": method_part(cell.method.name)}
+    more = (BITSANDBYTES,) if runs_bitsandbytes(cell) else ()
+    return {**of_cell, **software(), **{name: package_version(name) or "none" for name in more}}
+
+
+def software() -> Fingerprint:
+    """The parts that are the same for all cells of this process."""
     return {
-        "model": model_part(cell.model),
-        "method": method_part(cell.method.name),
         "extensions": extensions_part(),
         "lorafa-prof": own_sources(),
         "allocator": _digest(f"{name}={os.environ.get(name) or ''}" for name in ALLOCATOR_VARIABLES),
-        **{name: package_version(name) or "none" for name in versions},
+        **{name: package_version(name) or "none" for name in VERSIONS},
     }
 
 
@@ -75,23 +89,23 @@ def kept_fingerprint(environment: Mapping[str, Any]) -> Fingerprint:
 
 def changed_parts(then: Fingerprint, now: Fingerprint) -> list[str]:
     """What is not the same, each in a few words: "torch 2.12.0 (now 2.13.0)", "the model's config"."""
+    names = (*PARTS, *((BITSANDBYTES,) if BITSANDBYTES in {*then, *now} else ()))
+    return differing_parts(then, now, names, "now")
+
+
+def differing_parts(one: Fingerprint, other: Fingerprint, names: Iterable[str], word: str) -> list[str]:
+    """Which of the parts of these names differ, as `changed_parts`; `word` stands before those of `other`."""
     return [
-        _said(name, then.get(name), now.get(name))
-        for name in (*PARTS, *((BITSANDBYTES,) if BITSANDBYTES in {*then, *now} else ()))
-        if then.get(name) is None or then.get(name) != now.get(name)
+        _said(name, one.get(name), other.get(name), word)
+        for name in names
+        if one.get(name) is None or one.get(name) != other.get(name)
     ]
 
 
-def _said(name: str, then: str | None, now: str | None) -> str:
-    if name in (*VERSIONS, BITSANDBYTES):
-        return f"{name} {then or 'unknown'} (now {now or 'unknown'})"
-    what = {
-        "model": "the model's config or files",
-        "method": "the method's code",
-        "extensions": "third parties' kernels or GPUs",
-        "lorafa-prof": "lorafa-prof's own code",
-        "allocator": "the allocator's settings",
-    }[name]
+def _said(name: str, then: str | None, now: str | None, word: str) -> str:
+    if name not in _OF_CONTENT:
+        return f"{name} {then or 'unknown'} ({word} {now or 'unknown'})"
+    what = _OF_CONTENT[name]
     return f"{what} (unknown)" if then is None or now is None else what
 
 

@@ -48,8 +48,11 @@ def work_on_cell(
     of: Owner,
     tell: Connection,
     afresh: bool,
+    visible_gpus: str | None,
 ) -> None:
     """Run in the cell's process; does not return."""
+    if visible_gpus is not None:  # first of all: CUDA looks at it once
+        os.environ["CUDA_VISIBLE_DEVICES"] = visible_gpus
     ignore_interrupts()
     begin_family(of, forked=not afresh)
     _redirect_output(Path(log_file))

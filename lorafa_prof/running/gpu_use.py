@@ -76,6 +76,19 @@ def _uuids(gpus: int) -> list[str]:
     return [torch_device_uuid(index) for index in range(min(gpus, torch.cuda.device_count()))]
 
 
+def free_gpus() -> list[str]:
+    """The UUIDs of this machine's GPUs that cells may be measured on.
+
+    They are the one that PyTorch takes by itself, which `await_free_gpu` is about, and all others of its name
+    that no other process uses.
+    """
+    first = torch_device_uuid()
+    name = torch.cuda.get_device_name()
+    like_it = [each for each in range(torch.cuda.device_count()) if torch.cuda.get_device_name(each) == name]
+    others = [uuid for uuid in map(torch_device_uuid, like_it) if uuid != first]
+    return [first, *(uuid for uuid in others if not _users(uuid))]
+
+
 def _users(uuid: str) -> list[str]:
     """Who uses a GPU beside this process and its children; empty also where NVML does not tell."""
     nvml = open_device(uuid)

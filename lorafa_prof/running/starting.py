@@ -56,6 +56,11 @@ def needs_cuda(cell: Cell) -> bool:
     return cell.device_kind == "cuda"
 
 
+def gpus_needed(cell: Cell) -> int:
+    """How many GPUs it runs on; 0 on CPU and twin."""
+    return getattr(cell, "gpus", 1) if needs_cuda(cell) else 0
+
+
 def start_afresh_from_now_on(spoiler: str, seconds: float) -> None:
     """Note that forked processes cannot use CUDA here, and say once on stderr why and what it costs."""
     if not _Starts.forks_are_spoiled:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -24,7 +25,6 @@ from lorafa_prof.running.cell_process import Report, failed_result, work_on_cell
 from lorafa_prof.running.deaths import death
 from lorafa_prof.running.family import end_family
 from lorafa_prof.running.logs import MIB, MOST_BYTES, is_too_long, shorten
-from lorafa_prof.running.measure import measure_cell
 from lorafa_prof.running.ranks.allocation import allocation_here, dismiss_ranks
 from lorafa_prof.running.ranks.progress import where_ranks_are
 from lorafa_prof.running.scratch import NO_ROOM, cannot_write_result, no_room, scratch_folder
@@ -36,6 +36,14 @@ from lorafa_prof.running.starting import (
 )
 
 Work = Callable[[Cell], CellResult]
+
+
+def measured(cell: Cell) -> CellResult:
+    """What a cell's process does by default. Only there it imports what measures, transformers and all."""
+    from lorafa_prof.running.measure import measure_cell
+
+    return measure_cell(cell)
+
 
 #: How often a cell's process is looked at while it runs.
 _LOOK_S = 0.5
@@ -72,7 +80,13 @@ class _End:
         return lost or self.how == "not begun"
 
 
-def run_cell(cell: Cell, log_file: Path, timeout_s: float | None, work: Work = measure_cell) -> CellResult:
+def run_cell(
+    cell: Cell,
+    log_file: Path,
+    timeout_s: float | None,
+    work: Work = measured,
+    visible_gpus: str | None = None,
+) -> CellResult:
     """Measure `cell` in a process of its own and return its result, whatever becomes of the process.
 
     Where the server that processes are forked from is killed, the cell is tried once more.
@@ -82,16 +96,18 @@ def run_cell(cell: Cell, log_file: Path, timeout_s: float | None, work: Work = m
         log_file: takes the process's stdout and stderr.
         timeout_s: after so many seconds the process is ended; None: never.
         work: what that process does with the cell: a function that can be imported there.
+        visible_gpus: what CUDA_VISIBLE_DEVICES is there; None: as it was when the server started.
 
     Raises:
         UsageError: there is no room for temporary files.
     """
-    end = _attempt(cell, log_file, timeout_s, work, afresh=starts_afresh(cell))
+    attempt = partial(_attempt, cell, log_file, timeout_s, work, visible_gpus)
+    end = attempt(afresh=starts_afresh(cell))
     if "spoiler" in end.report:
         start_afresh_from_now_on(end.report["spoiler"], end.report["seconds"])
-        end = _attempt(cell, log_file, timeout_s, work, afresh=True)
+        end = attempt(afresh=True)
     elif end.is_the_servers:
-        end = _attempt(cell, log_file, timeout_s, work, afresh=starts_afresh(cell))
+        end = attempt(afresh=starts_afresh(cell))
     return end.result or _without_result(cell, end, log_file, timeout_s)
 
 
@@ -102,14 +118,16 @@ def end_cells_under_way() -> None:
         end_family(owner, pid)
 
 
-def _attempt(cell: Cell, log_file: Path, timeout_s: float | None, work: Work, *, afresh: bool) -> _End:
+def _attempt(
+    cell: Cell, log_file: Path, timeout_s: float | None, work: Work, visible_gpus: str | None, *, afresh: bool
+) -> _End:
     owner = this_process()
     context = process_context(afresh=afresh)
     reader, writer = context.Pipe(duplex=False)
     with scratch_folder(owner) as folder, reader, writer:
         result_file = folder / "result.json"
         task = (work, cell.model_dump_json(), str(result_file), str(log_file), time.time())
-        process = context.Process(target=work_on_cell, args=(*task, owner, writer, afresh))
+        process = context.Process(target=work_on_cell, args=(*task, owner, writer, afresh, visible_gpus))
         try:
             with interrupts_withheld():
                 process.start()

@@ -133,6 +133,7 @@ class Scenario(Axes):
     gpu: Names = ["h100-80gb"]
     steps: Steps = Steps()
     seed: Annotated[StrictInt, Field(ge=0, lt=2**63)] = 0
+    isolated: StrictBool | None = None
     exclude: Annotated[list[dict[StrictStr, Any]], _listed] = []
     claims: list[Claim] = []
 

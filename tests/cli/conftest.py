@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from told_runs import SCENARIO, Runs
 
-from lorafa_prof.running import sweep
+from lorafa_prof.running import on_this_machine
 
 
 @pytest.fixture
@@ -13,5 +13,5 @@ def run(tmp_path, monkeypatch, capsys) -> Runs:
     monkeypatch.chdir(tmp_path)
     Path("s.yaml").write_text(SCENARIO)
     runs = Runs(capsys)
-    monkeypatch.setattr(sweep, "run_cell", runs.cell)
+    monkeypatch.setattr(on_this_machine, "run_cell", runs.cell)
     return runs

@@ -10,7 +10,7 @@ import pytest
 from lorafa_prof.cell import Cell
 from lorafa_prof.cli.main import main
 from lorafa_prof.results.record import CellResult
-from lorafa_prof.running import sweep
+from lorafa_prof.running import on_this_machine
 from lorafa_prof.running.measure import measure_cell
 
 SCENARIO = """\
@@ -62,7 +62,9 @@ class Check:
         self.ran: list[Cell] = []
         self.out = self.err = ""
 
-    def cell(self, cell: Cell, log: Path, timeout_s: float | None) -> CellResult:
+    def cell(
+        self, cell: Cell, log: Path, timeout_s: float | None, visible_gpus: str | None = None
+    ) -> CellResult:
         self.ran.append(cell)
         return measure_cell(cell)
 
@@ -78,9 +80,9 @@ class Check:
 @pytest.fixture
 def check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Check:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sweep, "MOST_AT_ONCE", 1)  # twins replace functions of the whole process
+    monkeypatch.setattr(on_this_machine, "MOST_AT_ONCE", 1)  # twins replace functions of the whole process
     runs = Check(capsys)
-    monkeypatch.setattr(sweep, "run_cell", runs.cell)
+    monkeypatch.setattr(on_this_machine, "run_cell", runs.cell)
     return runs
 
 
@@ -190,11 +192,11 @@ def test_the_worst_of_several_scenarios_counts(check: Check) -> None:
 
 
 def test_a_cell_that_fails_is_1_unless_a_claim_fails(check: Check, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(cell: Cell, log: Path, timeout_s: float | None) -> CellResult:
+    def broken(cell: Cell, log: Path, timeout_s: float | None, visible_gpus: str | None = None) -> CellResult:
         result = measure_cell(cell)
         return result.model_copy(update={"row": {**result.row, "status": "error", "message": "told to"}})
 
-    monkeypatch.setattr(sweep, "run_cell", broken)
+    monkeypatch.setattr(on_this_machine, "run_cell", broken)
     assert check(scenario(PAYS)) == 1
     assert "told to" in check.out
 

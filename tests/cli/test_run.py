@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from told_runs import LABELS, SCENARIO, provenance, table
 
-from lorafa_prof.running import sweep
+from lorafa_prof.running import on_this_machine
 
 
 def test_the_results_are_in_out(run):
@@ -230,14 +230,14 @@ def test_a_second_run_in_one_folder_is_one_line(run):
 
 
 def test_marked_rows_are_marked_in_the_table_and_a_line_says_what_that_means(run, monkeypatch):
-    def marked(cell, log, timeout_s):
+    def marked(cell, log, timeout_s, visible_gpus=None):
         result = run.cell(cell, log, timeout_s)
         marks = {"unsteady": "unsteady times: ..."} if cell.label == LABELS[1] else {}
         return result.model_copy(update={"details": {"marks": marks}})
 
     run("--no-figures")
     assert "marks" not in run.out + run.err
-    monkeypatch.setattr(sweep, "run_cell", marked)
+    monkeypatch.setattr(on_this_machine, "run_cell", marked)
     for arguments in (("--rerun", "all"), ()):  # a kept row too
         run("--no-figures", *arguments)
         header, *rows = (line.split() for line in run.out.splitlines()[1:])

@@ -40,7 +40,9 @@ class Runs:
         self.environment = environment("cpu")
         self.out = self.err = ""
 
-    def cell(self, cell: Cell, log: Path, timeout_s: float | None) -> CellResult:
+    def cell(
+        self, cell: Cell, log: Path, timeout_s: float | None, visible_gpus: str | None = None
+    ) -> CellResult:
         status = self.status.get(cell.label, "ok")
         if isinstance(status, BaseException):
             raise status

@@ -27,7 +27,7 @@ from lorafa_prof.report.latex import latex_text
 from lorafa_prof.report.published.explained import HEADER
 from lorafa_prof.results.record import CellResult
 from lorafa_prof.results.spreadsheet import csv_text, from_text
-from lorafa_prof.running import sweep
+from lorafa_prof.running import on_this_machine
 from lorafa_prof.running.progress import SweepProgress
 from lorafa_prof.verification import sweep as verification
 from lorafa_prof.words.tables import aligned
@@ -57,11 +57,11 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize("status", ["ok", "error", "oom"])
 def test_run(here, monkeypatch, capsys, status):
-    def cell(of: Any, log: Path, timeout_s: float | None) -> CellResult:
+    def cell(of: Any, log: Path, timeout_s: float | None, visible_gpus: str | None = None) -> CellResult:
         log.write_text(HOSTILE)
         return hostile_record(of, status, peak_allocated_bytes=2**20)
 
-    monkeypatch.setattr(sweep, "run_cell", cell)
+    monkeypatch.setattr(on_this_machine, "run_cell", cell)
     code = ended(["run", "s.yaml", "-o", f"out {HOSTILE_NAME}"])
     assert code == (1 if status == "error" else 0)
     told = capsys.readouterr()

@@ -8,12 +8,13 @@ import sys
 from dataclasses import dataclass, field
 
 import pytest
+import torch
 from cells import make_cell
 
 from lorafa_prof.errors import UsageError
 from lorafa_prof.instruments.nvml import Unavailable
 from lorafa_prof.running import gpu_use
-from lorafa_prof.running.gpu_use import await_free_gpu, disturbances
+from lorafa_prof.running.gpu_use import await_free_gpu, disturbances, free_gpus
 
 GIB = 2**30
 CUDA = [make_cell().model_copy(update={"device": "cuda"})]
@@ -157,3 +158,13 @@ def test_of_several_gpus_each_must_be_free(device, monkeypatch):
     with pytest.raises(UsageError, match=f"process {STRANGER}"):
         await_free_gpu(cells, None, pytest.fail)
     assert asked == ["GPU-0", "GPU-1"]
+
+
+def test_of_several_gpus_those_of_one_kind_that_nobody_uses_are_free(monkeypatch):
+    kinds = ["H200", "H200", "T4", "H200"]
+    used = {"GPU-1": Device([{STRANGER: GIB}])}
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: len(kinds))
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda index=0: kinds[index])
+    monkeypatch.setattr(gpu_use, "torch_device_uuid", lambda index=0: f"GPU-{index}")
+    monkeypatch.setattr(gpu_use, "open_device", lambda uuid: used.get(uuid, Device()))
+    assert free_gpus() == ["GPU-0", "GPU-3"]

@@ -11,7 +11,8 @@ from lorafa_prof.cell import Cell
 from lorafa_prof.results.record import CellResult
 from lorafa_prof.results.store import CellResults, Store
 from lorafa_prof.results.table import read_table
-from lorafa_prof.running import sweep
+from lorafa_prof.running import on_this_machine
+from lorafa_prof.running.on_this_machine import OnThisMachine
 from lorafa_prof.running.progress import SweepProgress
 from lorafa_prof.running.sweep import cells_to_run, run_sweep
 
@@ -43,16 +44,18 @@ def test_record_and_table_are_up_to_date_after_each_cell(tmp_path, monkeypatch):
     results: CellResults = {ids[1]: result_of(cells[1])}
     seen: list[list[str]] = []
 
-    def run_cell(one: Cell, log: Path, timeout_s: float | None) -> CellResult:
+    def run_cell(
+        one: Cell, log: Path, timeout_s: float | None, visible_gpus: str | None = None
+    ) -> CellResult:
         assert log == store.log_file(one.cell_id)
         assert timeout_s == 5.0
         if (tmp_path / "results.csv").exists():
             seen.append(list(read_table(tmp_path)["cell_id"]))
         return result_of(one)
 
-    monkeypatch.setattr(sweep, "run_cell", run_cell)
+    monkeypatch.setattr(on_this_machine, "run_cell", run_cell)
     progress = SweepProgress(2, Console(file=io.StringIO()))
-    run_sweep([cells[2], cells[0]], store, progress, results, table_of=ids, timeout_s=5.0)
+    run_sweep([cells[2], cells[0]], store, progress, results, OnThisMachine(), table_of=ids, timeout_s=5.0)
     assert seen == [[ids[1], ids[2]]]
     assert list(read_table(tmp_path)["cell_id"]) == ids
     kept = store.load(ids[0])

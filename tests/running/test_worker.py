@@ -119,3 +119,14 @@ def test_a_process_that_is_killed_is_a_row_with_the_signal_and_the_log(log, numb
     assert_no_metrics(result)
     if number == signal.SIGSEGV:
         assert "Segmentation fault" in log.read_text(), "faulthandler says where it was"
+
+
+def tell_gpus(cell: Cell) -> CellResult:
+    return CellResult(cell=cell, row={"status": "ok", "message": os.environ.get("CUDA_VISIBLE_DEVICES")})
+
+
+def test_a_cell_sees_the_gpus_that_it_is_given_and_no_other_sees_them(log, monkeypatch):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    seen = [run_cell(cell(), log, None, tell_gpus, gpus).row["message"] for gpus in ("GPU-a", "1,2", None)]
+    assert seen == ["GPU-a", "1,2", None]
+    assert "CUDA_VISIBLE_DEVICES" not in os.environ

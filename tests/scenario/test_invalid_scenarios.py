@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from lorafa_prof.cli.main import main
-from lorafa_prof.running import sweep
+from lorafa_prof.running import on_this_machine
 
 BASE = {
     "schema": "1",
@@ -40,10 +40,10 @@ def complaint(tmp_path, monkeypatch, capsys):
     """Run a scenario that is wrong; returns the one line that is said about it."""
     monkeypatch.chdir(tmp_path)
 
-    def never(*args: object) -> None:
+    def never(*args: object, **settings: object) -> None:
         raise AssertionError("a cell of an invalid scenario was measured")
 
-    monkeypatch.setattr(sweep, "run_cell", never)
+    monkeypatch.setattr(on_this_machine, "run_cell", never)
 
     def run(written: str | bytes | None, *arguments: str) -> str:
         if written is not None:
