@@ -5,8 +5,8 @@
 Each line is one sweep of CELLS cells (1,000), as `lorafa-prof run` makes it, into a folder of its own: on a
 Ray cluster of this machine with a CPU for each core; as many at a time as there are cores; one at a time.
 `first_s` is until the first result, in which the servers that cells are forked from import PyTorch and
-transformers (Ray has one for each worker; the last sweep has that of the one before it). Of the cells after
-it, `ms_per_cell` is how often one ended, `in_cell_ms` the mean life of a cell's process, from its fork to its
+transformers (Ray has one a worker; the last sweep has that of the one before it). Of the cells after it,
+`ms_per_cell` is how often one ended, `in_cell_ms` the mean life of a cell's process from its fork to its
 result, and `overhead_ms` what else a core had to do for each: `at_once` x `ms_per_cell` - `in_cell_ms`.
 `load_before` is the machine's load, the mean of a minute, when a sweep began.
 """

@@ -83,7 +83,7 @@ def run_command(
     A run continues where it stopped. The results are in OUT: results.csv, cells/, provenance.json, figures/.
     Started by torchrun or srun, rank 0 runs, and the other ranks take part in its cells of several GPUs.
     """
-    if follows():
+    if on is None and follows():
         return 0
     loaded = loaded_scenario(scenario, overrides, device)
     executor = click.get_current_context().with_resource(executor_for(loaded.scenario, on, wait_s))

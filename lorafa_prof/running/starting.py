@@ -58,7 +58,7 @@ def needs_cuda(cell: Cell) -> bool:
 
 def gpus_needed(cell: Cell) -> int:
     """How many GPUs it runs on; 0 on CPU and twin."""
-    return getattr(cell, "gpus", 1) if needs_cuda(cell) else 0
+    return cell.gpus if needs_cuda(cell) else 0
 
 
 def start_afresh_from_now_on(spoiler: str, seconds: float) -> None:
