@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ from lorafa_prof.words.phrases import count
 if TYPE_CHECKING:
     from lorafa_prof.cell import Cell
     from lorafa_prof.running.progress import SweepProgress
-    from lorafa_prof.scenario.expand import ResolveDevice
+    from lorafa_prof.scenario.expand import PlannedCell, ResolveDevice
     from lorafa_prof.scenario.schema import Scenario
     from lorafa_prof.verification.judge import VerifyRecord
     from lorafa_prof.verification.store import VerifyStore
@@ -83,7 +84,7 @@ def verify_command(
 
     console = Console(stderr=True)
     with console.status(f"checking {count(len(own_ids), 'cell')}"):
-        check_cells(loaded, found.planned)
+        check_cells(loaded, _sides(found.planned, predict_only=rerun == "twin"))
     if any(cell.has_ranks for cell in chosen):
         raise loaded.error(
             "verify compares a twin with one GPU; `lorafa-prof run` measures ranks, and with "
@@ -141,6 +142,12 @@ def _tell_what_is_there(store: VerifyStore, kept: int, chosen: Sequence[Cell], o
         say(f"{kept} of {len(chosen)} cells are verified already; --rerun all starts anew")
     if others:
         say(f"note: {store.table} has {count(len(others), 'cell')} of other scenarios or settings too")
+
+
+def _sides(planned: Sequence[PlannedCell], *, predict_only: bool) -> list[PlannedCell]:
+    """The cells as they are measured, if they are, and as they are predicted: either may not be possible."""
+    twins = [replace(plan, cell=plan.cell.on_twin()) for plan in planned]
+    return twins if predict_only else [*planned, *twins]
 
 
 def _on_the_gpu(*, predict_only: bool) -> ResolveDevice:

@@ -16,7 +16,6 @@ _COUNTS = (
     *(f"{side}_{metric}" for metric in METRICS for side in SIDES),
     *(f"placed_residual_{metric}" for metric in PLACED_METRICS),
     "differing_allocations",
-    "predicted_requests",
 )
 _REQUIRED = ("cell_id", "status", "message", "differing_allocations")
 
@@ -42,6 +41,8 @@ def _check_row(row: Mapping[str, Any]) -> None:
         raise UnsoundError("its row is not one of verify.csv")
     if not all(_is_count(row.get(name)) for name in _COUNTS):
         raise UnsoundError("its row has other than whole numbers where bytes and counts are")
+    if not isinstance(row.get("predicted_requests"), str | None):
+        raise UnsoundError("its row has other than text where the requests' digest is")
 
 
 def _check_memory(details: Mapping[str, Any]) -> None:

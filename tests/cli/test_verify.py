@@ -39,6 +39,7 @@ class Verifications(Told):
 def an_h100(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda *args: "NVIDIA H100 80GB HBM3")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
 
 
 @pytest.fixture
@@ -135,6 +136,7 @@ def test_predicting_again_needs_no_gpu(verify, monkeypatch):
     assert verify("--no-gpu-trace") == 3
     verify.say.clear()
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     assert verify("--rerun", "twin") == 0
     assert {part for _, part in verify.asked} == {"predicted"}
     assert {row["status"] for row in table()} == {"exact"}

@@ -80,3 +80,12 @@ def test_a_folder_that_cannot_be_written_is_a_usage_error(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match="cannot write"):
         VerifyStore(tmp_path / "file" / "out").prepare()
+
+
+def test_what_a_twin_tells_is_loaded_again(store: VerifyStore) -> None:
+    """The digest of its requests too, which is no count."""
+    predicted = processes.predict(CELL.on_twin())
+    record = judge_verification(predicted, predicted.model_copy(update={"cell": CELL}))
+    assert record.row["predicted_requests"]
+    store.save(record)
+    assert store.load_all([ID])[ID].row == record.row
