@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lorafa_prof.cli.allocated import follows
 from lorafa_prof.cli.options import cells_option, gpu_use_options, output_option, set_option, timeout_option
 from lorafa_prof.cli.say import put, say
 from lorafa_prof.cli.scenario_cells import loaded_scenario, scenario_cells
@@ -66,7 +67,10 @@ def verify_command(
 
     Cells run on the GPU that is there and on its twin, whatever the scenario's device. The results are in
     OUT: verify.csv, verify/, traces/, provenance.json. Exits with 3 where the twin differs from the GPU.
+    Cells of several GPUs are compared rank by rank; torchrun and srun may start it, as `run`.
     """
+    if follows():
+        return 0
     loaded = loaded_scenario(scenario, overrides)
     resolve = _on_the_gpu(predict_only=rerun == "twin")
     found = scenario_cells(loaded, resolve, pattern)
@@ -85,12 +89,6 @@ def verify_command(
     console = Console(stderr=True)
     with console.status(f"checking {count(len(own_ids), 'cell')}"):
         check_cells(loaded, _sides(found.planned, predict_only=rerun == "twin"))
-    if any(cell.has_ranks for cell in chosen):
-        raise loaded.error(
-            "verify compares a twin with one GPU; `lorafa-prof run` measures ranks, and with "
-            "--device sim:<gpu> predicts them",
-            ("parallel",),
-        )
     store = VerifyStore(out or Path("out") / f"verify-{loaded.scenario.name}")
     store.prepare()
     with locked(store.out, arguments or sys.argv[1:]):

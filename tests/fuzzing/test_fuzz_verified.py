@@ -40,7 +40,7 @@ def read(store: VerifyStore) -> None:
     """What `verify` does with what it finds."""
     cell_id = recorded_cell().cell_id
     records = store.load_all([cell_id])
-    store.load_trace(cell_id)
+    store.load_traces(cell_id)
     labels = dict.fromkeys(records, "a cell")
     found = list(records.values())
     table_text([record.row for record in found])

@@ -18,7 +18,7 @@ from lorafa_prof.instruments.allocations import stream_cuda as allocation_stream
 from lorafa_prof.results.record import CellResult
 from lorafa_prof.step import PHASES
 from lorafa_prof.verification import processes
-from lorafa_prof.verification.store import trace_of
+from lorafa_prof.verification.traces import trace_of
 from lorafa_prof.verification.unrecorded import unrecorded_differences
 
 

@@ -62,18 +62,18 @@ def test_a_damaged_record_is_told_unless_its_cell_is_done_anew(store, record, da
 def test_a_damaged_trace_is_told(store):
     store.trace_file(ID).write_bytes(b"no xz")
     with pytest.raises(UsageError, match="damaged"):
-        store.load_trace(ID)
+        store.load_traces(ID)
     store.save_trace(ID, {"stream": {}})
     with pytest.raises(UsageError, match="damaged"):
-        store.load_trace(ID)
+        store.load_traces(ID)
 
 
 def test_a_trace_can_be_taken_away(store):
     store.save_trace(ID, {"stream": {"operations": [], "texts": []}, "plain": []})
-    assert store.load_trace(ID) is not None
-    store.save_trace(ID, None)
-    store.save_trace(ID, None)
-    assert store.load_trace(ID) is None
+    assert store.load_traces(ID)
+    store.save_trace(ID, {})
+    store.save_trace(ID, {})
+    assert store.load_traces(ID) == {}
 
 
 def test_a_folder_that_cannot_be_written_is_a_usage_error(tmp_path):
