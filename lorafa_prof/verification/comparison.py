@@ -1,4 +1,4 @@
-"""What is compared of a cell: counters, and of ranks what they send, each rank with the twin of one like it."""
+"""What is compared of a cell: counters, and what ranks send; each rank with the twin of one like it."""
 
 from __future__ import annotations
 

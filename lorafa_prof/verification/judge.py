@@ -27,8 +27,8 @@ class VerifyRecord(BaseModel):
         phases: predicted, measured and residual bytes by phase, point and counter; of a cell on several ranks
             of one after the other, as ``rank`` says.
         sent: of ranks, predicted, measured and residual bytes that each sends, by phase and collective.
-        recording: the same as `phases` for the recorded GPU run (as predicted) and the measured one, where recording
-            itself changed the bytes.
+        recording: the same as `phases` for the recorded GPU run (as predicted) and the measured one, where
+            recording itself changed the bytes.
         operations: groups of differing operations by part of the run; ``unrecorded`` is the one that counts,
             the others name what it cannot. None if nothing was recorded.
         predicted: result on the twin.

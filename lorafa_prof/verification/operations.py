@@ -33,7 +33,7 @@ class Trace:
 
 
 class Streams(NamedTuple):
-    """The allocation streams of both sides; `rank` is which of several they are of, None of a cell on one GPU."""
+    """The allocation streams of both sides; `rank` is which of several they are of, None of one GPU."""
 
     twin: Stream
     gpu: Trace

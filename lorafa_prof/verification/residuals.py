@@ -58,7 +58,7 @@ class PhaseResidual(NamedTuple):
 
 
 class SentResidual(NamedTuple):
-    """What was predicted and measured of the collectives of one kind that a rank takes part in, in one phase."""
+    """What was predicted and measured of one kind of a rank's collectives in one phase."""
 
     phase: str
     collective: str

@@ -1,6 +1,6 @@
-"""The allocation streams that processes of a cell give beside their results: of a cell, or of each of its ranks.
+"""The allocation streams that a cell's processes give beside their results, in values for JSON.
 
-In values for JSON they are a ``stream`` and a ``plain`` step, or under ``ranks`` those of each rank.
+They are a ``stream`` and a ``plain`` step, or under ``ranks`` those of each rank.
 """
 
 from __future__ import annotations

@@ -181,13 +181,6 @@ def test_wrong_usage(verify, arguments):
     assert verify.asked == []
 
 
-def test_ranks_are_measured_and_predicted_by_run(verify, monkeypatch):
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    assert verify("--set", "parallel=fsdp2", "--set", "gpus=2") == 2
-    assert "verify compares a twin with one GPU; `lorafa-prof run` measures ranks" in verify.err
-    assert verify.asked == []
-
-
 def test_help_shows_it(verify, capsys):
     with pytest.raises(SystemExit):
         main(["--help"])
