@@ -19,6 +19,8 @@ from lorafa_prof.verification.traces import Traces, traces_of
 from lorafa_prof.verification.verify_csv import TABLE_NAME, table_text
 
 Records = dict[str, VerifyRecord]
+#: What reading streams raises that were cut off, or say other than this version writes.
+_DAMAGES = (lzma.LZMAError, EOFError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,7 @@ class VerifyStore:
             return traces_of(json.loads(lzma.decompress(file.read_bytes())))
         except OSError as error:
             raise UsageError(f"{file}: this cannot be read: {error.strerror}") from error
-        except (lzma.LZMAError, EOFError, ValueError, LookupError, TypeError, RecursionError) as error:
+        except _DAMAGES as error:
             raise _damaged(file) from error
 
     def write_table(self, cell_ids: Sequence[str], records: Records) -> None:

@@ -90,7 +90,7 @@ def verified(cell: Cell, store: VerifyStore, run: Run, *, gpu_trace: bool) -> Ve
         recorded, data = taken(run(cell, "recorded", processes.record))
         data = data if recorded.row["status"] == "ok" else {}
     store.save_trace(cell.cell_id, data)
-    return _judged(cell, run, measured, recorded, traces_of(data))
+    return _judged(cell, run, measured, recorded, traces_of(data) if data else {})
 
 
 def predicted_again(record: VerifyRecord, store: VerifyStore, run: Run) -> VerifyRecord:
@@ -105,7 +105,7 @@ def _judged(
     work = processes.predict_with_stream if traces else processes.predict
     predicted, data = taken(run(cell.on_twin(), "predicted", work))
     streams = []
-    if predicted.row["status"] == "ok":
+    if traces and predicted.row["status"] == "ok":
         twins = {rank or 0: stream for rank, stream in streams_of(data).items()}
         streams = [Streams(alike(twins, rank or 0), trace, rank) for rank, trace in traces.items()]
     placed = None

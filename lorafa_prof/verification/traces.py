@@ -50,8 +50,6 @@ def _parted(details: Mapping[str, Any]) -> tuple[Data, Data]:
 
 
 def _of_each(data: Mapping[str, Any], read: Callable[[Mapping[str, Any]], T]) -> dict[int | None, T]:
-    if not data:
-        return {}
     if "ranks" not in data:
         return {None: read(data)}
     return {int(rank): read(of_rank) for rank, of_rank in data["ranks"].items()}

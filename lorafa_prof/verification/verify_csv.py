@@ -14,9 +14,9 @@ from lorafa_prof.words.phrases import one_line
 TABLE_NAME = "verify.csv"
 
 Status = Literal["exact", "placed", "differs", "oom", "oom-predicted", "oom-measured", "error"]
-"""exact: every allocated and requested number is right to the byte, and what ranks send; placed: so it is once
-the twin's segments lie where the driver put them in that run; oom: out of memory on both, though perhaps not in the same phase;
-oom-predicted and oom-measured: on that side only; error: no comparison."""
+"""exact: every allocated and requested number is right to the byte, and what ranks send; placed: so it is
+once the twin's segments lie where the driver put them in that run; oom: out of memory on both, though perhaps
+not in the same phase; oom-predicted and oom-measured: on that side only; error: no comparison."""
 
 #: The cell is as it should be.
 AGREES: tuple[Status, ...] = ("exact", "placed", "oom")
