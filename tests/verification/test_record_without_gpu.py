@@ -121,7 +121,9 @@ def test_each_rank_is_recorded(allocator, parallel):
     for trace in traces.values():
         last = [one for one in trace.stream if one.step == trace.stream[-1].step]
         assert len(trace.plain) == sum(len(one.requested_bytes) for one in last) > 100
-        assert unrecorded_differences(trace.plain, last) == []
+        # Gloo's threads let go of what they sent when they like.
+        kinds = {located.difference.kind for located in unrecorded_differences(trace.plain, last)}
+        assert kinds <= {"freed"}
         assert any(one.name.startswith("fsdp") for one in last) == (parallel == "fsdp2")
     assert "stream" not in result.details
     assert all("stream" not in rank for rank in result.details["ranks"])
