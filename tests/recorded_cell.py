@@ -12,8 +12,8 @@ from typing import Any
 from lorafa_prof.cell import Cell
 from lorafa_prof.results.record import CellResult
 from lorafa_prof.results.row import setting_columns
-from lorafa_prof.verification.judge import Trace
-from lorafa_prof.verification.store import trace_of
+from lorafa_prof.verification.operations import Trace
+from lorafa_prof.verification.traces import trace_of
 
 FILE = Path(__file__).parent / "verification" / "data" / "tiny-mistral.json.xz"
 

@@ -24,11 +24,23 @@ def memory_of(peak: int = GIB) -> dict[str, Any]:
     }
 
 
+def sent(nbytes: int = 64) -> dict[str, Any]:
+    """What a rank sends: in each phase with collectives one gather."""
+    gathers = [
+        {"phase": phase, "collective": "all_gather", "calls": 2, "bytes": 2 * nbytes, "sent_bytes": nbytes}
+        for phase in ("forward", "backward")
+    ]
+    return {"sent": gathers, "buffers_bytes": {}, "exposed_ms": None, "sent_bytes": 2 * nbytes}
+
+
 class Told:
-    """Stands for `run_cell`: each part gives a memory of 1 GiB, or what `say` has for it and the method."""
+    """Stands for `run_cell`: each part gives a memory of 1 GiB, or what `say` has for it and the method.
+
+    Of a cell of several GPUs each rank has that; what is said of one has its number too.
+    """
 
     def __init__(self) -> None:
-        self.say: dict[tuple[str, str], Any] = {}
+        self.say: dict[tuple[str, str] | tuple[str, str, int], Any] = {}
         self.asked: list[tuple[str, str]] = []
         self.logs: list[Path] = []
         self.timeouts: list[float | None] = []
@@ -50,10 +62,20 @@ class Told:
         row = {**setting_columns(cell), "status": "ok", **said}
         details: dict[str, Any] = {}
         if row["status"] == "ok":
-            details["memory"] = memory_of(row.pop("peak", GIB))  # type: ignore[arg-type]
-            if part in ("recorded", "predicted with stream"):
-                details |= self.stream
+            details = self._details(part, row.pop("peak", GIB))  # type: ignore[arg-type]
+            if cell.parallel != "none":
+                ranks = range(1 if cell.is_predicted else cell.gpus)
+                details["ranks"] = [self._of_rank(cell, part, rank) for rank in ranks]
         return CellResult(cell=cell, row=row, details=details, environment={"device": cell.device})
+
+    def _details(self, part: str, peak: int) -> dict[str, Any]:
+        streams = self.stream if part in ("recorded", "predicted with stream") else {}
+        return {"memory": memory_of(peak), **streams}
+
+    def _of_rank(self, cell: Cell, part: str, rank: int) -> dict[str, Any]:
+        said = self.say.get((cell.method.name, part.split()[0], rank), {})
+        details = self._details(part, said.get("peak", GIB))
+        return {"rank": rank, "communication": sent(said.get("sent", 64)), **details}
 
     @property
     def parts(self) -> list[str]:

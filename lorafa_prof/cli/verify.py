@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from lorafa_prof.cli.allocated import follows
 from lorafa_prof.cli.options import cells_option, gpu_use_options, output_option, set_option, timeout_option
 from lorafa_prof.cli.say import put, say
 from lorafa_prof.cli.scenario_cells import loaded_scenario, scenario_cells
@@ -20,7 +22,7 @@ from lorafa_prof.words.phrases import count
 if TYPE_CHECKING:
     from lorafa_prof.cell import Cell
     from lorafa_prof.running.progress import SweepProgress
-    from lorafa_prof.scenario.expand import ResolveDevice
+    from lorafa_prof.scenario.expand import PlannedCell, ResolveDevice
     from lorafa_prof.scenario.schema import Scenario
     from lorafa_prof.verification.judge import VerifyRecord
     from lorafa_prof.verification.store import VerifyStore
@@ -65,7 +67,10 @@ def verify_command(
 
     Cells run on the GPU that is there and on its twin, whatever the scenario's device. The results are in
     OUT: verify.csv, verify/, traces/, provenance.json. Exits with 3 where the twin differs from the GPU.
+    Cells of several GPUs are compared rank by rank; torchrun and srun may start it, as `run`.
     """
+    if follows():
+        return 0
     loaded = loaded_scenario(scenario, overrides)
     resolve = _on_the_gpu(predict_only=rerun == "twin")
     found = scenario_cells(loaded, resolve, pattern)
@@ -83,13 +88,7 @@ def verify_command(
 
     console = Console(stderr=True)
     with console.status(f"checking {count(len(own_ids), 'cell')}"):
-        check_cells(loaded, found.planned)
-    if any(cell.has_ranks for cell in chosen):
-        raise loaded.error(
-            "verify compares a twin with one GPU; `lorafa-prof run` measures ranks, and with "
-            "--device sim:<gpu> predicts them",
-            ("parallel",),
-        )
+        check_cells(loaded, _sides(found.planned, predict_only=rerun == "twin"))
     store = VerifyStore(out or Path("out") / f"verify-{loaded.scenario.name}")
     store.prepare()
     with locked(store.out, arguments or sys.argv[1:]):
@@ -141,6 +140,12 @@ def _tell_what_is_there(store: VerifyStore, kept: int, chosen: Sequence[Cell], o
         say(f"{kept} of {len(chosen)} cells are verified already; --rerun all starts anew")
     if others:
         say(f"note: {store.table} has {count(len(others), 'cell')} of other scenarios or settings too")
+
+
+def _sides(planned: Sequence[PlannedCell], *, predict_only: bool) -> list[PlannedCell]:
+    """The cells as they are measured, if they are, and as they are predicted: either may not be possible."""
+    twins = [replace(plan, cell=plan.cell.on_twin()) for plan in planned]
+    return twins if predict_only else [*planned, *twins]
 
 
 def _on_the_gpu(*, predict_only: bool) -> ResolveDevice:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from lorafa_prof.instruments.communication.counter import Communication
 from lorafa_prof.instruments.energy import EnergyReading
@@ -25,6 +26,7 @@ class Measured:
         notes: what a reader of the row must know; they become its message.
         marks: what makes it worth less than other rows, by the names of `marks.py`.
         unavailable: what this machine cannot tell, and why.
+        further: what the details of the result have beside all that, in values for JSON.
         part_started: told the name of each part of measuring the cell as it starts.
     """
 
@@ -49,4 +51,5 @@ class Measured:
     notes: list[str] = field(default_factory=list)
     marks: dict[str, str] = field(default_factory=dict)
     unavailable: dict[str, str] = field(default_factory=dict)
+    further: dict[str, Any] = field(default_factory=dict)
     part_started: Callable[[str], None] = lambda part: None

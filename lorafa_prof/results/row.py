@@ -235,4 +235,4 @@ def details_of(cell: Cell, measured: Measured) -> dict[str, Any]:
         }
     if measured.energy:
         details["energy"] = asdict(measured.energy)
-    return details
+    return details | measured.further

@@ -23,7 +23,10 @@ from lorafa_prof.running.gpu_use import disturbances
 from lorafa_prof.running.launch import stream_of
 from lorafa_prof.running.mixed_precision import note_skips, noting_a_skip
 from lorafa_prof.running.passes import (
+    EXPLAINING,
     build_and_warm_up,
+    count_communication,
+    explained_step,
     keep_memory,
     marks_of_times,
     meter_of,
@@ -44,12 +47,16 @@ def measure_on_cuda(cell: Cell, measured: Measured, tracker: PhaseTracker) -> No
 
 
 def measure_memory_on_cuda(cell: Cell, measured: Measured, tracker: PhaseTracker) -> None:
-    """Measure only the memory of a step, by the pass that `measure_on_cuda` makes for it."""
+    """Measure only the memory of a step, and of a rank what it sends, by the passes of `measure_on_cuda`."""
     with stream_of(cell):
-        _, step, meter = _until_memory(cell, measured, tracker)
+        prepared, step, meter = _until_memory(cell, measured, tracker)
         note_skips(step, measured.notes)
         measured.marks |= retried(keep_memory(measured, meter).num_alloc_retries)
         measured.notes.extend(measured.marks.values())
+        if cell.has_ranks:
+            measured.part_started(EXPLAINING)
+            with timed(measured, "communication"):
+                count_communication(cell, prepared, explained_step(step), measured)
 
 
 def _measure(cell: Cell, measured: Measured, tracker: PhaseTracker) -> None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
 
 import torch
 
@@ -19,46 +18,51 @@ from lorafa_prof.results.measured import Measured
 from lorafa_prof.results.record import CellResult
 from lorafa_prof.running.graphed_step import GraphedStep
 from lorafa_prof.running.launch import stream_of
-from lorafa_prof.running.measure import run_here
+from lorafa_prof.running.measure import run_here, run_on_device, run_on_twins
 from lorafa_prof.running.on_cuda import measure_memory_on_cuda
 from lorafa_prof.running.on_twin import BuiltOnTwin, make_twin, noting_in, run_on_twin
-from lorafa_prof.running.passes import meter_of
+from lorafa_prof.running.passes import count_communication, explained_step, meter_of
 from lorafa_prof.running.predict import MeasuredOnTwin
 from lorafa_prof.running.prepare import measured_step, prepare_step
+from lorafa_prof.running.ranks.combine import of_all
 from lorafa_prof.step import PhaseTracker
-from lorafa_prof.verification.judge import measured_steps
-
-Details = dict[str, Any]
-"""What a process adds to the details of its result, in values for JSON."""
+from lorafa_prof.verification.operations import measured_steps
 
 
 def predict(cell: Cell) -> CellResult:
-    """Predict a cell's memory on its twin.
+    """Predict a cell's memory on its twin, of several GPUs that of each kind of rank.
 
     `details` has a digest of its ``requests``.
     """
-    return _with_details(cell, _predict)
+    return run_on_twins(cell, _predict)
 
 
 def predict_with_stream(cell: Cell) -> CellResult:
-    """Predict a cell's memory on its twin.
+    """Predict a cell's memory on its twin, of several GPUs that of each kind of rank.
 
     `details` has a digest of its ``requests``, and their ``stream``.
     """
-    return _with_details(cell, _predict_with_stream)
+    return run_on_twins(cell, _predict_with_stream)
 
 
-def predict_placed(addresses: Sequence[int], cell: Cell) -> CellResult:
-    """Predict a cell's memory on its twin, with the first segments at these addresses."""
-    return _with_details(cell, partial(_predict, addresses=addresses))
+def predict_placed(addresses: Mapping[int, Sequence[int]], cell: Cell) -> CellResult:
+    """Predict a cell's memory on its twin, with each rank's first segments at these addresses.
+
+    Of a cell on one GPU they are those of rank 0.
+    """
+    results = {
+        rank: run_here(cell, partial(_predict, rank=rank, addresses=of_rank))
+        for rank, of_rank in addresses.items()
+    }
+    return of_all(cell, results) if cell.parallel != "none" else results[0]
 
 
 def measure(cell: Cell) -> CellResult:
-    """Measure a cell's memory on CUDA, as `lorafa-prof run` does.
+    """Measure a cell's memory on CUDA, as `lorafa-prof run` does, and of each rank what it sends.
 
     `details` has the addresses of its ``segments``.
     """
-    return _with_details(cell, _measure)
+    return run_on_device(cell, _measure)
 
 
 def record(cell: Cell) -> CellResult:
@@ -66,44 +70,47 @@ def record(cell: Cell) -> CellResult:
 
     `details` has the ``stream`` of its operations, and the allocations of its ``plain`` step.
     """
-    return _with_details(cell, _record_on_cuda)
+    return run_on_device(cell, _record_on_cuda)
 
 
-def _with_details(cell: Cell, run: Callable[[Details, Cell, Measured, PhaseTracker], None]) -> CellResult:
-    details: Details = {}
-    result = run_here(cell, partial(run, details))
-    return result.model_copy(update={"details": result.details | details})
-
-
-def _measure(details: Details, cell: Cell, measured: Measured, tracker: PhaseTracker) -> None:
-    with segment_addresses() as details["segments"]:
+def _measure(cell: Cell, measured: Measured, tracker: PhaseTracker) -> None:
+    with segment_addresses() as measured.further["segments"]:
         measure_memory_on_cuda(cell, measured, tracker)
 
 
 def _predict(
-    details: Details, cell: Cell, measured: Measured, tracker: PhaseTracker, addresses: Sequence[int] = ()
+    cell: Cell, measured: Measured, tracker: PhaseTracker, rank: int = 0, addresses: Sequence[int] = ()
 ) -> None:
-    with noting_in(measured, make_twin(cell, addresses=addresses), cell) as twin:
+    with noting_in(measured, make_twin(cell, addresses=addresses, rank=rank), cell) as twin:
         digest = RequestDigest(twin.mode.memory, tracker)
         twin.mode.memory = digest
         watch = MeasuredOnTwin(measured, digest)
         built = run_on_twin(cell, twin, watch)
         watch.keep_memory()
+        _count_sent(built, measured)
         del built  # the model's end is in the digest
-        details["requests"] = digest.hexdigest()
+        measured.further["requests"] = digest.hexdigest()
 
 
-def _predict_with_stream(details: Details, cell: Cell, measured: Measured, tracker: PhaseTracker) -> None:
-    with noting_in(measured, make_twin(cell), cell) as twin:
+def _predict_with_stream(cell: Cell, measured: Measured, tracker: PhaseTracker, rank: int = 0) -> None:
+    with noting_in(measured, make_twin(cell, rank=rank), cell) as twin:
         digest = RequestDigest(twin.mode.memory, tracker)
         twin.mode.memory = digest
         recorder = SimStreamRecorder(twin, digest)
         watch = _StreamWatch(measured, recorder)
         built = run_on_twin(cell, twin, watch)
         watch.keep_memory()
-        details["stream"] = as_json(_compared_steps(recorder.stream(), cell))
+        measured.further["stream"] = as_json(_compared_steps(recorder.stream(), cell))
+        _count_sent(built, measured)
         del built
-        details["requests"] = digest.hexdigest()
+        measured.further["requests"] = digest.hexdigest()
+
+
+def _count_sent(built: BuiltOnTwin, measured: Measured) -> None:
+    """Count what a rank sends in one more step, which only explains: nothing runs out of memory there."""
+    if built.cell.parallel != "none":
+        built.twin.allocator.lift_capacity()
+        count_communication(built.cell, built.prepared, explained_step(built.step), measured)
 
 
 class _StreamWatch(MeasuredOnTwin):
@@ -119,7 +126,7 @@ class _StreamWatch(MeasuredOnTwin):
         self._recorder.follow(built.paths)
 
 
-def _record_on_cuda(details: Details, cell: Cell, measured: Measured, tracker: PhaseTracker) -> None:
+def _record_on_cuda(cell: Cell, measured: Measured, tracker: PhaseTracker) -> None:
     with stream_of(cell), CudaStreamRecorder() as recorder:
         log = recorder.operations
         with log:
@@ -136,8 +143,8 @@ def _record_on_cuda(details: Details, cell: Cell, measured: Measured, tracker: P
         with recorder.plain as plain:
             step.run((tracker, plain))
         measured.memory = meter.profile()
-        details["stream"] = as_json(_compared_steps(recorder.stream(), cell))
-        details["plain"] = recorder.plain_step()
+        measured.further["stream"] = as_json(_compared_steps(recorder.stream(), cell))
+        measured.further["plain"] = recorder.plain_step()
 
 
 def _compared_steps(stream: list[StreamOperation], cell: Cell) -> list[StreamOperation]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 Memory = Mapping[str, Any]
@@ -23,6 +23,8 @@ METRICS = (
     "peak_reserved_bytes",
 )
 RESERVED = "peak_reserved_bytes"
+#: Of ranks there is this too: what each sends in a step.
+SENT = "sent_bytes"
 
 
 class Residual(NamedTuple):
@@ -43,15 +45,34 @@ class Residual(NamedTuple):
 
 
 class PhaseResidual(NamedTuple):
-    """The predicted and measured bytes of one counter at one point of a phase, or of a step of a run."""
+    """The predicted and measured bytes of one counter at one point of a phase, or of a step of a run.
+
+    `rank` is which of several ranks it is of; None of a cell on one GPU.
+    """
 
     phase: str
     point: str
     counter: str
     bytes: Residual
+    rank: int | None = None
 
 
-def phase_residuals(predicted: Memory, measured: Memory) -> list[PhaseResidual]:
+class SentResidual(NamedTuple):
+    """What was predicted and measured of one kind of a rank's collectives in one phase."""
+
+    phase: str
+    collective: str
+    calls: Residual
+    sent_bytes: Residual
+    rank: int
+
+    @property
+    def differs(self) -> bool:
+        """Whether their number or the bytes that the rank sends are not the same."""
+        return bool(self.calls.residual or self.sent_bytes.residual)
+
+
+def phase_residuals(predicted: Memory, measured: Memory, rank: int | None = None) -> list[PhaseResidual]:
     """Return the residuals of every counter at every point of every phase and, in a run, step."""
     residuals = []
     sides = zip(_by_place(predicted).items(), _by_place(measured).values(), strict=True)
@@ -61,7 +82,7 @@ def phase_residuals(predicted: Memory, measured: Memory) -> list[PhaseResidual]:
             for counter in COUNTERS:
                 if ours[counter] is not None and theirs[counter] is not None:
                     pair = Residual(ours[counter], theirs[counter])
-                    residuals.append(PhaseResidual(place, point, counter, pair))
+                    residuals.append(PhaseResidual(place, point, counter, pair, rank))
     return residuals
 
 
@@ -96,3 +117,24 @@ def metric_residuals(predicted: Memory, measured: Memory) -> dict[str, Residual]
     """Return the residuals of the headline metrics, by name."""
     ours, theirs = metrics_of(predicted), metrics_of(measured)
     return {name: Residual(ours[name], theirs[name]) for name in ours}
+
+
+def sent_residuals(
+    predicted: Iterable[Mapping[str, Any]], measured: Iterable[Mapping[str, Any]], rank: int
+) -> list[SentResidual]:
+    """Return the residuals of what a rank sends, by phase and collective.
+
+    Args:
+        predicted, measured: its `Sent` as a record has them.
+        rank: which it is.
+    """
+    ours, theirs = (
+        {(one["phase"], one["collective"]): one for one in side} for side in (predicted, measured)
+    )
+    nothing = {"calls": 0, "sent_bytes": 0}
+    residuals = []
+    for phase, collective in ours | theirs:
+        sides = [side.get((phase, collective), nothing) for side in (ours, theirs)]
+        calls, sent = (Residual(*(side[name] for side in sides)) for name in nothing)
+        residuals.append(SentResidual(phase, collective, calls, sent, rank))
+    return residuals

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, get_args
 
+from lorafa_prof.results.record import CellResult
 from lorafa_prof.results.soundness import UnsoundError, check_result
 from lorafa_prof.step import EVALUATION_PHASES, PHASES
-from lorafa_prof.verification.judge import VerifyRecord
-from lorafa_prof.verification.residuals import COUNTERS, METRICS, POINTS, metrics_of
+from lorafa_prof.verification.comparison import of_ranks
+from lorafa_prof.verification.judge import CHANGE, VerifyRecord
+from lorafa_prof.verification.residuals import COUNTERS, POINTS, metrics_of, sent_residuals
 from lorafa_prof.verification.summary import describe
-from lorafa_prof.verification.verify_csv import PLACED_METRICS, SIDES, VERIFY_COLUMNS, Status
+from lorafa_prof.verification.verify_csv import PLACED_METRICS, RANKED_METRICS, SIDES, VERIFY_COLUMNS, Status
 
 _COUNTS = (
-    *(f"{side}_{metric}" for metric in METRICS for side in SIDES),
+    *(f"{side}_{metric}" for metric in RANKED_METRICS for side in (*SIDES, "rank")),
     *(f"placed_residual_{metric}" for metric in PLACED_METRICS),
     "differing_allocations",
-    "predicted_requests",
 )
+_PLACE = ("phase", "point", "counter")
+_SENT_CALLS = ("rank", "predicted_calls", "measured_calls")
+_SENT = ("calls", "sent_bytes")
 _REQUIRED = ("cell_id", "status", "message", "differing_allocations")
 
 
@@ -27,9 +31,14 @@ def check_record(record: VerifyRecord) -> None:
         if result is not None:
             check_result(result)
             _check_memory(result.details)
+            _check_ranks(result)
     _check_row(record.row)
-    for residual in (*record.phases, *record.recording):
-        _check_residual(residual)
+    for residual in record.phases:
+        _check_line(residual, _PLACE, SIDES, "the bytes of its phases")
+    for change in record.recording:
+        _check_line(change, _PLACE, CHANGE, "the bytes that recording changed")
+    for sent in record.sent:
+        _check_line(sent, ("phase", "collective"), (*_SENT_CALLS, *SIDES), "the bytes that its ranks send")
     for groups in (record.operations or {}).values():
         for group in groups:
             _check_group(group)
@@ -42,6 +51,8 @@ def _check_row(row: Mapping[str, Any]) -> None:
         raise UnsoundError("its row is not one of verify.csv")
     if not all(_is_count(row.get(name)) for name in _COUNTS):
         raise UnsoundError("its row has other than whole numbers where bytes and counts are")
+    if not isinstance(row.get("predicted_requests"), str | None):
+        raise UnsoundError("its row has other than text where the requests' digest is")
 
 
 def _check_memory(details: Mapping[str, Any]) -> None:
@@ -61,11 +72,30 @@ def _check_memory(details: Mapping[str, Any]) -> None:
         raise UnsoundError("details.memory has other than whole numbers")
 
 
-def _check_residual(residual: Mapping[str, Any]) -> None:
-    texts = [residual.get(name) for name in ("phase", "point", "counter")]
-    counts = [residual.get(name) for name in SIDES]
-    if not all(isinstance(text, str) for text in texts) or not all(map(_is_count, counts)) or None in counts:
-        raise UnsoundError("the bytes of its phases are not as this version writes them")
+def _check_ranks(result: CellResult) -> None:
+    """That what was counted of each rank is there to be compared."""
+    try:
+        ranks = of_ranks(result)
+        if not all(map(_is_count, ranks)) or any(rank < 0 for rank in ranks):
+            raise KeyError("rank")
+        for details in ranks.values():
+            _check_memory(details)
+            if not isinstance(details.get("requests"), str | None):
+                raise TypeError("requests")
+            sent = (details.get("communication") or {}).get("sent", ())
+            sent_residuals(sent, sent, 0)
+            if not all(_is_count(one[name]) and one[name] is not None for one in sent for name in _SENT):
+                raise TypeError("sent")
+    except (LookupError, TypeError, AttributeError) as error:
+        raise UnsoundError("details.ranks is not as this version writes it") from error
+
+
+def _check_line(line: Mapping[str, Any], texts: Iterable[str], counts: Iterable[str], what: str) -> None:
+    """That a line of numbers has these texts and whole numbers; its rank it may lack."""
+    numbers = [line.get(name) for name in counts]
+    said = all(isinstance(line.get(name), str) for name in texts)
+    if not said or None in numbers or not all(map(_is_count, [*numbers, line.get("rank")])):
+        raise UnsoundError(f"{what} are not as this version writes them")
 
 
 def _check_group(group: Mapping[str, Any]) -> None:

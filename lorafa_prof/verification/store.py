@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import json
 import lzma
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lorafa_prof.errors import UsageError
-from lorafa_prof.instruments.allocations.stream import PlainAllocation, from_json
 from lorafa_prof.results.files import write_atomically, writing
 from lorafa_prof.results.soundness import read_text
 from lorafa_prof.results.store import Store
-from lorafa_prof.verification.judge import SCHEMA_VERSION, Trace, VerifyRecord
+from lorafa_prof.verification.judge import SCHEMA_VERSION, VerifyRecord
 from lorafa_prof.verification.soundness import check_record
+from lorafa_prof.verification.traces import Traces, traces_of
 from lorafa_prof.verification.verify_csv import TABLE_NAME, table_text
 
 Records = dict[str, VerifyRecord]
+#: What reading streams raises that were cut off, or say other than this version writes.
+_DAMAGES = (lzma.LZMAError, EOFError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
 
 
 @dataclass(frozen=True)
@@ -97,26 +99,26 @@ class VerifyStore:
         """Return the ids of cells that have a record here and are not in `cell_ids`, sorted."""
         return sorted({file.stem for file in (self.out / "verify").glob("*.json")} - set(cell_ids))
 
-    def save_trace(self, cell_id: str, trace: dict[str, Any] | None) -> None:
-        """Write a cell's allocation streams on the GPU; None removes those that were kept before."""
+    def save_trace(self, cell_id: str, trace: Mapping[str, Any]) -> None:
+        """Write a cell's allocation streams on the GPU; none remove those that were kept before."""
         file = self.trace_file(cell_id)
         with writing(self.out):
-            if trace is None:
+            if not trace:
                 file.unlink(missing_ok=True)
             else:
                 text = json.dumps(trace, separators=(",", ":"))
                 write_atomically(file, lzma.compress(text.encode()))
 
-    def load_trace(self, cell_id: str) -> Trace | None:
-        """Return a cell's allocation streams on the GPU; None if none were kept."""
+    def load_traces(self, cell_id: str) -> Traces:
+        """Return a cell's allocation streams on the GPU, of several ranks by rank; none if none were kept."""
         file = self.trace_file(cell_id)
         if not file.exists():
-            return None
+            return {}
         try:
-            return trace_of(json.loads(lzma.decompress(file.read_bytes())))
+            return traces_of(json.loads(lzma.decompress(file.read_bytes())))
         except OSError as error:
             raise UsageError(f"{file}: this cannot be read: {error.strerror}") from error
-        except (lzma.LZMAError, EOFError, ValueError, LookupError, TypeError, RecursionError) as error:
+        except _DAMAGES as error:
             raise _damaged(file) from error
 
     def write_table(self, cell_ids: Sequence[str], records: Records) -> None:
@@ -128,11 +130,6 @@ class VerifyStore:
     def write_provenance(self, provenance: dict[str, Any]) -> None:
         """Write provenance.json."""
         Store(self.out).write_provenance(provenance)
-
-
-def trace_of(data: dict[str, Any]) -> Trace:
-    """Return the trace in the data of a recording process: its ``stream`` and its ``plain`` step."""
-    return Trace(from_json(data["stream"]), [PlainAllocation(*fields) for fields in data["plain"]])
 
 
 def _damaged(file: Path) -> UsageError:

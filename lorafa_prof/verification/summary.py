@@ -6,10 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from lorafa_prof.results.record import Value
-from lorafa_prof.verification.judge import UNRECORDED, VerifyRecord
+from lorafa_prof.verification.comparison import sent_otherwise
+from lorafa_prof.verification.judge import VerifyRecord
+from lorafa_prof.verification.operations import UNRECORDED
 from lorafa_prof.verification.residuals import EXACT_COUNTERS, METRICS, RESERVED
 from lorafa_prof.verification.verify_csv import AGREES
 from lorafa_prof.words.numbers import percent_change, signed
+from lorafa_prof.words.phrases import count
 
 HEADER = (
     "cell",
@@ -77,6 +80,8 @@ def summary(records: Sequence[VerifyRecord], labels: Mapping[str, str]) -> str:
         )
     elif worst is not None:
         parts.append("worst residual 0 bytes")
+    if otherwise := sum(bool(sent_otherwise(record.sent)) for record in records):
+        parts.append(f"ranks send other bytes in {count(otherwise, 'cell')}")
     if reserved is not None:
         parts.append(f"reserved: worst {percent_change(reserved.share, 2)}, {labels[reserved.cell_id]}")
     return "; ".join(parts)
@@ -91,7 +96,7 @@ def worst_exact(records: Sequence[VerifyRecord]) -> Worst | None:
         Worst(
             row["residual"],
             _share(row),
-            f"{row['phase']} {row['point']} {row['counter']}",
+            f"{_of_rank(row)}{row['phase']} {row['point']} {row['counter']}",
             record.cell.cell_id,
         )
         for record in records
@@ -132,7 +137,8 @@ def outcome(record: VerifyRecord) -> str:
             else "though every request is the same: other blocks serve them"
         )
         residual += f", {why}"
-    return "; ".join([residual, *_first_differences(record)])
+    sent = sent_otherwise(record.sent)
+    return "; ".join([residual, *([sent] if sent else []), *_first_differences(record)])
 
 
 def exit_code(records: Sequence[VerifyRecord]) -> int:
@@ -157,7 +163,11 @@ def describe(group: Mapping[str, Any]) -> str:
         "sizes": f"{list(group['gpu_bytes'])} bytes on the GPU, {list(group['twin_bytes'])} on the twin",
         "freed": f"{list(group['twin_bytes'])} bytes freed elsewhere",
     }[group["kind"]]
-    return f"{group['count']} × {group['phase']} {group['operation']}: {sizes}"
+    return f"{_of_rank(group)}{group['count']} × {group['phase']} {group['operation']}: {sizes}"
+
+
+def _of_rank(line: Mapping[str, Any]) -> str:
+    return "" if line.get("rank") is None else f"rank {line['rank']} "
 
 
 def _residual(value: Value) -> str:

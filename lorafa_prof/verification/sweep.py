@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
 from lorafa_prof.cell import Cell
-from lorafa_prof.instruments.allocations.stream import from_json
 from lorafa_prof.results.record import CellResult
 from lorafa_prof.running.worker import Work, run_cell
 from lorafa_prof.verification import processes
-from lorafa_prof.verification.judge import Trace, VerifyRecord, agrees, judge_verification
-from lorafa_prof.verification.store import Records, VerifyStore, trace_of
+from lorafa_prof.verification.comparison import alike, of_ranks
+from lorafa_prof.verification.judge import VerifyRecord, agrees, judge_verification
+from lorafa_prof.verification.operations import Streams
+from lorafa_prof.verification.store import Records, VerifyStore
+from lorafa_prof.verification.traces import Data, Traces, streams_of, taken, traces_of
 
 Rerun = Literal["missing", "failed", "all", "twin"]
 #: A cell's parts; each is a process of its own.
@@ -82,35 +84,32 @@ def verify_sweep(
 def verified(cell: Cell, store: VerifyStore, run: Run, *, gpu_trace: bool) -> VerifyRecord:
     """Measure, record and predict a cell, and return the record of it."""
     measured = run(cell, "measured", processes.measure)
-    recorded, data = None, None
+    recorded: CellResult | None = None
+    data: Data = {}
     if gpu_trace and measured.row["status"] == "ok":
-        recorded, data = _taken(run(cell, "recorded", processes.record))
-        data = data if recorded.row["status"] == "ok" else None
+        recorded, data = taken(run(cell, "recorded", processes.record))
+        data = data if recorded.row["status"] == "ok" else {}
     store.save_trace(cell.cell_id, data)
-    return _judged(cell, run, measured, recorded, trace_of(data) if data else None)
+    return _judged(cell, run, measured, recorded, traces_of(data) if data else {})
 
 
 def predicted_again(record: VerifyRecord, store: VerifyStore, run: Run) -> VerifyRecord:
     """Predict a cell with today's twin, compare with what was measured before, and return the record."""
     cell = record.cell
-    return _judged(cell, run, record.measured, record.recorded, store.load_trace(cell.cell_id))
+    return _judged(cell, run, record.measured, record.recorded, store.load_traces(cell.cell_id))
 
 
 def _judged(
-    cell: Cell, run: Run, measured: CellResult, recorded: CellResult | None, gpu: Trace | None
+    cell: Cell, run: Run, measured: CellResult, recorded: CellResult | None, traces: Traces
 ) -> VerifyRecord:
-    work = processes.predict if gpu is None else processes.predict_with_stream
-    predicted, data = _taken(run(cell.on_twin(), "predicted", work))
-    twin = from_json(data["stream"]) if "stream" in data else ()
-    addresses = measured.details.get("segments")
+    work = processes.predict_with_stream if traces else processes.predict
+    predicted, data = taken(run(cell.on_twin(), "predicted", work))
+    streams = []
+    if traces and predicted.row["status"] == "ok":
+        twins = {rank or 0: stream for rank, stream in streams_of(data).items()}
+        streams = [Streams(alike(twins, rank or 0), trace, rank) for rank, trace in traces.items()]
     placed = None
-    if addresses and not agrees(predicted, measured):
+    addresses = {rank: details.get("segments") or [] for rank, details in of_ranks(measured).items()}
+    if addresses and all(addresses.values()) and not agrees(predicted, measured):
         placed = run(cell.on_twin(), "placed", partial(processes.predict_placed, addresses))
-    return judge_verification(predicted, measured, recorded, placed=placed, twin=twin, gpu=gpu)
-
-
-def _taken(result: CellResult) -> tuple[CellResult, dict[str, Any]]:
-    """Return the result without its ``stream`` and ``plain``, which are as large as a run, and these two."""
-    data = {name: value for name, value in result.details.items() if name in ("stream", "plain")}
-    rest = {name: value for name, value in result.details.items() if name not in data}
-    return result.model_copy(update={"details": rest}), data
+    return judge_verification(predicted, measured, recorded, placed=placed, streams=streams)

@@ -39,6 +39,7 @@ class Verifications(Told):
 def an_h100(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda *args: "NVIDIA H100 80GB HBM3")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
 
 
 @pytest.fixture
@@ -135,6 +136,7 @@ def test_predicting_again_needs_no_gpu(verify, monkeypatch):
     assert verify("--no-gpu-trace") == 3
     verify.say.clear()
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     assert verify("--rerun", "twin") == 0
     assert {part for _, part in verify.asked} == {"predicted"}
     assert {row["status"] for row in table()} == {"exact"}
@@ -176,13 +178,6 @@ def test_without_a_gpu_it_is_one_line(verify, monkeypatch, arguments):
 @pytest.mark.parametrize("arguments", [["-k", "nothing"], ["--set", "batch=x"], ["--timeout", "0"]])
 def test_wrong_usage(verify, arguments):
     assert verify(*arguments) == 2
-    assert verify.asked == []
-
-
-def test_ranks_are_measured_and_predicted_by_run(verify, monkeypatch):
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    assert verify("--set", "parallel=fsdp2", "--set", "gpus=2") == 2
-    assert "verify compares a twin with one GPU; `lorafa-prof run` measures ranks" in verify.err
     assert verify.asked == []
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import lzma
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from fuzzing.effort import effort
@@ -16,45 +17,70 @@ from hypothesis import given
 from hypothesis import strategies as st
 from published_folders import NAME, SCENARIO, add_run, folder_of_mine
 from recorded_cell import memory, recorded_cell, result, trace_data
+from told_verification import sent
 
 from lorafa_prof.report.published.folder import read_folder
 from lorafa_prof.report.published.page import filled
+from lorafa_prof.results.record import CellResult
+from lorafa_prof.results.row import setting_columns
 from lorafa_prof.verification.judge import judge_verification
 from lorafa_prof.verification.store import VerifyStore
-from lorafa_prof.verification.summary import exit_code, summary, table_rows
+from lorafa_prof.verification.summary import exit_code, outcome, summary, table_rows
 from lorafa_prof.verification.verify_csv import table_text
 
 
-@pytest.fixture(scope="module")
-def verified(tmp_path_factory: pytest.TempPathFactory) -> VerifyStore:
+class Verified(NamedTuple):
     """A folder of one verification, with its streams."""
+
+    store: VerifyStore
+    cell_id: str
+
+
+@pytest.fixture(scope="module", params=["one GPU", "two GPUs"])
+def verified(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Verified:
+    """A verification of a cell, or of one of two ranks."""
     store = VerifyStore(tmp_path_factory.mktemp("verified"))
     store.prepare()
-    predicted = result(recorded_cell().on_twin(), memory())
-    store.save(judge_verification(predicted, result(memory=memory()), result(memory=memory("recorded"))))
-    store.save_trace(recorded_cell().cell_id, trace_data())
-    return store
+    cell, trace = recorded_cell(), trace_data()
+    sides = [result(cell.on_twin(), memory()), result(cell, memory()), result(cell, memory("recorded"))]
+    if request.param == "two GPUs":
+        cell = cell.model_copy(update={"parallel": "fsdp2", "gpus": 2})
+        sides = [on_two_ranks(side) for side in sides]
+        trace = {"ranks": {"0": trace, "1": trace}}
+    store.save(judge_verification(*sides))
+    store.save_trace(cell.cell_id, trace)
+    made = Verified(store, cell.cell_id)
+    read(made)
+    return made
 
 
-def read(store: VerifyStore) -> None:
+def on_two_ranks(side: CellResult) -> CellResult:
+    cell = side.cell.model_copy(update={"parallel": "fsdp2", "gpus": 2})
+    ranks = [{"rank": rank, "communication": sent(), **side.details} for rank in range(2)]
+    row = {**side.row, **setting_columns(cell)}
+    return side.model_copy(update={"cell": cell, "row": row, "details": {**side.details, "ranks": ranks}})
+
+
+def read(verified: Verified) -> None:
     """What `verify` does with what it finds."""
-    cell_id = recorded_cell().cell_id
-    records = store.load_all([cell_id])
-    store.load_trace(cell_id)
+    records = verified.store.load_all([verified.cell_id])
+    verified.store.load_traces(verified.cell_id)
     labels = dict.fromkeys(records, "a cell")
     found = list(records.values())
     table_text([record.row for record in found])
     table_rows(found, labels)
     summary(found, labels)
     exit_code(found)
-    for record in found:  # as with --rerun twin
+    for record in found:
+        outcome(record)
+        # as with --rerun twin
         judge_verification(record.predicted, record.measured, record.recorded)
 
 
 @effort(40)
 @given(st.data())
 def test_any_verification(verified, data):
-    file = verified.record_file(recorded_cell().cell_id)
+    file = verified.store.record_file(verified.cell_id)
     kept = file.read_text()
     file.write_text(json.dumps(data.draw(mutations(json.loads(kept)), label="record")))
     try:
@@ -66,10 +92,19 @@ def test_any_verification(verified, data):
 @effort(20)
 @given(st.data())
 def test_any_stream(verified, data):
-    file = verified.trace_file(recorded_cell().cell_id)
+    file = verified.store.trace_file(verified.cell_id)
     kept = file.read_bytes()
     odd = st.one_of(
-        st.sampled_from([{"stream": 1}, {"stream": {"texts": [], "operations": [[]]}, "plain": [[1]]}, []]),
+        st.sampled_from(
+            [
+                {"stream": 1},
+                {"stream": {"texts": [], "operations": [[]]}, "plain": [[1]]},
+                [],
+                {},
+                {"ranks": [1]},
+                {"ranks": {"0": {"stream": 1}}},
+            ]
+        ),
         st.binary(max_size=40),
         st.integers(1, len(kept) - 1),
     )

@@ -95,7 +95,7 @@ def check_records(out: Path, finished: list[str]) -> None:
     there: dict[str, VerifyRecord] = store.load_all(list(RECORDS))
     for cell_id in finished:
         assert there[cell_id] == RECORDS[cell_id]
-        assert store.load_trace(cell_id) is not None
+        assert store.load_traces(cell_id)
 
 
 def contents(out: Path) -> dict[str, bytes]:

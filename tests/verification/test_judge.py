@@ -9,7 +9,8 @@ from recorded_cell import gpu_trace, memory, recorded_cell, result
 from lorafa_prof.instruments.allocations.stream import StreamOperation, from_json
 from lorafa_prof.results.record import CellResult
 from lorafa_prof.running.worker import run_cell
-from lorafa_prof.verification.judge import UNRECORDED, VerifyRecord, judge_verification
+from lorafa_prof.verification.judge import VerifyRecord, judge_verification
+from lorafa_prof.verification.operations import UNRECORDED, Streams
 from lorafa_prof.verification.processes import predict_with_stream
 from lorafa_prof.verification.residuals import METRICS
 from lorafa_prof.verification.verify_csv import VERIFY_COLUMNS
@@ -36,7 +37,10 @@ def count(record: VerifyRecord, part: str, **wanted: Any) -> int:
 def test_a_recorded_cell_is_exact_and_what_the_recording_changed_is_explained(twin, predicted):
     """On the H100 gradients were added up out of place while a dispatch mode looked on, and not without."""
     record = judge_verification(
-        predicted, result(memory=memory()), result(memory=memory("recorded")), twin=twin, gpu=gpu_trace()
+        predicted,
+        result(memory=memory()),
+        result(memory=memory("recorded")),
+        streams=[Streams(twin, gpu_trace())],
     )
     assert record.row["status"] == "exact"
     assert record.row["differing_allocations"] == count(record, UNRECORDED) == 0
@@ -54,7 +58,9 @@ def test_an_operation_that_the_twin_misses_is_found(twin):
         for one in twin
         if not (one.step == last and one.phase == "forward" and one.name == "aten.silu.default")
     ]
-    ours = judge_verification(result(memory=memory()), result(memory=memory()), twin=missed, gpu=gpu_trace())
+    ours = judge_verification(
+        result(memory=memory()), result(memory=memory()), streams=[Streams(missed, gpu_trace())]
+    )
     assert count(ours, "step", operation="aten.silu.default", kind="gpu only", explained=False) == 2
     assert count(ours, UNRECORDED, kind="gpu only") == 2
     assert ours.row["differing_allocations"] == count(ours, UNRECORDED) > 0
@@ -68,8 +74,7 @@ def test_an_operation_of_another_size_is_found_and_named(twin):
     ours = judge_verification(
         result(memory=memory()),
         result(memory=memory()),
-        twin=[*twin[:index], wrong, *twin[index + 1 :]],
-        gpu=gpu_trace(),
+        streams=[Streams([*twin[:index], wrong, *twin[index + 1 :]], gpu_trace())],
     )
     for part in (UNRECORDED, "step"):
         assert count(ours, part, operation="aten.silu.default", kind="sizes", twin_bytes=(123,)) == 1

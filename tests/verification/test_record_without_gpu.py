@@ -15,10 +15,11 @@ from torch.utils._pytree import tree_leaves
 from lorafa_prof.cell import Steps
 from lorafa_prof.errors import LorafaProfError
 from lorafa_prof.instruments.allocations import stream_cuda as allocation_stream_cuda
+from lorafa_prof.parallel.local import has_sharded
 from lorafa_prof.results.record import CellResult
 from lorafa_prof.step import PHASES
 from lorafa_prof.verification import processes
-from lorafa_prof.verification.store import trace_of
+from lorafa_prof.verification.traces import taken, trace_of, traces_of
 from lorafa_prof.verification.unrecorded import unrecorded_differences
 
 
@@ -32,6 +33,8 @@ class MadeUpAllocator(TorchDispatchMode):
         self._live: dict[int, Any] = {}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if has_sharded(types):
+            return NotImplemented
         result = func(*args, **(kwargs or {}))
         for leaf in tree_leaves(result):
             if isinstance(leaf, torch.Tensor):
@@ -107,6 +110,23 @@ def test_the_step_by_name_and_the_plain_step_are_the_same_one(allocator, setting
     assert unrecorded_differences(trace.plain, last) == []
     assert {one.phase for one in trace.plain} == set(PHASES)
     assert all(one.freed_at is not None for one in trace.plain), "the loss too"
+
+
+@pytest.mark.parametrize("parallel", ["ddp", "fsdp2"])
+def test_each_rank_is_recorded(allocator, parallel):
+    result, data = taken(record(allocator, parallel=parallel, gpus=2))
+    assert result.row["status"] == "ok", result.row.get("message")
+    traces = traces_of(data)
+    assert traces.keys() == {0, 1}
+    for trace in traces.values():
+        last = [one for one in trace.stream if one.step == trace.stream[-1].step]
+        assert len(trace.plain) == sum(len(one.requested_bytes) for one in last) > 100
+        # Gloo's threads let go of what they sent when they like.
+        kinds = {located.difference.kind for located in unrecorded_differences(trace.plain, last)}
+        assert kinds <= {"freed"}
+        assert any(one.name.startswith("fsdp") for one in last) == (parallel == "fsdp2")
+    assert "stream" not in result.details
+    assert all("stream" not in rank for rank in result.details["ranks"])
 
 
 def test_what_was_there_before_the_recording_does_not_matter(allocator):

@@ -20,7 +20,7 @@ from lorafa_prof.running.measure import measure_cell
 from lorafa_prof.running.worker import run_cell
 from lorafa_prof.step import PHASES
 from lorafa_prof.verification.processes import measure, record
-from lorafa_prof.verification.store import trace_of
+from lorafa_prof.verification.traces import trace_of
 
 GPU = find_gpu(torch.cuda.get_device_name()) if torch.cuda.is_available() else None
 

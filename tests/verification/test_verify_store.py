@@ -62,21 +62,30 @@ def test_a_damaged_record_is_told_unless_its_cell_is_done_anew(store, record, da
 def test_a_damaged_trace_is_told(store):
     store.trace_file(ID).write_bytes(b"no xz")
     with pytest.raises(UsageError, match="damaged"):
-        store.load_trace(ID)
+        store.load_traces(ID)
     store.save_trace(ID, {"stream": {}})
     with pytest.raises(UsageError, match="damaged"):
-        store.load_trace(ID)
+        store.load_traces(ID)
 
 
 def test_a_trace_can_be_taken_away(store):
     store.save_trace(ID, {"stream": {"operations": [], "texts": []}, "plain": []})
-    assert store.load_trace(ID) is not None
-    store.save_trace(ID, None)
-    store.save_trace(ID, None)
-    assert store.load_trace(ID) is None
+    assert store.load_traces(ID)
+    store.save_trace(ID, {})
+    store.save_trace(ID, {})
+    assert store.load_traces(ID) == {}
 
 
 def test_a_folder_that_cannot_be_written_is_a_usage_error(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match="cannot write"):
         VerifyStore(tmp_path / "file" / "out").prepare()
+
+
+def test_what_a_twin_tells_is_loaded_again(store: VerifyStore) -> None:
+    """The digest of its requests too, which is no count."""
+    predicted = processes.predict(CELL.on_twin())
+    record = judge_verification(predicted, predicted.model_copy(update={"cell": CELL}))
+    assert record.row["predicted_requests"]
+    store.save(record)
+    assert store.load_all([ID])[ID].row == record.row

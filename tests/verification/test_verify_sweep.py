@@ -10,7 +10,8 @@ from told_verification import GIB, Told
 from lorafa_prof.cell import Cell
 from lorafa_prof.instruments.allocations.stream import StreamOperation, as_json
 from lorafa_prof.verification import sweep as module
-from lorafa_prof.verification.judge import UNRECORDED, VerifyRecord, judge_verification
+from lorafa_prof.verification.judge import VerifyRecord, judge_verification
+from lorafa_prof.verification.operations import UNRECORDED
 from lorafa_prof.verification.store import Records, VerifyStore
 from lorafa_prof.verification.sweep import cells_to_verify, verify_sweep
 
@@ -76,16 +77,14 @@ def test_a_cell_is_measured_recorded_and_predicted(told, store):
         assert side is not None
         assert side.details.keys() == {"memory"}, "streams are not in the record"
     assert store.load_all([one.cell_id]) == {one.cell_id: record}
-    trace = store.load_trace(one.cell_id)
-    assert trace is not None
-    assert len(trace.stream) == 3
+    assert len(store.load_traces(one.cell_id)[None].stream) == 3
 
 
 def test_without_a_trace_counters_alone_are_compared(told, store):
     (record,) = sweep(store, [cell()], gpu_trace=False).values()
     assert told.parts == ["measured", "predicted"]
     assert (record.recorded, record.operations) == (None, None)
-    assert store.load_trace(cell().cell_id) is None
+    assert store.load_traces(cell().cell_id) == {}
 
 
 @pytest.mark.parametrize("status", ["oom", "error", "timeout"])
@@ -108,7 +107,7 @@ def test_a_prediction_that_fails_is_an_error_with_the_measurement_kept(told, sto
     (record,) = sweep(store, [cell()]).values()
     assert record.row["status"] == "error"
     assert record.measured.details["memory"]
-    assert store.load_trace(cell().cell_id) is not None
+    assert store.load_traces(cell().cell_id)
 
 
 def test_record_and_table_are_up_to_date_after_each_cell(told, store):
@@ -136,7 +135,7 @@ def test_predicting_again_takes_nothing_of_the_gpu(told, store):
 def test_an_old_trace_does_not_outlive_its_cell(told, store):
     sweep(store, [cell()])
     sweep(store, [cell()], gpu_trace=False)
-    assert store.load_trace(cell().cell_id) is None
+    assert store.load_traces(cell().cell_id) == {}
 
 
 def record_of(one: Cell, status: str) -> VerifyRecord:

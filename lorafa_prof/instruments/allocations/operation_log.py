@@ -11,6 +11,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from lorafa_prof.instruments.module_path import ModulePaths
+from lorafa_prof.parallel.local import has_sharded
 from lorafa_prof.step import Phase, PhaseTracker
 
 
@@ -76,7 +77,9 @@ class OperationLog(TorchDispatchMode):
             self._paths.phase_ended(phase)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Run the operation and log it."""
+        """Run the operation and log it; of a sharded tensor, what of it runs on this rank."""
+        if has_sharded(types):
+            return NotImplemented
         module = self._paths.path if self._paths is not None else ""
         start = self._position()
         operation = LoggedOperation(self._tracker.step, self._tracker.phase, module, str(func), start, start)

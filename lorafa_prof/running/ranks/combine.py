@@ -14,8 +14,11 @@ from lorafa_prof.running.ranks.failures import Cause, Ended, cause_of
 
 #: What a rank's time decides; the slowest rank's is that of the step.
 _OF_TIME = tuple(column.name for column in COLUMNS if column.group == "time" or column.name == "mfu")
-#: What of each rank's details is kept, beside those of the worst.
-_KEPT = ("memory", "communication", "notes", "marks", "unavailable", "seconds")
+#: What of each rank's details is kept, beside those of the worst; the last four are what `verify` compares.
+_KEPT = (
+    *("memory", "communication", "notes", "marks", "unavailable", "seconds"),
+    *("requests", "segments", "stream", "plain"),
+)
 
 
 def combined(cell: Cell, ranks: Sequence[Ended]) -> CellResult:
