@@ -20,6 +20,7 @@ from lorafa_prof.running.measure import measure_cell
 from lorafa_prof.running.worker import run_cell
 from lorafa_prof.step import PHASES
 from lorafa_prof.verification.processes import measure, record
+from lorafa_prof.verification.store import VerifyStore
 from lorafa_prof.verification.traces import trace_of
 
 GPU = find_gpu(torch.cuda.get_device_name()) if torch.cuda.is_available() else None
@@ -141,3 +142,24 @@ def test_the_twin_is_exact_with_fused_kernels(
     with pytest.raises(SystemExit) as ended:
         main(["verify", "s.yaml", "-o", "out"])
     assert ended.value.code == 0
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
+@pytest.mark.parametrize("parallel", ["ddp", "fsdp2"])
+def test_each_of_two_gpus_is_compared(parallel: str, tmp_path: Path, monkeypatch: Any) -> None:
+    """Whether it is exact no test says yet: no run has been compared."""
+    monkeypatch.chdir(tmp_path)
+    Path("s.yaml").write_text(
+        "schema: 1\nname: s\nmodel: tiny-llama\nmethod: {name: lora-fa, rank: 4}\nbatch: 2\nseq: 48\n"
+        f"dtype: bf16\nparallel: {parallel}\ngpus: 2\n"
+    )
+    with pytest.raises(SystemExit) as ended:
+        main(["verify", "s.yaml", "-o", "out"])
+    assert ended.value.code in (0, 3)
+    with Path("out/verify.csv").open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert row["status"] in ("exact", "placed", "differs"), row["message"]
+    assert row["residual_sent_bytes"] == "0"
+    assert row["differing_allocations"], "both ranks were recorded"
+    (record,) = VerifyStore(Path("out")).load_all([row["cell_id"]]).values()
+    assert {line["rank"] for line in record.phases} == {0, 1}

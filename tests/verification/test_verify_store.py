@@ -3,8 +3,9 @@ from __future__ import annotations
 import json
 
 import pytest
+from recorded_cell import result
 from tiny_cells import tiny_cell
-from told_verification import Told
+from told_verification import GIB, Told, memory_of
 
 from lorafa_prof.errors import UsageError
 from lorafa_prof.verification import processes
@@ -89,3 +90,11 @@ def test_what_a_twin_tells_is_loaded_again(store: VerifyStore) -> None:
     assert record.row["predicted_requests"]
     store.save(record)
     assert store.load_all([ID])[ID].row == record.row
+
+
+def test_what_recording_changed_is_loaded_again(store: VerifyStore) -> None:
+    predicted, measured, recorded = (result(CELL, memory_of(peak)) for peak in (GIB, GIB, GIB + 512))
+    record = judge_verification(predicted, measured, recorded)
+    assert record.recording
+    store.save(record)
+    assert store.load_all([ID])[ID].recording == record.recording
