@@ -52,7 +52,7 @@ def test_where_it_is_missing_its_row_says_so(
 ) -> None:
     monkeypatch.setitem(BENCHMARK.TABLES, "small", (COMMON, [{"method": "unsloth-lora"}]))
     monkeypatch.setattr(PEER, "find_spec", lambda name: None)
-    rows = list(BENCHMARK.measured("small"))
+    rows = list(BENCHMARK.measured("small", ""))
     assert [(row["status"], row["message"]) for row in rows] == [("skipped", "unsloth is not installed")]
     assert "skipped: unsloth is not installed" in capsys.readouterr().out
     BENCHMARK.write(tmp_path / "small.csv", rows)

@@ -50,7 +50,7 @@ def check_gpus_here(cell: Cell) -> None:
             about="gpus",
         )
     there = torch.cuda.device_count() if allocation is None else allocation.ranks
-    if cell.device_kind == "cuda" and cell.gpus > there:
+    if cell.device_kind == "cuda" and cell.has_ranks and cell.gpus > there:
         raise UsageError(
             f"gpus is {cell.gpus}, and PyTorch sees {count(there, 'GPU')} here; set gpus to {there} or less, "
             "or device to sim:<gpu>",
