@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import nn
+from torch.utils._python_dispatch import _disable_current_modes
 from transformers import (
     AutoModelForCausalLM,
     AutoModelForImageClassification,
@@ -57,6 +58,7 @@ def build_model(
     checkpointing: str,
     seed: int = 0,
     quantization: Quantization = NOT_QUANTIZED,
+    deferred: bool = False,
 ) -> PreTrainedModel:
     """Return the network in training mode, all its parameters of `dtype` and on `device`, tied ones tied.
 
@@ -73,6 +75,8 @@ def build_model(
             input of a layer requires one, so transformers makes the embeddings' output require it, with both.
         quantization: what is done to linear layers but for those that `layers_left_alone` names.
         seed: seed of PyTorch's global generators, set just before weights are drawn.
+        deferred: whether `Deferred` is on, so that values come later. Pretrained weights are then read to the
+            host, where the files' pages are shared by all processes, and copied to `device` one after another.
 
     Raises:
         UsageError: the model cannot run with `attention` or `checkpointing` here, has no weights to read, or
@@ -84,7 +88,10 @@ def build_model(
     torch.manual_seed(seed)
     config = _config_to_build(resolved)
     if resolved.weights == "pretrained" and has_values(device):
-        model = _load(resolved, config, device=device, dtype=dtype, attention=attention)
+        read_to = torch.device("cpu") if deferred else device
+        with _disable_current_modes() if deferred else nullcontext():
+            model = _load(resolved, config, device=read_to, dtype=dtype, attention=attention)
+        cast(nn.Module, model).to(device)
         _cast_parameters(model, dtype)
     else:
         with linears_left_empty() if quantization else nullcontext():

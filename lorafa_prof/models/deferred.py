@@ -1,0 +1,296 @@
+"""Building a network without its values, and giving it those later, one tensor after another.
+
+What a network is built of is noted instead of run, and run later in the same order: so what is drawn is drawn
+from the same generators in the same order, and each tensor is whole only from the first operation that
+writes it to the last that needs it.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass
+from functools import wraps
+from importlib import import_module
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._mode_utils import no_dispatch  # type: ignore[attr-defined]
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves, tree_map_only
+
+from lorafa_prof.models.replaced import replaced
+from lorafa_prof.models.undrawn import Draw, drawn_by
+
+aten = torch.ops.aten
+_META = torch.device("meta")
+#: What they make has no values to wait for.
+_EMPTY = frozenset(
+    {
+        aten.empty.memory_format,
+        aten.empty_strided.default,
+        aten.new_empty.default,
+        aten.new_empty_strided.default,
+        aten.empty_like.default,
+    }
+)
+_MAKES = {
+    aten.empty.memory_format,
+    aten.empty_strided.default,
+    aten.zeros.default,
+    aten.ones.default,
+    aten.full.default,
+    aten.rand.default,
+    aten.rand.generator,
+    aten.randn.default,
+    aten.randn.generator,
+    aten.normal.float_float,
+}
+#: They write all of their first argument, whatever it was before.
+_OVERWRITES = frozenset(
+    {aten.normal_.default, aten.uniform_.default, aten.zero_.default, aten.fill_.Scalar}
+)
+#: A storage, by its address, and how often all of it was written anew.
+Version = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """A tensor that has no values yet: which part of which storage it is."""
+
+    version: Version
+    size: tuple[int, ...]
+    stride: tuple[int, ...]
+    offset: int
+    dtype: torch.dtype
+
+    def part_of(self, whole: Tensor) -> Tensor:
+        """Return this part of the storage of `whole`, which has its values by now."""
+        if whole.dtype != self.dtype:
+            whole = whole.view(self.dtype)
+        if (whole.size(), whole.stride(), whole.storage_offset()) == (self.size, self.stride, self.offset):
+            return whole
+        return whole.as_strided(self.size, self.stride, self.offset)
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    func: Any
+    args: Any
+    kwargs: Any
+    results: list[Any]
+
+    def versions(self) -> Iterator[Version]:
+        """Yield what it reads, writes and makes."""
+        leaves = tree_leaves((self.args, self.kwargs, self.results))
+        return (leaf.version for leaf in leaves if isinstance(leaf, Later))
+
+
+class Deferred(TorchDispatchMode):
+    """A mode in which tensors of floats that are made on `device` are made on the meta device instead.
+
+    What is computed of them is deferred too; other tensors, such as positions, are real.
+
+    Usage::
+
+        deferred = Deferred(device)
+        with deferred:
+            linear = nn.Linear(1024, 1024, device=device)
+        weight = deferred.later(linear.weight)
+        deferred.give({weight.version: [lambda whole: print(weight.part_of(whole).norm())]})
+
+    Args:
+        device: where values come into being.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._device = device
+        self._calls: deque[_Call] = deque()
+        self._times_written: defaultdict[int, int] = defaultdict(int)
+        self._made: dict[int, Later] = {}
+        self._storages: list[torch.UntypedStorage] = []  # kept, so that no address comes twice
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Deferred:
+        self._stack.enter_context(_fused_as_on(self._device))
+        self._stack.enter_context(drawn_by(self._drawing_later))
+        super().__enter__()
+        return self
+
+    def __exit__(self, *exc: Any) -> None:
+        super().__exit__(*exc)
+        self._stack.close()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run the operation on shapes and note it, if it is of tensors whose values come later."""
+        kwargs = kwargs or {}
+        if not (_has_meta(args, kwargs) or self._makes(func, args, kwargs) or self._draws(func, args)):
+            return func(*args, **kwargs)
+        if func is aten._to_copy.default and self._is_there(args[0], kwargs):
+            with no_dispatch():
+                return aten.detach.default(args[0])
+        if func in _OVERWRITES:
+            self._written_anew(args[0])
+        if "device" in kwargs and self._is_here(kwargs["device"]):
+            kwargs = {**kwargs, "device": self._device}
+        noted = tree_map_only(Tensor, self._noted, (args, kwargs))
+        before = len(self._storages)
+        result = self._on_shapes(func, args, kwargs)
+        results = tree_leaves(tree_map_only(Tensor, self._noted, result))
+        is_mutating = func._schema.is_mutable and torch.Tag.inplace_view not in func.tags
+        is_view = not is_mutating and len(self._storages) == before
+        if not is_view and func not in _EMPTY:
+            self._calls.append(_Call(func, *noted, results))
+        return result
+
+    def later(self, tensor: Tensor) -> Later:
+        """Return what is known of `tensor`, which has no values yet."""
+        later = self._noted(tensor)
+        assert isinstance(later, Later), tensor.device
+        return later
+
+    def give(self, takers: Mapping[Version, Iterable[Callable[[Tensor], None]]]) -> None:
+        """Run what was noted, once; hand each whole tensor, on the device, to those who take it.
+
+        A taker gets what its storage was first made as; `Later.part_of` gives the part that is meant. It is
+        gone after its takers, unless they keep it.
+        """
+        last = {version: i for i, call in enumerate(self._calls) for version in call.versions()}
+        real: dict[Version, Tensor] = {}
+        waiting = dict(takers)
+        index = 0
+        while self._calls:
+            call = self._calls.popleft()
+            self._run(call, real)
+            for version in dict.fromkeys(call.versions()):
+                if last[version] == index:
+                    _hand_out(real.pop(version), waiting.pop(version, ()))
+            index += 1
+        for version, rest in waiting.items():  # nothing was ever written to them
+            _hand_out(self._blank(version), rest)
+
+    def _drawing_later(self, draw: Draw) -> Draw:
+        """Return what notes such a draw as a whole: some draw until they like all the numbers."""
+
+        @wraps(draw)
+        def noting(tensor: Tensor, *args: Any, **kwargs: Any) -> Any:
+            if not self._is_here(tensor.device):
+                return draw(tensor, *args, **kwargs)
+            self._written_anew(tensor)
+            later = self._noted(tensor.detach())
+            self._calls.append(_Call(draw, (later, *args), kwargs, []))
+            return tensor
+
+        return noting
+
+    def _written_anew(self, tensor: Tensor) -> None:
+        if _is_whole(tensor):
+            self._times_written[tensor.untyped_storage()._cdata] += 1
+
+    def _run(self, call: _Call, real: dict[Version, Tensor]) -> None:
+        def value(later: Later) -> Tensor:
+            if later.version not in real:
+                real[later.version] = self._blank(later.version)
+            return later.part_of(real[later.version])
+
+        args, kwargs = tree_map_only(Later, value, (call.args, call.kwargs))
+        results = tree_leaves(call.func(*args, **kwargs))
+        for later, result in zip(call.results, results, strict=False):  # a draw's is its argument
+            if isinstance(later, Later):
+                real.setdefault(later.version, result)
+
+    def _blank(self, version: Version) -> Tensor:
+        made = self._made[version[0]]
+        return torch.empty_strided(made.size, made.stride, dtype=made.dtype, device=self._device)
+
+    def _noted(self, tensor: Tensor) -> Later | Tensor:
+        if not tensor.is_meta:
+            return tensor
+        storage = tensor.untyped_storage()
+        version = (storage._cdata, self._times_written[storage._cdata])
+        later = Later(
+            version, tuple(tensor.size()), tensor.stride(), int(tensor.storage_offset()), tensor.dtype
+        )
+        if storage._cdata not in self._made:
+            self._made[storage._cdata] = later
+            self._storages.append(storage)
+        return later
+
+    def _on_shapes(self, func: Any, args: Any, kwargs: Any) -> Any:
+        is_in_place = func._schema.is_mutable and func.__name__.split(".")[0].endswith("_")
+        if is_in_place and torch.Tag.inplace_view not in func.tags:
+            return args[0]
+        shapes, options = tree_map_only(Tensor, _shape_of, (args, kwargs))
+        if func in _MAKES or self._is_here(options.get("device")):
+            options = {**options, "device": _META}
+        if options.get("generator") is not None:
+            options = {**options, "generator": None}
+        with no_dispatch():
+            return func(*shapes, **options)
+
+    def _makes(self, func: Any, args: Any, kwargs: Any) -> bool:
+        """Whether the operation, all of whose arguments are real, makes a tensor of floats on the device."""
+        device = kwargs.get("device")
+        if func is aten._to_copy.default:
+            elsewhere = args[0].device.type != self._device.type
+            if device is None or not self._is_here(device):
+                return False
+            return device.type == "meta" or (elsewhere and args[0].is_floating_point())
+        if func not in _MAKES or not self._is_here(device or torch.device("cpu")):
+            return False
+        dtype = kwargs.get("dtype")
+        if dtype is None:
+            return func is not aten.full.default or isinstance(args[1], float)
+        return bool(dtype.is_floating_point)
+
+    def _draws(self, func: Any, args: Any) -> bool:
+        """Whether the operation draws numbers into a real tensor, which must wait for its turn."""
+        if not func._schema.is_mutable or torch.Tag.nondeterministic_seeded not in func.tags:
+            return False
+        first = args[0]
+        return isinstance(first, Tensor) and first.device.type == self._device.type
+
+    def _is_here(self, device: torch.device | None) -> bool:
+        return device is not None and device.type in ("meta", self._device.type)
+
+    def _is_there(self, tensor: Tensor, kwargs: Any) -> bool:
+        """Whether a copy of `tensor` would be the same tensor, on the device where it is going to be."""
+        same = kwargs.get("dtype") in (None, tensor.dtype)
+        return same and tensor.is_meta and self._is_here(kwargs.get("device"))
+
+
+def _hand_out(whole: Tensor, takers: Iterable[Callable[[Tensor], None]]) -> None:
+    for take in takers:
+        take(whole)
+
+
+def _fused_as_on(device: torch.device) -> AbstractContextManager[None]:
+    """A context in which optimizers have fused kernels for tensors on meta, if they have some on `device`."""
+    optimizer = import_module("torch.optim.optimizer")
+    supported = optimizer._get_fused_kernels_supported_devices()
+    more = [*supported, "meta"] if device.type in supported else supported
+    return replaced(optimizer, {"_get_fused_kernels_supported_devices": lambda: more})
+
+
+def _has_meta(args: Any, kwargs: Any) -> bool:
+    for value in (*args, *kwargs.values()):
+        if isinstance(value, Tensor):
+            if value.is_meta:
+                return True
+        elif isinstance(value, (list, tuple)) and _has_meta(value, {}):
+            return True
+    return False
+
+
+def _is_whole(tensor: Tensor) -> bool:
+    return tensor.is_meta and tensor.nbytes == tensor.untyped_storage().nbytes()
+
+
+def _shape_of(tensor: Tensor) -> Tensor:
+    if tensor.is_meta or not tensor.dim():
+        return tensor
+    with no_dispatch():
+        return torch.empty_strided(tensor.size(), tensor.stride(), dtype=tensor.dtype, device=_META)
