@@ -52,6 +52,9 @@ _MAKES = {
 _OVERWRITES = frozenset(
     {aten.normal_.default, aten.uniform_.default, aten.zero_.default, aten.fill_.Scalar}
 )
+#: Of their first argument they take the type alone; and what they are for others that take its shape too.
+_OF_A_TYPE = frozenset({aten.new_zeros.default, aten.new_ones.default, aten.new_full.default})
+_OF_A_SHAPE = {aten.zeros_like.default: aten.new_zeros.default, aten.ones_like.default: aten.new_ones.default}
 #: A storage, by its address, and how often all of it was written anew.
 Version = tuple[int, int]
 
@@ -69,10 +72,17 @@ class Later:
     def part_of(self, whole: Tensor) -> Tensor:
         """Return this part of the storage of `whole`, which has its values by now."""
         if whole.dtype != self.dtype:
-            whole = whole.view(self.dtype)
+            whole = whole.flatten().view(self.dtype)
         if (whole.size(), whole.stride(), whole.storage_offset()) == (self.size, self.stride, self.offset):
             return whole
         return whole.as_strided(self.size, self.stride, self.offset)
+
+
+@dataclass(frozen=True, slots=True)
+class _Like:
+    """Any tensor of this type."""
+
+    dtype: torch.dtype
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +120,8 @@ class Deferred(TorchDispatchMode):
         self._device = device
         self._calls: deque[_Call] = deque()
         self._times_written: defaultdict[int, int] = defaultdict(int)
-        self._made: dict[int, Later] = {}
-        self._storages: list[torch.UntypedStorage] = []  # kept, so that no address comes twice
+        #: By address; they are kept, so that none comes twice.
+        self._storages: dict[int, tuple[torch.UntypedStorage, torch.dtype]] = {}
         self._stack = ExitStack()
 
     def __enter__(self) -> Deferred:
@@ -136,10 +146,17 @@ class Deferred(TorchDispatchMode):
             self._written_anew(args[0])
         if "device" in kwargs and self._is_here(kwargs["device"]):
             kwargs = {**kwargs, "device": self._device}
+        if func in _OF_A_SHAPE:
+            func, args = _OF_A_SHAPE[func], (args[0], args[0].size())
+            kwargs = {name: value for name, value in kwargs.items() if name != "memory_format"}
         noted = tree_map_only(Tensor, self._noted, (args, kwargs))
+        if func in _OF_A_TYPE:  # so that what it is like need not be there any more
+            noted = (_Like(args[0].dtype), *noted[0][1:]), noted[1]
         before = len(self._storages)
         result = self._on_shapes(func, args, kwargs)
         results = tree_leaves(tree_map_only(Tensor, self._noted, result))
+        if func in _MAKES:  # whatever the default type is by then
+            noted = noted[0], {**noted[1], "dtype": result.dtype}
         is_mutating = func._schema.is_mutable and torch.Tag.inplace_view not in func.tags
         is_view = not is_mutating and len(self._storages) == before
         if not is_view and func not in _EMPTY:
@@ -191,33 +208,31 @@ class Deferred(TorchDispatchMode):
             self._times_written[tensor.untyped_storage()._cdata] += 1
 
     def _run(self, call: _Call, real: dict[Version, Tensor]) -> None:
-        def value(later: Later) -> Tensor:
+        def value(later: Later | _Like) -> Tensor:
+            if isinstance(later, _Like):
+                return torch.empty(0, dtype=later.dtype, device=self._device)
             if later.version not in real:
                 real[later.version] = self._blank(later.version)
             return later.part_of(real[later.version])
 
-        args, kwargs = tree_map_only(Later, value, (call.args, call.kwargs))
+        args, kwargs = tree_map_only((Later, _Like), value, (call.args, call.kwargs))
         results = tree_leaves(call.func(*args, **kwargs))
         for later, result in zip(call.results, results, strict=False):  # a draw's is its argument
             if isinstance(later, Later):
                 real.setdefault(later.version, result)
 
     def _blank(self, version: Version) -> Tensor:
-        made = self._made[version[0]]
-        return torch.empty_strided(made.size, made.stride, dtype=made.dtype, device=self._device)
+        storage, dtype = self._storages[version[0]]
+        return torch.empty(storage.nbytes() // dtype.itemsize, dtype=dtype, device=self._device)
 
     def _noted(self, tensor: Tensor) -> Later | Tensor:
         if not tensor.is_meta:
             return tensor
         storage = tensor.untyped_storage()
+        self._storages.setdefault(storage._cdata, (storage, tensor.dtype))
         version = (storage._cdata, self._times_written[storage._cdata])
-        later = Later(
-            version, tuple(tensor.size()), tensor.stride(), int(tensor.storage_offset()), tensor.dtype
-        )
-        if storage._cdata not in self._made:
-            self._made[storage._cdata] = later
-            self._storages.append(storage)
-        return later
+        offset = int(tensor.storage_offset())
+        return Later(version, tuple(tensor.size()), tensor.stride(), offset, tensor.dtype)
 
     def _on_shapes(self, func: Any, args: Any, kwargs: Any) -> Any:
         is_in_place = func._schema.is_mutable and func.__name__.split(".")[0].endswith("_")
