@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import wraps
 from importlib import import_module
@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._mode_utils import no_dispatch  # type: ignore[attr-defined]
+from torch.utils._mode_utils import no_dispatch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 
@@ -49,9 +49,7 @@ _MAKES = {
     aten.normal.float_float,
 }
 #: They write all of their first argument, whatever it was before.
-_OVERWRITES = frozenset(
-    {aten.normal_.default, aten.uniform_.default, aten.zero_.default, aten.fill_.Scalar}
-)
+_OVERWRITES = frozenset({aten.normal_.default, aten.uniform_.default, aten.zero_.default, aten.fill_.Scalar})
 #: Of their first argument they take the type alone; and what they are for others that take its shape too.
 _OF_A_TYPE = frozenset({aten.new_zeros.default, aten.new_ones.default, aten.new_full.default})
 _OF_A_SHAPE = {aten.zeros_like.default: aten.new_zeros.default, aten.ones_like.default: aten.new_ones.default}
@@ -127,11 +125,11 @@ class Deferred(TorchDispatchMode):
     def __enter__(self) -> Deferred:
         self._stack.enter_context(_fused_as_on(self._device))
         self._stack.enter_context(drawn_by(self._drawing_later))
-        super().__enter__()
+        super().__enter__()  # type: ignore[no-untyped-call]
         return self
 
     def __exit__(self, *exc: Any) -> None:
-        super().__exit__(*exc)
+        super().__exit__(*exc)  # type: ignore[no-untyped-call]
         self._stack.close()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -149,19 +147,28 @@ class Deferred(TorchDispatchMode):
         if func in _OF_A_SHAPE:
             func, args = _OF_A_SHAPE[func], (args[0], args[0].size())
             kwargs = {name: value for name, value in kwargs.items() if name != "memory_format"}
-        noted = tree_map_only(Tensor, self._noted, (args, kwargs))
+        noted, options = tree_map_only(Tensor, self._noted, (args, kwargs))
         if func in _OF_A_TYPE:  # so that what it is like need not be there any more
-            noted = (_Like(args[0].dtype), *noted[0][1:]), noted[1]
+            noted = (_Like(args[0].dtype), *noted[1:])
         before = len(self._storages)
         result = self._on_shapes(func, args, kwargs)
         results = tree_leaves(tree_map_only(Tensor, self._noted, result))
         if func in _MAKES:  # whatever the default type is by then
-            noted = noted[0], {**noted[1], "dtype": result.dtype}
+            options = {**options, "dtype": result.dtype}
         is_mutating = func._schema.is_mutable and torch.Tag.inplace_view not in func.tags
         is_view = not is_mutating and len(self._storages) == before
         if not is_view and func not in _EMPTY:
-            self._calls.append(_Call(func, *noted, results))
+            self._calls.append(_Call(func, noted, options, results))
         return result
+
+    @contextmanager
+    def off(self) -> Iterator[None]:
+        """A context in which nothing is deferred, inside of the mode's own."""
+        self.__exit__(None, None, None)
+        try:
+            yield
+        finally:
+            self.__enter__()
 
     def later(self, tensor: Tensor) -> Later:
         """Return what is known of `tensor`, which has no values yet."""
@@ -196,6 +203,8 @@ class Deferred(TorchDispatchMode):
         def noting(tensor: Tensor, *args: Any, **kwargs: Any) -> Any:
             if not self._is_here(tensor.device):
                 return draw(tensor, *args, **kwargs)
+            if not tensor.numel():
+                return tensor
             self._written_anew(tensor)
             later = self._noted(tensor.detach())
             self._calls.append(_Call(draw, (later, *args), kwargs, []))
@@ -273,8 +282,9 @@ class Deferred(TorchDispatchMode):
 
     def _is_there(self, tensor: Tensor, kwargs: Any) -> bool:
         """Whether a copy of `tensor` would be the same tensor, on the device where it is going to be."""
-        same = kwargs.get("dtype") in (None, tensor.dtype)
-        return same and tensor.is_meta and self._is_here(kwargs.get("device"))
+        if kwargs.get("dtype") not in (None, tensor.dtype):
+            return False
+        return bool(tensor.is_meta) and self._is_here(kwargs.get("device"))
 
 
 def _hand_out(whole: Tensor, takers: Iterable[Callable[[Tensor], None]]) -> None:

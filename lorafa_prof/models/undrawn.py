@@ -1,4 +1,4 @@
-"""What draws a network's weights: PyTorch's functions of `nn.init`, and doing something else in their place."""
+"""What draws a network's weights, PyTorch's functions of `nn.init`, and doing something else instead."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def drawn_by(instead_of: Callable[[Draw], Draw]) -> Iterator[None]:
     from transformers.initialization import TORCH_INIT_FUNCTIONS
 
     names = [name for name in vars(init) if name.endswith("_") and not name.startswith("_")]
-    tables = [
+    tables: list[tuple[dict[str, Any], dict[str, Any]]] = [
         (table, {name: table[name] for name in names if name in table})
         for table in (vars(init), TORCH_INIT_FUNCTIONS)
     ]

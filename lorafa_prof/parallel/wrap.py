@@ -19,8 +19,8 @@ from lorafa_prof.parallel.shard import Parallel, Shard
 def wrap(model: nn.Module, parallel: Parallel, shard: Shard, mesh: DeviceMesh) -> nn.Module:
     """Return what trains on each rank of `mesh` in the place of `model`.
 
-    The model is on the ranks' device. For FSDP2 it may have no values yet, on the meta device: its shards have
-    none either then (`given_values.py` gives them some).
+    The model is on the ranks' device. For FSDP2 it may have no values yet, on the meta device: its shards
+    have none either then, but room for them.
 
     DDP is a module around the model. FSDP2 changes the model in place: its parameters become other objects,
     of which each rank has its rows, so an optimizer made before must be handed the new ones

@@ -31,13 +31,13 @@ from lorafa_prof.models.resolve import ResolvedModel, resolve_model
 from lorafa_prof.optim.capturable import make_capturable
 from lorafa_prof.optim.choices import check_update
 from lorafa_prof.optim.in_backward import UpdatesInBackward
-from lorafa_prof.parallel.given_values import give_values, parameters_without_values
 from lorafa_prof.parallel.group import rank_here
 from lorafa_prof.parallel.hand_over import handed_over
 from lorafa_prof.parallel.shard import SHARDED
 from lorafa_prof.parallel.wrap import wrap
 from lorafa_prof.running.checkpointing import check_checkpointing, notes_on_checkpointing
 from lorafa_prof.running.evaluation_step import EvaluationStep, check_phase
+from lorafa_prof.running.given_values import give_values, parameters_without_values
 from lorafa_prof.running.graphed_step import GraphedStep
 from lorafa_prof.running.launch import GRAPH, check_launch
 from lorafa_prof.running.lengths_run import Inputs, LengthsRun
@@ -157,7 +157,7 @@ def prepare_model(
                 checkpointing=cell.checkpointing,
                 seed=cell.seed,
                 quantization=quantization,
-                deferred=deferred is not None,
+                deferred=deferred,
             )
             check_takes_inputs(model, resolved, padding=cell.padding)
             if cell.kbit_prepare:

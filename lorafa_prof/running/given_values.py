@@ -21,7 +21,7 @@ def parameters_without_values(model: nn.Module, deferred: Deferred) -> dict[str,
 
 @torch.no_grad()
 def give_values(model: nn.Module, parameters: Mapping[str, Later], deferred: Deferred) -> None:
-    """Give the model, which was sharded meanwhile, its values, of which each rank draws all and keeps its rows.
+    """Give the model, which was sharded meanwhile, its values: each rank draws all and keeps its rows.
 
     Args:
         model: with room for its shards.
@@ -49,7 +49,7 @@ def _keep(owner: dict[str, Any], name: str, later: Later, whole: Tensor) -> None
 
 
 def _other_tensors(model: nn.Module) -> Iterator[tuple[dict[str, Any], str, Tensor]]:
-    """Yield tensors without values that are no parameters, such as buffers, and in which dictionary they are."""
+    """Yield tensors without values that are no parameters, such as buffers, and what they are kept in."""
     for module in model.modules():
         for owner in (module._buffers, vars(module)):
             for name, value in owner.items():
