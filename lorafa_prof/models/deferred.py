@@ -48,6 +48,21 @@ _MAKES = {
     aten.randn.generator,
     aten.normal.float_float,
 }
+#: They make a tensor like another.
+_MAKES_LIKE = frozenset(
+    {
+        aten.new_empty.default,
+        aten.new_empty_strided.default,
+        aten.empty_like.default,
+        aten.new_zeros.default,
+        aten.new_ones.default,
+        aten.new_full.default,
+        aten.zeros_like.default,
+        aten.ones_like.default,
+        aten.rand_like.default,
+        aten.randn_like.default,
+    }
+)
 #: They write all of their first argument, whatever it was before.
 _OVERWRITES = frozenset({aten.normal_.default, aten.uniform_.default, aten.zero_.default, aten.fill_.Scalar})
 #: Of their first argument they take the type alone; and what they are for others that take its shape too.
@@ -201,10 +216,8 @@ class Deferred(TorchDispatchMode):
 
         @wraps(draw)
         def noting(tensor: Tensor, *args: Any, **kwargs: Any) -> Any:
-            if not self._is_here(tensor.device):
+            if not tensor.is_meta or not tensor.numel():
                 return draw(tensor, *args, **kwargs)
-            if not tensor.numel():
-                return tensor
             self._written_anew(tensor)
             later = self._noted(tensor.detach())
             self._calls.append(_Call(draw, (later, *args), kwargs, []))
@@ -248,7 +261,7 @@ class Deferred(TorchDispatchMode):
         if is_in_place and torch.Tag.inplace_view not in func.tags:
             return args[0]
         shapes, options = tree_map_only(Tensor, _shape_of, (args, kwargs))
-        if func in _MAKES or self._is_here(options.get("device")):
+        if func in _MAKES or func in _MAKES_LIKE or options.get("device") is not None:
             options = {**options, "device": _META}
         if options.get("generator") is not None:
             options = {**options, "generator": None}
@@ -259,13 +272,17 @@ class Deferred(TorchDispatchMode):
         """Whether the operation, all of whose arguments are real, makes a tensor of floats on the device."""
         device = kwargs.get("device")
         if func is aten._to_copy.default:
-            elsewhere = args[0].device.type != self._device.type
             if device is None or not self._is_here(device):
                 return False
-            return device.type == "meta" or (elsewhere and args[0].is_floating_point())
-        if func not in _MAKES or not self._is_here(device or torch.device("cpu")):
-            return False
+            elsewhere = args[0].device.type != self._device.type
+            return bool(device.type == "meta" or (elsewhere and args[0].is_floating_point()))
         dtype = kwargs.get("dtype")
+        if func in _MAKES_LIKE:
+            device, dtype = device or args[0].device, dtype or args[0].dtype
+        elif func not in _MAKES:
+            return False
+        if not self._is_here(device or torch.device("cpu")):
+            return False
         if dtype is None:
             return func is not aten.full.default or isinstance(args[1], float)
         return bool(dtype.is_floating_point)
@@ -282,9 +299,8 @@ class Deferred(TorchDispatchMode):
 
     def _is_there(self, tensor: Tensor, kwargs: Any) -> bool:
         """Whether a copy of `tensor` would be the same tensor, on the device where it is going to be."""
-        if kwargs.get("dtype") not in (None, tensor.dtype):
-            return False
-        return bool(tensor.is_meta) and self._is_here(kwargs.get("device"))
+        same = kwargs.get("dtype") in (None, tensor.dtype)
+        return bool(same and tensor.is_meta and self._is_here(kwargs.get("device")))
 
 
 def _hand_out(whole: Tensor, takers: Iterable[Callable[[Tensor], None]]) -> None:

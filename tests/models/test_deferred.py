@@ -137,9 +137,22 @@ def drawn_into_what_is_real() -> list[Tensor]:
     return [first, positions, torch.rand(2)]
 
 
+def like_what_is_real() -> list[Tensor]:
+    real = torch.arange(4).float()
+    drawn = nn.init.normal_(real.new_empty(3))
+    return [drawn, torch.randn_like(real), real.new_ones(2)]
+
+
 @pytest.mark.parametrize(
     "make",
-    [drawn_twice, written_in_part, computed_of_draws, of_another_type, drawn_into_what_is_real],
+    [
+        like_what_is_real,
+        drawn_twice,
+        written_in_part,
+        computed_of_draws,
+        of_another_type,
+        drawn_into_what_is_real,
+    ],
     ids=lambda make: make.__name__,
 )
 def test_whatever_is_done_to_it(make: Callable[[], list[Tensor]]) -> None:
