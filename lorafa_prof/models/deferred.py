@@ -8,9 +8,8 @@ writes it to the last that needs it.
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass
 from functools import wraps
 from importlib import import_module
 from typing import Any
@@ -21,6 +20,7 @@ from torch.utils._mode_utils import no_dispatch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 
+from lorafa_prof.models.later import Call, Later, Like, Taker, Version, run_later
 from lorafa_prof.models.replaced import replaced
 from lorafa_prof.models.undrawn import Draw, drawn_by
 
@@ -68,47 +68,6 @@ _OVERWRITES = frozenset({aten.normal_.default, aten.uniform_.default, aten.zero_
 #: Of their first argument they take the type alone; and what they are for others that take its shape too.
 _OF_A_TYPE = frozenset({aten.new_zeros.default, aten.new_ones.default, aten.new_full.default})
 _OF_A_SHAPE = {aten.zeros_like.default: aten.new_zeros.default, aten.ones_like.default: aten.new_ones.default}
-#: A storage, by its address, and how often all of it was written anew.
-Version = tuple[int, int]
-
-
-@dataclass(frozen=True, slots=True)
-class Later:
-    """A tensor that has no values yet: which part of which storage it is."""
-
-    version: Version
-    size: tuple[int, ...]
-    stride: tuple[int, ...]
-    offset: int
-    dtype: torch.dtype
-
-    def part_of(self, whole: Tensor) -> Tensor:
-        """Return this part of the storage of `whole`, which has its values by now."""
-        if whole.dtype != self.dtype:
-            whole = whole.flatten().view(self.dtype)
-        if (whole.size(), whole.stride(), whole.storage_offset()) == (self.size, self.stride, self.offset):
-            return whole
-        return whole.as_strided(self.size, self.stride, self.offset)
-
-
-@dataclass(frozen=True, slots=True)
-class _Like:
-    """Any tensor of this type."""
-
-    dtype: torch.dtype
-
-
-@dataclass(frozen=True, slots=True)
-class _Call:
-    func: Any
-    args: Any
-    kwargs: Any
-    results: list[Any]
-
-    def versions(self) -> Iterator[Version]:
-        """Yield what it reads, writes and makes."""
-        leaves = tree_leaves((self.args, self.kwargs, self.results))
-        return (leaf.version for leaf in leaves if isinstance(leaf, Later))
 
 
 class Deferred(TorchDispatchMode):
@@ -124,6 +83,9 @@ class Deferred(TorchDispatchMode):
         weight = deferred.later(linear.weight)
         deferred.give({weight.version: [lambda whole: print(weight.part_of(whole).norm())]})
 
+    Known limits: asking for the value of a tensor that comes later is an error, as ever on the meta device. A
+    real tensor that numbers are drawn into gets them later, too; what is done to it in between comes first.
+
     Args:
         device: where values come into being.
     """
@@ -131,7 +93,7 @@ class Deferred(TorchDispatchMode):
     def __init__(self, device: torch.device) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._device = device
-        self._calls: deque[_Call] = deque()
+        self._calls: deque[Call] = deque()
         self._times_written: defaultdict[int, int] = defaultdict(int)
         #: By address; they are kept, so that none comes twice.
         self._storages: dict[int, tuple[torch.UntypedStorage, torch.dtype]] = {}
@@ -164,7 +126,7 @@ class Deferred(TorchDispatchMode):
             kwargs = {name: value for name, value in kwargs.items() if name != "memory_format"}
         noted, options = tree_map_only(Tensor, self._noted, (args, kwargs))
         if func in _OF_A_TYPE:  # so that what it is like need not be there any more
-            noted = (_Like(args[0].dtype), *noted[1:])
+            noted = (Like(args[0].dtype, self._device), *noted[1:])
         before = len(self._storages)
         result = self._on_shapes(func, args, kwargs)
         results = tree_leaves(tree_map_only(Tensor, self._noted, result))
@@ -173,7 +135,7 @@ class Deferred(TorchDispatchMode):
         is_mutating = func._schema.is_mutable and torch.Tag.inplace_view not in func.tags
         is_view = not is_mutating and len(self._storages) == before
         if not is_view and func not in _EMPTY:
-            self._calls.append(_Call(func, noted, options, results))
+            self._calls.append(Call(func, noted, options, results))
         return result
 
     @contextmanager
@@ -191,25 +153,13 @@ class Deferred(TorchDispatchMode):
         assert isinstance(later, Later), tensor.device
         return later
 
-    def give(self, takers: Mapping[Version, Iterable[Callable[[Tensor], None]]]) -> None:
+    def give(self, takers: Mapping[Version, Iterable[Taker]]) -> None:
         """Run what was noted, once; hand each whole tensor, on the device, to those who take it.
 
         A taker gets what its storage was first made as; `Later.part_of` gives the part that is meant. It is
         gone after its takers, unless they keep it.
         """
-        last = {version: i for i, call in enumerate(self._calls) for version in call.versions()}
-        real: dict[Version, Tensor] = {}
-        waiting = dict(takers)
-        index = 0
-        while self._calls:
-            call = self._calls.popleft()
-            self._run(call, real)
-            for version in dict.fromkeys(call.versions()):
-                if last[version] == index:
-                    _hand_out(real.pop(version), waiting.pop(version, ()))
-            index += 1
-        for version, rest in waiting.items():  # nothing was ever written to them
-            _hand_out(self._blank(version), rest)
+        run_later(self._calls, takers, self._blank)
 
     def _drawing_later(self, draw: Draw) -> Draw:
         """Return what notes such a draw as a whole: some draw until they like all the numbers."""
@@ -220,7 +170,7 @@ class Deferred(TorchDispatchMode):
                 return draw(tensor, *args, **kwargs)
             self._written_anew(tensor)
             later = self._noted(tensor.detach())
-            self._calls.append(_Call(draw, (later, *args), kwargs, []))
+            self._calls.append(Call(draw, (later, *args), kwargs, []))
             return tensor
 
         return noting
@@ -229,21 +179,8 @@ class Deferred(TorchDispatchMode):
         if _is_whole(tensor):
             self._times_written[tensor.untyped_storage()._cdata] += 1
 
-    def _run(self, call: _Call, real: dict[Version, Tensor]) -> None:
-        def value(later: Later | _Like) -> Tensor:
-            if isinstance(later, _Like):
-                return torch.empty(0, dtype=later.dtype, device=self._device)
-            if later.version not in real:
-                real[later.version] = self._blank(later.version)
-            return later.part_of(real[later.version])
-
-        args, kwargs = tree_map_only((Later, _Like), value, (call.args, call.kwargs))
-        results = tree_leaves(call.func(*args, **kwargs))
-        for later, result in zip(call.results, results, strict=False):  # a draw's is its argument
-            if isinstance(later, Later):
-                real.setdefault(later.version, result)
-
     def _blank(self, version: Version) -> Tensor:
+        """Return a tensor on the device that has room for all of the storage."""
         storage, dtype = self._storages[version[0]]
         return torch.empty(storage.nbytes() // dtype.itemsize, dtype=dtype, device=self._device)
 
@@ -301,11 +238,6 @@ class Deferred(TorchDispatchMode):
         """Whether a copy of `tensor` would be the same tensor, on the device where it is going to be."""
         same = kwargs.get("dtype") in (None, tensor.dtype)
         return bool(same and tensor.is_meta and self._is_here(kwargs.get("device")))
-
-
-def _hand_out(whole: Tensor, takers: Iterable[Callable[[Tensor], None]]) -> None:
-    for take in takers:
-        take(whole)
 
 
 def _fused_as_on(device: torch.device) -> AbstractContextManager[None]:

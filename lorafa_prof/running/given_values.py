@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from lorafa_prof.models.deferred import Deferred, Later, Version
+from lorafa_prof.models.deferred import Deferred
+from lorafa_prof.models.later import Later, Taker, Version
 from lorafa_prof.parallel.local import first_row_here, local_part
 
 
@@ -28,7 +29,7 @@ def give_values(model: nn.Module, parameters: Mapping[str, Later], deferred: Def
         parameters: what each of its parameters without values was, by name.
         deferred: what the model was built under.
     """
-    takers: defaultdict[Version, list[Callable[[Tensor], None]]] = defaultdict(list)
+    takers: defaultdict[Version, list[Taker]] = defaultdict(list)
     named = dict(model.named_parameters())
     for name, later in parameters.items():
         takers[later.version].append(partial(_keep_rows, named[name], later))
