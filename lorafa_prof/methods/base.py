@@ -52,13 +52,16 @@ class Prepared:
     """A model made ready to train, with its optimizer.
 
     `optimizer_tensors` are kept for the optimizer's sake outside of `optimizer.state`. `notes` are
-    what a reader of the row must know of what was made ready, such as what got no adapter.
+    what a reader of the row must know of what was made ready, such as what got no adapter. `follow` is called
+    once the model was sharded and has its values, and returns `optimizer_tensors` as they are then; None:
+    nothing hangs on that.
     """
 
     model: nn.Module
     optimizer: Optimizer
     optimizer_tensors: tuple[Tensor, ...] = ()
     notes: tuple[str, ...] = ()
+    follow: Callable[[], tuple[Tensor, ...]] | None = None
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,8 @@ class Method:
         default_adapter_dtype: gives the adapters' type if the scenario names none, from the base's type;
             None for a method without adapters.
         shards: whether its optimizer can update parameters of which each rank has its rows.
+        prepares_later: whether `prepare` does the same where the model's values come after it, as those of a
+            sharded model do; not so where it looks at them.
         label: gives the method's name in the results table, from its options; None: `name` is used.
     """
 
@@ -84,6 +89,7 @@ class Method:
     default_adapter_dtype: Callable[[Dtype], Dtype] | None
     label: Callable[[MethodOptions], str] | None = None
     shards: bool = True
+    prepares_later: bool = True
 
     def label_of(self, options: MethodOptions) -> str:
         """Return the name of the method with these options in the results table."""

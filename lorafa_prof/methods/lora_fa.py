@@ -49,7 +49,7 @@ def prepare(model: PreTrainedModel, options: MethodOptions, setting: Setting) ->
     )
     optimizer = make_optimizer(setting.optimizer, model.parameters(), setting.update)
     optimizer.register_step_pre_hook(correction)
-    return Prepared(model, optimizer, correction.tensors, notes)
+    return Prepared(model, optimizer, correction.tensors, notes, correction.follow)
 
 
 METHOD = Method(

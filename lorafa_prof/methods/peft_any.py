@@ -81,4 +81,5 @@ METHOD = Method(
     prepare=prepare,
     default_adapter_dtype=peft_adapter_dtype,
     label=label,
+    prepares_later=False,  # PiSSA, DoRA and others start from what the base's weights are
 )

@@ -100,6 +100,7 @@ def add_peft_adapter(model: PreTrainedModel, config: Any, adapter_dtype: torch.d
     """
     peft = require_peft()
     register_stand_ins(config, model)
+    base_dtype = model.dtype
     try:
         wrapped = peft.get_peft_model(model, config)
     except (ValueError, TypeError, NotImplementedError) as error:
@@ -112,6 +113,8 @@ def add_peft_adapter(model: PreTrainedModel, config: Any, adapter_dtype: torch.d
     prefix = getattr(wrapped.base_model, "prefix", None)  # "lora_", "vera_", …; prompt methods have none
     for name, parameter in wrapped.named_parameters():
         if prefix and prefix in name and parameter.is_floating_point():
+            if parameter.is_meta:  # PEFT casts others to the base's type first, which rounds them
+                parameter.data = parameter.data.to(base_dtype)
             parameter.data = parameter.data.to(adapter_dtype)
     for layer in wrapped.modules():
         if isinstance(layer, peft.tuners.tuners_utils.BaseTunerLayer):

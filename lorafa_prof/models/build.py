@@ -21,6 +21,7 @@ from transformers import (
 from lorafa_prof.errors import UsageError
 from lorafa_prof.models.attention import attention_stand_ins, check_code, check_dropout, name_in_transformers
 from lorafa_prof.models.contrastive import always_return_loss
+from lorafa_prof.models.deferred import Deferred
 from lorafa_prof.models.preset import Task
 from lorafa_prof.models.quantization import NOT_QUANTIZED, Quantization
 from lorafa_prof.models.quantization_config import forget_quantization, quantization_of
@@ -57,6 +58,7 @@ def build_model(
     checkpointing: str,
     seed: int = 0,
     quantization: Quantization = NOT_QUANTIZED,
+    deferred: Deferred | None = None,
 ) -> PreTrainedModel:
     """Return the network in training mode, all its parameters of `dtype` and on `device`, tied ones tied.
 
@@ -73,6 +75,8 @@ def build_model(
             input of a layer requires one, so transformers makes the embeddings' output require it, with both.
         quantization: what is done to linear layers but for those that `layers_left_alone` names.
         seed: seed of PyTorch's global generators, set just before weights are drawn.
+        deferred: what is on, if values are to come later. Pretrained weights are read at once all the same, to
+            the host, and copied to `device` later.
 
     Raises:
         UsageError: the model cannot run with `attention` or `checkpointing` here, has no weights to read, or
@@ -84,7 +88,10 @@ def build_model(
     torch.manual_seed(seed)
     config = _config_to_build(resolved)
     if resolved.weights == "pretrained" and has_values(device):
-        model = _load(resolved, config, device=device, dtype=dtype, attention=attention)
+        read_to = torch.device("cpu") if deferred else device
+        with deferred.off() if deferred else nullcontext():
+            model = _load(resolved, config, device=read_to, dtype=dtype, attention=attention)
+        cast(nn.Module, model).to(device)
         _cast_parameters(model, dtype)
     else:
         with linears_left_empty() if quantization else nullcontext():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -66,6 +66,15 @@ def _matrix_of(layer: AdaptedByLoraFa) -> Tensor:
         ) from error
 
 
+def _matrices_of(layers: Sequence[AdaptedByLoraFa]) -> Tensor:
+    """Return the matrices of these layers, side by side; on meta as long as their A's have no values."""
+    first = layers[0].lora_A
+    if first.is_meta:
+        return first.new_empty(len(layers), *first.shape[:-1], first.shape[-2])
+    found = [_matrix_of(layer) for layer in layers]
+    return found[0].unsqueeze(0) if len(found) == 1 else torch.stack(found)
+
+
 class _Batch:
     """Layers whose gradients [.., out, r] are corrected by one product, and their matrices side by side.
 
@@ -73,8 +82,7 @@ class _Batch:
     """
 
     def __init__(self, layers: Sequence[AdaptedByLoraFa]) -> None:
-        found = [_matrix_of(layer) for layer in layers]
-        self.matrices = found[0].unsqueeze(0) if len(found) == 1 else torch.stack(found)
+        self.matrices = _matrices_of(layers)
         self._layers = [weakref.ref(layer) for layer in layers]
         self._as = [_state_of(layer.lora_A) for layer in layers]
 
@@ -85,15 +93,15 @@ class _Batch:
         return [None if layer is None else layer.lora_B for layer in layers]
 
     def follow_(self) -> None:
-        """Go with the layers to where their parameters are now, after the model was sharded.
+        """Go with the layers, all of which still are, to where their parameters are now.
 
-        A has the values that it had before, so its matrix is right: nothing is gathered for it.
+        If A had values before, it has the same now. If not, it is gathered from the ranks, once.
         """
-        for index, this in enumerate(self._layers):
-            layer = this()
-            if layer is not None:
-                self._as[index] = _state_of(layer.lora_A)
-                self.matrices = self.matrices.to(layer.lora_B.device)  # that of offloaded ones is the host
+        layers = [layer for this in self._layers if (layer := this()) is not None]
+        self._as = [_state_of(layer.lora_A) for layer in layers]
+        if self.matrices.is_meta:
+            self.matrices = _matrices_of(layers)
+        self.matrices = self.matrices.to(layers[0].lora_B.device)  # that of offloaded ones is the host
 
     def refresh_(self) -> None:
         """Find the matrices anew of A that was changed in place, as by `load_state_dict`."""
@@ -157,7 +165,6 @@ class LoraFaCorrection:
     def __init__(self, layers: Iterable[AdaptedByLoraFa], at_once_bytes: int = 0) -> None:
         self._batches = [_Batch(alike) for alike in _alike(layers, at_once_bytes)]
         self._places: dict[int, tuple[_Batch, int]] = {}
-        self._first: Callable[[], nn.Parameter | None] = lambda: None
         self._find_places()
 
     @property
@@ -165,13 +172,22 @@ class LoraFaCorrection:
         """The matrices, as they are kept."""
         return tuple(batch.matrices for batch in self._batches)
 
+    def follow(self) -> tuple[Tensor, ...]:
+        """Go with the layers to where their parameters are now, after the model was sharded.
+
+        Returns the matrices, as they are kept then.
+
+        Raises:
+            UsageError: the rows of an A are linearly dependent; the line names it.
+        """
+        for batch in self._batches:
+            batch.follow_()
+        self._find_places()
+        return self.tensors
+
     @torch.no_grad()
     def __call__(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
         """Replace each gradient [.., out, r] of the optimizer's B's by its corrected one."""
-        if self._first() is not self._first_now():
-            for batch in self._batches:
-                batch.follow_()
-            self._find_places()
         present: defaultdict[_Batch, dict[int, nn.Parameter]] = defaultdict(dict)
         for group in optimizer.param_groups:
             for param in group["params"]:
@@ -190,11 +206,6 @@ class LoraFaCorrection:
             for index, b in enumerate(batch.bs)
             if b is not None
         }
-        first = self._first_now()
-        self._first = (lambda: None) if first is None else weakref.ref(first)
-
-    def _first_now(self) -> nn.Parameter | None:
-        return self._batches[0].bs[0] if self._batches else None
 
 
 def _alike(layers: Iterable[AdaptedByLoraFa], at_once_bytes: int) -> Iterator[list[AdaptedByLoraFa]]:

@@ -6,16 +6,21 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import CPUOffloadPolicy, MixedPrecisionPolicy, OffloadPolicy, fully_shard
+from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
 
+from lorafa_prof.parallel.local import local_part, with_local_part
 from lorafa_prof.parallel.shard import Parallel, Shard
 
 
 def wrap(model: nn.Module, parallel: Parallel, shard: Shard, mesh: DeviceMesh) -> nn.Module:
-    """Return what trains on each rank of `mesh` in the place of `model`, which is on the ranks' device.
+    """Return what trains on each rank of `mesh` in the place of `model`.
+
+    The model is on the ranks' device. For FSDP2 it may have no values yet, on the meta device: its shards
+    have none either then, but room for them.
 
     DDP is a module around the model. FSDP2 changes the model in place: its parameters become other objects,
     of which each rank has its rows, so an optimizer made before must be handed the new ones
@@ -52,6 +57,19 @@ def _shard(model: nn.Module, shard: Shard, mesh: DeviceMesh) -> None:
     for layer in repeated_layers(model):
         fully_shard(layer, **options)
     fully_shard(model, **options)
+    _make_room(model, torch.device("cpu" if shard.offload == "cpu" else mesh.device_type))
+
+
+def _make_room(model: nn.Module, device: torch.device) -> None:
+    """Give shards without values room on `device`."""
+
+    def there(tensor: Tensor) -> Tensor:
+        local = local_part(tensor)
+        if not (isinstance(tensor, DTensor) and local.is_meta):
+            return tensor
+        return with_local_part(tensor, torch.empty_like(local, device=device))
+
+    model._apply(there)
 
 
 def _mixed_precision(shard: Shard) -> MixedPrecisionPolicy:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
@@ -35,10 +35,6 @@ from lorafa_prof.running.prepare import measured_step, prepare_step
 from lorafa_prof.step import Observer, Step, TrainingStep
 
 CUDA = torch.device("cuda", 0)
-_SHARDED_AS_IT_IS_BUILT = (
-    "the whole model, before it is sharded, does not fit on the GPU; it is predicted as if each rank built "
-    "its shards alone"
-)
 Part = Literal["build", "warmup", "memory"]
 
 
@@ -144,7 +140,7 @@ def run_on_twin(cell: Cell, twin: Twin, watch: TwinWatch) -> BuiltOnTwin:
         SimOutOfMemoryError: the GPU has too little memory; the error names module and operation.
     """
     with watch.during("build"):
-        prepared, training = _build(cell, twin)
+        prepared, training = prepare_step(cell, CUDA)
     _check_placed(prepared.model, twin)
     step = measured_step(cell, training, CUDA)
     built = BuiltOnTwin(cell, twin, ModulePaths(prepared.model), step, prepared)
@@ -158,20 +154,6 @@ def run_on_twin(cell: Cell, twin: Twin, watch: TwinWatch) -> BuiltOnTwin:
         with watch.during("memory"):
             step.run((*watch.observers, built.paths, *steady))
     return built
-
-
-def _build(cell: Cell, twin: Twin) -> tuple[Prepared, TrainingStep]:
-    """Return the cell's model and step.
-
-    The whole model is on each rank until it is sharded, which needs room that the steps may not need.
-    """
-    if cell.parallel != "fsdp2":
-        return prepare_step(cell, CUDA)
-    with twin.allocator.unlimited():
-        prepared, training = prepare_step(cell, CUDA)
-    if twin.allocator.has_overrun:
-        prepared = replace(prepared, notes=(*prepared.notes, _SHARDED_AS_IT_IS_BUILT))
-    return prepared, training
 
 
 def meter_on(built: BuiltOnTwin) -> MemoryMeter:

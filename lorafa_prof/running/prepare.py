@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 
 import torch
@@ -18,6 +19,7 @@ from lorafa_prof.methods.base import METHODS, TORCH_DTYPES, Prepared, Setting
 from lorafa_prof.models.autocast import use_autocast
 from lorafa_prof.models.build import build_model
 from lorafa_prof.models.code import import_code
+from lorafa_prof.models.deferred import Deferred
 from lorafa_prof.models.inputs import check_takes_inputs, make_inputs
 from lorafa_prof.models.kbit import check_kbit_prepare, prepare_for_kbit_training
 from lorafa_prof.models.kernels import import_kernels, use_kernels
@@ -31,9 +33,11 @@ from lorafa_prof.optim.choices import check_update
 from lorafa_prof.optim.in_backward import UpdatesInBackward
 from lorafa_prof.parallel.group import rank_here
 from lorafa_prof.parallel.hand_over import handed_over
+from lorafa_prof.parallel.shard import SHARDED
 from lorafa_prof.parallel.wrap import wrap
 from lorafa_prof.running.checkpointing import check_checkpointing, notes_on_checkpointing
 from lorafa_prof.running.evaluation_step import EvaluationStep, check_phase
+from lorafa_prof.running.given_values import give_values, parameters_without_values
 from lorafa_prof.running.graphed_step import GraphedStep
 from lorafa_prof.running.launch import GRAPH, check_launch
 from lorafa_prof.running.lengths_run import Inputs, LengthsRun
@@ -52,8 +56,11 @@ def prepare_step(cell: Cell, device: torch.device) -> tuple[Prepared, TrainingSt
     check_launch(cell)
     check_ranks(cell)
     resolved = resolve_model(cell.model)
-    prepared = prepare_model(cell, resolved, device)
-    trained = _spread(cell, prepared, device)
+    if cell.parallel == SHARDED and METHODS[cell.method.name].prepares_later:
+        prepared, trained = _sharded(cell, resolved, device)
+    else:
+        prepared = prepare_model(cell, resolved, device)
+        prepared, trained = _spread(cell, prepared, device)
     inputs = _batches(cell, resolved, device)(min(cell.lengths, default=cell.seq))
     use_autocast(cell.autocast, prepared.model, device.type)
     scaler = scaler_of(cell, device)
@@ -63,20 +70,34 @@ def prepare_step(cell: Cell, device: torch.device) -> tuple[Prepared, TrainingSt
     return prepared, step
 
 
-def _spread(cell: Cell, prepared: Prepared, device: torch.device) -> nn.Module:
-    """Return what trains: the model, spread over the cell's GPUs if there are several.
+def _sharded(cell: Cell, resolved: ResolvedModel, device: torch.device) -> tuple[Prepared, nn.Module]:
+    """Return the cell's model and what trains, which comes into being sharded: it is never whole on a GPU."""
+    deferred = Deferred(device)
+    prepared = prepare_model(cell, resolved, device, deferred)
+    parameters = parameters_without_values(prepared.model, deferred)
+    return _spread(cell, prepared, device, lambda: give_values(prepared.model, parameters, deferred))
 
-    This process must be a rank of them by then.
+
+def _spread(
+    cell: Cell, prepared: Prepared, device: torch.device, give: Callable[[], None] | None = None
+) -> tuple[Prepared, nn.Module]:
+    """Return the cell's model, spread over its GPUs if there are several, and what trains.
+
+    This process must be a rank of them by then. `give` gives the model its values, if it has none yet.
     """
     if cell.parallel == "none":
-        return prepared.model
+        return prepared, prepared.model
     mesh = init_device_mesh(device.type, (cell.gpus,))
     with handed_over(prepared.model, prepared.optimizer):
         trained = wrap(prepared.model, cell.parallel, cell.shard, mesh)
+    if give is not None:
+        give()
+    if prepared.follow is not None and cell.parallel == SHARDED:
+        prepared = replace(prepared, optimizer_tensors=prepared.follow())
     if device.type == "cuda":
-        torch.cuda.empty_cache()  # of the whole model, which was there until each rank had its part
+        torch.cuda.empty_cache()  # of what was whole until each rank had its part
         torch.cuda.reset_peak_memory_stats()
-    return trained
+    return prepared, trained
 
 
 def measured_step(cell: Cell, training: TrainingStep, device: torch.device) -> Step:
@@ -106,10 +127,13 @@ def _batches(cell: Cell, resolved: ResolvedModel, device: torch.device) -> Calla
     )
 
 
-def prepare_model(cell: Cell, resolved: ResolvedModel, device: torch.device) -> Prepared:
+def prepare_model(
+    cell: Cell, resolved: ResolvedModel, device: torch.device, deferred: Deferred | None = None
+) -> Prepared:
     """Return the cell's model, built from `resolved` on `device` and ready to train.
 
-    Its code is imported first: what an import makes while a model is built would lie on the model's device.
+    With `deferred` it is on the meta device, and its values come later. Its code is imported first: what an
+    import makes while a model is built would lie on the model's device.
     """
     import_code(resolved)
     check_kernels(cell)
@@ -121,26 +145,28 @@ def prepare_model(cell: Cell, resolved: ResolvedModel, device: torch.device) -> 
         check_packing(resolved, cell.attention)
     if cell.kbit_prepare:
         check_kbit_prepare(quantization)
-    with guarded(f"the model '{cell.model.name}'"):
-        model = build_model(
-            resolved,
-            device=device,
-            dtype=TORCH_DTYPES[cell.dtype],
-            attention=cell.attention,
-            checkpointing=cell.checkpointing,
-            seed=cell.seed,
-            quantization=quantization,
-        )
-        check_takes_inputs(model, resolved, padding=cell.padding)
-        if cell.kbit_prepare:
-            prepare_for_kbit_training(model)
     method = METHODS[cell.method.name]
     setting = Setting(resolved.task, TORCH_DTYPES[cell.adapter_dtype], cell.optimizer, cell.update)
-    with guarded(f"the method '{method.name}'"):
-        prepared = method.prepare(model, method.options.model_validate(cell.method.options), setting)
-        use_kernels(cell.kernels, prepared.model)
-        use_loss(cell.loss, prepared.model, resolved.task, cell.kernels)
-        use_checkpointing(cell.checkpointing, prepared.model)
+    with deferred or nullcontext():
+        with guarded(f"the model '{cell.model.name}'"):
+            model = build_model(
+                resolved,
+                device=device,
+                dtype=TORCH_DTYPES[cell.dtype],
+                attention=cell.attention,
+                checkpointing=cell.checkpointing,
+                seed=cell.seed,
+                quantization=quantization,
+                deferred=deferred,
+            )
+            check_takes_inputs(model, resolved, padding=cell.padding)
+            if cell.kbit_prepare:
+                prepare_for_kbit_training(model)
+        with guarded(f"the method '{method.name}'"):
+            prepared = method.prepare(model, method.options.model_validate(cell.method.options), setting)
+            use_kernels(cell.kernels, prepared.model)
+            use_loss(cell.loss, prepared.model, resolved.task, cell.kernels)
+            use_checkpointing(cell.checkpointing, prepared.model)
     if cell.update == "backward" and not isinstance(prepared.optimizer, UpdatesInBackward):
         raise UsageError(
             f"the method '{method.name}' has an optimizer of its own, which updates at the end of the step; "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,9 +12,9 @@ import torch
 from on_ranks import on_ranks
 from tiny_cells import tiny_cell
 from torch import Tensor, nn
-from transformers import PreTrainedModel
+from transformers import AutoModelForCausalLM, PreTrainedModel
 
-from lorafa_prof.cell import Cell, MethodChoice
+from lorafa_prof.cell import Cell, MethodChoice, ModelChoice
 from lorafa_prof.methods.base import METHODS
 from lorafa_prof.models.inputs import make_inputs
 from lorafa_prof.models.resolve import resolve_model
@@ -75,16 +76,18 @@ def train(cell: Cell) -> tuple[list[Tensor], list[dict[str, Tensor]], dict[str, 
 
 def cell_of(method: str, parallel: str, **settings: Any) -> Cell:
     spread = parallel != "none"
-    options = settings.pop("options", {})
+    options, weights = settings.pop("options", {}), settings.pop("weights", "random")
     cell = tiny_cell(
         settings.pop("model", "tiny-llama"),
-        method,
+        "peft-lora" if method == "peft" else method,
         **{"dtype": "fp64", "adapter_dtype": "fp64", "seq": 12, "parallel": parallel}
         | {"batch": 2 if spread else 2 * RANKS, "gpus": RANKS if spread else 1}
         | settings,
     )
-    chosen = validated_options(METHODS[method], {**cell.method.options, **options})
-    return cell.model_copy(update={"method": MethodChoice(name=method, options=chosen)})
+    given = {} if method == "peft" else cell.method.options
+    chosen = validated_options(METHODS[method], {**given, **options})
+    model = cell.model.model_copy(update={"weights": weights})
+    return cell.model_copy(update={"method": MethodChoice(name=method, options=chosen), "model": model})
 
 
 def same(method: str, parallel: str, shard: Shard = DEFAULT, **settings: Any) -> None:
@@ -126,6 +129,18 @@ def test_whatever_else_the_step_does(settings: dict[str, Any], parallel: str) ->
 
 def test_without_resharding() -> None:
     same("lora-fa", "fsdp2", Shard(reshard_after_forward=False))
+
+
+def test_weights_that_are_read_beside_adapters_that_are_drawn(tmp_path: Path) -> None:
+    config = resolve_model(ModelChoice(name="tiny-llama")).config
+    AutoModelForCausalLM.from_config(config, dtype=torch.float64).save_pretrained(tmp_path)
+    same("lora-fa", "fsdp2", model=str(tmp_path), weights="pretrained")
+
+
+def test_a_method_whose_model_is_whole_before_it_is_sharded() -> None:
+    assert not METHODS["peft"].prepares_later
+    config = {"peft_type": "LORA", "r": 3, "target_modules": ["q_proj"], "use_rslora": True}
+    same("peft", "fsdp2", options={"config": config})
 
 
 def whole_parameters_left(cell: Cell) -> list[str]:

@@ -168,19 +168,6 @@ class CachingAllocator:
         for counter in (self.allocated, self.requested, self.active, self.reserved):
             counter.peak = counter.current
 
-    @contextmanager
-    def unlimited(self) -> Iterator[None]:
-        """A context in which the device has room for every request."""
-        capacity, self._memory.capacity_bytes = self._memory.capacity_bytes, None
-        yield
-        self._memory.capacity_bytes = capacity
-
-    @property
-    def has_overrun(self) -> bool:
-        """Whether at some time more was reserved than the device has."""
-        capacity = self._memory.capacity_bytes
-        return capacity is not None and self._memory.most_bytes > capacity
-
     def lift_capacity(self) -> None:
         """Remove the limit: from now on the device has room for every request."""
         self._memory.capacity_bytes = None

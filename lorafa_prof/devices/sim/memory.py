@@ -30,7 +30,6 @@ class DeviceMemory:
     Attributes:
         capacity_bytes: bytes that the allocator can get; None: no limit.
         reserved: bytes that the allocator has taken (stats.reserved_bytes).
-        most_bytes: the most that it ever had taken.
     """
 
     def __init__(
@@ -40,7 +39,6 @@ class DeviceMemory:
         self._device_bytes = device_bytes or capacity_bytes
         self._given = iter(addresses)
         self.reserved = Counter()
-        self.most_bytes = 0
         self._lowest = _ABOVE_ALL
         self._gaps: list[tuple[int, int]] = []
 
@@ -56,7 +54,6 @@ class DeviceMemory:
         if self.capacity_bytes is not None and self.reserved.current + size > self.capacity_bytes:
             return False
         self.reserved.increase(size)
-        self.most_bytes = max(self.most_bytes, self.reserved.current)
         return True
 
     def give_back(self, size: int) -> None:
