@@ -34,6 +34,7 @@ from lorafa_prof.parallel.hand_over import handed_over
 from lorafa_prof.parallel.wrap import wrap
 from lorafa_prof.running.checkpointing import check_checkpointing, notes_on_checkpointing
 from lorafa_prof.running.evaluation_step import EvaluationStep, check_phase
+from lorafa_prof.running.fidelity import check_fidelity
 from lorafa_prof.running.graphed_step import GraphedStep
 from lorafa_prof.running.launch import GRAPH, check_launch
 from lorafa_prof.running.lengths_run import Inputs, LengthsRun
@@ -51,6 +52,7 @@ def prepare_step(cell: Cell, device: torch.device) -> tuple[Prepared, TrainingSt
     check_phase(cell)
     check_launch(cell)
     check_ranks(cell)
+    check_fidelity(cell)
     resolved = resolve_model(cell.model)
     prepared = prepare_model(cell, resolved, device)
     trained = _spread(cell, prepared, device)
