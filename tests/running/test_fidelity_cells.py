@@ -66,7 +66,9 @@ def test_a_method_without_low_rank_factors_says_so():
 def test_adapters_that_are_left_out_are_named():
     cell = asked()
     options = {**cell.method.options, "targets": ["q_proj", "embed_tokens"]}
-    result = measure_cell(cell.model_copy(update={"method": cell.method.model_copy(update={"options": options})}))
+    result = measure_cell(
+        cell.model_copy(update={"method": cell.method.model_copy(update={"options": options})})
+    )
     assert "fidelity leaves out 1 adapter (model.embed_tokens)" in result.row["message"]
 
 

@@ -56,8 +56,7 @@ class Fidelity:
         """The relative distance below which no change of the cell's adapters gets."""
         if self.rule == FULL:
             return 0.0
-        space = ROWS_AND_COLUMNS if self.rule == LORA else ROWS
-        return total(weight.projections[space] for weight in self.weights).distance
+        return total(weight.projections[floor_space(self.rule)] for weight in self.weights).distance
 
     def as_record(self) -> dict[str, Any]:
         """Return what a cell's record holds: the totals, then each weight with its share of ‖G‖²."""
@@ -86,6 +85,11 @@ class Fidelity:
     def _common(self, what: str) -> list[str]:
         first, *others = (getattr(weight, what) for weight in self.weights)
         return [name for name in first if all(name in other for other in others)]
+
+
+def floor_space(rule: str) -> str:
+    """Return the space, as of `rules.projections`, that changes of adapters by this rule are in."""
+    return ROWS_AND_COLUMNS if rule == LORA else ROWS
 
 
 def total(comparisons: Iterable[Comparison]) -> Comparison:

@@ -7,8 +7,8 @@ gA = s Bᵀ G, and so W by −η D, up to η²:
     LoRA-FA, uncorrected    D = s gB A          = s² G AᵀA
     LoRA-FA                 D = s gB (A Aᵀ)⁻¹ A / s² = G Aᵀ (A Aᵀ)⁻¹ A, the projection of G onto A's row space
 
-What no small change of the adapter can go below is the distance of G from its projection: for LoRA-FA onto A's row
-space, P_A = Aᵀ (A Aᵀ)⁻¹ A, for LoRA onto that and B's column space together, G − (1 − P_B) G (1 − P_A).
+What no small change of the adapter can go below is the distance of G from its projection: for LoRA-FA onto
+A's row space, P_A = Aᵀ (A Aᵀ)⁻¹ A, for LoRA onto that and B's column space, G − (1 − P_B) G (1 − P_A).
 
 All of it in float64.
 """
