@@ -56,7 +56,7 @@ def one_cell_scenario(cell: Cell) -> dict[str, Any]:
                 for key, value in cell.method.options.items()
             },
         },
-        **{name: getattr(cell, name) for name in AXES},
+        **cell.model_dump(mode="json", include=set(AXES)),
         **({"seq": {"lengths": list(cell.lengths)}} if cell.lengths else {}),
         "device": cell.device,
         "steps": cell.steps.model_dump(),

@@ -148,12 +148,16 @@ COLUMNS: tuple[Column, ...] = (
         "fidelity_distance",
         "fidelity",
         "",
-        "‖D − G‖/‖G‖: a plain step's change of the adapted weights from their full gradient",
+        "how far a plain step's change of the adapted weights is from their full gradient, relatively",
         "lower",
     ),
     Column("fidelity_cosine", "fidelity", "", "cosine between that change and the full gradient", "higher"),
     Column(
-        "fidelity_floor", "fidelity", "", "the least distance of any small change of the adapters", "lower"
+        "fidelity_floor",
+        "fidelity",
+        "",
+        "the least distance that a small change of the adapters can have",
+        "lower",
     ),
 )
 

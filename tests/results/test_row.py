@@ -286,7 +286,7 @@ def test_details_are_plain_and_complete() -> None:
     assert json.loads(json.dumps(details)).keys() == details.keys()
     assert set(details) == {
         "seconds", "notes", "marks", "unavailable", "memory", "saved", "reconciliation", "flops", "times",
-        "energy",
+        "fidelity", "energy",
     }  # fmt: skip
     assert details["memory"]["static_bytes"] == 1000
     assert details["memory"]["inputs_bytes"] == 16
