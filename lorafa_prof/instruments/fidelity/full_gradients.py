@@ -87,9 +87,8 @@ def add_products_(gradient: Tensor, x: Tensor, dy: Tensor) -> None:
 
     The layer has multiplied by x in the type of dy, which under autocast is not x's own.
     """
-    with torch.autocast(gradient.device.type, enabled=False):
-        for some_x, some_dy in zip(x.split(_TOKENS_AT_ONCE), dy.split(_TOKENS_AT_ONCE), strict=True):
-            gradient.addmm_(some_dy.t().to(gradient.dtype), some_x.to(dy.dtype).to(gradient.dtype))
+    for some_x, some_dy in zip(x.split(_TOKENS_AT_ONCE), dy.split(_TOKENS_AT_ONCE), strict=True):
+        gradient.addmm_(some_dy.t().to(gradient.dtype), some_x.to(dy.dtype).to(gradient.dtype))
 
 
 class _PassThrough(torch.autograd.Function):

@@ -105,6 +105,9 @@ class _WeightByWeight:
     one weight at a time.
     """
 
+    #: Whether gradients may come scaled, and the factor as an attribute: that would not reach the optimizer.
+    _step_supports_amp_scaling = False
+
     def __init__(
         self, optimizer: Optimizer, weights: dict[str, nn.Parameter], found: dict[str, WeightFidelity]
     ) -> None:

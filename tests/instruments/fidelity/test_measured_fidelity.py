@@ -216,6 +216,19 @@ def test_a_weight_that_trains_whole_is_at_no_distance_and_its_optimizers_change_
         assert torch.equal(param, after[name]), name
 
 
+@pytest.mark.parametrize("optimizer", ["adamw", "adamw-foreach", "sgd-momentum", "adafactor"])
+@pytest.mark.parametrize("max_grad_norm", [None, 0.1])
+def test_weight_by_weight_it_is_the_same_step_scaled_and_clipped_too(max_grad_norm, optimizer):
+    cell = cell_of("full-ft", dtype="fp32", autocast="fp16", max_grad_norm=max_grad_norm, optimizer=optimizer)
+    made, step = prepared(cell)
+    other, other_step = prepared(cell)
+    fidelity_of_weights(made.model, step)
+    other_step.run()
+    after = dict(other.model.named_parameters())
+    for name, param in made.model.named_parameters():
+        torch.testing.assert_close(param, after[name], rtol=1e-6, atol=1e-8)
+
+
 def _gradients_at_backwards_end(model: Any, step: TrainingStep) -> dict[str, Tensor]:
     model(**step.inputs).loss.backward()
     gradients = {name: param.grad for name, param in model.named_parameters()}
