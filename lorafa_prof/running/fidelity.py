@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from lorafa_prof.cell import Cell
 from lorafa_prof.errors import UsageError
 from lorafa_prof.instruments.fidelity.adapters import adapters_of, others_of
+from lorafa_prof.instruments.fidelity.fidelity import Fidelity
 from lorafa_prof.instruments.fidelity.measure import fidelity_of_adapters, fidelity_of_weights
 from lorafa_prof.methods.base import METHODS, Prepared
 from lorafa_prof.models.kernels import COMPILE, PACKED
@@ -16,6 +17,9 @@ from lorafa_prof.words.phrases import count, first_of
 
 FIDELITY = "fidelity"
 NOT_ON_A_TWIN = "fidelity: a twin has shapes and no numbers; measure it on a GPU or the CPU"
+
+NOTHING_TO_COMPARE = "fidelity: no linear layer trains, neither whole nor by low-rank factors alone"
+NO_GRADIENT = "fidelity: the gradients of the weights are zero, or not finite"
 
 
 def check_fidelity(cell: Cell) -> None:
@@ -50,20 +54,23 @@ def measure_fidelity(cell: Cell, prepared: Prepared, step: Step, measured: Measu
     """Measure how close the step's change of the weights is to their full gradients, into `measured`."""
     assert isinstance(step, TrainingStep)
     model = prepared.model
+    left_out = others_of(model)
+    found: Fidelity | None = None
     if adapters := adapters_of(model):
-        measured.fidelity = fidelity_of_adapters(model, step, adapters)
-        seen = {weight.path for weight in measured.fidelity.weights}
-        unseen = [*others_of(model), *(adapter.path for adapter in adapters if adapter.path not in seen)]
+        found = fidelity_of_adapters(model, step, adapters)
+        seen = {weight.path for weight in found.weights}
+        left_out += [adapter.path for adapter in adapters if adapter.path not in seen]
     elif METHODS[cell.method.name].default_adapter_dtype is None:
-        measured.fidelity = fidelity_of_weights(model, step)
-        unseen = []
-    else:
-        unseen = others_of(model)
-    if measured.fidelity is None or not measured.fidelity.weights:
-        measured.fidelity = None
-        measured.unavailable[FIDELITY] = why = (
-            "fidelity: no linear layer trains, neither whole nor by low-rank factors"
+        found = fidelity_of_weights(model, step)
+    if found is None or not found.weights:
+        measured.unavailable[FIDELITY] = NOTHING_TO_COMPARE
+        measured.notes.append(NOTHING_TO_COMPARE)
+        return
+    measured.fidelity = found
+    if found.plain.distance is None:
+        measured.unavailable[FIDELITY] = NO_GRADIENT
+        measured.notes.append(NO_GRADIENT)
+    if left_out:
+        measured.notes.append(
+            f"fidelity leaves out {count(len(left_out), 'adapter')} ({first_of(left_out, 3)})"
         )
-        measured.notes.append(why)
-    elif unseen:
-        measured.notes.append(f"fidelity leaves out {count(len(unseen), 'adapter')} ({first_of(unseen, 3)})")

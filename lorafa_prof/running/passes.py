@@ -105,10 +105,9 @@ def run_explaining_passes(cell: Cell, prepared: Prepared, step: Step, measured: 
     measured.host_rss_bytes = peak_rss_bytes()
     measured.part_started(EXPLAINING)
     step = explained_step(step)
-    passes = {
-        **_passes_on_operations(cell, measured),
-        **({"fidelity": measure_fidelity} if FIDELITY in cell.instruments else {}),
-    }
+    passes = _passes_on_operations(cell, measured)
+    if FIDELITY in cell.instruments:
+        passes[FIDELITY] = measure_fidelity
     for name, pass_ in passes.items():
         _if_memory_lasts(
             name, partial(pass_, cell, prepared, step, measured), measured, has_ranks=cell.has_ranks

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
+import torch
 from tiny_cells import tiny_cell
 
 from lorafa_prof.cell import Cell
 from lorafa_prof.errors import UsageError
-from lorafa_prof.running.fidelity import NOT_ON_A_TWIN, check_fidelity
+from lorafa_prof.instruments.fidelity.comparison import Comparison
+from lorafa_prof.instruments.fidelity.fidelity import Fidelity, WeightFidelity
+from lorafa_prof.running import fidelity
+from lorafa_prof.running.fidelity import NO_GRADIENT, NOT_ON_A_TWIN, check_fidelity
 from lorafa_prof.running.measure import measure_cell
 
 COLUMNS = ("fidelity_distance", "fidelity_cosine", "fidelity_floor")
@@ -63,6 +68,15 @@ def test_a_method_without_low_rank_factors_says_so():
     assert "fidelity" in result.details["unavailable"]
 
 
+def test_a_gradient_that_is_nothing_is_said(monkeypatch):
+    nothing = WeightFidelity("a", (1, 1), 1, dict.fromkeys(("lora", "optimizer"), Comparison()), {})
+    told = Fidelity("lora", (replace(nothing, projections={"rows-and-columns": Comparison()}),))
+    monkeypatch.setattr(fidelity, "fidelity_of_adapters", lambda *args: told)
+    result = measure_cell(asked())
+    assert NO_GRADIENT in result.row["message"]
+    assert not set(COLUMNS) & result.row.keys()
+
+
 def test_adapters_that_are_left_out_are_named():
     cell = asked()
     options = {**cell.method.options, "targets": ["q_proj", "embed_tokens"]}
@@ -94,3 +108,14 @@ def test_cells_whose_gradients_cannot_be_had_are_refused_in_one_line(settings, w
         check_fidelity(asked(**settings))
     assert error.value.about == "instruments"
     check_fidelity(asked(**settings).model_copy(update={"instruments": ()}))
+
+
+def test_out_of_memory_costs_these_columns_only(monkeypatch):
+    def fail(*args: Any) -> Any:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(fidelity, "fidelity_of_adapters", fail)
+    result = measure_cell(asked())
+    assert (result.row["status"], result.row["message"]) == ("ok", "no memory left for the fidelity pass")
+    assert "saved_bytes" in result.row
+    assert "fidelity" not in result.details

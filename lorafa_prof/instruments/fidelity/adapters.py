@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, cast
 
-from torch import Tensor, nn
+from torch import nn
 
 from lorafa_prof.layers.low_rank_embedding import LowRankEmbedding
 from lorafa_prof.layers.low_rank_linear import LowRankLinear
@@ -30,10 +30,6 @@ class Adapter:
     a: nn.Parameter
     b: nn.Parameter
     scale: float
-
-    def factors(self) -> tuple[Tensor, Tensor]:
-        """Return copies of A and B as they are now."""
-        return self.a.detach().clone(), self.b.detach().clone()
 
 
 def adapters_of(model: nn.Module) -> list[Adapter]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import operator
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -40,7 +41,7 @@ class Fidelity:
 
     Attributes:
         rule: of the cell's own method: one of `rules`, or `FULL`.
-        weights: in the order of forward.
+        weights: in the order of the model, at least one.
     """
 
     rule: str
@@ -53,7 +54,7 @@ class Fidelity:
 
     @property
     def floor(self) -> float | None:
-        """The relative distance below which no change of the cell's adapters gets."""
+        """The relative distance below which no small change of the cell's adapters gets."""
         if self.rule == FULL:
             return 0.0
         return total(weight.projections[floor_space(self.rule)] for weight in self.weights).distance
@@ -61,30 +62,25 @@ class Fidelity:
     def as_record(self) -> dict[str, Any]:
         """Return what a cell's record holds: the totals, then each weight with its share of ‖G‖²."""
         whole = sum(_gradient_squared(weight) for weight in self.weights)
+        is_known = whole > 0 and math.isfinite(whole)
+        first = self.weights[0]
         return {
             "rule": self.rule,
             "total": _record(
-                {name: total(w.steps[name] for w in self.weights) for name in self._common("steps")},
-                {
-                    name: total(w.projections[name] for w in self.weights)
-                    for name in self._common("projections")
-                },
+                {name: total(w.steps[name] for w in self.weights) for name in first.steps},
+                {name: total(w.projections[name] for w in self.weights) for name in first.projections},
             ),
             "weights": [
                 {
                     "module": weight.path,
                     "shape": list(weight.shape),
                     "rank": weight.rank,
-                    "gradient_share": _gradient_squared(weight) / whole if whole else None,
+                    "gradient_share": _gradient_squared(weight) / whole if is_known else None,
                     **_record(weight.steps, weight.projections),
                 }
                 for weight in self.weights
             ],
         }
-
-    def _common(self, what: str) -> list[str]:
-        first, *others = (getattr(weight, what) for weight in self.weights)
-        return [name for name in first if all(name in other for other in others)]
 
 
 def floor_space(rule: str) -> str:

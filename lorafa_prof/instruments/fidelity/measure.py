@@ -5,7 +5,7 @@ What it runs moves the weights that train by a step; nothing that a cell measure
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, cast
@@ -26,7 +26,7 @@ from lorafa_prof.instruments.fidelity.rules import (
     plain_steps,
     projections,
 )
-from lorafa_prof.layers.low_rank_linear import is_linear
+from lorafa_prof.layers.low_rank_linear import in_by_out, is_linear
 from lorafa_prof.step import TrainingStep
 
 
@@ -46,7 +46,7 @@ def fidelity_of_adapters(model: nn.Module, step: TrainingStep, adapters: Sequenc
     before = [param.detach().clone() for param in trained]
     with _same_random_numbers_after(trained[0].device):
         step.run()
-    after = {adapter.path: adapter.factors() for adapter in adapters}
+    after = {adapter.path: (adapter.a.detach().clone(), adapter.b.detach().clone()) for adapter in adapters}
     with torch.no_grad():
         for param, value in zip(trained, before, strict=True):
             param.copy_(value)
@@ -64,9 +64,9 @@ def fidelity_of_adapters(model: nn.Module, step: TrainingStep, adapters: Sequenc
 
 
 def _of_adapter(adapter: Adapter, gradient: Tensor, after: tuple[Tensor, Tensor]) -> WeightFidelity:
-    a, b = adapter.a.detach(), adapter.b.detach()
+    a, b = _finite(adapter.a.detach()), _finite(adapter.b.detach())
     steps = plain_steps(gradient, a, b, adapter.scale)
-    steps[OPTIMIZER] = optimizer_step((a, b), after, adapter.scale)
+    steps[OPTIMIZER] = optimizer_step((a, b), (_finite(after[0]), _finite(after[1])), adapter.scale)
     spaces = projections(gradient, a, b)
     compared = compare(gradient, {**steps, **spaces})
     return WeightFidelity(
@@ -78,6 +78,14 @@ def _of_adapter(adapter: Adapter, gradient: Tensor, after: tuple[Tensor, Tensor]
     )
 
 
+def _finite(factor: Tensor) -> Tensor:
+    """Return the factor in float64, zero where it is not finite, since such matrices have no decompositions.
+
+    The gradient is not finite either then, and of it nothing is told.
+    """
+    return factor.double().nan_to_num(0.0, 0.0, 0.0)
+
+
 def _rule(adapters: Iterable[Adapter], optimizer: Optimizer) -> str:
     """The rule that the adapters train by: LoRA's if their A is updated."""
     updated = {id(param) for group in optimizer.param_groups for param in group["params"]}
@@ -87,13 +95,9 @@ def _rule(adapters: Iterable[Adapter], optimizer: Optimizer) -> str:
 
 def fidelity_of_weights(model: nn.Module, step: TrainingStep) -> Fidelity:
     """Return the fidelity of the linear layers' weights that train whole, in the model's next step."""
-    weights = {
-        path: module.weight
-        for path, module in model.named_modules()
-        if is_linear(module) and isinstance(module.weight, nn.Parameter) and module.weight.requires_grad
-    }
+    layers = {path: module for path, module in model.named_modules() if is_linear(module)}
     found: dict[str, WeightFidelity] = {}
-    optimizer = _WeightByWeight(step.optimizer, weights, found)
+    optimizer = _WeightByWeight(step.optimizer, layers, found)
     replace(step, optimizer=cast(Optimizer, optimizer)).run()
     return Fidelity(FULL, tuple(found.values()))
 
@@ -109,10 +113,10 @@ class _WeightByWeight:
     _step_supports_amp_scaling = False
 
     def __init__(
-        self, optimizer: Optimizer, weights: dict[str, nn.Parameter], found: dict[str, WeightFidelity]
+        self, optimizer: Optimizer, layers: Mapping[str, nn.Module], found: dict[str, WeightFidelity]
     ) -> None:
         self._optimizer = optimizer
-        self._weights = weights
+        self._layers = layers
         self._found = found
 
     def __getattr__(self, name: str) -> Any:
@@ -125,14 +129,15 @@ class _WeightByWeight:
         gradients = {param: param.grad for param in params if param.grad is not None}
         for param in gradients:
             param.grad = None
-        for path, weight in self._weights.items():
-            if (gradient := gradients.pop(weight, None)) is not None:
-                self._found[path] = self._step_one(path, weight, gradient)
+        for path, layer in self._layers.items():
+            if (gradient := gradients.pop(cast(nn.Parameter, layer.weight), None)) is not None:
+                self._found[path] = self._step_one(path, layer, gradient)
         for param, gradient in gradients.items():
             param.grad = gradient
         self._optimizer.step()
 
-    def _step_one(self, path: str, weight: nn.Parameter, gradient: Tensor) -> WeightFidelity:
+    def _step_one(self, path: str, layer: nn.Module, gradient: Tensor) -> WeightFidelity:
+        weight = cast(nn.Parameter, layer.weight)
         before = weight.detach().clone()
         weight.grad = gradient
         self._optimizer.step()
@@ -141,7 +146,8 @@ class _WeightByWeight:
         compared = compare(gradient, {OPTIMIZER: Whole(change)})
         squared = compared[OPTIMIZER].gradient_squared
         own = Comparison(squared, squared, squared, 0.0)
-        return WeightFidelity(path, (weight.shape[0], weight.shape[1]), None, {FULL: own, **compared}, {})
+        inputs, outputs = in_by_out(layer)
+        return WeightFidelity(path, (outputs, inputs), None, {FULL: own, **compared}, {})
 
 
 @contextmanager

@@ -15,8 +15,6 @@ All of it in float64.
 
 from __future__ import annotations
 
-from contextlib import suppress
-
 import torch
 from torch import Tensor
 
@@ -29,33 +27,26 @@ ROWS, ROWS_AND_COLUMNS = "rows", "rows-and-columns"
 
 
 def plain_steps(gradient: Tensor, a: Tensor, b: Tensor, scale: float) -> dict[str, Change]:
-    """Return D of a plain step by each rule, for G [out, in], A [r, in] and B [out, r].
-
-    LoRA-FA's is left out if the rows of A depend on each other.
-    """
-    a, b = a.double(), b.double()
+    """Return D of a plain step by each rule, for G [out, in], and A [r, in] and B [out, r] in float64."""
     g_a = _times(gradient, a.t())
-    steps = {
+    return {
         LORA: Change(
             torch.cat([scale**2 * g_a, scale**2 * b], dim=1), torch.cat([a, _times(gradient.t(), b).t()])
         ),
         UNCORRECTED: Change(scale**2 * g_a, a),
+        LORA_FA: Change(g_a @ _inverse_gram(a), a),
     }
-    # Such a LoRA-FA is refused; a LoRA whose A is so has its own rule.
-    with suppress(torch.linalg.LinAlgError):  # type: ignore[attr-defined]
-        steps[LORA_FA] = Change(g_a @ correction_matrix(a, 1.0), a)
-    return steps
 
 
 def optimizer_step(before: tuple[Tensor, Tensor], after: tuple[Tensor, Tensor], scale: float) -> Change:
-    """Return D = −ΔW = s (B₀ A₀ − B₁ A₁) of A and B before and after a step."""
+    """Return D = −ΔW = s (B₀ A₀ − B₁ A₁) of A and B in float64, before and after a step."""
     (a0, b0), (a1, b1) = before, after
-    left = torch.cat([scale * b0.double(), -scale * b1.double()], dim=1)
-    return Change(left, torch.cat([a0.double(), a1.double()]))
+    left = torch.cat([scale * b0, -scale * b1], dim=1)
+    return Change(left, torch.cat([a0, a1]))
 
 
 def projections(gradient: Tensor, a: Tensor, b: Tensor) -> dict[str, Change]:
-    """Return G's projections onto A's row space, and onto that and B's column space together."""
+    """Return G's projections onto A's row space, and onto that and B's column space; all in float64."""
     rows, columns = _basis(a), _basis(b.t()).t()
     g_rows = _times(gradient, rows.t())
     columns_g = _times(gradient.t(), columns).t()
@@ -66,14 +57,25 @@ def projections(gradient: Tensor, a: Tensor, b: Tensor) -> dict[str, Change]:
     }
 
 
+def _inverse_gram(a: Tensor) -> Tensor:
+    """Return (A Aᵀ)⁻¹ [r, r], the pseudo-inverse where rows of A depend on each other.
+
+    Our LoRA-FA refuses such an A. PEFT's, which adds a little to the diagonal, does not, nor does any LoRA.
+    """
+    try:
+        return correction_matrix(a, 1.0)
+    except torch.linalg.LinAlgError:  # type: ignore[attr-defined]
+        inverse: Tensor = torch.linalg.pinv((a @ a.t()).cpu(), hermitian=True)
+        return inverse.to(a.device)
+
+
 def _basis(matrix: Tensor) -> Tensor:
     """Return an orthonormal basis of the row space, [k, in] for a matrix [r, in], k its rank.
 
     It is found on the host, as the matrix of the correction is: cuSOLVER would leave a workspace on the GPU.
     """
-    wide = matrix.double().cpu()
-    _, values, rows = torch.linalg.svd(wide, full_matrices=False)
-    least = values.max() * max(wide.shape) * torch.finfo(torch.float64).eps
+    _, values, rows = torch.linalg.svd(matrix.cpu(), full_matrices=False)
+    least = values.max() * max(matrix.shape) * torch.finfo(torch.float64).eps
     basis: Tensor = rows[values > least]
     return basis.to(matrix.device)
 

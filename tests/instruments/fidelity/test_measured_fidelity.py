@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -188,6 +189,24 @@ def test_recomputation_changes_nothing(checkpointing):
     recomputed = fidelity_of(cell_of("lora-fa", checkpointing=checkpointing))
     assert recomputed.plain.cosine == pytest.approx(plain.plain.cosine, rel=1e-9)
     assert len(recomputed.weights) == len(plain.weights)
+
+
+def test_rows_of_a_that_depend_on_each_other_span_a_smaller_space():
+    made, step = prepared(cell_of("peft-lora-fa"))
+    adapters = adapters_of(made.model)
+    for adapter in adapters:
+        adapter.a.data[1] = adapter.a.data[0]
+    fidelity = fidelity_of_adapters(made.model, step, adapters)
+    assert fidelity.plain.distance == pytest.approx(fidelity.floor, rel=1e-6)
+
+
+def test_gradients_that_are_not_finite_are_not_told():
+    made, step = prepared(cell_of("lora"))
+    adapters = adapters_of(made.model)
+    adapters[0].b.data[0, 0] = float("nan")
+    fidelity = fidelity_of_adapters(made.model, step, adapters)
+    assert (fidelity.plain.distance, fidelity.plain.cosine, fidelity.floor) == (None, None, None)
+    json.dumps(fidelity.as_record(), allow_nan=False)
 
 
 def test_nothing_stays_on_the_model():
