@@ -21,6 +21,8 @@ Autocast = Literal["none", "bf16", "fp16"]
 CellPhase = Literal["train", "eval"]
 Loss = Literal["full", "chunked"]
 Launch = Literal["eager", "graph"]
+Instrument = Literal["fidelity"]
+"""What costs extra, and so is observed only where it is asked for."""
 
 _TWIN = "sim:"
 _NAME_LENGTH = 60
@@ -44,6 +46,7 @@ _ADDED_LATER = (
     "parallel",
     "gpus",
     "shard",
+    "instruments",
 )
 
 
@@ -146,6 +149,7 @@ class Cell(Frozen):
     parallel: Parallel = "none"
     gpus: int = 1
     shard: Shard = Shard()
+    instruments: tuple[Instrument, ...] = ()
 
     @property
     def device_kind(self) -> DeviceKind:

@@ -67,6 +67,7 @@ cells = st.builds(
     parallel=st.sampled_from(["none", "ddp", "fsdp2"]),
     gpus=st.integers(1, 9),
     shard=st.builds(Shard, reshard_after_forward=st.booleans(), mp=st.sampled_from(["none", "bf16"])),
+    instruments=st.sampled_from([(), ("fidelity",)]),
 )
 
 
@@ -99,6 +100,7 @@ def test_every_setting_is_in_the_id(name, data):
         "launch": "graph",
         "parallel": "ddp",
         "shard": Shard(mp="bf16"),
+        "instruments": ("fidelity",),
     }
     types |= dict.fromkeys(("double_quant", "kbit_prepare", "packing"), True)
     numbers = {
@@ -153,6 +155,7 @@ def test_cells_of_the_shipped_reports_keep_their_ids(model, method, seq, cell_id
         {"parallel": "ddp"},
         {"gpus": 2},
         {"shard": {"mp": "bf16"}},
+        {"instruments": ["fidelity"]},
     ):
         assert Cell.model_validate({**fields, **other}).cell_id != cell_id
 

@@ -82,6 +82,8 @@ def tolerance_of(metric: Column, *, on_cuda: bool, given: Iterable[GivenToleranc
 def _default(metric: Column, *, on_cuda: bool) -> Tolerance:
     if metric.group in ("time", "energy") or metric.name == "mfu":
         return Tolerance(share=Fraction(5, 100))
+    if metric.group == "fidelity":
+        return Tolerance(share=Fraction(1, 100))  # of gradients, in whose sums GPUs differ from run to run
     if metric.name in _OF_THE_MACHINE:
         return Tolerance(share=Fraction(5, 100), floor=Fraction(64 * _MIB))
     if metric.group != "memory" or not on_cuda or metric.name in _SUMS_OF_STORAGES:

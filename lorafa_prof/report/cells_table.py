@@ -19,6 +19,7 @@ SHOWN_METRICS = (
     "peak_reserved_bytes",
     "step_ms_median",
     "tokens_per_s",
+    "fidelity_distance",
 )
 
 OTHER_SETTINGS = Column(

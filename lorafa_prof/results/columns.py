@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Group = Literal["identity", "setting", "size", "memory", "compute", "time", "energy"]
+Group = Literal["identity", "setting", "size", "memory", "compute", "time", "energy", "fidelity"]
 Status = Literal["ok", "oom", "error", "timeout", "skipped"]
 
 
@@ -144,6 +144,21 @@ COLUMNS: tuple[Column, ...] = (
     Column("gpus", "setting", "", "GPUs that run the step together, each on `batch` samples; empty if one"),
     Column("shard", "setting", "", "what of fsdp2's sharding is not at its default; empty if all is"),
     Column("tokens_per_s_per_gpu", "time", "tokens/s", "tokens_per_s over the number of GPUs", "higher"),
+    Column(
+        "fidelity_distance",
+        "fidelity",
+        "",
+        "how far a plain step's change of the adapted weights is from their full gradient, relatively",
+        "lower",
+    ),
+    Column("fidelity_cosine", "fidelity", "", "cosine between that change and the full gradient", "higher"),
+    Column(
+        "fidelity_floor",
+        "fidelity",
+        "",
+        "the least distance that a small change of the adapters can have",
+        "lower",
+    ),
 )
 
 COLUMN_NAMES: tuple[str, ...] = tuple(column.name for column in COLUMNS)

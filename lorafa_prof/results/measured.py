@@ -8,6 +8,7 @@ from typing import Any
 
 from lorafa_prof.instruments.communication.counter import Communication
 from lorafa_prof.instruments.energy import EnergyReading
+from lorafa_prof.instruments.fidelity.fidelity import Fidelity
 from lorafa_prof.instruments.flops.counter import FlopCount
 from lorafa_prof.instruments.memory.profile import MemoryProfile
 from lorafa_prof.instruments.saved.recorder import SavedTensors
@@ -42,6 +43,7 @@ class Measured:
     saved: SavedTensors | None = None
     energy: EnergyReading | None = None
     communication: Communication | None = None
+    fidelity: Fidelity | None = None
     device_used_bytes: int | None = None
     process_used_bytes: int | None = None
     host_rss_bytes: int | None = None

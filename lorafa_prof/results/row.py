@@ -111,6 +111,7 @@ def metric_columns(cell: Cell, measured: Measured) -> dict[str, Value]:
         **_memory_columns(measured),
         **_flops_columns(measured),
         **_time_columns(cell, measured),
+        **_fidelity_columns(measured),
     }
     return {name: value for name, value in row.items() if value is not None and fits(name, value)}
 
@@ -168,6 +169,17 @@ def _time_columns(cell: Cell, measured: Measured) -> dict[str, Value]:
     if measured.energy:
         row["energy_j_per_token"] = measured.energy.joules / (len(times.step_ms) * tokens)
     return row
+
+
+def _fidelity_columns(measured: Measured) -> dict[str, Value]:
+    fidelity = measured.fidelity
+    if fidelity is None:
+        return {}
+    return {
+        "fidelity_distance": fidelity.plain.distance,
+        "fidelity_cosine": fidelity.plain.cosine,
+        "fidelity_floor": fidelity.floor,
+    }
 
 
 def _least_seconds(cell: Cell, flops: FlopCount) -> float | None:
@@ -233,6 +245,8 @@ def details_of(cell: Cell, measured: Measured) -> dict[str, Any]:
         details["communication"] = asdict(measured.communication) | {
             "sent_bytes": measured.communication.sent_bytes
         }
+    if measured.fidelity:
+        details["fidelity"] = measured.fidelity.as_record()
     if measured.energy:
         details["energy"] = asdict(measured.energy)
     return details | measured.further

@@ -20,7 +20,17 @@ from lorafa_prof.results.tensors import saved_tensors
 DEEPEST = 64
 #: Of a file; records of large models have some megabytes.
 MOST_BYTES = 512 * 2**20
-_MAPPINGS = ("memory", "saved", "flops", "reconciliation", "times", "seconds", "unavailable", "energy")
+_MAPPINGS = (
+    "memory",
+    "saved",
+    "flops",
+    "reconciliation",
+    "times",
+    "seconds",
+    "unavailable",
+    "energy",
+    "fidelity",
+)
 _ENVIRONMENT = ("packages", "torch", "allocator", "host", "gpu", "source")
 
 

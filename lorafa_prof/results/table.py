@@ -31,7 +31,7 @@ def pandas_dtype(column: Column) -> str:
     """Return the nullable pandas dtype of a column: ``Int64``, ``Float64`` or ``string``."""
     if column.unit in ("bytes", "FLOP", "parameters") or column.name in _WHOLE_NUMBERS:
         return "Int64"
-    if column.group in ("compute", "time", "energy") or column.name in _FRACTIONS:
+    if column.group in ("compute", "time", "energy", "fidelity") or column.name in _FRACTIONS:
         return "Float64"
     return "string"
 

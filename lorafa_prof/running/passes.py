@@ -34,6 +34,7 @@ from lorafa_prof.models.resolve import resolve_model
 from lorafa_prof.optim.eight_bit import managed_bytes
 from lorafa_prof.results.marks import sampled
 from lorafa_prof.results.measured import Measured
+from lorafa_prof.running.fidelity import FIDELITY, measure_fidelity
 from lorafa_prof.running.graphed_step import GraphedStep
 from lorafa_prof.running.lengths_run import LengthsRun, note_of_run
 from lorafa_prof.running.out_of_memory import is_out_of_memory
@@ -42,6 +43,7 @@ from lorafa_prof.step import Phase, PhaseTracker, Step
 from lorafa_prof.words.numbers import size
 from lorafa_prof.words.phrases import count, first_of
 
+Pass = Callable[[Cell, Prepared, Step, Measured], None]
 #: The part of measuring a cell that only explains what is measured by then.
 EXPLAINING = "explaining"
 #: What is unknown of a compiled step, and why.
@@ -96,20 +98,31 @@ def note_optimizer(prepared: Prepared, device: torch.device, measured: Measured)
 
 
 def run_explaining_passes(cell: Cell, prepared: Prepared, step: Step, measured: Measured) -> None:
-    """Count FLOPs and record saved tensors.
+    """Count FLOPs, record saved tensors, and last, since it moves the weights, measure fidelity if asked to.
 
     Memory and times are measured already; what only explains them may fail without losing them.
     """
     measured.host_rss_bytes = peak_rss_bytes()
     measured.part_started(EXPLAINING)
+    step = explained_step(step)
+    passes = _passes_on_operations(cell, measured)
+    if FIDELITY in cell.instruments:
+        passes[FIDELITY] = measure_fidelity
+    for name, pass_ in passes.items():
+        _if_memory_lasts(
+            name, partial(pass_, cell, prepared, step, measured), measured, has_ranks=cell.has_ranks
+        )
+
+
+def _passes_on_operations(cell: Cell, measured: Measured) -> dict[str, Pass]:
+    """Return the passes that look at a step's operations, by their names; others are unavailable."""
     if cell.attention == FLEX:
         # Under their dispatch modes PyTorch compiles nothing, and flex attention has no rule for a mode.
         measured.unavailable |= dict.fromkeys(
             ("flops", "saved"), "flex attention cannot be looked into on a GPU"
         )
-        return
-    step = explained_step(step)
-    passes = {"flops": count_flops, "saved": record_saved_tensors}
+        return {}
+    passes: dict[str, Pass] = {"flops": count_flops, "saved": record_saved_tensors}
     if cell.has_ranks:
         passes |= {"communication": count_communication}
         if cell.device_kind == "cuda":
@@ -118,10 +131,7 @@ def run_explaining_passes(cell: Cell, prepared: Prepared, step: Step, measured: 
         # FLOPs are those of the step as it is written: the products are the same.
         del passes["saved"]
         leave_out("saved", measured)
-    for name, pass_ in passes.items():
-        _if_memory_lasts(
-            name, partial(pass_, cell, prepared, step, measured), measured, has_ranks=cell.has_ranks
-        )
+    return passes
 
 
 def leave_out(name: str, measured: Measured) -> None:

@@ -12,6 +12,7 @@ from lorafa_prof.instruments.gradients_reached import GradientsReached
 from lorafa_prof.instruments.memory.profile import MemoryMeter
 from lorafa_prof.parallel.alike import alike_ranks
 from lorafa_prof.results.measured import Measured
+from lorafa_prof.running.fidelity import FIDELITY, NOT_ON_A_TWIN
 from lorafa_prof.running.on_twin import (
     CUDA,
     BuiltOnTwin,
@@ -51,6 +52,9 @@ def predict_on_twin(cell: Cell, measured: Measured, tracker: PhaseTracker, rank:
         twin.allocator.lift_capacity()
         with timed(measured, "explain"):
             _explain(built, measured)
+    if FIDELITY in cell.instruments:
+        measured.unavailable[FIDELITY] = NOT_ON_A_TWIN
+        measured.notes.append(NOT_ON_A_TWIN)
 
 
 class MeasuredOnTwin(TwinWatch):

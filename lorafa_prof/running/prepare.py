@@ -37,6 +37,7 @@ from lorafa_prof.parallel.shard import SHARDED
 from lorafa_prof.parallel.wrap import wrap
 from lorafa_prof.running.checkpointing import check_checkpointing, notes_on_checkpointing
 from lorafa_prof.running.evaluation_step import EvaluationStep, check_phase
+from lorafa_prof.running.fidelity import check_fidelity
 from lorafa_prof.running.given_values import give_values, parameters_without_values
 from lorafa_prof.running.graphed_step import GraphedStep
 from lorafa_prof.running.launch import GRAPH, check_launch
@@ -55,6 +56,7 @@ def prepare_step(cell: Cell, device: torch.device) -> tuple[Prepared, TrainingSt
     check_phase(cell)
     check_launch(cell)
     check_ranks(cell)
+    check_fidelity(cell)
     resolved = resolve_model(cell.model)
     if cell.parallel == SHARDED and METHODS[cell.method.name].prepares_later:
         prepared, trained = _sharded(cell, resolved, device)

@@ -17,7 +17,7 @@ from pydantic import (
     Tag,
 )
 
-from lorafa_prof.cell import Autocast, CellPhase, Dtype, Launch, Loss, ModelChoice, Steps, Update
+from lorafa_prof.cell import Autocast, CellPhase, Dtype, Instrument, Launch, Loss, ModelChoice, Steps, Update
 from lorafa_prof.frozen_data import Frozen
 from lorafa_prof.parallel.shard import Parallel, Shard
 from lorafa_prof.scenario.claim import Claim
@@ -29,6 +29,12 @@ T = TypeVar("T")
 def as_list(value: Any) -> Any:
     """Return the value of an axis as a list; in the file it may be one value or a list."""
     return value if isinstance(value, list) else [value]
+
+
+def as_one_value(value: Any) -> Any:
+    """Return the list of an axis whose one value is a list, as a list of that; so it is already once read."""
+    written = as_list(value)
+    return written if written and isinstance(written[0], (list, tuple)) else [written]
 
 
 def without_repeats(values: list[T]) -> list[T]:
@@ -43,6 +49,7 @@ def as_choice(value: Any) -> Any:
 
 _listed = BeforeValidator(as_list)
 _once = AfterValidator(without_repeats)
+_once_each = AfterValidator(lambda names: tuple(dict.fromkeys(names)))
 _filled = Field(min_length=1)
 
 Count = Annotated[StrictInt, Field(ge=1, lt=2**31)]
@@ -75,6 +82,7 @@ Losses = Annotated[list[Loss], _listed, _once, _filled]
 Launches = Annotated[list[Launch], _listed, _once, _filled]
 Parallels = Annotated[list[Parallel], _listed, _once, _filled]
 Shards = Annotated[list[Shard], _listed, _once, _filled]
+Instruments = Annotated[list[Annotated[tuple[Instrument, ...], _once_each]], BeforeValidator(as_one_value)]
 CellPhases = Annotated[list[CellPhase], _listed, _once, _filled]
 Models = Annotated[list[Annotated[ModelChoice, BeforeValidator(as_choice)]], _listed, _once, _filled]
 
@@ -117,6 +125,7 @@ class Axes(Frozen):
     parallel: Parallels = ["none"]
     gpus: Counts = [1]
     shard: Shards = [Shard()]
+    instruments: Instruments = [()]
 
 
 class Scenario(Axes):

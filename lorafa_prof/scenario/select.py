@@ -43,6 +43,9 @@ def _is(cell: Cell, key: str, wanted: Any) -> bool:
         return bool(getattr(cell.model, key) == wanted)
     if key == "seq":
         return _is_seq(cell, wanted)
+    if key == "instruments":
+        several = isinstance(wanted, (list, tuple))
+        return tuple(wanted) == cell.instruments if several else wanted in cell.instruments
     method = METHODS[cell.method.name]
     if key in complete_options(method, cell.method.options):
         return same_option(method, cell.method.options, key, wanted)

@@ -23,3 +23,21 @@ def run(lengths: Sequence[int], unit: int, reserved: bool = True) -> dict[str, A
         counters = {"allocated": length * unit, "reserved": most if reserved else None}
         steps.append({"seq": length, "memory": dict.fromkeys(("start", "end", "peak"), counters)})
     return {"memory": {"steps": steps}}
+
+
+def fidelity(rule: str, *weights: tuple[str, float, float, float, float]) -> dict[str, Any]:
+    """Details of a record: of each weight its module, share of the gradient, and the three distances."""
+    return {
+        "fidelity": {
+            "rule": rule,
+            "weights": [
+                {
+                    "module": module,
+                    "gradient_share": share,
+                    "steps": {rule: {"distance": plain}, "optimizer": {"scaled_distance": optimizer}},
+                    "floor": {"rows": floor, "rows-and-columns": floor / 2},
+                }
+                for module, share, plain, optimizer, floor in weights
+            ],
+        }
+    }

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 import pandas as pd
 import pytest
 from drawings import assert_legible, notes
-from made_up_records import run, saved
+from made_up_records import fidelity, run, saved
 from stored import storage
 
 from lorafa_prof.figures import FIGURES
@@ -24,10 +24,12 @@ FROM_TABLE = sorted(name for name, figure in FIGURES.items() if isinstance(figur
 
 
 def record(layers):
-    """Saved tensors in modules with long names."""
+    """Saved tensors, lengths and fidelity, in modules with long names."""
     names = ["input_layernorm", "self_attn.q_proj", "block.dense.LayerNormOfAVeryLongName.weight_norm"]
     entries = [storage(f"h.{layer}.{name}", 2**20, "norm") for layer in range(layers) for name in names]
-    return saved(*entries, storage("lm_head", GIB, "logits_loss")) | run((512, 2048, 64), GIB)
+    weights = [(f"h.{layer}.{name}", 0.1, 1.2, 0.9, 0.8) for layer in range(layers) for name in names]
+    held = saved(*entries, storage("lm_head", GIB, "logits_loss"))
+    return held | run((512, 2048, 64), GIB) | fidelity("lora-fa", *weights)
 
 
 def verification(methods):

@@ -28,6 +28,7 @@ FROM_TABLE = [
 ]
 FROM_RECORDS = [
     "activation-heatmap",
+    "fidelity-by-layer",
     "memory-by-kind",
     "memory-over-steps",
     "memory-over-time",

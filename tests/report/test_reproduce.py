@@ -31,7 +31,7 @@ def command(words: str, device: str | None = TWIN, *, written: str = "auto") -> 
 def test_the_scenario_of_one_cell_is_that_cell(method: str) -> None:
     if method not in METHODS:
         pytest.skip("not installed")
-    given = tiny_cell(method="lora-fa", device=TWIN, padding=0.25, accumulation=2)
+    given = tiny_cell(method="lora-fa", device=TWIN, padding=0.25, accumulation=2, instruments=("fidelity",))
     chosen = METHODS[method]
     options = {} if "rank" not in chosen.options.model_fields else {"rank": 8}
     complete = validated_options(chosen, options)

@@ -10,6 +10,8 @@ from tiny_cells import tiny_cell
 
 from lorafa_prof.devices.gpus.gpu import GPUS, peak_flops
 from lorafa_prof.instruments.energy import EnergyReading
+from lorafa_prof.instruments.fidelity.comparison import Comparison
+from lorafa_prof.instruments.fidelity.fidelity import Fidelity, WeightFidelity
 from lorafa_prof.instruments.flops.counter import FlopCount
 from lorafa_prof.instruments.memory.profile import Counters, MemoryProfile, PhaseMemory
 from lorafa_prof.instruments.saved.recorder import HeldStorage, SavedStorage, SavedTensors
@@ -48,6 +50,19 @@ TIMES = StepTimes(
     (20.0, 40.0, 30.0),
     {"forward": (5.0, 6.0, 7.0), "backward": (10.0, 30.0, 20.0), "optimizer": (1.0, 3.0, 2.0)},
 )
+FIDELITY = Fidelity(
+    "lora-fa",
+    tuple(
+        WeightFidelity(
+            path,
+            (3, 2),
+            1,
+            {"lora-fa": Comparison(8.0, 8.0, 4.0, 4.5), "optimizer": Comparison(8.0, 1.0, 1.0, 7.0)},
+            {"rows": Comparison(8.0, 4.0, 4.0, 2.0)},
+        )
+        for path in ("a", "b")
+    ),
+)
 GPU = "h100-80gb"
 ALL = Measured(
     params_total=1000,
@@ -59,6 +74,7 @@ ALL = Measured(
     times=TIMES,
     flops=FLOPS,
     saved=SAVED,
+    fidelity=FIDELITY,
     energy=EnergyReading(joules=28.8, seconds=3.0),
     device_used_bytes=10**9,
     process_used_bytes=10**8,
@@ -100,6 +116,9 @@ def test_every_metric_has_its_value() -> None:
         "tokens_per_s_per_gpu": pytest.approx(96 / 0.030),
         "samples_per_s": pytest.approx(2 / 0.030),
         "energy_j_per_token": pytest.approx(28.8 / (3 * 96)),
+        "fidelity_distance": 0.75,
+        "fidelity_cosine": 0.5,
+        "fidelity_floor": 0.5,
     }
     assert set(row) == {column.name for column in METRICS}
 
@@ -117,6 +136,7 @@ NEEDED_FOR = {
     "flops": {"flops_forward", "flops_backward", "flops_step", "mfu"},
     "saved": {"saved_bytes"},
     "communication": set(),
+    "fidelity": {"fidelity_distance", "fidelity_cosine", "fidelity_floor"},
     "energy": {"energy_j_per_token"},
     "device_used_bytes": {"device_used_bytes"},
     "process_used_bytes": set(),
@@ -138,6 +158,7 @@ def test_every_measurement_is_covered_above() -> None:
         "marks",
         "unavailable",
         "unchecked_operations",
+        "alike_ranks",
         "tokens_beside_seq",
         "part_started",
         "alike_ranks",
@@ -267,7 +288,7 @@ def test_details_are_plain_and_complete() -> None:
     assert json.loads(json.dumps(details)).keys() == details.keys()
     assert set(details) == {
         "seconds", "notes", "marks", "unavailable", "memory", "saved", "reconciliation", "flops", "times",
-        "energy",
+        "fidelity", "energy",
     }  # fmt: skip
     assert details["memory"]["static_bytes"] == 1000
     assert details["memory"]["inputs_bytes"] == 16

@@ -20,7 +20,8 @@ from lorafa_prof.running.measure import measure_cell, run_here
 from lorafa_prof.running.prepare import prepare_step
 
 UNKNOWN_ON_CPU = {"peak_reserved_bytes", "device_used_bytes", "mfu", "energy_j_per_token"}
-METRIC_NAMES = {column.name for column in METRICS}
+#: Fidelity is measured only where it is asked for.
+METRIC_NAMES = {column.name for column in METRICS if column.group != "fidelity"}
 
 
 def measured_columns(result: CellResult) -> set[str]:

@@ -50,7 +50,7 @@ def test_activation_reconciles_to_the_byte(family: str, method: str, dtype: str,
 def test_every_column_a_gpu_can_fill(method: str) -> None:
     result = measure_cell(cuda_cell("tiny-llama", method, dtype="bf16", steps=Steps(warmup=2, timed=5)))
     row: Any = result.row
-    names = {column.name for column in METRICS} - PERHAPS_UNKNOWN
+    names = {column.name for column in METRICS if column.group != "fidelity"} - PERHAPS_UNKNOWN
     assert names <= row.keys()
     assert all(row[name] > 0 for name in names)
     peaks = [row[f"peak_{phase}_bytes"] for phase in ("forward", "backward", "optimizer")]

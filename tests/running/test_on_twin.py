@@ -32,7 +32,7 @@ METHODS = ("full-ft", "lora", "lora-fa")
 NO_DROPOUT = ("tiny-llama", "tiny-mistral", "tiny-qwen2")
 WITHOUT_A_GPU = {
     *("peak_reserved_bytes", "device_used_bytes", "host_rss_bytes", "mfu", "energy_j_per_token"),
-    *(column.name for column in METRICS if column.group == "time"),
+    *(column.name for column in METRICS if column.group in ("time", "fidelity")),
 } - {"peak_reserved_bytes"}
 CUBLAS = 32 << 20
 

@@ -174,6 +174,18 @@ def test_padding_accumulation_and_clipping_are_axes_of_the_scenario_and_of_a_met
     assert cells(padding=[0, 0.0], max_grad_norm=[1, 1.0], accumulation=[1, 1])[1:] == []
 
 
+@pytest.mark.parametrize("written", [["fidelity"], "fidelity", [["fidelity"]], ["fidelity", "fidelity"]])
+def test_instruments_are_one_value_of_a_cell_though_a_list(cells, written):
+    (asked,) = cells(instruments=written)
+    assert asked.instruments == ("fidelity",)
+    (plain,) = cells(instruments=[])
+    assert plain == cells()[0] != asked
+    own = cells(method=["lora", {"name": "lora-fa", "instruments": ["fidelity"]}])
+    assert [cell.instruments for cell in own] == [(), ("fidelity",)]
+    unasked = cells(method=["lora", {"name": "lora-fa", "instruments": []}], instruments=["fidelity"])
+    assert [cell.instruments for cell in unasked] == [("fidelity",), ()]
+
+
 @pytest.mark.parametrize(
     ("exclude", "left"),
     [

@@ -56,6 +56,7 @@ def test_the_defaults_are_those_of_the_code(key, written):
     else:
         default = _default(key)
         value = yaml.safe_load(written.strip("`"))
+        value = tuple(value) if isinstance(value, list) else value
         assert default == ([value] if isinstance(default, list) else value)
 
 

@@ -14,6 +14,7 @@ DORA: dict[str, Any] = {"config": {"peft_type": "LORA", "r": 4, "use_dora": True
 CELLS = [
     *(tiny_cell(method=name) for name in METHOD_NAMES),
     tiny_cell(seq=8, lengths=(4, 8, 2)),
+    tiny_cell(instruments=("fidelity",)),
     LORA,
     LORA.model_copy(update={"model": ModelChoice(name="x", weights="pretrained", trust_remote_code=True)}),
     LORA.model_copy(update={"method": MethodChoice(name="peft", options=DORA)}),
@@ -46,6 +47,15 @@ CELLS = [
 )
 def test_a_rule_matches_by_all_of_its_keys_each_by_any_of_its_values(rule, matches):
     assert selects(rule, LORA) is matches
+
+
+def test_an_instrument_selects_the_cells_that_have_it_and_a_list_those_that_have_just_these():
+    asked = LORA.model_copy(update={"instruments": ("fidelity",)})
+    for rule in ({"instruments": "fidelity"}, {"instruments": ["fidelity"]}, {"instruments": [["fidelity"]]}):
+        assert selects(rule, asked)
+        assert not selects(rule, LORA)
+    assert selects({"instruments": [[]]}, LORA)
+    assert not selects({"instruments": [[]]}, asked)
 
 
 def test_an_option_means_what_it_means_to_the_method():
