@@ -47,6 +47,7 @@ OTHERS: dict[str, Any] = {
     "parallel": "ddp",
     "gpus": 2,
     "shard": Shard(reshard_after_forward=False),
+    "instruments": ("fidelity",),
 }
 GIB = 2**30
 

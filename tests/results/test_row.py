@@ -161,7 +161,6 @@ def test_every_measurement_is_covered_above() -> None:
         "alike_ranks",
         "tokens_beside_seq",
         "part_started",
-        "alike_ranks",
         "further",
     }
     assert {field.name for field in fields(Measured)} - kept_apart == set(NEEDED_FOR)
