@@ -75,8 +75,8 @@ def build_model(
             input of a layer requires one, so transformers makes the embeddings' output require it, with both.
         quantization: what is done to linear layers but for those that `layers_left_alone` names.
         seed: seed of PyTorch's global generators, set just before weights are drawn.
-        deferred: what is on, if values are to come later. Pretrained weights are read at once all the same, to
-            the host, and copied to `device` later.
+        deferred: what is on, if values are to come later. Pretrained weights are read at once all the same,
+            to the host, and copied to `device` later.
 
     Raises:
         UsageError: the model cannot run with `attention` or `checkpointing` here, has no weights to read, or
