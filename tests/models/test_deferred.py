@@ -179,6 +179,15 @@ def test_only_one_tensor_is_whole_at_a_time() -> None:
     assert follower.live_bytes == before
 
 
+def test_a_tensor_that_is_drawn_anew_is_not_whole_in_between() -> None:
+    deferred = Deferred(CPU)
+    with deferred:
+        weights = drawn_twice()
+    with StorageFollower("cpu") as follower:
+        deferred.give({})
+    assert follower.peak_bytes == weights[0].nbytes
+
+
 def test_optimizers_are_fused_where_those_of_the_device_are() -> None:
     with Deferred(CPU):
         weight = nn.Parameter(torch.empty(2))
