@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-#: So many bytes of a weight's rows, in float64, are compared at once.
+#: So many bytes of a weight's rows are in float64 at once.
 _AT_ONCE_BYTES = 64 << 20
 
 
@@ -88,9 +88,14 @@ class Comparison:
         return self.gradient_squared > 0 and all(map(math.isfinite, sums))
 
 
+def rows_at_once(matrix: Tensor) -> int:
+    """Return how many rows of the matrix are taken to float64 at once, at least one."""
+    return max(1, _AT_ONCE_BYTES // (torch.float64.itemsize * matrix.shape[1]))
+
+
 def compare(gradient: Tensor, changes: Mapping[str, Change | Whole]) -> dict[str, Comparison]:
     """Return how each of `changes` compares with `gradient` [out, in], by their names, in float64."""
-    step = max(1, _AT_ONCE_BYTES // (8 * gradient.shape[1]))
+    step = rows_at_once(gradient)
     sums = torch.zeros(len(changes), 4, dtype=torch.float64, device=gradient.device)
     for start in range(0, gradient.shape[0], step):
         g = gradient[start : start + step].double()

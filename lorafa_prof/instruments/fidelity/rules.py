@@ -18,7 +18,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lorafa_prof.instruments.fidelity.comparison import Change
+from lorafa_prof.instruments.fidelity.comparison import Change, rows_at_once
 from lorafa_prof.optim.lora_fa import correction_matrix
 
 LORA, LORA_FA, UNCORRECTED = "lora", "lora-fa", "lora-fa-uncorrected"
@@ -82,5 +82,4 @@ def _basis(matrix: Tensor) -> Tensor:
 
 def _times(gradient: Tensor, narrow: Tensor) -> Tensor:
     """Return gradient [n, m] @ narrow [m, k] in float64, without a copy of all of the gradient in it."""
-    parts = [part.double() @ narrow for part in gradient.split(max(1, (8 << 20) // gradient.shape[1]))]
-    return torch.cat(parts)
+    return torch.cat([part.double() @ narrow for part in gradient.split(rows_at_once(gradient))])
