@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from lorafa_prof.cell import Cell, ModelChoice
 from lorafa_prof.methods.base import METHODS
+from lorafa_prof.parallel.shard import SHARDED
 from lorafa_prof.scenario.lengths import lengths_of
 from lorafa_prof.scenario.options import complete_options, same_option
 from lorafa_prof.scenario.schema import AXES, as_list
@@ -43,6 +44,8 @@ def _is(cell: Cell, key: str, wanted: Any) -> bool:
         return bool(getattr(cell.model, key) == wanted)
     if key == "seq":
         return _is_seq(cell, wanted)
+    if key == "shard":
+        return _is_sharded_so(cell, wanted)
     if key == "instruments":
         several = isinstance(wanted, (list, tuple))
         return tuple(wanted) == cell.instruments if several else wanted in cell.instruments
@@ -50,6 +53,14 @@ def _is(cell: Cell, key: str, wanted: Any) -> bool:
     if key in complete_options(method, cell.method.options):
         return same_option(method, cell.method.options, key, wanted)
     return key in Cell.model_fields and bool(getattr(cell, key) == wanted)
+
+
+def _is_sharded_so(cell: Cell, wanted: Any) -> bool:
+    """Return whether a cell is sharded, and so as the mapping says, whatever that leaves unsaid."""
+    if cell.parallel != SHARDED or not isinstance(wanted, dict):
+        return bool(wanted == cell.shard)
+    said = cell.shard.model_dump(mode="json")
+    return all(key in said and bool(said[key] == value) for key, value in wanted.items())
 
 
 def _is_seq(cell: Cell, wanted: Any) -> bool:

@@ -7,6 +7,7 @@ from cells import TWIN
 from tiny_cells import METHOD_NAMES, tiny_cell
 
 from lorafa_prof.cell import MethodChoice, ModelChoice
+from lorafa_prof.parallel.shard import Shard
 from lorafa_prof.scenario.select import cell_settings, selectable_keys, selects
 
 LORA = tiny_cell(method="lora", device=TWIN, max_grad_norm=1.0)
@@ -56,6 +57,16 @@ def test_an_instrument_selects_the_cells_that_have_it_and_a_list_those_that_have
         assert not selects(rule, LORA)
     assert selects({"instruments": [[]]}, LORA)
     assert not selects({"instruments": [[]]}, asked)
+
+
+def test_a_shard_selects_those_that_are_sharded_so_whatever_it_leaves_unsaid():
+    sharded = LORA.model_copy(update={"parallel": "fsdp2", "gpus": 2, "shard": Shard(mp="bf16")})
+    assert selects({"shard": {"mp": "bf16"}}, sharded)
+    assert selects({"shard": [{"mp": "none"}, {"mp": "bf16", "offload": "none"}]}, sharded)
+    assert not selects({"shard": {"mp": "none"}}, sharded)
+    assert not selects({"shard": {"mp": "bf16", "offload": "cpu"}}, sharded)
+    assert not selects({"shard": {"no such": 1}}, sharded)
+    assert not selects({"shard": {"mp": "none"}}, LORA), "it is not sharded"
 
 
 def test_an_option_means_what_it_means_to_the_method():
