@@ -88,7 +88,8 @@ def _spread(
     This process must be a rank of them by then. `give` gives the model its values, if it has none yet.
     """
     if cell.parallel == "none":
-        return prepared, prepared.model
+        # Nothing is followed: a reference to it would only keep alive what the optimizer lets go of.
+        return replace(prepared, follow=None), prepared.model
     mesh = init_device_mesh(device.type, (cell.gpus,))
     with handed_over(prepared.model, prepared.optimizer):
         trained = wrap(prepared.model, cell.parallel, cell.shard, mesh)

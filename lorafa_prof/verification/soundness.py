@@ -82,7 +82,7 @@ def _check_ranks(result: CellResult) -> None:
             _check_memory(details)
             if not isinstance(details.get("requests"), str | None):
                 raise TypeError("requests")
-            sent = (details.get("communication") or {}).get("sent", ())
+            sent = details["communication"]["sent"] if details.get("communication") else ()
             sent_residuals(sent, sent, 0)
             if not all(_is_count(one[name]) and one[name] is not None for one in sent for name in _SENT):
                 raise TypeError("sent")

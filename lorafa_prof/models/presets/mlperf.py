@@ -41,7 +41,7 @@ PRESETS = (
         name="llama2-70b-fused-qkv-mlperf",
         task="causal-lm",
         make_config=_config,
-        source="https://huggingface.co/regisss/llama2-70b-fused-qkv-mlperf",
+        source="https://huggingface.co/regisss/llama2-70b-fused-qkv-mlperf/blob/main/config.json",
         notes=("gate and up are one product here, which takes the same bytes and FLOPs",),
     ),
 )
