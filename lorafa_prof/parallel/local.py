@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from torch import Tensor
 from torch.distributed.tensor import DTensor
+from torch.distributed.tensor._dtensor_spec import DTensorSpec, TensorMeta
 
 
 def local_part(tensor: Tensor) -> Tensor:
@@ -14,12 +15,14 @@ def local_part(tensor: Tensor) -> Tensor:
 
 
 def with_local_part(like: Tensor, local: Tensor) -> Tensor:
-    """Return `local` as this rank's part of a tensor sharded as `like`, which it is a new value of."""
+    """Return `local` as this rank's part of a tensor sharded as `like`, which it is a new value of.
+
+    It stays where it is: `DTensor.from_local` would move what is offloaded to the host to the mesh's GPU.
+    """
     if not isinstance(like, DTensor):
         return local
-    return DTensor.from_local(
-        local, like.device_mesh, like.placements, run_check=False, shape=like.shape, stride=like.stride()
-    )
+    meta = TensorMeta(like.shape, like.stride(), local.dtype)
+    return DTensor(local, DTensorSpec(like.device_mesh, like.placements, meta), requires_grad=False)
 
 
 def whole(tensor: Tensor) -> Tensor:

@@ -23,7 +23,7 @@ from lorafa_prof.running.worker import end_cells_under_way, run_cell
 
 #: More processes than this bring little, and each takes half a GiB.
 MOST_AT_ONCE = 8
-#: A cell that runs now: by the GPU that it has; None: it needs none, or has the first.
+#: A cell that runs now: by the GPUs that it sees, as CUDA_VISIBLE_DEVICES names them; None: those of this process.
 _Run = Callable[[Cell, str | None], CellResult]
 
 
@@ -56,8 +56,11 @@ class OnThisMachine:
             yield from (run(cell, None) for cell in cells if orders.may_start(cell))
             return
         beside = self._beside_others(cells, orders)
+        # One that runs alone sees them all: it takes the first, or as many as it needs, if so many are free.
+        most = max(map(gpus_needed, cells))
+        alone = ",".join(gpus) if most <= len(gpus) else None
         for side_by_side, group in groupby(cells, key=lambda cell: cell.cell_id in beside):
-            yield from _side_by_side(list(group), orders, run, gpus if side_by_side else gpus[:1])
+            yield from _side_by_side(list(group), orders, run, gpus if side_by_side else [alone])
 
     def _beside_others(self, cells: Sequence[Cell], orders: Orders) -> set[str]:
         """The ids of measured cells that run beside others, which have a GPU each."""

@@ -32,6 +32,7 @@ from lorafa_prof.models.kernels import COMPILE
 from lorafa_prof.models.positions import tokens_beside_seq
 from lorafa_prof.models.resolve import resolve_model
 from lorafa_prof.optim.eight_bit import managed_bytes
+from lorafa_prof.parallel.watchdog import await_watchdog
 from lorafa_prof.results.marks import sampled
 from lorafa_prof.results.measured import Measured
 from lorafa_prof.running.fidelity import FIDELITY, measure_fidelity
@@ -68,6 +69,7 @@ def build_and_warm_up(
     with timed(measured, "warmup"):
         for _ in range(cell.steps.warmup):
             training.run((tracker, reached))
+            await_watchdog(cell.parallel)
     note_optimizer(prepared, device, measured)
     return prepared, step
 

@@ -14,6 +14,7 @@ from lorafa_prof.instruments.allocations.stream import StreamOperation, as_json,
 from lorafa_prof.instruments.allocations.stream_cuda import CudaStreamRecorder
 from lorafa_prof.instruments.allocations.stream_sim import SimStreamRecorder
 from lorafa_prof.instruments.memory.cuda import CudaMemoryMeter
+from lorafa_prof.parallel.watchdog import await_watchdog
 from lorafa_prof.results.measured import Measured
 from lorafa_prof.results.record import CellResult
 from lorafa_prof.running.graphed_step import GraphedStep
@@ -134,6 +135,7 @@ def _record_on_cuda(cell: Cell, measured: Measured, tracker: PhaseTracker) -> No
             log.watch(prepared.model)
             for _ in range(cell.steps.warmup):
                 training.run((tracker, log))
+                await_watchdog(cell.parallel)
             step = measured_step(cell, training, torch.device("cuda"))
             del training  # and with it the batch of a run's shortest step
             meter = meter_of(cell, lambda: CudaMemoryMeter(prepared.model))

@@ -21,8 +21,9 @@ from lorafa_prof.running.on_this_machine import OnThisMachine, whether_it_fits
 GPUS = ["GPU-a", "GPU-b"]
 
 
-def on_gpu(batch: int) -> Cell:
-    return make_cell(batch=batch, device="cuda", gpu="h100-80gb")
+def on_gpu(batch: int, gpus: int = 1) -> Cell:
+    parallel = "none" if gpus == 1 else "fsdp2"
+    return make_cell(batch=batch, device="cuda", gpu="h100-80gb", parallel=parallel, gpus=gpus)
 
 
 @dataclass
@@ -83,9 +84,21 @@ def test_measured_cells_have_a_gpu_each_and_never_two_on_one(machine):
 def test_one_that_does_not_fit_runs_alone(machine):
     run([on_gpu(batch) for batch in (1, 2, 30, 4, 5)])
     assert machine.beside[30] == set()
-    assert machine.gpu_of[30] == GPUS[0]
+    assert machine.gpu_of[30] == "GPU-a,GPU-b"
     assert machine.beside[1] == {2}
     assert machine.beside[4] == {5}
+
+
+def test_one_on_several_gpus_runs_alone_and_sees_all_that_are_free(machine):
+    run([on_gpu(1), on_gpu(2), on_gpu(3, gpus=2), on_gpu(4)])
+    assert machine.beside[3] == set()
+    assert machine.gpu_of[3] == "GPU-a,GPU-b"
+    assert machine.gpu_of[1] in GPUS
+
+
+def test_where_fewer_are_free_than_one_needs_it_sees_what_this_process_does(machine):
+    run([on_gpu(1), on_gpu(2, gpus=3)])
+    assert machine.gpu_of[2] is None
 
 
 def test_the_scenario_decides_without_predictions(machine):

@@ -147,7 +147,6 @@ def test_the_twin_is_exact_with_fused_kernels(
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
 @pytest.mark.parametrize("parallel", ["ddp", "fsdp2"])
 def test_each_of_two_gpus_is_compared(parallel: str, tmp_path: Path, monkeypatch: Any) -> None:
-    """Whether it is exact no test says yet: no run has been compared."""
     monkeypatch.chdir(tmp_path)
     Path("s.yaml").write_text(
         "schema: 1\nname: s\nmodel: tiny-llama\nmethod: {name: lora-fa, rank: 4}\nbatch: 2\nseq: 48\n"
@@ -155,10 +154,10 @@ def test_each_of_two_gpus_is_compared(parallel: str, tmp_path: Path, monkeypatch
     )
     with pytest.raises(SystemExit) as ended:
         main(["verify", "s.yaml", "-o", "out"])
-    assert ended.value.code in (0, 3)
+    assert ended.value.code == 0
     with Path("out/verify.csv").open(newline="") as file:
         (row,) = csv.DictReader(file)
-    assert row["status"] in ("exact", "placed", "differs"), row["message"]
+    assert row["status"] in ("exact", "placed"), row["message"]
     assert row["residual_sent_bytes"] == "0"
     assert row["differing_allocations"], "both ranks were recorded"
     (record,) = VerifyStore(Path("out")).load_all([row["cell_id"]]).values()
