@@ -23,7 +23,8 @@ from lorafa_prof.running.worker import end_cells_under_way, run_cell
 
 #: More processes than this bring little, and each takes half a GiB.
 MOST_AT_ONCE = 8
-#: A cell that runs now: by the GPUs that it sees, as CUDA_VISIBLE_DEVICES names them; None: those of this process.
+#: A cell that runs now: by the GPUs that it sees, as CUDA_VISIBLE_DEVICES names them; None: those that this
+#: process sees.
 _Run = Callable[[Cell, str | None], CellResult]
 
 

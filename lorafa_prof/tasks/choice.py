@@ -1,0 +1,27 @@
+"""Which task a learning run trains on, as a scenario says."""
+
+from __future__ import annotations
+
+from pydantic import Field, StrictFloat, StrictInt, StrictStr
+
+from lorafa_prof.frozen_data import Frozen
+
+
+class TaskChoice(Frozen):
+    """A task and how much of its data is used.
+
+    Attributes:
+        name: of the catalogue: `lorafa-prof list tasks`.
+        data: a file or folder with the data set's own files, gzipped or not; empty: from the hub.
+        train_items: at most so many items are trained on, drawn by the data seed; None: all.
+        validation: share of the training items that is held out, to choose learning rates by.
+        eval_items: at most so many items of each split are evaluated, the first ones; None: all.
+        seed: of which items are held out and drawn; every run of a scenario has the same.
+    """
+
+    name: StrictStr
+    data: StrictStr = ""
+    train_items: StrictInt | None = Field(default=None, ge=1)
+    validation: StrictFloat = Field(default=0.1, gt=0, lt=1)
+    eval_items: StrictInt | None = Field(default=None, ge=1)
+    seed: StrictInt = Field(default=0, ge=0)
