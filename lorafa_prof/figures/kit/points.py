@@ -71,7 +71,7 @@ _USUAL: Mapping[str, Setting] = {
     "launch": "eager",
     "parallel": "none",
     "gpus": 1,
-    "shard": "none",
+    "shard": "default",
 }
 """What cells have whose row says nothing, such as those of an older table; shared by all it goes unsaid."""
 
