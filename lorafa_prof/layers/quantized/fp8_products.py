@@ -28,7 +28,7 @@ MULTIPLE = 16
 def _quantize_rows(x: Tensor, factor: Tensor | None, out: Tensor, scale: Tensor) -> None:
     value = wide(x) if factor is None else wide(x) * factor
     scale.copy_(value.abs().amax(1).clamp(min=SMALLEST_PEAK) / LARGEST)
-    out.copy_(value / scale.unsqueeze(1))
+    out.copy_(value * scale.reciprocal().unsqueeze(1))
 
 
 def _transpose(x: Tensor, out: Tensor) -> None:

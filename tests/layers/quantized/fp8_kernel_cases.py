@@ -13,8 +13,8 @@ from lorafa_prof.layers.quantized.fp8_products import FP8
 from lorafa_prof.layers.triton_kernels import fp8 as kernels
 
 ROWS = 5
-#: Widths of rows that are held in registers, and one that is read in pieces.
-WIDTHS = (80, 1000, kernels.LONGEST_HELD + 240)
+#: Widths of rows that are held in registers, in one piece and in two, and one that is read twice.
+WIDTHS = (80, 1000, kernels.LONGEST_PIECE + 240, kernels.LONGEST_HELD + 240)
 
 
 def quantized(width: int, with_factor: bool, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, ...]:
