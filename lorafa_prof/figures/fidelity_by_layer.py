@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +27,7 @@ from lorafa_prof.figures.kit.page import (
 )
 from lorafa_prof.figures.kit.points import METHOD_SETTINGS, differing, fixed, named, points_of
 from lorafa_prof.figures.kit.representatives import first_of_each_method, not_drawn
-from lorafa_prof.figures.kit.style import BLACK, BLUE, ORANGE, pt, style
+from lorafa_prof.figures.kit.style import BLACK, BLUE, ORANGE, PURPLE, pt, style
 from lorafa_prof.instruments.fidelity.fidelity import FULL, floor_space
 from lorafa_prof.instruments.fidelity.rules import OPTIMIZER
 from lorafa_prof.results.records import Results
@@ -38,9 +38,15 @@ _NOTE = (
     "the weight. Optimizer's step: each weight at its best learning rate. Floor: no small change of the "
     "adapter is closer."
 )
+_BASE_NOTE = "By quantizing the base: how far that moved the plain step, relative to the step's norm."
 _HEIGHT, _ABOVE, _BELOW = 1.1, 0.1, 0.36
 _HEADROOM = 1.08
-_LINES = {"plain": (BLUE, "plain step"), "optimizer": (ORANGE, "optimizer's step"), "floor": (BLACK, "floor")}
+_LINES = {
+    "plain": (BLUE, "plain step"),
+    "optimizer": (ORANGE, "optimizer's step"),
+    "floor": (BLACK, "floor"),
+    "base": (PURPLE, "by quantizing the base"),
+}
 
 Value = Callable[[Mapping[str, Any]], float | None]
 
@@ -64,28 +70,37 @@ def _layers(details: Mapping[str, Any]) -> _Layers | None:
     fidelity = details.get("fidelity")
     if not fidelity:
         return None
-    layers: dict[tuple[str, int], list[Mapping[str, Any]]] = {}
-    for weight in fidelity["weights"]:
-        if (place := split_path(weight["module"])) is not None:
-            layers.setdefault((place[0].stack, place[1]), []).append(weight)
     rule = fidelity["rule"]
     values: dict[str, Value] = {
         "plain": lambda weight: weight["steps"][rule]["distance"],
         "optimizer": lambda weight: weight["steps"][OPTIMIZER]["scaled_distance"],
         "floor": lambda weight: 0.0 if rule == FULL else weight["floor"][floor_space(rule)],
     }
-    found = _Layers(
-        {
-            name: tuple(_together(weights, value) for weights in layers.values())
-            for name, value in values.items()
-        }
-    )
+    layers = _by_layer(fidelity["weights"])
+    lines = {
+        name: tuple(_together(weights, value, "gradient_share") for weights in layers.values())
+        for name, value in values.items()
+    }
+    if base := _by_layer(details.get("base_error", {}).get("weights", ())):
+        lines["base"] = tuple(
+            _together(base.get(layer, ()), lambda weight: weight["distance"], "step_share")
+            for layer in layers
+        )
+    found = _Layers(lines)
     return found if any(map(math.isfinite, found.lines["plain"])) else None
 
 
-def _together(weights: Sequence[Mapping[str, Any]], value: Value) -> float:
+def _by_layer(weights: Iterable[Mapping[str, Any]]) -> dict[tuple[str, int], list[Mapping[str, Any]]]:
+    layers: dict[tuple[str, int], list[Mapping[str, Any]]] = {}
+    for weight in weights:
+        if (place := split_path(weight["module"])) is not None:
+            layers.setdefault((place[0].stack, place[1]), []).append(weight)
+    return layers
+
+
+def _together(weights: Sequence[Mapping[str, Any]], value: Value, share_name: str) -> float:
     """The distance of several weights together; NaN if one's is not known."""
-    parts = [(weight["gradient_share"], value(weight)) for weight in weights]
+    parts = [(weight[share_name], value(weight)) for weight in weights]
     known = [(share, distance) for share, distance in parts if share and distance is not None]
     if not known or any(share and distance is None for share, distance in parts):
         return math.nan
@@ -112,24 +127,25 @@ def draw(results: Results) -> Drawing:
     own = differing(points, METHOD_SETTINGS)
     top = _HEADROOM * max(layers.largest for _, layers in chosen) or 1.0
     room = column_width(len(chosen))
+    with_base = any("base" in layers.lines for _, layers in chosen)
     assemble(
         drawing,
         title=_TITLE,
         subtitle=", ".join(filter(None, (points[0].model, fixed(points)))),
         rows=[_row(drawing, named(point, own), layers, top, room) for point, layers in chosen],
-        handles=_legend(),
-        notes=[_NOTE, *not_drawn(len(chosen), len(results.table))],
+        handles=_legend(with_base),
+        notes=[_NOTE, *([_BASE_NOTE] if with_base else []), *not_drawn(len(chosen), len(results.table))],
     )
     return drawing
 
 
 def _row(drawing: Drawing, name: str, layers: _Layers, top: float, room: float) -> PanelRow:
     axes = drawing.add_axes((0, 0, 1, 1), label=f"layers:{name}")
-    for line, (color, _) in _LINES.items():
+    for line, heights in layers.lines.items():
         axes.plot(
             range(layers.count),
-            layers.lines[line],
-            color=color,
+            heights,
+            color=_LINES[line][0],
             linewidth=pt(1.0),
             marker="o",
             markersize=pt(2.0),
@@ -158,10 +174,11 @@ def _dress(drawing: Drawing, axes: Axes, layers: int, top: float) -> float:
     return MARGIN + 0.22 + max(text_width(drawing, label) for label in labels)
 
 
-def _legend() -> list[Artist]:
+def _legend(with_base: bool) -> list[Artist]:
     return [
         Line2D([], [], color=color, label=label, linestyle="--" if line == "floor" else "-")
         for line, (color, label) in _LINES.items()
+        if line != "base" or with_base
     ]
 
 

@@ -73,6 +73,18 @@ def fill_linears(model: PreTrainedModel, quantization: Quantization, dtype: torc
     note_quantized(model, quantization)
 
 
+def quantize_as(model: nn.Module, like: nn.Module, quantization: Quantization) -> None:
+    """Quantize those dense linear layers of `model` that are quantized in `like`, from the weights they have.
+
+    The models differ in nothing else.
+    """
+    make = _maker(quantization, on_shapes=False)
+    dense = {name: module for name, module in model.named_modules() if _is_plain(module)}
+    for name, module in like.named_modules():
+        if name in dense and not _is_plain(module):
+            model.set_submodule(name, _quantized(dense.pop(name), make))
+
+
 def note_quantized(model: PreTrainedModel, quantization: Quantization) -> None:
     """Say on the model what it is, where PEFT looks for it."""
     noted: Any = model

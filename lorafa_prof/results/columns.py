@@ -159,6 +159,14 @@ COLUMNS: tuple[Column, ...] = (
         "the least distance that a small change of the adapters can have",
         "lower",
     ),
+    Column(
+        "base_error",
+        "fidelity",
+        "",
+        "how far a plain step is from the one over the base before it was quantized, relatively",
+        "lower",
+    ),
+    Column("base_cosine", "fidelity", "", "cosine between these two steps", "higher"),
 )
 
 COLUMN_NAMES: tuple[str, ...] = tuple(column.name for column in COLUMNS)

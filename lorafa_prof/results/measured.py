@@ -8,6 +8,7 @@ from typing import Any
 
 from lorafa_prof.instruments.communication.counter import Communication
 from lorafa_prof.instruments.energy import EnergyReading
+from lorafa_prof.instruments.fidelity.base_error import BaseError
 from lorafa_prof.instruments.fidelity.fidelity import Fidelity
 from lorafa_prof.instruments.flops.counter import FlopCount
 from lorafa_prof.instruments.memory.profile import MemoryProfile
@@ -44,6 +45,7 @@ class Measured:
     energy: EnergyReading | None = None
     communication: Communication | None = None
     fidelity: Fidelity | None = None
+    base_error: BaseError | None = None
     device_used_bytes: int | None = None
     process_used_bytes: int | None = None
     host_rss_bytes: int | None = None

@@ -112,6 +112,7 @@ def metric_columns(cell: Cell, measured: Measured) -> dict[str, Value]:
         **_flops_columns(measured),
         **_time_columns(cell, measured),
         **_fidelity_columns(measured),
+        **_base_error_columns(measured),
     }
     return {name: value for name, value in row.items() if value is not None and fits(name, value)}
 
@@ -182,6 +183,13 @@ def _fidelity_columns(measured: Measured) -> dict[str, Value]:
     }
 
 
+def _base_error_columns(measured: Measured) -> dict[str, Value]:
+    if measured.base_error is None:
+        return {}
+    whole = measured.base_error.total
+    return {"base_error": whole.distance, "base_cosine": whole.cosine}
+
+
 def _least_seconds(cell: Cell, flops: FlopCount) -> float | None:
     """The seconds that the model's FLOPs take at the GPU's peaks, each type's at its own; None if unknown."""
     gpu = catalogued(cell.gpu)
@@ -247,6 +255,8 @@ def details_of(cell: Cell, measured: Measured) -> dict[str, Any]:
         }
     if measured.fidelity:
         details["fidelity"] = measured.fidelity.as_record()
+    if measured.base_error:
+        details["base_error"] = measured.base_error.as_record()
     if measured.energy:
         details["energy"] = asdict(measured.energy)
     return details | measured.further

@@ -35,6 +35,7 @@ from lorafa_prof.optim.eight_bit import managed_bytes
 from lorafa_prof.parallel.watchdog import await_watchdog
 from lorafa_prof.results.marks import sampled
 from lorafa_prof.results.measured import Measured
+from lorafa_prof.running.base_error import measure_base_error
 from lorafa_prof.running.fidelity import FIDELITY, measure_fidelity
 from lorafa_prof.running.graphed_step import GraphedStep
 from lorafa_prof.running.lengths_run import LengthsRun, note_of_run
@@ -109,6 +110,8 @@ def run_explaining_passes(cell: Cell, prepared: Prepared, step: Step, measured: 
     step = explained_step(step)
     passes = _passes_on_operations(cell, measured)
     if FIDELITY in cell.instruments:
+        if cell.quantization != "none":
+            passes["base error"] = measure_base_error
         passes[FIDELITY] = measure_fidelity
     for name, pass_ in passes.items():
         _if_memory_lasts(

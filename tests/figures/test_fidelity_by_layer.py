@@ -33,6 +33,19 @@ def test_the_weights_of_a_layer_count_together_and_those_outside_of_layers_not(r
     assert_legible(drawing)
 
 
+def test_what_quantizing_the_base_costs_is_a_line_of_its_own(results):
+    details = fidelity("lora-fa", *WEIGHTS)
+    weights = [("model.layers.0.q", 0.75, 0.2), ("model.layers.0.k", 0.25, 0.1), ("lm_head", 0.0, 3.0)]
+    details["base_error"] = {
+        "weights": [{"module": m, "step_share": share, "distance": d} for m, share, d in weights]
+    }
+    drawing = FIGURE.draw(results({"method": "lora-fa"}, details={"cell0": details}))
+    first, second = heights(drawing, "base")["lora-fa"]
+    assert first == pytest.approx(math.sqrt(0.75 * 0.2**2 + 0.25 * 0.1**2))
+    assert math.isnan(second)
+    assert_legible(drawing)
+
+
 def test_whole_weights_are_at_no_distance(results):
     full = fidelity("full", ("layers.0.q", 1.0, 0.0, 0.3, 0.0))
     full["fidelity"]["weights"][0]["floor"] = {}

@@ -10,6 +10,7 @@ from tiny_cells import tiny_cell
 
 from lorafa_prof.devices.gpus.gpu import GPUS, peak_flops
 from lorafa_prof.instruments.energy import EnergyReading
+from lorafa_prof.instruments.fidelity.base_error import BaseError
 from lorafa_prof.instruments.fidelity.comparison import Comparison
 from lorafa_prof.instruments.fidelity.fidelity import Fidelity, WeightFidelity
 from lorafa_prof.instruments.flops.counter import FlopCount
@@ -75,6 +76,7 @@ ALL = Measured(
     flops=FLOPS,
     saved=SAVED,
     fidelity=FIDELITY,
+    base_error=BaseError({"a": Comparison(4.0, 4.0, 3.5, 1.0)}),
     energy=EnergyReading(joules=28.8, seconds=3.0),
     device_used_bytes=10**9,
     process_used_bytes=10**8,
@@ -119,6 +121,8 @@ def test_every_metric_has_its_value() -> None:
         "fidelity_distance": 0.75,
         "fidelity_cosine": 0.5,
         "fidelity_floor": 0.5,
+        "base_error": 0.5,
+        "base_cosine": 0.875,
     }
     assert set(row) == {column.name for column in METRICS}
 
@@ -137,6 +141,7 @@ NEEDED_FOR = {
     "saved": {"saved_bytes"},
     "communication": set(),
     "fidelity": {"fidelity_distance", "fidelity_cosine", "fidelity_floor"},
+    "base_error": {"base_error", "base_cosine"},
     "energy": {"energy_j_per_token"},
     "device_used_bytes": {"device_used_bytes"},
     "process_used_bytes": set(),
@@ -287,7 +292,7 @@ def test_details_are_plain_and_complete() -> None:
     assert json.loads(json.dumps(details)).keys() == details.keys()
     assert set(details) == {
         "seconds", "notes", "marks", "unavailable", "memory", "saved", "reconciliation", "flops", "times",
-        "fidelity", "energy",
+        "fidelity", "base_error", "energy",
     }  # fmt: skip
     assert details["memory"]["static_bytes"] == 1000
     assert details["memory"]["inputs_bytes"] == 16

@@ -13,7 +13,7 @@ from lorafa_prof.cell import Cell
 from lorafa_prof.errors import UsageError
 from lorafa_prof.instruments.fidelity.comparison import Comparison
 from lorafa_prof.instruments.fidelity.fidelity import Fidelity, WeightFidelity
-from lorafa_prof.running import fidelity
+from lorafa_prof.running import base_error, fidelity
 from lorafa_prof.running.fidelity import NO_GRADIENT, NOT_ON_A_TWIN, check_fidelity
 from lorafa_prof.running.measure import measure_cell
 
@@ -54,6 +54,31 @@ def test_a_base_of_fp8_in_bf16_with_all_that_a_step_may_have():
     settings = {"accumulation": 2, "max_grad_norm": 1.0, "checkpointing": "full", "dropout": 0.1}
     row = measure_cell(asked(dtype="bf16", quantization="fp8", **settings)).row
     assert row["fidelity_floor"] <= row["fidelity_distance"] + 1e-6 < 1.1
+
+
+@pytest.mark.parametrize("method", ["lora", "lora-fa"])
+def test_a_quantized_base_has_its_price(method: str):
+    result = measure_cell(asked(method, quantization="fp8"))
+    assert 0.01 < result.row["base_error"] < 0.2
+    assert result.row["base_cosine"] == pytest.approx(1, abs=0.02)
+    record = result.details["base_error"]
+    assert record["total"] == {"distance": result.row["base_error"], "cosine": result.row["base_cosine"]}
+    assert [weight["module"] for weight in record["weights"]] == [
+        weight["module"] for weight in result.details["fidelity"]["weights"]
+    ]
+    assert sum(weight["step_share"] for weight in record["weights"]) == pytest.approx(1)
+
+
+def test_a_base_that_is_quantized_without_loss_costs_nothing(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(base_error, "quantize_as", lambda model, like, quantization: None)
+    row = measure_cell(asked(quantization="fp8", dropout=0.1)).row
+    assert row["base_error"] == pytest.approx(0, abs=1e-6)
+    assert row["base_cosine"] == pytest.approx(1)
+
+
+def test_a_dense_base_has_no_price():
+    row = measure_cell(asked()).row
+    assert not {"base_error", "base_cosine"} & row.keys()
 
 
 def test_full_fine_tuning_is_at_no_distance():

@@ -104,3 +104,16 @@ def compare(gradient: Tensor, changes: Mapping[str, Change | Whole]) -> dict[str
             parts = (g.square().sum(), d.square().sum(), (d * g).sum(), (d - g).square().sum())
             sums[index] += torch.stack(parts)
     return {name: Comparison(*row) for name, row in zip(changes, sums.tolist(), strict=True)}
+
+
+def between(reference: Change, change: Change) -> Comparison:
+    """Return how a change compares with another in the place of a gradient, both of factors in float64."""
+    reference_squared, change_squared = _product(reference, reference), _product(change, change)
+    product = _product(reference, change)
+    difference_squared = max(0.0, reference_squared - 2 * product + change_squared)
+    return Comparison(reference_squared, change_squared, product, difference_squared)
+
+
+def _product(one: Change, other: Change) -> float:
+    """⟨D, D'⟩ of two changes, by products of their factors alone."""
+    return float(((one.left.t() @ other.left) * (one.right @ other.right.t())).sum())

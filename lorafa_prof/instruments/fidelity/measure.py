@@ -42,9 +42,9 @@ def fidelity_of_adapters(model: nn.Module, step: TrainingStep, adapters: Sequenc
         adapters: of the model, at least one.
     """
     trained = [param for param in model.parameters() if param.requires_grad]
-    rule = _rule(adapters, step.optimizer)
+    rule = rule_of(adapters, step.optimizer)
     before = [param.detach().clone() for param in trained]
-    with _same_random_numbers_after(trained[0].device):
+    with same_random_numbers_after(trained[0].device):
         step.run()
     after = {adapter.path: (adapter.a.detach().clone(), adapter.b.detach().clone()) for adapter in adapters}
     with torch.no_grad():
@@ -86,8 +86,8 @@ def _finite(factor: Tensor) -> Tensor:
     return factor.double().nan_to_num(0.0, 0.0, 0.0)
 
 
-def _rule(adapters: Iterable[Adapter], optimizer: Optimizer) -> str:
-    """The rule that the adapters train by: LoRA's if their A is updated."""
+def rule_of(adapters: Iterable[Adapter], optimizer: Optimizer) -> str:
+    """Return the rule that the adapters train by: LoRA's if their A is updated."""
     updated = {id(param) for group in optimizer.param_groups for param in group["params"]}
     is_trained = any(adapter.a.requires_grad and id(adapter.a) in updated for adapter in adapters)
     return LORA if is_trained else LORA_FA
@@ -151,7 +151,7 @@ class _WeightByWeight:
 
 
 @contextmanager
-def _same_random_numbers_after(device: torch.device) -> Iterator[None]:
+def same_random_numbers_after(device: torch.device) -> Iterator[None]:
     """A context after which random numbers are those that it began with, so that dropout drops the same."""
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         yield

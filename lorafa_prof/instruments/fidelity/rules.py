@@ -34,7 +34,7 @@ def plain_steps(gradient: Tensor, a: Tensor, b: Tensor, scale: float) -> dict[st
             torch.cat([scale**2 * g_a, scale**2 * b], dim=1), torch.cat([a, _times(gradient.t(), b).t()])
         ),
         UNCORRECTED: Change(scale**2 * g_a, a),
-        LORA_FA: Change(g_a @ _inverse_gram(a), a),
+        LORA_FA: Change(g_a @ inverse_gram(a), a),
     }
 
 
@@ -57,7 +57,7 @@ def projections(gradient: Tensor, a: Tensor, b: Tensor) -> dict[str, Change]:
     }
 
 
-def _inverse_gram(a: Tensor) -> Tensor:
+def inverse_gram(a: Tensor) -> Tensor:
     """Return (A Aᵀ)⁻¹ [r, r], the pseudo-inverse where rows of A depend on each other.
 
     Our LoRA-FA refuses such an A. PEFT's, which adds a little to the diagonal, does not, nor does any LoRA.
