@@ -20,7 +20,8 @@ from lorafa_prof.devices.sim.device_tensors import on_shapes
 from lorafa_prof.devices.sim.host_forms import HOST_FORMS
 from lorafa_prof.devices.sim.shapes import tensors_in
 
-# Masks grow with the square of the sequence. Values of larger ones are not kept, but for those of one number.
+# Masks grow with the square of the sequence. Of an operation that gives more in all no values are kept, but
+# those of one number.
 LARGEST_BYTES = 256 * 2**20
 #: Up to here it is looked whether all elements are one number: a mask of tokens without padding is.
 _LOOKED_AT_BYTES = 2**20
@@ -112,7 +113,7 @@ class KnownValues:
             return
         constant = is_pointwise(func) and isinstance(result, Tensor) and all(map(self._is_constant, read))
         new = [tensor for tensor in tensors_in(result) if tensor.is_cuda]
-        if not constant and not all(_can_be_kept(func, tensor) for tensor in new):
+        if not constant and not _can_be_kept(func, new):
             return
         with suppress(NotImplementedError, RuntimeError):  # the host has no kernel for it: it stays unknown
             values = self._run(func, args, kwargs, self._point if constant else self._on_host)
@@ -143,7 +144,7 @@ class KnownValues:
         read = self._read(args, kwargs)
         constant = read is not None and is_pointwise(func) and all(map(self._is_constant, read))
         constant = constant and all(map(_is_all_of, written))
-        if read is not None and (constant or all(_can_be_kept(func, tensor) for tensor in written)):
+        if read is not None and (constant or _can_be_kept(func, written)):
             if not constant:
                 for tensor in written:
                     self._settle(tensor)
@@ -229,10 +230,13 @@ def _is_all_of(tensor: Tensor) -> bool:
     return tensor.numel() * tensor.element_size() == tensor.untyped_storage().nbytes()
 
 
-def _can_be_kept(func: Any, tensor: Tensor) -> bool:
-    """Whether what `func` gives to `tensor` is known where its arguments are, and small enough to be kept."""
-    size = tensor.untyped_storage().nbytes()
-    return size <= LARGEST_BYTES and not leaves_unknown(func, tensor.dtype)
+def _can_be_kept(func: Any, tensors: list[Tensor]) -> bool:
+    """Whether what `func` gives to `tensors` is known where its arguments are, and small enough to be kept.
+
+    They count together: an optimizer's state, zeros at first, is written to in one operation.
+    """
+    size = sum(tensor.untyped_storage().nbytes() for tensor in tensors)
+    return size <= LARGEST_BYTES and not any(leaves_unknown(func, tensor.dtype) for tensor in tensors)
 
 
 def _written(func: Any, args: Any, kwargs: Any) -> Iterator[Tensor]:

@@ -89,6 +89,15 @@ class TestKnown:
         with pytest.raises(LorafaProfError):
             large.max().item()
 
+    def test_what_one_operation_writes_counts_together(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(values, "LARGEST_BYTES", 64)
+        states = [torch.zeros(8, device="cuda") for _ in range(3)]
+        torch._foreach_mul_(states[:2], 0.5)
+        assert states[0].max().item() == 0
+        torch._foreach_mul_(states, 0.5)
+        with pytest.raises(LorafaProfError):
+            states[0].max().item()
+
 
 @pytest.mark.usefixtures("memory")
 class TestUnknown:
