@@ -12,6 +12,7 @@ from torch.distributed.fsdp import CPUOffloadPolicy, MixedPrecisionPolicy, Offlo
 from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
 
+from lorafa_prof.errors import UsageError
 from lorafa_prof.parallel.local import local_part, with_local_part
 from lorafa_prof.parallel.shard import Parallel, Shard
 
@@ -31,6 +32,9 @@ def wrap(model: nn.Module, parallel: Parallel, shard: Shard, mesh: DeviceMesh) -
         parallel: "none" leaves the model as it is.
         shard: how FSDP2 spreads it.
         mesh: of one dimension, one rank for each GPU.
+
+    Raises:
+        UsageError: FSDP2 cannot shard a parameter; the line names it.
     """
     if parallel == "ddp":
         return DistributedDataParallel(model, process_group=mesh.get_group())
@@ -48,6 +52,12 @@ def repeated_layers(model: nn.Module) -> Iterator[nn.Module]:
 
 def _shard(model: nn.Module, shard: Shard, mesh: DeviceMesh) -> None:
     """Shard each layer by itself, frozen and trained parameters alike, and with the root what is left."""
+    for name, parameter in model.named_parameters():
+        if not parameter.dim():
+            raise UsageError(
+                f"fsdp2 shards rows, and '{name}' is a number without dimensions; set parallel to ddp",
+                about="parallel",
+            )
     options: dict[str, Any] = {
         "mesh": mesh,
         "reshard_after_forward": shard.reshard_after_forward,

@@ -107,6 +107,13 @@ def test_shards_on_the_host_are_not_predicted() -> None:
         measure_cell(cell(shard=Shard(offload="cpu")))
 
 
+def test_a_number_without_dimensions_has_no_rows_to_shard() -> None:
+    with pytest.raises(
+        UsageError, match=r"'logit_scale' is a number without dimensions; set parallel to ddp"
+    ):
+        measure_cell(tiny_cell("tiny-clip", parallel="fsdp2", gpus=2, device="sim:h200", gpu="h200"))
+
+
 @pytest.mark.parametrize("parallel", ["fsdp2", "ddp"])
 def test_it_sends_what_two_processes_send(parallel: str) -> None:
     predicted = measure_cell(cell("lora", parallel=parallel)).details["communication"]
