@@ -25,6 +25,7 @@ LoadRecord = Callable[[str], CellResult | None]
 """A cell's record by its id, or None if there is none; raises `UsageError` if it cannot be read."""
 
 VERIFICATION_NAME = "verify.csv"
+LEARNING_NAME = "learning.csv"
 
 
 def _no_record(cell_id: str) -> None:
