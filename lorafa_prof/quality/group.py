@@ -1,8 +1,8 @@
 """Runs that are alike but for learning rate and seeds, and the rate that is chosen for them.
 
 A method is judged at its own best rate, chosen without a look at the test split: the rate whose mean over
-seeds of the last evaluation on the validation split is best. The last and not the best of a run, since it is the
-last state that is tested and kept. Where the task has no metric the loss on that split decides.
+seeds of the last evaluation on the validation split is best. The last and not the best of a run, since it is
+the last state that is tested and kept. Where the task has no metric the loss on that split decides.
 """
 
 from __future__ import annotations
