@@ -11,6 +11,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from lorafa_prof.errors import UsageError
 from lorafa_prof.quality.run import LearningRun, Seed, Split
 from lorafa_prof.results.record import Value
 from lorafa_prof.words.phrases import count, listed
@@ -78,12 +79,29 @@ class Group:
 
 
 def groups_of(runs: Sequence[LearningRun]) -> list[Group]:
-    """Return the groups in the order of their first runs, each with its learning rate chosen."""
+    """Return the groups in the order of their first runs, each with its learning rate chosen.
+
+    Raises:
+        UsageError: two runs are alike in all that is known of them, seeds too.
+    """
     tested = {run.task for run in runs if run.last("test")}
     alike: dict[tuple[str, ...], list[LearningRun]] = {}
     for run in runs:
         alike.setdefault((run.cell_id, run.task, run.schedule), []).append(run)
+    for members in alike.values():
+        _check_distinct(members)
     return [_group(members, members[0].task in tested) for members in alike.values()]
+
+
+def _check_distinct(runs: Sequence[LearningRun]) -> None:
+    seen: dict[tuple[float, Seed], str] = {}
+    for run in runs:
+        twin = seen.setdefault((run.learning_rate, run.seed), run.run_id)
+        if twin != run.run_id:
+            raise UsageError(
+                f"runs '{twin}' and '{run.run_id}' have one cell, learning rate and seed: keep runs "
+                "that were trained otherwise in folders of their own"
+            )
 
 
 def _group(runs: Sequence[LearningRun], tested: bool) -> Group:

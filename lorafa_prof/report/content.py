@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,7 +12,7 @@ import pandas as pd
 from lorafa_prof.cell import Cell
 from lorafa_prof.claims.finding import Judgement
 from lorafa_prof.errors import NothingToJudgeError, UsageError
-from lorafa_prof.figures.kit.points import SETTINGS, Point, differing, fixed, named, points_of
+from lorafa_prof.figures.kit.points import Point, distinct_names, fixed, points_of
 from lorafa_prof.report.cell_cards import CellCards, cell_cards
 from lorafa_prof.report.cells_table import OTHER_SETTINGS, Row, telling_columns
 from lorafa_prof.report.reading import Source
@@ -108,7 +107,7 @@ def content_of(source: Source) -> Content:
     if table.empty:
         raise NothingToJudgeError(f"{source.out}: its results have no rows to report")
     points = points_of(table)
-    labels = _labels(points)
+    labels = distinct_names(points)
     environments = _environments(source.provenance)
     found = [_cell(row, labels, source, environments) for row in _rows(table)]
     varying, rows = telling_columns(
@@ -143,20 +142,6 @@ def _rows(table: pd.DataFrame) -> list[Row]:
         {str(name): read[str(name)](value) for name, value in record.items() if not pd.isna(value)}
         for record in table.to_dict(orient="records")
     ]
-
-
-def _labels(points: Sequence[Point]) -> dict[str, str]:
-    """What to call each cell, by id: method and what differs, and where several are alike the id too."""
-    names = differing(points, SETTINGS)
-    several = len({point.model for point in points}) > 1
-    labels = {
-        point.cell_id: f"{point.model} {named(point, names)}" if several else named(point, names)
-        for point in points
-    }
-    shared = Counter(labels.values())
-    return {
-        cell_id: f"{label} ({cell_id})" if shared[label] > 1 else label for cell_id, label in labels.items()
-    }
 
 
 def _environments(provenance: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:

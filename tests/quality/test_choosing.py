@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
 from learned_runs import run_rows, write_runs
 
+from lorafa_prof.errors import UsageError
 from lorafa_prof.quality.group import Group, groups_of
 from lorafa_prof.quality.read import read_learning
 
@@ -124,6 +126,11 @@ def test_cells_tasks_and_schedules_are_groups_of_their_own(tmp_path: Path) -> No
         ("smollm2-135m_lora_r16", "sst2"),
         ("smollm2-135m_lora_r8", "boolq"),
     ]
+
+
+def test_runs_that_nothing_tells_apart_are_not_mixed(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="'a' and 'b' have one cell, learning rate and seed"):
+        groups(tmp_path, at(1e-4, 0.5, run_id="a"), at(1e-4, 0.9, run_id="b"))
 
 
 def test_without_a_test_split_runs_are_judged_on_the_validation(tmp_path: Path) -> None:
