@@ -6,11 +6,14 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from lorafa_prof.figures import FIGURES
 from lorafa_prof.learning.columns import EVALUATION_COLUMNS, RUN_COLUMNS
 from lorafa_prof.results.columns import COLUMNS
 from lorafa_prof.results.spreadsheet import csv_text
 
 STEPS = 100
+#: Figures of learning runs.
+OF_LEARNING = [name for name, figure in FIGURES.items() if getattr(figure, "of_learning", False)]
 GIB = 2**30
 HEADER = ("cell_id", *(c.name for c in COLUMNS if c.group == "setting"), *RUN_COLUMNS, *EVALUATION_COLUMNS)
 

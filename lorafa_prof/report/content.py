@@ -11,10 +11,11 @@ import pandas as pd
 
 from lorafa_prof.cell import Cell
 from lorafa_prof.claims.finding import Judgement
-from lorafa_prof.errors import NothingToJudgeError, UsageError
+from lorafa_prof.errors import LorafaProfError, NothingToJudgeError, UsageError
 from lorafa_prof.figures.kit.points import Point, distinct_names, fixed, points_of
 from lorafa_prof.report.cell_cards import CellCards, cell_cards
 from lorafa_prof.report.cells_table import OTHER_SETTINGS, Row, telling_columns
+from lorafa_prof.report.learned_table import LearnedTable, learned_table
 from lorafa_prof.report.reading import Source
 from lorafa_prof.report.reproduce import one_cell_scenario, reproducing_command
 from lorafa_prof.report.summary import Summary, summary_of
@@ -76,6 +77,7 @@ class Content:
         columns: those in which some cell has a value; one more where these do not tell all cells apart.
         judgement: of claims; None where there are none or they cannot be judged.
         environments: every machine that gave a row.
+        learned: what learning runs come to; None where there are none or they cannot be read.
     """
 
     title: str
@@ -89,6 +91,7 @@ class Content:
     judgement: Judgement | None
     provenance: Mapping[str, Any]
     environments: tuple[Mapping[str, Any], ...]
+    learned: LearnedTable | None = None
 
     @property
     def command(self) -> str:
@@ -101,10 +104,11 @@ def content_of(source: Source) -> Content:
     """Everything that a report of `source` says.
 
     Raises:
-        NothingToJudgeError: its table has no rows.
+        NothingToJudgeError: its table has no rows, and there are no learning runs.
     """
     table = source.results.table
-    if table.empty:
+    learned, learned_notes = _learned(source)
+    if table.empty and learned is None:
         raise NothingToJudgeError(f"{source.out}: its results have no rows to report")
     points = points_of(table)
     labels = distinct_names(points)
@@ -121,8 +125,8 @@ def content_of(source: Source) -> Content:
     name = scenario.get("name") if isinstance(scenario, dict) else None
     return Content(
         title=str(name or source.out.resolve().name),
-        notes=(*source.notes, *_record_notes(cells), *_marks_note(cells)),
-        summary=summary_of(points, labels),
+        notes=(*source.notes, *learned_notes, *_record_notes(cells), *_marks_note(cells)),
+        summary=summary_of(points, labels) if points else Summary((), (), ()),
         points=tuple(points),
         shared=fixed(points),
         varying=tuple(varying),
@@ -131,7 +135,15 @@ def content_of(source: Source) -> Content:
         judgement=source.judgement,
         provenance=source.provenance,
         environments=environments,
+        learned=learned,
     )
+
+
+def _learned(source: Source) -> tuple[LearnedTable | None, list[str]]:
+    try:
+        return learned_table(source.results), []
+    except LorafaProfError as error:
+        return None, [f"its learning runs are not shown: {error}"]
 
 
 def _rows(table: pd.DataFrame) -> list[Row]:
@@ -201,7 +213,7 @@ def _record_notes(cells: Sequence[CellContent]) -> list[str]:
     notes = unreadable[:_MOST_NAMED]
     if len(unreadable) > _MOST_NAMED:
         notes.append(f"{count(len(unreadable) - _MOST_NAMED, 'more record')} cannot be read")
-    if missing == len(cells):
+    if cells and missing == len(cells):
         notes.append("there are no records (OUT/cells): rows are all there is, nothing explains them")
     elif missing:
         notes.append(f"{missing:,} of {count(len(cells), 'cell')} have no record, so nothing explains them")
