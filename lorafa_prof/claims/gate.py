@@ -257,13 +257,10 @@ def _where_they_ran(places: Collection[tuple[str, str | None]]) -> ResolveDevice
             "keep each GPU's results in a folder of its own"
         )
     measured = next((gpu for device, gpu in places if device_kind(device) == "cuda"), None)
-    on_cpu_alone = {device_kind(device) for device, _ in places} == {"cpu"}
 
     def resolve(device: str, gpu: str) -> ResolvedDevice:
         if device == "cuda" or (device == "auto" and measured is not None):
             return ResolvedDevice("cuda", measured)
-        if device == "auto" and on_cpu_alone:
-            return ResolvedDevice("cpu", None)
         return resolve_twin_by_default(device, gpu)
 
     return resolve

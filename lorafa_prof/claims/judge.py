@@ -12,7 +12,7 @@ from lorafa_prof.claims.checks import Check
 from lorafa_prof.claims.culprits import Blamed, Load, blame
 from lorafa_prof.claims.expected import Expected
 from lorafa_prof.claims.finding import Finding, Item, State, worst
-from lorafa_prof.claims.learned import INCONCLUSIVE, Learned, NobodyEqualError, judge_learned, notes_on
+from lorafa_prof.claims.learned import INCONCLUSIVE, Learned, NobodyEqualError, judge_learned
 from lorafa_prof.claims.marked import refusal, remarks
 from lorafa_prof.claims.metric import UnknownValueError, value_of
 from lorafa_prof.claims.trust import Doubts, apart, doubts_of
@@ -21,7 +21,7 @@ from lorafa_prof.scenario.load import LoadedScenario
 from lorafa_prof.scenario.select import cell_settings
 from lorafa_prof.words.amounts import Number
 from lorafa_prof.words.numbers import shown, shown_change
-from lorafa_prof.words.phrases import count, first_of
+from lorafa_prof.words.phrases import and_more, count, first_of
 
 _MOST_NAMED = 5
 _WORDS: dict[State, str] = {"pass": "holds", "fail": "fails", "unknown": "cannot be judged"}
@@ -75,12 +75,14 @@ class _Judged:
     Attributes:
         excess: by how much of its bound it fails: above 0 too much, below 0 too little.
         alone: nobody has as much memory as its cell.
+        notes: what is doubtful of what it was judged by.
     """
 
     check: Check
     item: Item
     excess: float = 0.0
     alone: bool = False
+    notes: tuple[str, ...] = ()
 
 
 def _finding(loaded: LoadedScenario, checks: Sequence[Check], known: _Known, load: Load) -> Finding:
@@ -104,7 +106,7 @@ def _finding(loaded: LoadedScenario, checks: Sequence[Check], known: _Known, loa
         culprits_of=furthest.item.what if blamed.title else "",
         culprits=blamed.tensors,
         culprits_title=blamed.title,
-        notes=(*_notes(checks[0]), *left_out, *_learning_notes(checks, known)),
+        notes=(*_notes(checks[0]), *left_out, *_doubts(judged)),
     )
 
 
@@ -125,11 +127,10 @@ def _with_partners(judged: Sequence[_Judged]) -> tuple[Sequence[_Judged], list[s
     return kept, [f"{left} with nobody of equal memory, not judged: {told}"]
 
 
-def _learning_notes(checks: Sequence[Check], known: _Known) -> list[str]:
-    learned = [check for check in checks if check.is_learned]
-    return list(
-        dict.fromkeys(note for each in learned for note in notes_on(each, known.learned, known.labels))
-    )
+def _doubts(judged: Sequence[_Judged]) -> list[str]:
+    notes = list(dict.fromkeys(note for each in judged for note in each.notes))
+    more = len(notes) - _MOST_NAMED
+    return [*notes[:_MOST_NAMED], *([and_more(more)] if more > 0 else [])]
 
 
 def _notes(check: Check) -> tuple[str, ...]:
@@ -143,7 +144,8 @@ def _notes(check: Check) -> tuple[str, ...]:
 def _judged(check: Check, known: _Known) -> _Judged:
     try:
         if check.is_learned:
-            return _Judged(check, *judge_learned(check, known.learned, known.labels))
+            found = judge_learned(check, known.learned, known.labels)
+            return _Judged(check, found.item, found.excess, notes=found.notes)
         return _judged_step(check, known)
     except UnknownValueError as error:
         what = _what(check, known.labels)

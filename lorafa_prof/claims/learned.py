@@ -77,10 +77,22 @@ def learned_in(out: Path) -> Learned:
     return Learned(out, by_cell)
 
 
-def judge_learned(check: Check, learned: Learned, labels: Mapping[str, str]) -> tuple[Item, float]:
-    """The item of a check, and by how much of its bound the mean fails: above 0 too much, below 0 too little.
+@dataclass(frozen=True)
+class JudgedLearned:
+    """What came of a check on learning runs.
 
-    It holds if the whole interval does, and fails if no part of the interval does.
+    Attributes:
+        excess: by how much of its bound the mean fails: above 0 too much, below 0 too little.
+        notes: what is doubtful of the choice of learning rates behind it.
+    """
+
+    item: Item
+    excess: float
+    notes: tuple[str, ...]
+
+
+def judge_learned(check: Check, learned: Learned, labels: Mapping[str, str]) -> JudgedLearned:
+    """Judge a check: it holds if the whole interval does, and fails if no part of the interval does.
 
     Raises:
         UnknownValueError: there is nothing to judge.
@@ -88,13 +100,13 @@ def judge_learned(check: Check, learned: Learned, labels: Mapping[str, str]) -> 
     group = _group(check.cell.cell_id, check, learned, labels)
     other_id = _other(check, group, learned, labels)
     other = None if other_id is None else _group(other_id, check, learned, labels)
-    what = " against ".join(labels[cell_id] for cell_id in (check.cell.cell_id, other_id) if cell_id)
+    named = [labels[cell_id] for cell_id in (check.cell.cell_id, other_id) if cell_id]
     numbers = _numbers(check, group, other)
     interval = _rounded(interval_of(numbers, check.claim.confidence or CONFIDENCE))
     state, why = _verdict(check, interval)
     excess = float(check.expected.excess(interval.mean)) if state == "fail" else 0.0
     item = Item(
-        what=what,
+        what=" against ".join(named),
         state=state,
         word=_WORDS[state],
         measured=_measured(check, interval),
@@ -103,17 +115,9 @@ def judge_learned(check: Check, learned: Learned, labels: Mapping[str, str]) -> 
         value=interval.mean,
     )
     bound = abs(interval.mean - excess)
-    return item, excess / bound if bound else excess
-
-
-def notes_on(check: Check, learned: Learned, labels: Mapping[str, str]) -> list[str]:
-    """What is doubtful of the choice of learning rates behind a check."""
-    return [
-        f"{labels[cell.cell_id]}: {note}"
-        for cell in check.cells
-        for group in learned.groups.get(cell.cell_id, ())
-        for note in group.notes
-    ]
+    notes = [(label, each.notes) for label, each in zip(named, (group, other), strict=False) if each]
+    told = tuple(f"{label}: {note}" for label, found in notes for note in found)
+    return JudgedLearned(item, excess / bound if bound else excess, told)
 
 
 def _group(cell_id: str, check: Check, learned: Learned, labels: Mapping[str, str]) -> Group:

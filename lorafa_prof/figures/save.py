@@ -88,9 +88,11 @@ def draw_learning_figures(
 
 
 def names_of(names: Iterable[str] | None, results: Results) -> list[str]:
-    """Each of `names` once; if None all figures, but not those on request, nor of learning without runs."""
+    """Each of `names` once; if None all but those on request, and of learning or of steps without any."""
     if names is not None:
         return list(dict.fromkeys(names))
+    if results.has_learning and results.table.empty and results.verification is None:
+        return [name for name in FIGURES if _of_learning(name)]
     return [
         name for name in FIGURES if not _on_request(name) and (results.has_learning or not _of_learning(name))
     ]

@@ -2,14 +2,17 @@
 
 A method is judged at its own best rate, chosen without a look at the test split: the rate whose mean over
 seeds of the last evaluation on the validation split is best. The last and not the best of a run, since it is
-the last state that is tested and kept. Where the task has no metric the loss on that split decides.
+the last state that is tested and kept. Where the task has no metric, or two rates are as good, the loss on
+that split decides.
 """
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from lorafa_prof.errors import UsageError
 from lorafa_prof.quality.run import LearningRun, Seed, Split
@@ -25,14 +28,15 @@ class Rate:
         finished: those that trained to their end, in the order of their seeds.
         diverged: those whose loss was no number any more.
         missing: those that failed otherwise, or are not at their end yet.
-        score: by which rates are chosen, the higher the better; None where nothing can be told.
+        validated: by which rates are chosen, the higher the better: the metric, if there is one, and the loss
+            less than 0; None where nothing can be told.
     """
 
     learning_rate: float
     finished: tuple[LearningRun, ...]
     diverged: tuple[LearningRun, ...]
     missing: tuple[LearningRun, ...]
-    score: float | None = None
+    validated: tuple[float, ...] | None = None
 
     @property
     def all_runs(self) -> tuple[LearningRun, ...]:
@@ -110,14 +114,14 @@ def _group(runs: Sequence[LearningRun], tested: bool) -> Group:
         _rate(rate, [run for run in runs if run.learning_rate == rate], tested, steps)
         for rate in sorted({run.learning_rate for run in runs})
     ]
-    by_metric = all(_validation_metric(run) is not None for rate in rates for run in rate.finished)
+    by_metric = _mean_validated([run for rate in rates for run in rate.finished], "metric") is not None
     sound = [rate for rate in rates if rate.finished and not rate.diverged]
     candidates = sound or [rate for rate in rates if rate.finished]
     common = _common_seeds(candidates)
     scored = [_scored(rate, by_metric, common) for rate in candidates]
-    # Of rates that are as good the lower one.
-    known = [(rate.score, -rate.learning_rate, rate) for rate in scored if rate.score is not None]
-    chosen = max(known, key=lambda each: each[:2])[2] if known else None
+    known = [rate for rate in scored if rate.validated is not None]
+    # Of rates that are as good in all the lower one.
+    chosen = max(known, key=lambda rate: (rate.validated, -rate.learning_rate), default=None)
     first = runs[0]
     metric_name = next((run.metric_name for run in runs if run.metric_name), "")
     return Group(
@@ -148,11 +152,6 @@ def _by_seed(runs: Sequence[LearningRun]) -> tuple[LearningRun, ...]:
     )
 
 
-def _validation_metric(run: LearningRun) -> float | None:
-    row = run.last("validation")
-    return row.metric if row else None
-
-
 def _common_seeds(rates: Sequence[Rate]) -> set[Seed]:
     """The seeds that every rate has been trained with."""
     seeds = [{run.seed for run in rate.finished} for rate in rates]
@@ -160,14 +159,19 @@ def _common_seeds(rates: Sequence[Rate]) -> set[Seed]:
 
 
 def _scored(rate: Rate, by_metric: bool, common: set[Seed]) -> Rate:
-    """With its mean over the seeds that all rates have, or where they have none in common over its own."""
-    rows = [run.last("validation") for run in rate.finished if run.seed in common or not common]
-    values = [None if row is None else row.metric if by_metric else row.eval_loss for row in rows]
-    known = [value for value in values if value is not None]
-    if not known or len(known) < len(values):
-        return rate
-    mean = statistics.fmean(known)
-    return Rate(rate.learning_rate, rate.finished, rate.diverged, rate.missing, mean if by_metric else -mean)
+    """With its means over the seeds that all rates have, or where they have none in common over its own."""
+    runs = [run for run in rate.finished if run.seed in common or not common]
+    metric, loss = _mean_validated(runs, "metric"), _mean_validated(runs, "eval_loss")
+    if by_metric and metric is not None:
+        return replace(rate, validated=(metric, -math.inf if loss is None else -loss))
+    return rate if by_metric or loss is None else replace(rate, validated=(-loss,))
+
+
+def _mean_validated(runs: Sequence[LearningRun], name: Literal["metric", "eval_loss"]) -> float | None:
+    """The mean of the last validations; None where one of them is not known."""
+    values = [getattr(run.last("validation"), name, None) for run in runs]
+    known = [float(value) for value in values if value is not None]
+    return statistics.fmean(known) if known and len(known) == len(values) else None
 
 
 def _notes(

@@ -50,7 +50,9 @@ def test_without_a_metric_the_loss_decides(tmp_path: Path) -> None:
     assert (group.chosen.learning_rate, group.chosen_by) == (3e-4, "loss")
 
 
-def test_of_rates_that_are_as_good_the_lower_one_is_chosen(tmp_path: Path) -> None:
+def test_of_rates_that_are_as_good_the_loss_decides_and_else_the_lower_one_is_chosen(tmp_path: Path) -> None:
+    (group,) = groups(tmp_path, at(3e-4, 0.7, loss=0.3), at(1e-4, 0.7, loss=0.4), at(1e-3, 0.7, loss=0.5))
+    assert (group.chosen.learning_rate, group.chosen_by) == (3e-4, "accuracy")
     (group,) = groups(tmp_path, at(3e-4, 0.7), at(1e-4, 0.7))
     assert group.chosen.learning_rate == 1e-4
 

@@ -67,6 +67,7 @@ def test_a_report_of_learning_alone_has_no_cells(tmp_path: Path) -> None:
     assert "<script" not in page
     assert "### Cells" not in text
     assert not any("no records" in note for note in written.notes)
+    assert "flops" not in page
 
 
 def test_a_damaged_table_is_a_note_and_the_rest_is_shown(tmp_path: Path) -> None:

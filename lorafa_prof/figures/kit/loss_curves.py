@@ -20,7 +20,6 @@ from lorafa_prof.figures.kit.series import SeriesStyle, styles_of
 from lorafa_prof.figures.kit.style import style
 from lorafa_prof.quality.group import Group
 from lorafa_prof.quality.losses import Loss, in_bins, training_losses, validation_losses
-from lorafa_prof.quality.measures import QUALITY, values_by_seed
 from lorafa_prof.results.records import Results
 
 #: More lines are not told apart; then the best of each method are drawn.
@@ -127,11 +126,8 @@ def _best(cells: Sequence[Learned]) -> list[Learned]:
     return list(best.values())
 
 
-def _validated(group: Group) -> float:
-    values = list(values_by_seed(group, QUALITY, "validation").values())
-    if values:
-        return sum(values) / len(values)
-    return group.chosen.score or 0.0 if group.chosen else 0.0
+def _validated(group: Group) -> tuple[float, ...]:
+    return (group.chosen.validated if group.chosen else None) or ()
 
 
 def _not_best(count: int) -> list[str]:
