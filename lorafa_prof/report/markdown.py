@@ -9,7 +9,7 @@ from lorafa_prof.claims.reporters.markdown import MARK
 from lorafa_prof.claims.reporters.wording import culprit_line, outcome, summary
 from lorafa_prof.report.cells_table import cells_table
 from lorafa_prof.report.content import Content
-from lorafa_prof.report.learned_table import HEADER, LearnedTable
+from lorafa_prof.report.learned_table import COMPARED_HEADER, HEADER, LearnedTable
 from lorafa_prof.report.summary import MethodNeeds, range_text
 from lorafa_prof.words.markdown import escaped, fitting, header, row
 from lorafa_prof.words.phrases import count
@@ -59,15 +59,20 @@ def _methods(needs: Sequence[MethodNeeds]) -> Iterator[str]:
 
 def _learned(learned: LearnedTable) -> Iterator[str]:
     yield f"\n### Learning\n\n{learned.about}.\n"
-    yield header(*HEADER)
-    yield fitting(
-        (row(*map(escaped, line)) for line in learned.rows), _OF_THEM_LEARNED, "\n{} left out\n", "cell"
-    )
+    yield from _table(HEADER, learned.rows, "cell")
+    if learned.compared:
+        yield f"\n{learned.compared_about}.\n"
+        yield from _table(COMPARED_HEADER, learned.compared, "comparison")
     if learned.notes:
         yield "\n"
     yield fitting(
         (f"- {escaped(note)}\n" for note in learned.notes), _OF_THEM_NOTES, "- {} left out\n", "note"
     )
+
+
+def _table(names: Sequence[str], lines: Sequence[Sequence[str]], noun: str) -> Iterator[str]:
+    yield header(*names)
+    yield fitting((row(*map(escaped, line)) for line in lines), _OF_THEM_LEARNED, "\n{} left out\n", noun)
 
 
 def _claims(judgement: Judgement) -> Iterator[str]:
