@@ -83,7 +83,7 @@ class JudgedLearned:
 
     Attributes:
         excess: by how much of its bound the mean fails: above 0 too much, below 0 too little.
-        notes: what is doubtful of the choice of learning rates behind it.
+        notes: what is doubtful of it: of the choice of learning rates, and who could not be compared with.
     """
 
     item: Item
@@ -98,26 +98,24 @@ def judge_learned(check: Check, learned: Learned, labels: Mapping[str, str]) -> 
         UnknownValueError: there is nothing to judge.
     """
     group = _group(check.cell.cell_id, check, learned, labels)
-    other_id = _other(check, group, learned, labels)
-    other = None if other_id is None else _group(other_id, check, learned, labels)
-    named = [labels[cell_id] for cell_id in (check.cell.cell_id, other_id) if cell_id]
+    other, not_learned = _other(check, group, learned, labels)
+    groups = [group] if other is None else [group, other]
     numbers = _numbers(check, group, other)
     interval = _rounded(interval_of(numbers, check.claim.confidence or CONFIDENCE))
     state, why = _verdict(check, interval)
     excess = float(check.expected.excess(interval.mean)) if state == "fail" else 0.0
     item = Item(
-        what=" against ".join(named),
+        what=" against ".join(labels[each.cell_id] for each in groups),
         state=state,
         word=_WORDS[state],
         measured=_measured(check, interval),
         expected=str(check.expected),
-        note="; ".join(filter(None, [why, *_remarks(check, group, other)])),
+        note="; ".join(filter(None, [why, *_remarks(check, groups)])),
         value=interval.mean,
     )
     bound = abs(interval.mean - excess)
-    notes = [(label, each.notes) for label, each in zip(named, (group, other), strict=False) if each]
-    told = tuple(f"{label}: {note}" for label, found in notes for note in found)
-    return JudgedLearned(item, excess / bound if bound else excess, told)
+    notes = [f"{labels[each.cell_id]}: {note}" for each in groups for note in each.notes]
+    return JudgedLearned(item, excess / bound if bound else excess, (*not_learned, *notes))
 
 
 def _group(cell_id: str, check: Check, learned: Learned, labels: Mapping[str, str]) -> Group:
@@ -129,11 +127,23 @@ def _group(cell_id: str, check: Check, learned: Learned, labels: Mapping[str, st
         raise UnknownValueError(f"{labels[cell_id]}: {error}") from error
 
 
-def _other(check: Check, group: Group, learned: Learned, labels: Mapping[str, str]) -> str | None:
-    """The cell that it is compared with: the one named, or of the candidates that with as much memory."""
+def _other(
+    check: Check, group: Group, learned: Learned, labels: Mapping[str, str]
+) -> tuple[Group | None, list[str]]:
+    """What it is compared with: the cell named, or of the candidates that with as much memory.
+
+    With notes on candidates without runs; what they would have needed, nobody knows.
+    """
     if not check.candidates:
-        return None if check.other is None else check.other.cell_id
-    candidates = [_group(cell.cell_id, check, learned, labels) for cell in check.candidates]
+        return (None if check.other is None else _group(check.other.cell_id, check, learned, labels)), []
+    candidates, notes = [], []
+    for cell in check.candidates:
+        try:
+            candidates.append(_group(cell.cell_id, check, learned, labels))
+        except UnknownValueError as error:
+            notes.append(f"not compared with at equal memory: {error}")
+    if not candidates:
+        raise UnknownValueError(f"nobody to compare it with: {notes[0]}")
     nearest = nearest_in_memory(group, candidates)
     if nearest is None:
         raise UnknownValueError("its peak of memory is not known, nor that of whom it may be compared with")
@@ -143,7 +153,7 @@ def _other(check: Check, group: Group, learned: Learned, labels: Mapping[str, st
         raise NobodyEqualError(
             f"nobody has equal memory: {labels[other.cell_id]} is nearest, and {percent(apart)} away"
         )
-    return other.cell_id
+    return other, notes
 
 
 def _numbers(check: Check, group: Group, other: Group | None) -> list[float]:
@@ -205,15 +215,14 @@ def _measured(check: Check, interval: Interval) -> str:
     return f"{text}, {count(interval.count, 'seed')}"
 
 
-def _remarks(check: Check, group: Group, other: Group | None) -> list[str]:
+def _remarks(check: Check, groups: Sequence[Group]) -> list[str]:
     """What must be said beside the number: which rates, whose memory, on which split."""
-    groups = [group] if other is None else [group, other]
     rates = " and ".join(f"{each.chosen.learning_rate:g}" for each in groups if each.chosen)
-    remarks = [f"at learning {'rate' if other is None else 'rates'} {rates}"]
+    remarks = [f"at learning {'rate' if len(groups) == 1 else 'rates'} {rates}"]
     if check.candidates:
         peaks = [size(each.peak_allocated_bytes or 0) for each in groups]
         remarks.append(f"peaks {' and '.join(peaks)}")
     if check.metric is not TRAIN_SECONDS and any(each.split == "validation" for each in groups):
-        what = group.metric_name if check.metric is QUALITY else "loss"
+        what = groups[0].metric_name if check.metric is QUALITY else "loss"
         remarks.append(f"{what or 'metric'} of the validation split, which also chose the learning rate")
     return remarks

@@ -146,6 +146,16 @@ def test_of_whom_nobody_has_equal_memory_is_noted_and_alone_never_passes(store: 
     )
 
 
+def test_a_candidate_that_was_not_learned_is_noted(store: Store) -> None:
+    claim = {**POINTS, "at_equal": "peak_allocated_bytes"}
+    _, finding, item = outcome(store, claim, {("lora-fa", 8): [0.5] * 3, ("lora", 4): [0.5] * 3})
+    assert (finding.word, "lora r4" in item.what) == ("holds", True)
+    assert finding.notes[0].startswith("not compared with at equal memory: tiny-llama lora r8")
+    judgement, finding, item = outcome(store, claim, {("lora-fa", 8): [0.5] * 3})
+    assert (finding.word, judgement.exit_code) == ("cannot be judged", 4)
+    assert item.note.startswith("nobody to compare it with")
+
+
 def test_what_was_not_learned_is_not_judged(store: Store) -> None:
     judgement, finding, item = outcome(store, POINTS, {("lora-fa", 8): [0.5] * 3})
     assert (finding.word, judgement.exit_code) == ("cannot be judged", 4)
