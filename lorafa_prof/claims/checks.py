@@ -10,7 +10,7 @@ from typing import Literal
 from lorafa_prof.cell import Cell
 from lorafa_prof.claims.expected import BoundError, Expected, expected_of
 from lorafa_prof.claims.metric import claim_metric
-from lorafa_prof.claims.pairs import PairingError, grown_pairs, reference_pairs
+from lorafa_prof.claims.pairs import PairingError, candidates_at_equal, grown_pairs, reference_pairs
 from lorafa_prof.claims.values import unmatched_values
 from lorafa_prof.errors import UsageError
 from lorafa_prof.registry import nearest
@@ -30,6 +30,7 @@ class Check:
         kind: the metric of `cell` alone, or set against `other`: over it, less it, or (`cell` less `other`)
             per unit of the setting `axis`, of which `other` has the smaller value.
         alone: of growth, the cells that the claim selects and that have no neighbour to grow from or to.
+        candidates: of a claim at equal memory, the cells of which one is `other`, as their runs will tell.
     """
 
     claim: Claim
@@ -41,11 +42,17 @@ class Check:
     other: Cell | None = None
     axis: str | None = None
     alone: tuple[Cell, ...] = ()
+    candidates: tuple[Cell, ...] = ()
 
     @property
     def cells(self) -> tuple[Cell, ...]:
         """The cells it needs."""
-        return (self.cell,) if self.other is None else (self.cell, self.other)
+        return (self.cell, *([] if self.other is None else [self.other]), *self.candidates)
+
+    @property
+    def is_learned(self) -> bool:
+        """Whether it is judged by learning runs, and not by a step."""
+        return self.metric.group == "learning"
 
 
 def checks_of(loaded: LoadedScenario, cells: Sequence[Cell]) -> list[Check]:
@@ -64,6 +71,7 @@ def checks_of(loaded: LoadedScenario, cells: Sequence[Cell]) -> list[Check]:
                 metric = claim_metric(name)
             except UsageError as error:
                 raise loaded.error(str(error), ("claims", index, "metric", metric_index)) from error
+            _check_learning(loaded, index, claim, metric)
             checks += _checks_of(loaded, index, claim, metric, cells)
     _check_contradictions(loaded, checks)
     return checks
@@ -91,6 +99,18 @@ def _check_values(loaded: LoadedScenario, index: int, claim: Claim, cells: Seque
             raise loaded.error(unmatched.message, ("claims", index, selector, unmatched.key, *place))
 
 
+def _check_learning(loaded: LoadedScenario, index: int, claim: Claim, metric: Column) -> None:
+    """See that a claim asks of a learning run, and of a step, only what that has."""
+    if metric.group != "learning":
+        for key in claim.of_learning:
+            raise loaded.error(f"{metric.name} is of a step, not of learning runs", ("claims", index, key))
+        return
+    if claim.growth_over is not None:
+        raise loaded.error(f"{metric.name} has no growth to be judged", ("claims", index, "growth_over"))
+    if claim.compares_with_baseline:
+        raise loaded.error(f"the baseline has no {metric.name}: it is of steps", ("claims", index))
+
+
 def _checks_of(
     loaded: LoadedScenario, index: int, claim: Claim, metric: Column, cells: Sequence[Cell]
 ) -> list[Check]:
@@ -106,6 +126,14 @@ def _checks_of(
             return [
                 Check(claim, index, metric, "growth", expected, cell, smaller, claim.growth_over, alone)
                 for smaller, cell in pairs
+            ]
+        if claim.at_equal is not None:
+            rule = claim.relative_to if claim.relative_to is not None else claim.difference_to or {}
+            kind: CheckKind = "difference" if claim.relative_to is None else "ratio"
+            expected = expected_of(claim, "" if kind == "ratio" else metric.unit)
+            return [
+                Check(claim, index, metric, kind, expected, cell, candidates=candidates)
+                for cell, candidates in candidates_at_equal(chosen, cells, rule)
             ]
         if claim.relative_to is not None:
             expected = expected_of(claim, "")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lorafa_prof.cell import ResolvedDevice
+from lorafa_prof.cell import ResolvedDevice, device_kind
 from lorafa_prof.claims.baseline import (
     TELLING_PACKAGES,
     Baseline,
@@ -20,14 +20,18 @@ from lorafa_prof.claims.baseline import (
 from lorafa_prof.claims.checks import Check, checks_of
 from lorafa_prof.claims.finding import Finding, Judgement
 from lorafa_prof.claims.judge import judge_claims
+from lorafa_prof.claims.learned import learned_in
 from lorafa_prof.claims.marked import refusal
 from lorafa_prof.claims.other_versions import told_of_baseline, told_of_measurements
 from lorafa_prof.claims.trust import Doubts, doubts_of, several_machines
 from lorafa_prof.devices.device import resolve_twin_by_default
 from lorafa_prof.errors import NothingToJudgeError, UsageError
+from lorafa_prof.quality.read import read_learning
+from lorafa_prof.quality.run import LearningRun
 from lorafa_prof.results.files import write_atomically
 from lorafa_prof.results.provenance import package_version
 from lorafa_prof.results.record import FAILED, CellResult
+from lorafa_prof.results.records import LEARNING_NAME
 from lorafa_prof.results.soundness import read_json
 from lorafa_prof.results.store import CellResults, Store
 from lorafa_prof.scenario.expand import PlannedCell, ResolveDevice, expand
@@ -53,8 +57,8 @@ class Gate:
 
     @property
     def needed(self) -> list[PlannedCell]:
-        """The cells that the checks are about, in the scenario's order."""
-        ids = {cell.cell_id for check in self.checks for cell in check.cells}
+        """The cells whose steps the checks are about, in the scenario's order."""
+        ids = {cell.cell_id for check in self.checks if not check.is_learned for cell in check.cells}
         return [plan for plan in self.planned if plan.cell.cell_id in ids]
 
 
@@ -99,7 +103,8 @@ def judged(
     doubts = doubts if doubts is not None else doubts_of(results)
     cells = [cell for check in gate.checks for cell in check.cells]
     labels = distinct_labels(list({cell.cell_id: cell for cell in cells}.values()))
-    found = judge_claims(gate.loaded, gate.checks, results, labels, baseline, store.load, doubts)
+    learned = learned_in(store.out) if any(check.is_learned for check in gate.checks) else None
+    found = judge_claims(gate.loaded, gate.checks, results, labels, baseline, store.load, doubts, learned)
     failed = [
         f"{labels[cell_id]}: {result.row.get('message') or result.row['status']}"
         for cell_id, result in results.items()
@@ -221,9 +226,17 @@ def stored_gate(out: Path, pattern: str | None) -> tuple[Gate, Store, CellResult
     loaded = replace(loaded, most_cells=max(loaded.most_cells, 10 * len(cell_ids)))
     store = Store(out)
     results = store.load_all(cell_ids)
-    if not results:
+    runs = read_learning(out) if (out / LEARNING_NAME).is_file() else []
+    if not results and not runs:
         raise NothingToJudgeError(f"{out}: holds no results of its cells")
-    return _gate(loaded, _where_they_ran(results), pattern), store, results
+    places = {(result.cell.device, result.cell.gpu) for result in results.values()}
+    places |= {(str(run.settings.get("device")), _gpu(run)) for run in runs}
+    return _gate(loaded, _where_they_ran(places), pattern), store, results
+
+
+def _gpu(run: LearningRun) -> str | None:
+    gpu = run.settings.get("gpu")
+    return None if gpu is None else str(gpu)
 
 
 def _overridden(command: Any) -> dict[KeyPath, str]:
@@ -235,17 +248,15 @@ def _overridden(command: Any) -> dict[KeyPath, str]:
     return {override.path: override.option for override in overrides}
 
 
-def _where_they_ran(results: CellResults) -> ResolveDevice:
-    """What `device` and `gpu` of the scenario were on the machine that gave `results`."""
-    gpus = {result.cell.gpu or "unknown" for result in results.values() if result.cell.device_kind == "cuda"}
+def _where_they_ran(places: Collection[tuple[str, str | None]]) -> ResolveDevice:
+    """What `device` and `gpu` of the scenario were where results of these devices and GPUs came from."""
+    gpus = {gpu or "unknown" for device, gpu in places if device_kind(device) == "cuda"}
     if len(gpus) > 1:
         raise NothingToJudgeError(
             f"its cells ran on several GPUs ({', '.join(sorted(gpus))}), and `device: cuda` is one: "
             "keep each GPU's results in a folder of its own"
         )
-    measured = next(
-        (result.cell.gpu for result in results.values() if result.cell.device_kind == "cuda"), None
-    )
+    measured = next((gpu for device, gpu in places if device_kind(device) == "cuda"), None)
 
     def resolve(device: str, gpu: str) -> ResolvedDevice:
         if device == "cuda" or (device == "auto" and measured is not None):

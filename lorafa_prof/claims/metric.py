@@ -1,17 +1,18 @@
-"""The metrics that claims may be about: those of the results table, and whether a step fits into memory."""
+"""The metrics that claims may be about: those of the results table, whether a step fits, and of learning."""
 
 from __future__ import annotations
 
 import math
 
 from lorafa_prof.errors import UsageError
+from lorafa_prof.quality.measures import LEARNING_METRICS
 from lorafa_prof.registry import nearest
 from lorafa_prof.results.columns import METRICS, Column
 from lorafa_prof.results.record import CellResult
 from lorafa_prof.words.amounts import Number
 
 FITS = Column("fits", "memory", "", "1 where the step fits into memory, 0 where it does not")
-CLAIM_METRICS: dict[str, Column] = {column.name: column for column in (*METRICS, FITS)}
+CLAIM_METRICS: dict[str, Column] = {column.name: column for column in (*METRICS, FITS, *LEARNING_METRICS)}
 
 
 class UnknownValueError(Exception):

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from lorafa_prof.cell import Cell
+from lorafa_prof.methods.base import METHODS
 from lorafa_prof.scenario.select import Rule, cell_settings, selects
 
 CellPair = tuple[Cell, Cell]
@@ -31,16 +32,47 @@ def reference_pairs(
     Raises:
         PairingError: there is no such cell, or more than one.
     """
+    candidates, others = _sides(chosen, cells, reference)
+    return [(cell, _partner(cell, candidates, reference, for_each)) for cell in others]
+
+
+def candidates_at_equal(
+    chosen: Sequence[Cell], cells: Sequence[Cell], reference: Rule
+) -> list[tuple[Cell, tuple[Cell, ...]]]:
+    """Each of `chosen` with the cells that it may be compared with at equal memory.
+
+    They are those that `reference` selects and that are like it in all else but the options of its method:
+    rank, alpha and targets are what memory is spent on.
+
+    Raises:
+        PairingError: there is none.
+    """
+    candidates, others = _sides(chosen, cells, reference)
+    return [(cell, _like_but_for_options(cell, candidates, reference)) for cell in others]
+
+
+def _like_but_for_options(cell: Cell, candidates: Sequence[Cell], reference: Rule) -> tuple[Cell, ...]:
+    options = METHODS[cell.method.name].options.model_fields.keys()
+    differing = [(other, _differing(cell, other, reference, None)) for other in candidates]
+    alike = tuple(other for other, keys in differing if options >= set(keys))
+    if not alike:
+        keys = min((sorted(set(keys) - options) for _, keys in differing), key=len)
+        raise PairingError(
+            f"{cell.label} has no cell to be compared with: all differ in {', '.join(keys)} too"
+        )
+    return alike
+
+
+def _sides(chosen: Sequence[Cell], cells: Sequence[Cell], reference: Rule) -> tuple[list[Cell], list[Cell]]:
+    """The cells to be compared with, and those of `chosen` that are not among them."""
     candidates = [cell for cell in cells if selects(reference, cell)]
     if not candidates:
         raise PairingError("no cell of the scenario matches this")
     left = {cell.cell_id for cell in candidates}
-    pairs = [
-        (cell, _partner(cell, candidates, reference, for_each)) for cell in chosen if cell.cell_id not in left
-    ]
-    if not pairs:
+    others = [cell for cell in chosen if cell.cell_id not in left]
+    if not others:
         raise PairingError("it selects the very cells that it is compared with")
-    return pairs
+    return candidates, others
 
 
 def _partner(cell: Cell, candidates: Sequence[Cell], reference: Rule, for_each: Sequence[str] | None) -> Cell:

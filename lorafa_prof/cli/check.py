@@ -171,6 +171,8 @@ def _run_missing(gate: Gate, store: Store, asked: _Asked) -> CellResults:
     from lorafa_prof.scenario.labels import distinct_labels
 
     needed = gate.needed
+    if not needed:  # what is claimed is of learning runs alone, and those are another command's
+        return {}
     cells = [plan.cell for plan in needed]
     cell_ids = [cell.cell_id for cell in cells]
     console = Console(stderr=True)

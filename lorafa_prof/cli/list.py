@@ -77,9 +77,12 @@ def _kernels() -> Section:
 
 
 def _metrics() -> Section:
+    from lorafa_prof.quality.measures import LEARNING_METRICS
     from lorafa_prof.results.columns import METRICS
 
-    return ("name", "unit", "meaning"), [(metric.name, metric.unit, metric.meaning) for metric in METRICS]
+    return ("name", "unit", "meaning"), [
+        (metric.name, metric.unit, metric.meaning) for metric in (*METRICS, *LEARNING_METRICS)
+    ]
 
 
 def _scenarios() -> Section:

@@ -35,15 +35,17 @@ class Figure:
 
 @dataclass(frozen=True)
 class RecordFigure:
-    """A figure that needs more than the table: the cells' records, or the twin's verification.
+    """A figure that needs more than the table: the cells' records, the twin's verification, learning runs.
 
     Args:
         name, title: as of a `Figure`.
         draw: makes the drawing from the results; raises `NoDataError` if they have nothing to show.
         on_request: drawn only where it is asked for by name, since it runs steps again, which takes a while.
+        of_learning: of learning runs; where there are none and nobody asks for it, nothing is said of it.
     """
 
     name: str
     title: str
     draw: Callable[[Results], Drawing]
     on_request: bool = False
+    of_learning: bool = False

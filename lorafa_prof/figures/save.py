@@ -17,7 +17,7 @@ from lorafa_prof.figures.kit.page import PageFullError
 from lorafa_prof.figures.kit.style import PAGES, style
 from lorafa_prof.registry import nearest
 from lorafa_prof.results.files import write_atomically
-from lorafa_prof.results.records import Results
+from lorafa_prof.results.records import Results, read_results
 
 FORMATS = ("png", "pdf", "svg")
 
@@ -65,20 +65,37 @@ def save_all(
         UsageError: an unknown figure, format or style, before anything is written; or a folder that cannot be
             written to.
     """
-    chosen = [FIGURES[name] for name in names_of(names)]
+    known = results if isinstance(results, Results) else Results(results)
+    chosen = [FIGURES[name] for name in names_of(names, known)]
     for format_ in formats:
         _check("format", format_, FORMATS)
     _check("style", style_name, tuple(PAGES))
-    known = results if isinstance(results, Results) else Results(results)
     drawn = [_save(figure, known, folder, formats, style_name) for figure in chosen]
     return [*drawn, *left_for_request(names)]
 
 
-def names_of(names: Iterable[str] | None) -> list[str]:
-    """Each of `names` once; if None those of all figures but the ones that are drawn on request."""
+def draw_learning_figures(
+    out: Path, formats: Sequence[str] = ("png", "pdf"), style_name: str = "paper"
+) -> list[SavedFigure | SkippedFigure]:
+    """Draw the figures of the learning runs in `out` into ``out/figures``; arguments as of `save_all`.
+
+    Raises:
+        NothingToJudgeError: there are no runs.
+        UsageError: the folder cannot be read or written to.
+    """
+    names = [name for name in FIGURES if _of_learning(name)]
+    return save_all(read_results(out), out / "figures", names, formats, style_name)
+
+
+def names_of(names: Iterable[str] | None, results: Results) -> list[str]:
+    """Each of `names` once; if None all but those on request, and of learning or of steps without any."""
     if names is not None:
         return list(dict.fromkeys(names))
-    return [name for name in FIGURES if not _on_request(name)]
+    if results.has_learning and results.table.empty and results.verification is None:
+        return [name for name in FIGURES if _of_learning(name)]
+    return [
+        name for name in FIGURES if not _on_request(name) and (results.has_learning or not _of_learning(name))
+    ]
 
 
 def left_for_request(names: Iterable[str] | None) -> list[SkippedFigure]:
@@ -92,6 +109,11 @@ def left_for_request(names: Iterable[str] | None) -> list[SkippedFigure]:
 def _on_request(name: str) -> bool:
     figure = FIGURES[name]
     return isinstance(figure, RecordFigure) and figure.on_request
+
+
+def _of_learning(name: str) -> bool:
+    figure = FIGURES[name]
+    return isinstance(figure, RecordFigure) and figure.of_learning
 
 
 def _check(kind: str, name: str, there: Sequence[str]) -> None:

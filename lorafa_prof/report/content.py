@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,10 +11,11 @@ import pandas as pd
 
 from lorafa_prof.cell import Cell
 from lorafa_prof.claims.finding import Judgement
-from lorafa_prof.errors import NothingToJudgeError, UsageError
-from lorafa_prof.figures.kit.points import SETTINGS, Point, differing, fixed, named, points_of
+from lorafa_prof.errors import LorafaProfError, NothingToJudgeError, UsageError
+from lorafa_prof.figures.kit.points import Point, distinct_names, fixed, points_of
 from lorafa_prof.report.cell_cards import CellCards, cell_cards
 from lorafa_prof.report.cells_table import OTHER_SETTINGS, Row, telling_columns
+from lorafa_prof.report.learned_table import LearnedTable, learned_table
 from lorafa_prof.report.reading import Source
 from lorafa_prof.report.reproduce import one_cell_scenario, reproducing_command
 from lorafa_prof.report.summary import Summary, summary_of
@@ -77,6 +77,7 @@ class Content:
         columns: those in which some cell has a value; one more where these do not tell all cells apart.
         judgement: of claims; None where there are none or they cannot be judged.
         environments: every machine that gave a row.
+        learned: what learning runs come to; None where there are none or they cannot be read.
     """
 
     title: str
@@ -90,6 +91,7 @@ class Content:
     judgement: Judgement | None
     provenance: Mapping[str, Any]
     environments: tuple[Mapping[str, Any], ...]
+    learned: LearnedTable | None = None
 
     @property
     def command(self) -> str:
@@ -102,13 +104,14 @@ def content_of(source: Source) -> Content:
     """Everything that a report of `source` says.
 
     Raises:
-        NothingToJudgeError: its table has no rows.
+        NothingToJudgeError: its table has no rows, and there are no learning runs.
     """
     table = source.results.table
-    if table.empty:
+    learned, learned_notes = _learned(source)
+    if table.empty and learned is None:
         raise NothingToJudgeError(f"{source.out}: its results have no rows to report")
     points = points_of(table)
-    labels = _labels(points)
+    labels = distinct_names(points)
     environments = _environments(source.provenance)
     found = [_cell(row, labels, source, environments) for row in _rows(table)]
     varying, rows = telling_columns(
@@ -122,8 +125,8 @@ def content_of(source: Source) -> Content:
     name = scenario.get("name") if isinstance(scenario, dict) else None
     return Content(
         title=str(name or source.out.resolve().name),
-        notes=(*source.notes, *_record_notes(cells), *_marks_note(cells)),
-        summary=summary_of(points, labels),
+        notes=(*source.notes, *learned_notes, *_record_notes(cells), *_marks_note(cells)),
+        summary=summary_of(points, labels) if points else Summary((), (), ()),
         points=tuple(points),
         shared=fixed(points),
         varying=tuple(varying),
@@ -132,7 +135,15 @@ def content_of(source: Source) -> Content:
         judgement=source.judgement,
         provenance=source.provenance,
         environments=environments,
+        learned=learned,
     )
+
+
+def _learned(source: Source) -> tuple[LearnedTable | None, list[str]]:
+    try:
+        return learned_table(source.results), []
+    except LorafaProfError as error:
+        return None, [f"its learning runs are not shown: {error}"]
 
 
 def _rows(table: pd.DataFrame) -> list[Row]:
@@ -143,20 +154,6 @@ def _rows(table: pd.DataFrame) -> list[Row]:
         {str(name): read[str(name)](value) for name, value in record.items() if not pd.isna(value)}
         for record in table.to_dict(orient="records")
     ]
-
-
-def _labels(points: Sequence[Point]) -> dict[str, str]:
-    """What to call each cell, by id: method and what differs, and where several are alike the id too."""
-    names = differing(points, SETTINGS)
-    several = len({point.model for point in points}) > 1
-    labels = {
-        point.cell_id: f"{point.model} {named(point, names)}" if several else named(point, names)
-        for point in points
-    }
-    shared = Counter(labels.values())
-    return {
-        cell_id: f"{label} ({cell_id})" if shared[label] > 1 else label for cell_id, label in labels.items()
-    }
 
 
 def _environments(provenance: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
@@ -216,7 +213,7 @@ def _record_notes(cells: Sequence[CellContent]) -> list[str]:
     notes = unreadable[:_MOST_NAMED]
     if len(unreadable) > _MOST_NAMED:
         notes.append(f"{count(len(unreadable) - _MOST_NAMED, 'more record')} cannot be read")
-    if missing == len(cells):
+    if cells and missing == len(cells):
         notes.append("there are no records (OUT/cells): rows are all there is, nothing explains them")
     elif missing:
         notes.append(f"{missing:,} of {count(len(cells), 'cell')} have no record, so nothing explains them")

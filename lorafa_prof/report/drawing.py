@@ -36,7 +36,7 @@ def figures_beside(
         UsageError: an unknown figure, format or style, at once; a folder that cannot be written to, from what
             is yielded.
     """
-    chosen = [FIGURES[name].name for name in names_of(names)]
+    chosen = [FIGURES[name].name for name in names_of(names, results)]
     left = left_for_request(names)
     save_all(results, folder, (), formats, style_name)  # draws nothing, but says what is unknown
     if len(results.table) < MANY_CELLS or not formats:

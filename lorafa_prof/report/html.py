@@ -16,6 +16,7 @@ from markupsafe import Markup
 from lorafa_prof.claims.reporters import wording
 from lorafa_prof.one_line import all_texts, harmless_lines
 from lorafa_prof.report.content import Content
+from lorafa_prof.report.learned_table import COMPARED_HEADER, HEADER
 from lorafa_prof.report.page_data import page_data, script_safe_json
 from lorafa_prof.report.pictures import Picture
 from lorafa_prof.report.summary import range_text
@@ -49,6 +50,8 @@ def html_report(content: Content, pictures: Sequence[Picture], not_drawn: Mappin
     environment.filters["harmless"] = harmless_lines
     return environment.get_template("page.html.j2").render(
         content=content,
+        learned_header=HEADER,
+        compared_header=COMPARED_HEADER,
         data=script_safe_json(all_texts(page_data(content), harmless_lines)),
         style=style,
         scripts=(library, script),

@@ -9,6 +9,7 @@ from lorafa_prof.claims.reporters.markdown import MARK
 from lorafa_prof.claims.reporters.wording import culprit_line, outcome, summary
 from lorafa_prof.report.cells_table import cells_table
 from lorafa_prof.report.content import Content
+from lorafa_prof.report.learned_table import COMPARED_HEADER, HEADER, LearnedTable
 from lorafa_prof.report.summary import MethodNeeds, range_text
 from lorafa_prof.words.markdown import escaped, fitting, header, row
 from lorafa_prof.words.phrases import count
@@ -17,6 +18,7 @@ from lorafa_prof.words.phrases import count
 MOST_CHARACTERS = 60_000
 _OF_THEM_CLAIMS = 15_000
 _OF_THEM_NOTES = 5_000
+_OF_THEM_LEARNED = 10_000
 #: For what stands below the table of cells.
 _ROOM_BELOW = 2_500
 
@@ -33,12 +35,13 @@ def markdown_report(content: Content) -> str:
         ),
         "\n" if content.notes else "",
         *(f"- {escaped(sentence)}\n" for sentence in content.summary.sentences),
-        *_methods(content.summary.methods),
+        *(_methods(content.summary.methods) if content.cells else ()),
+        *(_learned(content.learned) if content.learned else ()),
         *(_claims(content.judgement) if content.judgement else ()),
     ]
     below = _provenance(content)
     room = MOST_CHARACTERS - sum(map(len, above)) - _ROOM_BELOW
-    return "".join([*above, *_cells(content, room), below])
+    return "".join([*above, *(_cells(content, room) if content.cells else ()), below])
 
 
 def _methods(needs: Sequence[MethodNeeds]) -> Iterator[str]:
@@ -52,6 +55,24 @@ def _methods(needs: Sequence[MethodNeeds]) -> Iterator[str]:
             range_text(each.peak, "bytes"),
             *([range_text(each.speed, "")] if timed else []),
         )
+
+
+def _learned(learned: LearnedTable) -> Iterator[str]:
+    yield f"\n### Learning\n\n{learned.about}.\n"
+    yield from _table(HEADER, learned.rows, "cell")
+    if learned.compared:
+        yield f"\n{learned.compared_about}.\n"
+        yield from _table(COMPARED_HEADER, learned.compared, "comparison")
+    if learned.notes:
+        yield "\n"
+    yield fitting(
+        (f"- {escaped(note)}\n" for note in learned.notes), _OF_THEM_NOTES, "- {} left out\n", "note"
+    )
+
+
+def _table(names: Sequence[str], lines: Sequence[Sequence[str]], noun: str) -> Iterator[str]:
+    yield header(*names)
+    yield fitting((row(*map(escaped, line)) for line in lines), _OF_THEM_LEARNED, "\n{} left out\n", noun)
 
 
 def _claims(judgement: Judgement) -> Iterator[str]:

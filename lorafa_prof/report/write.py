@@ -66,9 +66,12 @@ def write_report(
     kinds = _kinds(formats, figures)
     forms = [form for form in REPORT_FILES if form in formats and figures is None]
     known = read_known_results(out)
-    no_report = "the results have no rows" if forms and known.results.table.empty else ""
-    if no_report:  # of `lorafa-prof verify` alone there are figures, but no cells
-        forms = []
+    no_report = ""
+    if known.results.table.empty:
+        if forms and not known.results.has_learning:
+            # Of `lorafa-prof verify` alone there are figures, but no cells.
+            no_report, forms = "the results have no rows", []
+        forms = [form for form in forms if form != "tex"]  # its tables are of steps
     pictures = ["png"] if "html" in forms and "png" not in kinds else []
     place = folder or out / "figures"
     with (

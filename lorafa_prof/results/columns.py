@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Group = Literal["identity", "setting", "size", "memory", "compute", "time", "energy", "fidelity"]
+Group = Literal["identity", "setting", "size", "memory", "compute", "time", "energy", "fidelity", "learning"]
 Status = Literal["ok", "oom", "error", "timeout", "skipped"]
 
 

@@ -25,6 +25,7 @@ LoadRecord = Callable[[str], CellResult | None]
 """A cell's record by its id, or None if there is none; raises `UsageError` if it cannot be read."""
 
 VERIFICATION_NAME = "verify.csv"
+LEARNING_NAME = "learning.csv"
 
 
 def _no_record(cell_id: str) -> None:
@@ -39,11 +40,18 @@ class Results:
         table: what `read_table` returned; may have no rows.
         load: returns the record of a cell. One may take megabytes, so load only those that are needed.
         verification: a row per cell of verify.csv, if there is one.
+        out: the folder that they were read from; None where they come from no folder.
     """
 
     table: pd.DataFrame
     load: LoadRecord = _no_record
     verification: pd.DataFrame | None = None
+    out: Path | None = None
+
+    @property
+    def has_learning(self) -> bool:
+        """Whether there is a table of learning runs beside them."""
+        return self.out is not None and (self.out / LEARNING_NAME).is_file()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "table", _harmless_table(self.table))
@@ -98,7 +106,7 @@ class KnownResults:
 
 
 def read_results(out: Path) -> Results:
-    """Return the results in the folder `out`; if only `lorafa-prof verify` wrote it, the table has no rows.
+    """Return the results in the folder `out`; if only `verify` or `learn` wrote it, the table has no rows.
 
     Raises:
         UsageError: no such folder, or a file that is not what its name says.
@@ -125,10 +133,10 @@ def _read_results(out: Path, read: Callable[[], KnownTable]) -> KnownResults:
     try:
         known = read()
     except NothingToJudgeError:
-        if verification is None:
+        if verification is None and not (out / LEARNING_NAME).is_file():
             raise
         known = KnownTable(_no_rows())
-    return KnownResults(Results(known.table, load, verification), known.notes)
+    return KnownResults(Results(known.table, load, verification, out), known.notes)
 
 
 def _no_rows() -> pd.DataFrame:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import operator
 import os
@@ -10,19 +9,25 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from lorafa_prof.errors import NothingToJudgeError, UsageError
-from lorafa_prof.registry import nearest
 from lorafa_prof.results.columns import COLUMN_NAMES, COLUMNS, Column
+from lorafa_prof.results.csv_lines import (
+    INTEGER_LIMIT,
+    Line,
+    check_names,
+    named_values,
+    parsed,
+    read_lines,
+)
 from lorafa_prof.results.files import write_atomically
-from lorafa_prof.results.spreadsheet import Value, csv_text, from_text
+from lorafa_prof.results.spreadsheet import Value, csv_text
 
 if TYPE_CHECKING:
     import pandas as pd
 
 TABLE_NAME = "results.csv"
-_INTEGER_LIMIT = 2**63
 _WHOLE_NUMBERS = ("rank", "batch", "seq", "accumulation", "kept_logits", "gpus")
 _FRACTIONS = ("dropout", "padding", "max_grad_norm")
 
@@ -48,7 +53,7 @@ def read_table(out: Path) -> pd.DataFrame:
         NothingToJudgeError: the folder holds no results yet, or the table has no rows.
     """
     path = _table_in(out)
-    return _frame(_lines(path), path)
+    return _frame(read_lines(path, "a results table"), path)
 
 
 @dataclass(frozen=True)
@@ -69,7 +74,7 @@ def read_known_table(out: Path) -> KnownTable:
         NothingToJudgeError: the folder holds no results yet, or the table has no rows.
     """
     path = _table_in(out)
-    lines = _lines(path)
+    lines = read_lines(path, "a results table")
     try:
         return KnownTable(_frame(lines, path))
     except UsageError as error:
@@ -93,7 +98,7 @@ def _table_in(out: Path) -> Path:
     return path
 
 
-def _frame(lines: Sequence[_Line], path: Path) -> pd.DataFrame:
+def _frame(lines: Sequence[Line], path: Path) -> pd.DataFrame:
     import pandas as pd
 
     rows = _rows(lines, path)
@@ -104,7 +109,7 @@ def _frame(lines: Sequence[_Line], path: Path) -> pd.DataFrame:
     return pd.DataFrame(values, dtype=object).astype({c.name: pandas_dtype(c) for c in COLUMNS})
 
 
-def _foreign(lines: Sequence[_Line]) -> tuple[str, ...]:
+def _foreign(lines: Sequence[Line]) -> tuple[str, ...]:
     """Return notes on what this version cannot read of a table that it can read otherwise."""
     if not lines:
         return ()
@@ -122,11 +127,11 @@ def _foreign(lines: Sequence[_Line]) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _known(lines: Sequence[_Line]) -> list[_Line]:
+def _known(lines: Sequence[Line]) -> list[Line]:
     width = len(lines[0].values)
     kept = [index for index, name in enumerate(lines[0].values) if name in COLUMN_NAMES]
     return [
-        _Line(line.number, [line.values[index] for index in kept])
+        Line(line.number, [line.values[index] for index in kept])
         for line in lines
         if len(line.values) == width
     ]
@@ -173,7 +178,7 @@ def fits(name: str, value: Any) -> bool:
         return False
     if kind == "Float64":
         return abs(value) <= sys.float_info.max
-    return abs(value) < _INTEGER_LIMIT and value == int(value)
+    return abs(value) < INTEGER_LIMIT and value == int(value)
 
 
 def _unknown(value: Any) -> bool:
@@ -184,7 +189,7 @@ def _unknown(value: Any) -> bool:
 
 def _integer(value: Any) -> int:
     integer = int(value) if isinstance(value, float) and value.is_integer() else operator.index(value)
-    if abs(integer) >= _INTEGER_LIMIT:
+    if abs(integer) >= INTEGER_LIMIT:
         raise ValueError("more than 63 bits")
     return integer
 
@@ -203,46 +208,19 @@ _FORMATS: dict[str, Callable[[Any], Value]] = {
 _KINDS = {column.name: pandas_dtype(column) for column in COLUMNS}
 
 
-class _Line(NamedTuple):
-    """The values of a line of the file, and its number, counted from 1."""
-
-    number: int
-    values: list[str]
-
-
-def _lines(path: Path) -> list[_Line]:
-    """Return the header and the rows, without empty lines."""
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file)
-            return [_Line(reader.line_num, values) for values in reader if values]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UsageError(f"{path}: cannot be read as a results table: {error}") from error
-
-
-def _rows(lines: Sequence[_Line], path: Path) -> list[tuple[int, dict[str, str]]]:
+def _rows(lines: Sequence[Line], path: Path) -> list[tuple[int, dict[str, str]]]:
     """Return the rows with their line numbers."""
     if not lines:
         return []
     header = lines[0].values
     _check_header(header, path)
-    return [(line.number, _row(header, line.values, path, line.number)) for line in lines[1:]]
+    return [(line.number, named_values(header, line, path)) for line in lines[1:]]
 
 
 def _check_header(header: list[str], path: Path) -> None:
-    for name in header:
-        if name not in COLUMN_NAMES:
-            raise UsageError(f"{path}: unknown column '{name}'{nearest(name, list(COLUMN_NAMES))}")
-        if header.count(name) > 1:
-            raise UsageError(f"{path}: column '{name}' is there twice")
+    check_names(header, COLUMN_NAMES, path)
     if "cell_id" not in header:
         raise UsageError(f"{path}: column 'cell_id' is missing; not a results table of lorafa-prof")
-
-
-def _row(header: list[str], values: list[str], path: Path, line: int) -> dict[str, str]:
-    if len(values) != len(header):
-        raise UsageError(f"{path}:{line}: {len(values)} values for {len(header)} columns")
-    return dict(zip(header, values, strict=True))
 
 
 def _check_cell_ids(rows: list[tuple[int, dict[str, str]]], path: Path) -> None:
@@ -256,36 +234,6 @@ def _check_cell_ids(rows: list[tuple[int, dict[str, str]]], path: Path) -> None:
         seen.add(cell_id)
 
 
-def _read_column(
-    column: Column, rows: list[tuple[int, dict[str, str]]], path: Path
-) -> list[str | int | float | None]:
-    parse = _PARSERS[pandas_dtype(column)]
-    values: list[str | int | float | None] = []
-    for line, row in rows:
-        text = row.get(column.name, "")
-        try:
-            values.append(parse(text) if text else None)
-        except ValueError as error:
-            raise UsageError(f"{path}:{line}: column '{column.name}': {text!r} is not a number") from error
-    return values
-
-
-def _parse_integer(text: str) -> int:
-    # A spreadsheet that saved the file may have turned 8 into 8.0.
-    whole, _, fraction = text.partition(".")
-    integer = int(whole)
-    if fraction.strip("0") or abs(integer) >= _INTEGER_LIMIT:
-        raise ValueError(text)
-    return integer
-
-
-def _parse_float(text: str) -> float | None:
-    number = float(text)
-    return number if math.isfinite(number) else None
-
-
-_PARSERS: dict[str, Callable[[str], str | int | float | None]] = {
-    "Int64": _parse_integer,
-    "Float64": _parse_float,
-    "string": from_text,
-}
+def _read_column(column: Column, rows: list[tuple[int, dict[str, str]]], path: Path) -> list[Value]:
+    kind = pandas_dtype(column)
+    return [parsed(row.get(column.name, ""), kind, column.name, path, line) for line, row in rows]

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, StrictStr, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    StrictFloat,
+    StrictInt,
+    StrictStr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from lorafa_prof.frozen_data import Frozen
 
@@ -36,7 +45,7 @@ class Claim(Frozen):
 
     By default it is on the value of a cell. With `relative_to` it is on the ratio to the cell that is the
     same in all else, with `difference_to` on the difference; with `growth_over` on the growth per unit of
-    that setting.
+    that setting. The last four keys are of metrics of learning runs alone.
     """
 
     name: StrictStr
@@ -52,6 +61,10 @@ class Claim(Frozen):
     between: list[Amount] | None = None
     equals: Amount | None = None
     tolerance: Amount | None = None
+    at_equal: Literal["peak_allocated_bytes"] | None = None
+    within: Annotated[StrictFloat, Field(gt=0, lt=1)] | None = None
+    confidence: Annotated[StrictFloat, Field(gt=0.5, lt=1)] | None = None
+    seeds: Annotated[StrictInt, Field(ge=1)] | None = None
 
     @field_validator("name")
     @classmethod
@@ -82,6 +95,12 @@ class Claim(Frozen):
             raise ValueError(f"{relations[0]} and {relations[1]} ask for two things: make two claims of it")
         if self.for_each is not None and relations not in (["relative_to"], ["difference_to"]):
             raise ValueError("for_each says how cells pair up: it needs relative_to or difference_to")
+        if self.at_equal is not None and relations not in (["relative_to"], ["difference_to"]):
+            raise ValueError("at_equal says how cells pair up: it needs relative_to or difference_to")
+        if self.at_equal is not None and self.for_each is not None:
+            raise ValueError("at_equal and for_each both say how cells pair up: keep one of them")
+        if self.within is not None and self.at_equal is None:
+            raise ValueError("within says how equal is equal: it needs at_equal")
         bounds = {n for n in ("at_most", "at_least", "between", "equals") if getattr(self, n) is not None}
         if not bounds:
             raise ValueError("nothing is expected: give at_most, at_least, between or equals")
@@ -90,6 +109,12 @@ class Claim(Frozen):
         if BASELINE in (self.at_most, self.at_least, self.equals) and relations:
             raise ValueError(f"the baseline has values of cells: it does not go with {relations[0]}")
         return self
+
+    @property
+    def of_learning(self) -> tuple[str, ...]:
+        """Those of its keys that only metrics of learning runs take."""
+        keys = ("at_equal", "within", "confidence", "seeds")
+        return tuple(key for key in keys if getattr(self, key) is not None)
 
     @property
     def compares_with_baseline(self) -> bool:

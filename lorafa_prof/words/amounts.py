@@ -25,6 +25,9 @@ UNITS: dict[str, dict[str, Fraction]] = {
         "FLOP": Fraction(1),
         **{f"{p}FLOP": Fraction(10**power) for p, power in zip("MGTP", (6, 9, 12, 15), strict=True)},
     },
+    "points": {"points": Fraction(1), "point": Fraction(1), "%": Fraction(1)},
+    "s": {"ms": Fraction(1, 1000), "s": Fraction(1), "min": Fraction(60), "h": Fraction(3600)},
+    "nats": {"nats": Fraction(1), "nat": Fraction(1)},
     "": {"%": Fraction(1, 100)},
 }
 #: Commas and underscores divide thousands: "1,5" is no fifteen. Three digits of an exponent are too many.

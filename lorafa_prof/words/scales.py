@@ -38,6 +38,11 @@ def flop_scale(largest: float) -> Scale:
     return _first_fit(_FLOP_UNITS, largest)
 
 
+def seconds_scale(largest: float) -> Scale:
+    """The largest of hours, minutes and seconds in which so many seconds are 2 or more."""
+    return _first_fit((Scale(3600.0, "h"), Scale(60.0, "min"), Scale(1.0, "s")), largest / 2)
+
+
 def tokens_scale(largest: float) -> Scale:
     """Tokens per second, never scaled: readers compare them with published numbers."""
     del largest

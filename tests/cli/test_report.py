@@ -5,6 +5,7 @@ import sys
 
 import pytest
 from click.testing import CliRunner, Result
+from learned_runs import OF_LEARNING
 from matplotlib.image import imread
 
 from lorafa_prof.cli.report import report_command
@@ -45,7 +46,7 @@ def test_paths_go_to_stdout_and_reasons_to_stderr(out):
     assert result.stdout.splitlines() == [str(out / "figures" / f"{name}.png") for name in names]
     assert "\nthroughput: not drawn: no finished cell has tokens_per_s" in result.stderr
     reasons = dict(line.split(": not drawn: ") for line in result.stderr.splitlines())
-    assert sorted([*reasons, *names]) == sorted(FIGURES)
+    assert sorted([*reasons, *names, *OF_LEARNING]) == sorted(FIGURES)  # there is no learning.csv
 
 
 def test_without_options_there_are_the_report_and_its_figures(out):

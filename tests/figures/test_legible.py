@@ -7,6 +7,7 @@ from xml.etree import ElementTree
 import pandas as pd
 import pytest
 from drawings import assert_legible, notes
+from learned_runs import OF_LEARNING
 from made_up_records import fidelity, run, saved
 from stored import storage
 
@@ -18,8 +19,8 @@ from lorafa_prof.figures.save import SavedFigure, save_all
 
 GIB = 2**30
 LONG = "meta-llama/A-Very-Long-Name-Of-A-Model-On-The-Hub-That-Never-Ends-70b-Instruct-$x_1$"
-#: `memory-over-time` runs real cells and has such tests of its own.
-MADE_UP = sorted(set(FIGURES) - {"memory-over-time"})
+#: `memory-over-time` runs real cells, and figures of learning need runs: they have such tests of their own.
+MADE_UP = sorted(set(FIGURES) - {"memory-over-time"} - set(OF_LEARNING))
 FROM_TABLE = sorted(name for name, figure in FIGURES.items() if isinstance(figure, Figure))
 
 

@@ -34,10 +34,19 @@ FROM_RECORDS = [
     "memory-over-time",
     "predicted-against-measured",
 ]
+OF_LEARNING_RUNS = [
+    "loss-over-seconds",
+    "loss-over-steps",
+    "loss-over-tokens",
+    "quality-against-memory",
+    "quality-against-time",
+    "quality-by-seed",
+    "quality-over-rank",
+]
 
 
 def test_every_figure_is_found_by_its_file():
-    assert sorted(FIGURES) == sorted(FROM_TABLE + FROM_RECORDS)
+    assert sorted(FIGURES) == sorted(FROM_TABLE + FROM_RECORDS + OF_LEARNING_RUNS)
 
 
 def test_files_are_written_in_each_format(table, tmp_path):

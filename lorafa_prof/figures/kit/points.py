@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -151,7 +152,11 @@ class Point:
 
 def points_of(table: pd.DataFrame) -> list[Point]:
     """The table's cells in the order figures list them: by model, context, method, then its settings."""
-    points = [point_of(record) for record in table.to_dict(orient="records")]
+    return in_order([point_of(record) for record in table.to_dict(orient="records")])
+
+
+def in_order(points: Sequence[Point]) -> list[Point]:
+    """The cells in that order."""
     models = list(dict.fromkeys(point.model for point in points))
     return sorted(points, key=lambda point: (models.index(point.model), *_order(point)))
 
@@ -221,6 +226,20 @@ def phrases(point: Point, names: Sequence[str]) -> str:
 def named(point: Point, names: Sequence[str]) -> str:
     """The method, and these settings of the cell."""
     return " ".join(filter(None, (point.method, phrases(point, names))))
+
+
+def distinct_names(points: Sequence[Point]) -> dict[str, str]:
+    """What to call each cell, by id: method and what differs, and where several are alike the id too."""
+    names = differing(points, SETTINGS)
+    several = len({point.model for point in points}) > 1
+    labels = {
+        point.cell_id: f"{point.model} {named(point, names)}" if several else named(point, names)
+        for point in points
+    }
+    shared = Counter(labels.values())
+    return {
+        cell_id: f"{label} ({cell_id})" if shared[label] > 1 else label for cell_id, label in labels.items()
+    }
 
 
 def differing(points: Sequence[Point], among: Sequence[str]) -> list[str]:

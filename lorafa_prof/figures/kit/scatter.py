@@ -24,24 +24,29 @@ _MOST_TICKS = 6
 
 @dataclass(frozen=True)
 class Mark:
-    """A point, in the units of its axes; with `doubts`, marks that speak against it, it is ringed."""
+    """A point, in the units of its axes; with `doubts`, marks that speak against it, it is ringed.
+
+    `span` is an interval that `y` lies in.
+    """
 
     method: str
     x: float
     y: float
     doubts: tuple[str, ...] = ()
+    span: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
 class Axis:
     """What an axis shows: `label` with its unit, how a number is written, and whether it is logarithmic.
 
-    A logarithmic axis takes numbers above 0.
+    A logarithmic axis takes numbers above 0. `places` are those of its ticks, if they are not any.
     """
 
     label: str
     text: Callable[[float], str]
     logarithmic: bool = False
+    places: tuple[float, ...] = ()
 
     def limits(self, values: Sequence[float]) -> tuple[float, float]:
         """Around the values, with some room."""
@@ -59,11 +64,28 @@ class Axis:
 
     def ticks(self, low: float, high: float) -> dict[float, str]:
         """Places of ticks between two limits, and their labels."""
+        if self.places:
+            return {place: self.text(place) for place in self.places if low <= place <= high}
         places = _decades(low, high) if self.logarithmic else []
         if len(places) < 2:
             locator = MaxNLocator(nbins=4, steps=[1, 2, 2.5, 5, 10])
             places = [float(place) for place in locator.tick_values(low, high)]
         return {place: self.text(place) for place in places if low <= place <= high}
+
+    def thinned(
+        self, drawing: Drawing, ticks: Mapping[float, str], limits: tuple[float, float], width: float
+    ) -> list[str]:
+        """The labels of a horizontal axis `width` inches wide, empty where one would touch the one before."""
+        low, high = (math.log10(end) if self.logarithmic else end for end in limits)
+        texts, free_from = [], -math.inf
+        for tick, text in ticks.items():
+            place = math.log10(tick) if self.logarithmic else tick
+            inches = (place - low) / (high - low) * width
+            half = text_width(drawing, text) / 2
+            touches = inches - half < free_from
+            texts.append("" if touches else text)
+            free_from = free_from if touches else inches + half + 0.04
+        return texts
 
 
 def _decades(low: float, high: float) -> list[float]:
@@ -120,7 +142,7 @@ class ScatterPanel:
 
     @cached_property
     def _y_limits(self) -> tuple[float, float]:
-        values = [mark.y for mark in self.marks]
+        values = [end for mark in self.marks for end in (mark.y, *(mark.span or ()))]
         low, high = self.y.limits([*values, 0.0] if self.level else values)
         return low, self.y.beyond(low, high, self.height / self.plot_height)
 
@@ -168,6 +190,11 @@ class ScatterPanel:
 
     def _draw_method(self, axes: Axes, method: str, look: Look) -> None:
         own = [mark for mark in self.marks if mark.method == method]
+        spans = [(mark.x, *mark.span) for mark in own if mark.span]
+        if spans:
+            xs, lows, highs = zip(*spans, strict=True)
+            drawn = axes.vlines(xs, lows, highs, color=look.color, linewidth=pt(0.7))
+            drawn.set_gid(f"spans:{self.key}:{method}")
         axes.plot(
             [mark.x for mark in own],
             [mark.y for mark in own],
@@ -218,20 +245,7 @@ class ScatterPanel:
             axis.set_minor_locator(NullLocator())
         axes.set_yticks(list(self._upright), list(self._upright.values()))
         across = self.x.ticks(*self._x_limits)
-        axes.set_xticks(list(across), self._thinned(drawing, across, width))
-
-    def _thinned(self, drawing: Drawing, ticks: dict[float, str], width: float) -> list[str]:
-        """The labels, empty where one would touch the label before it."""
-        low, high = (math.log10(end) if self.x.logarithmic else end for end in self._x_limits)
-        texts, free_from = [], -math.inf
-        for tick, text in ticks.items():
-            place = math.log10(tick) if self.x.logarithmic else tick
-            inches = (place - low) / (high - low) * width
-            half = text_width(drawing, text) / 2
-            touches = inches - half < free_from
-            texts.append("" if touches else text)
-            free_from = free_from if touches else inches + half + 0.04
-        return texts
+        axes.set_xticks(list(across), self.x.thinned(drawing, across, self._x_limits, width))
 
 
 def _size(method: str, look: Mapping[str, Look]) -> float:

@@ -83,6 +83,18 @@ def series_of(points: Sequence[Point], axis: str, apart: Collection[str] = ()) -
     return series
 
 
+def styles_of(points: Sequence[Point]) -> dict[str, SeriesStyle]:
+    """A style for each cell that is a line of its own, by id; those of one method in the order given."""
+    look = looks(point.method for point in points)
+    variants: Counter[str] = Counter()
+    styles = {}
+    for index, point in enumerate(points):
+        variant = variants[point.method]
+        styles[point.cell_id] = _style(look[point.method], variant, False, _weight(index, len(points)))
+        variants[point.method] += 1
+    return styles
+
+
 def _key_order(key: Key) -> tuple[object, ...]:
     method, settings = key
     return (method_order(method), tuple(sort_key(setting) for setting in settings))

@@ -65,6 +65,7 @@ _METHODS = {
     "full-ft": Look(BLACK, "s"),
     "lora": Look(BLUE, "o"),
     "lora-fa": Look(VERMILION, "^"),
+    "lora-fa-uncorrected": Look(PURPLE, "<"),
     "peft-lora": Look(SKY, "D"),
     "peft-lora-fa": Look(ORANGE, "v"),
 }

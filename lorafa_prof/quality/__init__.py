@@ -1,0 +1,1 @@
+"""What is made of learning runs: a rate for each method, means over seeds with intervals, who is better."""
