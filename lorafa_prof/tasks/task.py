@@ -61,8 +61,8 @@ class Tokenizer(Protocol):
     def pad_token_id(self) -> int | None:
         """Fills up a batch."""
 
-    def __call__(self, text: str, **options: Any) -> Any:
-        """Return a mapping whose ``input_ids`` are the text's tokens."""
+    def __call__(self, text: str | list[str], **options: Any) -> Any:
+        """Return a mapping whose ``input_ids`` are the text's tokens, or a list of those of each text."""
 
     def decode(self, token_ids: Sequence[int], **options: Any) -> str:
         """Return the text of tokens."""
