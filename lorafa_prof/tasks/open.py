@@ -40,11 +40,10 @@ def open_task(
             "`lorafa-prof list tasks` shows all",
             about="task",
         )
-    if run_generated_code and not entry.metric.startswith("pass@"):
-        raise UsageError(
-            f"task '{choice.name}' has no programs to run; leave the leave to run generated code out",
-            about="task",
-        )
+    programs = entry.metric.startswith("pass@")
+    for given, what in ((run_generated_code, "programs to run"), (choice.samples > 1, "samples")):
+        if given and not programs:
+            raise UsageError(f"task '{choice.name}' has no {what}; leave that out", about="task")
     opening = Opening(choice, kind or entry.kinds[0], tokenizer, seq, images, run_generated_code)
     with guarded(f"the task '{choice.name}'"):
         return entry.open(opening)

@@ -160,13 +160,15 @@ FOUR = {"text": ["hay", "fish", "nuts", "grass"], "label": ["A", "B", "C", "D"]}
 OF_THE_HUB: dict[str, tuple[dict[str, Any], str, str]] = {
     "boolq": (
         {"question": "do ants run", "answer": False, "passage": "Ants run."},
-        "Please answer the following question with true or false, question: do ants run?\n\nAnswer format: true/false",
+        "Please answer the following question with true or false, question: do ants run?\n\n"
+        "Answer format: true/false",
         "false",
     ),
     "openbookqa": (
         {"id": "1", "question_stem": "Cows eat", "choices": FOUR, "answerKey": "D"},
         "Please choose the correct answer to the question: Cows eat\n\n"
-        "Answer1: hay Answer2: fish Answer3: nuts Answer4: grass\n\nAnswer format: answer1/answer2/answer3/answer4",
+        "Answer1: hay Answer2: fish Answer3: nuts Answer4: grass\n\n"
+        "Answer format: answer1/answer2/answer3/answer4",
         "answer4",
     ),
     "arc-challenge": (

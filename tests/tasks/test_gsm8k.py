@@ -89,7 +89,7 @@ def test_the_models_own_settings_of_writing_change_nothing(task: Any) -> None:
 def test_a_prompt_that_the_model_cannot_see_is_one_line(task: Any) -> None:
     model = small_model(max_position_embeddings=20)
     with pytest.raises(
-        UsageError, match="the model sees 20 tokens, and a prompt has 3[0-9]: no room for an answer"
+        UsageError, match=r"the model sees 20 tokens, and a prompt has 3[0-9]: no room for an answer"
     ):
         task.evaluate(model, "test", batch=2, device=CPU)
 

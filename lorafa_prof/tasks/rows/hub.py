@@ -30,11 +30,20 @@ def from_hub(name: str, config: str | None, split: str) -> Any:
         return datasets.load_dataset(name, config, split=split)
     # It raises what the library does that it asks by, what pyarrow does, and what is the data's own.
     except Exception as error:
-        raise UsageError(
-            f"the data set '{shown}' has no split '{split}' that can be read from the hub "
-            f"({described(error)}); check its name and the network, or set data to a local file or folder",
-            about="data",
-        ) from error
+        raise _unreadable(f"the data set '{shown}', split '{split}',", error) from error
+
+
+def split_names(name: str) -> list[str]:
+    """Return which splits a data set of the hub has.
+
+    Raises:
+        UsageError: as `from_hub`.
+    """
+    datasets = _datasets(f"the data set '{name}'")
+    try:
+        return list(datasets.get_dataset_split_names(name))
+    except Exception as error:
+        raise _unreadable(f"the data set '{name}'", error) from error
 
 
 def saved_split(folder: Path, names: tuple[str, ...]) -> Any | None:
@@ -74,9 +83,17 @@ def saved_rows(source: Source, folder: Path, part: Part) -> Rows | None:
     Raises:
         UsageError: as `saved_split`.
     """
-    names = ("train",) if part == "train" else (source.test, "test", "validation")
-    found = saved_split(folder, names)
-    return None if found is None else Rows(f"{folder}, split '{found.split or part}'", found)
+    wanted = (source.train,) if part == "train" else (source.test, "test", "validation")
+    found = saved_split(folder, wanted) if all(wanted) else None
+    return None if found is None else Rows(f"{folder}, split '{found.split}'", found)
+
+
+def _unreadable(what: str, error: Exception) -> UsageError:
+    return UsageError(
+        f"{what} cannot be read from the hub ({described(error)}); check its name and the network, "
+        "or set data to a local file or folder",
+        about="data",
+    )
 
 
 def _datasets(what: str) -> Any:
