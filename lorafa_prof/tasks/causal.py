@@ -15,6 +15,7 @@ from lorafa_prof.tasks.items import Items, fitting_examples
 from lorafa_prof.tasks.likelihoods import log_likelihoods
 from lorafa_prof.tasks.task import NO_LOSS, Example, Split, TaskKind
 from lorafa_prof.tasks.tokens import Request, encode_answers, encode_prompts, ended, needed, padding
+from lorafa_prof.words.phrases import count
 
 
 @dataclass(frozen=True)
@@ -95,15 +96,14 @@ class CausalTask(Generic[A]):
         following = iter(found)
         return [[] if request is None else next(following) for request in requests], loss
 
-    def note(self, number: int, what: str) -> None:
-        """Add a note on so many items, if there are any."""
+    def _note(self, number: int, which: str, what: str) -> None:
         if number:
-            self.notes = (*self.notes, f"{number} {what}")
+            self.notes = (*self.notes, f"{count(number, f'{which} item')} {what}")
 
     def _encode_training(self, opening: Opening) -> list[Example]:
         drawn = self.items.drawn()
         examples, left_out = fitting_examples(drawn, opening.choice.train_items, self._encode)
-        self.note(left_out, f"training items longer than {self.seq} tokens left out")
+        self._note(left_out, "training", f"longer than {self.seq} tokens left out")
         if not examples:
             raise UsageError(
                 f"task '{self.name}': none of {len(drawn)} training items fits into seq {self.seq}; raise it",
@@ -138,8 +138,6 @@ class CausalTask(Generic[A]):
             too_long += whole is not None and request is None
             cut += request is not None and len(request.context) < len(prompt)
             found.append(request)
-        self.note(cut, f"{split} items longer than {self.seq} tokens cut at the front")
-        self.note(
-            too_long, f"{split} items with an answer longer than {self.seq} tokens, left out of the loss"
-        )
+        self._note(cut, split, f"longer than {self.seq} tokens cut at the front")
+        self._note(too_long, split, f"with an answer longer than {self.seq} tokens left out of the loss")
         return found

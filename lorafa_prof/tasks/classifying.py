@@ -15,6 +15,7 @@ from lorafa_prof.tasks.items import Items
 from lorafa_prof.tasks.measures import MEASURES
 from lorafa_prof.tasks.task import Evaluation, Example, Split, TaskKind, Tokenizer
 from lorafa_prof.tasks.tokens import encode, needed, padding
+from lorafa_prof.words.phrases import count
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,8 @@ class ClassificationTask:
         for place in long:
             encoded[place] = _cut(self._tokenizer, encoded[place], texts[place], self._seq)
         if long:
-            note = f"{len(long)} {which} items longer than {self._seq} tokens cut at the front"
+            items_cut = count(len(long), f"{which} item")
+            note = f"{items_cut} longer than {self._seq} tokens cut at the front"
             self.notes = (*self.notes, note)
         return [Example(tuple(tokens), item.label) for tokens, item in zip(encoded, items, strict=True)]
 

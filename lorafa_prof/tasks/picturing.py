@@ -124,7 +124,7 @@ class ImageTask:
             UsageError: the data has no such split, an image cannot be read, or the head has other classes.
         """
         pictures = self._items.of(split)
-        dtype = next(model.parameters()).dtype
+        dtype = next(each.dtype for each in model.parameters() if each.is_floating_point())
         with asked(model):
             logits = [
                 class_logits(model, self.classes or 0, pixel_values=pixels.to(device, dtype))

@@ -37,7 +37,8 @@ class Evaluation:
 
     Attributes:
         items: how many were evaluated.
-        metric: what `Task.metric` names, from 0 to 1; None where the task has none, as answers for a judge.
+        metric: what `Task.metric` names, from 0 to 1, a correlation from -1; None where the task has none, as
+            answers for a judge.
         loss: mean loss of the answers' tokens (or of the classes), in nats; None: not formed.
         correct: of each item whether it was right, in the data's order; empty where there is no such thing.
         outputs: what was written for each item, where something was: for a file beside the table.

@@ -94,8 +94,8 @@ def test_what_is_too_long_is_left_out_of_training_and_cut_at_the_front_in_evalua
     task: Any = open_task(TaskChoice(name="boolq", data=str(tmp_path), validation=0.01), BYTES, 160)
     assert max(len(example.tokens) for example in task.training_examples()) <= 160
     assert task.notes == (
-        "1 training items longer than 160 tokens left out",
-        "1 test items longer than 160 tokens cut at the front",
+        "1 training item longer than 160 tokens left out",
+        "1 test item longer than 160 tokens cut at the front",
     )
     seen = []
     model = small_model()

@@ -84,7 +84,7 @@ def test_texts_that_are_too_long_lose_their_front(tmp_path: Path) -> None:
     file = as_text(tmp_path / "sst2-test.txt", "(1 (-1 abcdefgh) (1 ijkl))\n(1 yes)\n")
     task: Any = open_task(TaskChoice(name="sst2", data=str(file)), BYTES, 6)
     assert [BYTES.decode(each.tokens) for each in task._evaluated["test"]] == ["h ijkl", "yes"]
-    assert task.notes == ("1 test items longer than 6 tokens cut at the front",)
+    assert task.notes == ("1 test item longer than 6 tokens cut at the front",)
 
 
 class WithMarks:

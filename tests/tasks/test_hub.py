@@ -49,9 +49,7 @@ def test_data_may_be_another_id(asked: list[Any]) -> None:
 
 
 def test_a_set_of_several_is_asked_for_by_its_configuration(asked: list[Any]) -> None:
-    with pytest.raises(
-        UsageError, match="the data set 'nyu-mll/glue', split 'train', item 1: there is no 'sentence1'"
-    ):
+    with pytest.raises(UsageError, match="'nyu-mll/glue', split 'train', item 1: there is no 'sentence1'"):
         open_task(TaskChoice(name="rte"), BYTES, 200)
     assert asked == [("nyu-mll/glue", "rte", "train"), ("nyu-mll/glue", "rte", "validation")]
 

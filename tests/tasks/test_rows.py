@@ -14,7 +14,7 @@ from lorafa_prof.tasks.choice import TaskChoice
 from lorafa_prof.tasks.rows.parts import read_parts
 from lorafa_prof.tasks.rows.row import RowError, text, texts, whole
 from lorafa_prof.tasks.rows.source import Source
-from lorafa_prof.tasks.rows.table import read_csv, read_json, read_tsv
+from lorafa_prof.tasks.rows.table import read_json, read_tsv
 
 SOURCE = Source(("arceasy", "arce"))
 WHOLE = Source(("humaneval",), test_is_whole=True)
@@ -70,9 +70,7 @@ def test_a_file_is_the_part_that_its_name_says(tmp_path: Path, name: str, part: 
 
 def test_two_files_that_could_be_it_are_named(tmp_path: Path) -> None:
     files(tmp_path, "arc-easy-train.json", "arc-easy-train.json.gz")
-    with pytest.raises(
-        UsageError, match=r"has arc-easy-train.json and arc-easy-train.json.gz, and which one"
-    ):
+    with pytest.raises(UsageError, match=r"has arc-easy-train.json and arc-easy-train.json.gz, and"):
         found(tmp_path)
 
 
@@ -80,19 +78,19 @@ def test_a_folder_without_it_says_what_files_are_called(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as raised:
         found(tmp_path)
     assert str(raised.value) == (
-        f"task 'it': {tmp_path} has no data of it; its files are called arceasy-train, arceasy-test or the like, "
-        "and end in .json, .jsonl"
+        f"task 'it': {tmp_path} has no data of it; its files are called arceasy-train, arceasy-test or the "
+        "like, and end in .json, .jsonl"
     )
 
 
 def test_a_path_that_is_not_there_is_said(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="task 'it': there is no file or folder .*/nothing"):
+    with pytest.raises(UsageError, match=r"task 'it': there is no file or folder .*/nothing"):
         found(tmp_path / "nothing")
 
 
 def test_a_file_of_another_form_is_said(tmp_path: Path) -> None:
     with pytest.raises(
-        UsageError, match="task 'it' reads no file like .*; it reads .json, .jsonl, gzipped or not"
+        UsageError, match=r"task 'it' reads no file like .*; it reads \.json, \.jsonl, gzipped"
     ):
         found(as_text(tmp_path / "boolq.parquet", "x"))
 
@@ -154,12 +152,9 @@ def test_too_few_to_hold_out_are_said(tmp_path: Path) -> None:
 
 def test_tables() -> None:
     assert read_tsv('a\tb\n1\t"2\n') == [{"a": "1", "b": '"2'}]
-    assert read_csv('a,b\n1,"2,\n3"\n') == [{"a": "1", "b": "2,\n3"}]
-    assert read_tsv("") == read_csv("") == read_json("") == []
+    assert read_tsv("") == read_json("") == []
     with pytest.raises(RowError, match="line 3 has 1 fields and not 2"):
         read_tsv("a\tb\n1\t2\n3\n")
-    with pytest.raises(RowError, match="is no table with commas"):
-        read_csv('a,b\n1,"2')
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import gzip
 import json
 import zlib
@@ -53,15 +52,6 @@ def read_headless_tsv(*names: str) -> Read:
 
 def _tsv(content: str) -> list[list[str]]:
     return [line.split("\t") for line in content.splitlines() if line]
-
-
-def read_csv(content: str) -> list[Row]:
-    """Read a table with commas, quotes where they are needed, and names in the first line."""
-    try:
-        lines = list(csv.reader(content.splitlines(keepends=True), strict=True))
-    except csv.Error as error:
-        raise RowError(f"is no table with commas ({error})") from error
-    return _with_names(lines[0], lines[1:], first=2) if lines else []
 
 
 def _with_names(names: list[str], lines: list[list[str]], *, first: int) -> list[Row]:
