@@ -155,6 +155,14 @@ def test_no_other_process_and_no_limit_is_reached(line: str) -> None:
     assert run_program(f"import os, fcntl, resource\n{line}") == REFUSED
 
 
+@pytest.mark.parametrize("call", ["os.pidfd_open(os.getppid())", "signal.pidfd_send_signal(0, 0)"])
+def test_calls_that_came_later_are_not_there(call: str) -> None:
+    program = (
+        f"import errno, os, signal\ntry: {call}\nexcept OSError as error: assert error.errno == errno.ENOSYS"
+    )
+    assert run_program(f"{program}\nelse: raise ValueError") == "passed"
+
+
 def test_its_own_limits_stay() -> None:
     program = "import resource\nresource.setrlimit(resource.RLIMIT_AS, (-1, -1))"
     assert run_program(program) == "failed: ValueError", "which is what Python makes of the kernel's refusal"
