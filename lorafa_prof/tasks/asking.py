@@ -17,19 +17,22 @@ from lorafa_prof.errors import UsageError
 def asked(model: nn.Module) -> Iterator[None]:
     """A context in which the model is evaluated; each module is in its own mode again afterwards.
 
-    Kernels that fuse the loss replace the forward of the model by one without logits; within, it is the
-    model's own, on the same layers.
+    What fuses the loss with the output layer replaces the forwards of the model and of that layer by ones
+    without logits; within, they are the model's own, on the same layers.
     """
     modes = [(module, module.training) for module in model.modules()]
-    inner = _inner(model)
-    replaced = inner.__dict__.pop("forward", None)
+    replaced = [
+        (module, module.__dict__.pop("forward"))
+        for module in _giving_logits(_inner(model))
+        if "forward" in module.__dict__
+    ]
     model.eval()
     try:
         with torch.no_grad():
             yield
     finally:
-        if replaced is not None:
-            inner.__dict__["forward"] = replaced
+        for module, forward in replaced:
+            module.__dict__["forward"] = forward
         for module, mode in modes:
             module.training = mode
 
@@ -54,9 +57,9 @@ def last_logits(model: nn.Module, tokens: Tensor, first: int) -> Tensor:
     Rows are filled up behind, which what comes before does not see, so there is no mask.
     """
     kept = tokens.shape[1] - first
-    if "logits_to_keep" in inspect.signature(type(_inner(model)).forward).parameters:
-        return _logits(model(input_ids=tokens, use_cache=False, logits_to_keep=kept))
-    return _logits(model(input_ids=tokens, use_cache=False))[:, first:]
+    takes = inspect.signature(type(_inner(model)).forward).parameters
+    options = {"logits_to_keep": kept} if "logits_to_keep" in takes else {}
+    return _logits(model(input_ids=tokens, use_cache=False, **options))[:, -kept:]
 
 
 def class_logits(model: nn.Module, classes: int, **inputs: Any) -> Tensor:
@@ -109,6 +112,11 @@ def positions_of(model: nn.Module) -> int | None:
     config: Any = getattr(_inner(model), "config", None)
     found = getattr(config.get_text_config() if config else None, "max_position_embeddings", None)
     return found if isinstance(found, int) and found > 0 else None
+
+
+def _giving_logits(inner: nn.Module) -> list[nn.Module]:
+    head = getattr(inner, "get_output_embeddings", lambda: None)()
+    return [inner] if head is None else [inner, head]
 
 
 def _inner(model: nn.Module) -> nn.Module:

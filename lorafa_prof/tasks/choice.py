@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field, StrictFloat, StrictInt, StrictStr
 
 from lorafa_prof.frozen_data import Frozen
+
+#: Which head a model has for a task.
+TaskKind = Literal["causal-lm", "classification", "image-classification"]
 
 
 class TaskChoice(Frozen):
@@ -13,6 +18,7 @@ class TaskChoice(Frozen):
     Attributes:
         name: of the catalogue: `lorafa-prof list tasks`.
         data: a file or folder with the data set's own files, gzipped or not; empty: from the hub.
+        kind: which head the model gets, where the task can do with several; None: the usual one.
         train_items: at most so many items are trained on, drawn by the data seed; None: all.
         validation: share of the training items that is held out, to choose learning rates by.
         eval_items: at most so many items of each split are evaluated, the first ones; None: all.
@@ -22,6 +28,7 @@ class TaskChoice(Frozen):
 
     name: StrictStr
     data: StrictStr = ""
+    kind: TaskKind | None = None
     train_items: StrictInt | None = Field(default=None, ge=1)
     validation: StrictFloat = Field(default=0.1, gt=0, lt=1)
     eval_items: StrictInt | None = Field(default=None, ge=1)

@@ -7,7 +7,7 @@ from lorafa_prof.guard import guarded
 from lorafa_prof.tasks.choice import TaskChoice
 from lorafa_prof.tasks.entry import TASKS, Opening
 from lorafa_prof.tasks.image_format import ImageFormat
-from lorafa_prof.tasks.task import Task, TaskKind, Tokenizer
+from lorafa_prof.tasks.task import Task, Tokenizer
 
 
 def open_task(
@@ -15,7 +15,6 @@ def open_task(
     tokenizer: Tokenizer | None,
     seq: int,
     *,
-    kind: TaskKind | None = None,
     images: ImageFormat | None = None,
     run_generated_code: bool = False,
 ) -> Task:
@@ -25,7 +24,6 @@ def open_task(
         choice: which, and how much of it.
         tokenizer: the model's, or a `ByteTokenizer`; None of a model of images.
         seq: the most tokens of an item that is trained on.
-        kind: which head the model has; None: the one that is usual for the task.
         images: the model's form of images; None of a model of text.
         run_generated_code: run the programs that the model writes for a task of programming, in a sandbox
             without network; without it they are written down, and there is no metric.
@@ -34,7 +32,8 @@ def open_task(
         UsageError: there is no such task, it is none for such a model, or its data is missing or damaged.
     """
     entry = TASKS[choice.name]
-    if kind is not None and kind not in entry.kinds:
+    kind = choice.kind or entry.kinds[0]
+    if kind not in entry.kinds:
         raise UsageError(
             f"task '{choice.name}' is for models of {' and '.join(entry.kinds)}, not of {kind}; "
             "`lorafa-prof list tasks` shows all",
@@ -44,6 +43,6 @@ def open_task(
     for given, what in ((run_generated_code, "programs to run"), (choice.samples > 1, "samples")):
         if given and not programs:
             raise UsageError(f"task '{choice.name}' has no {what}; leave that out", about="task")
-    opening = Opening(choice, kind or entry.kinds[0], tokenizer, seq, images, run_generated_code)
+    opening = Opening(choice, kind, tokenizer, seq, images, run_generated_code)
     with guarded(f"the task '{choice.name}'"):
         return entry.open(opening)

@@ -9,7 +9,8 @@ from typing import Any, Literal, Protocol
 import torch
 from torch import Tensor, nn
 
-TaskKind = Literal["causal-lm", "classification", "image-classification"]
+from lorafa_prof.tasks.choice import TaskKind as TaskKind
+
 Split = Literal["validation", "test"]
 #: What a label is where no loss is taken, as transformers has it.
 NO_LOSS = -100

@@ -42,7 +42,7 @@ def test_an_unknown_task_is_one_line() -> None:
 def test_a_model_of_another_kind_is_refused() -> None:
     said = "task 'boolq' is for models of causal-lm, not of classification; `lorafa-prof list tasks`"
     with pytest.raises(UsageError, match=said):
-        open_task(TaskChoice(name="boolq"), ByteTokenizer(256), 10, kind="classification")
+        open_task(TaskChoice(name="boolq", kind="classification"), ByteTokenizer(256), 10)
 
 
 def test_a_task_of_texts_needs_a_tokenizer(tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ def test_trees_are_whole_sentences_of_two_classes(tmp_path: Path) -> None:
 
 def test_words_of_trees_are_as_they_were_written(tmp_path: Path) -> None:
     file = as_text(tmp_path / "sst2-test.txt", "(1 (-1 -LRB-) (1 (-1 actor\\/singer) (1 -RRB-)))\n")
-    task: Any = open_task(TaskChoice(name="sst2", data=str(file)), BYTES, 64, kind="causal-lm")
+    task: Any = open_task(TaskChoice(name="sst2", data=str(file), kind="causal-lm"), BYTES, 64)
     assert task.items.of("test")[0].prompt.startswith("( actor/singer )\n")
 
 
@@ -108,7 +108,7 @@ def test_what_the_tokenizer_sets_around_a_text_stays(tmp_path: Path) -> None:
 
 
 def test_a_causal_model_is_asked_for_one_word(tmp_path: Path) -> None:
-    task: Any = open_task(sst2(tmp_path), BYTES, 128, kind="causal-lm")
+    task: Any = open_task(sst2(tmp_path, kind="causal-lm"), BYTES, 128)
     assert (task.kind, task.classes, task.metric) == ("causal-lm", None, "accuracy")
     item = task.items.of("test")[1]
     assert item.prompt == "cats are good\nQuestion: Is this sentence positive or negative?\nAnswer:"
@@ -162,7 +162,7 @@ def test_glues_own_tables_are_read(tmp_path: Path, name: str) -> None:
     (example,) = task._evaluated["test"]
     assert example.tokens == tuple(BYTES(text, text_pair=pair)["input_ids"])
     assert example.labels == label
-    asked: Any = open_task(TaskChoice(name=name, data=str(tmp_path)), BYTES, 128, kind="causal-lm")
+    asked: Any = open_task(TaskChoice(name=name, data=str(tmp_path), kind="causal-lm"), BYTES, 128)
     (item,) = asked.items.of("test")
     assert item.right == label
     assert text in item.prompt
@@ -172,7 +172,7 @@ def test_glues_own_tables_are_read(tmp_path: Path, name: str) -> None:
 def test_the_hubs_fields_are_read_from_lines_too(tmp_path: Path) -> None:
     row = {"premise": "He ran.", "hypothesis": "He sat.", "label": 1, "idx": 0}
     file = as_lines(tmp_path / "mnli-dev.jsonl", [row])
-    task: Any = open_task(TaskChoice(name="mnli", data=str(file)), BYTES, 128, kind="causal-lm")
+    task: Any = open_task(TaskChoice(name="mnli", data=str(file), kind="causal-lm"), BYTES, 128)
     assert task.items.of("test")[0].answer == " Neither"
 
 

@@ -114,7 +114,7 @@ def test_a_model_of_text_takes_no_images(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="is of images: the model takes none"):
         open_task(choice(pictures(tmp_path, ant=2, cat=2)), None, 1)
     with pytest.raises(UsageError, match="is for models of image-classification, not of causal-lm"):
-        open_task(choice(tmp_path), None, 1, kind="causal-lm")
+        open_task(choice(tmp_path, kind="causal-lm"), None, 1)
 
 
 def test_data_must_be_said() -> None:

@@ -12,6 +12,7 @@ from torch import nn
 from lorafa_prof.errors import UsageError
 from lorafa_prof.methods.base import METHODS, Setting
 from lorafa_prof.models.kernels import use_kernels
+from lorafa_prof.models.losses import use_loss
 from lorafa_prof.tasks.asking import asked, batches_by_length
 from lorafa_prof.tasks.likelihoods import log_likelihoods
 from lorafa_prof.tasks.tokens import Request
@@ -61,7 +62,7 @@ def test_only_the_logits_of_answers_are_made() -> None:
     assert kept == [4]
 
 
-@pytest.mark.parametrize("kernels", ["fused", "packed"])
+@pytest.mark.parametrize("kernels", ["fused", "packed", "chunked loss"])
 def test_kernels_without_logits_are_asked_all_the_same(kernels: str) -> None:
     """Their loss is fused with the output layer; the layers stay the method's own."""
     model = small_model()
@@ -72,7 +73,10 @@ def test_kernels_without_logits_are_asked_all_the_same(kernels: str) -> None:
         if parameter.requires_grad:
             nn.init.normal_(parameter, std=0.1)
     expected = by_one(prepared.model)
-    use_kernels(kernels, prepared.model)
+    if kernels == "chunked loss":
+        use_loss("chunked", prepared.model, "causal-lm", "eager")
+    else:
+        use_kernels(kernels, prepared.model)
     forward = model.forward
     for some, one in zip(found(prepared.model, 4), expected, strict=True):
         assert some == pytest.approx(one, abs=1e-3)
