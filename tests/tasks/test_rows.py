@@ -88,6 +88,11 @@ def test_a_path_that_is_not_there_is_said(tmp_path: Path) -> None:
         found(tmp_path / "nothing")
 
 
+def test_a_path_that_is_too_long_is_not_there() -> None:
+    with pytest.raises(UsageError, match="task 'it': there is no file or folder"):
+        found("/" + "x" * 5000)
+
+
 def test_a_file_of_another_form_is_said(tmp_path: Path) -> None:
     with pytest.raises(
         UsageError, match=r"task 'it' reads no file like .*; it reads \.json, \.jsonl, gzipped"

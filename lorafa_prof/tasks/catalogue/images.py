@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -33,10 +34,12 @@ def _open(opening: Opening) -> ImageTask:
             "or to the hub's id of an image set",
             about="data",
         )
-    if folder.is_dir() and not is_saved(folder):
+    # Of `os.path`, since that of `Path` raises where a name is too long.
+    is_folder = os.path.isdir(folder)  # noqa: PTH112
+    if is_folder and not is_saved(folder):
         parts, classes = _from_folder(choice, folder)
     else:
-        parts, classes = _from_datasets(choice, folder)
+        parts, classes = _from_datasets(choice, folder if is_folder else None)
     return ImageTask(opening, choose_items(choice, parts, lambda row: row["picture"]), len(classes))
 
 
@@ -77,10 +80,9 @@ def _opened(file: Path) -> Image:
         return image
 
 
-def _from_datasets(choice: TaskChoice, path: Path) -> tuple[Parts, Sequence[str]]:
-    saved = path.is_dir()
-    if saved:
-        train, test = saved_split(path, _TRAIN), saved_split(path, _TEST)
+def _from_datasets(choice: TaskChoice, saved: Path | None) -> tuple[Parts, Sequence[str]]:
+    if saved is not None:
+        train, test = saved_split(saved, _TRAIN), saved_split(saved, _TEST)
     else:
         names = split_names(choice.data)
         of = [next((name for name in wanted if name in names), None) for wanted in (_TRAIN, _TEST)]

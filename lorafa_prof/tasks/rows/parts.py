@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -45,7 +46,8 @@ def read_parts(choice: TaskChoice, sources: Sequence[Source]) -> Parts:
         UsageError: nothing is there, or it cannot be read.
     """
     path = Path(choice.data).expanduser()
-    if not choice.data or not path.exists():
+    # Of `os.path`, since that of `Path` raises where a name is too long.
+    if not choice.data or not os.path.exists(path):  # noqa: PTH110
         return _from_hub(choice, sources)
     if path.is_dir() and is_saved(path):
         train, test = (saved_rows(sources[-1], path, part) for part in PARTS)
