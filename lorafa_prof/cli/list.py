@@ -91,6 +91,14 @@ def _scenarios() -> Section:
     return ("name", "about"), [(name, first_comment(path)) for name, path in shipped_scenarios().items()]
 
 
+def _tasks() -> Section:
+    from lorafa_prof.tasks.entry import TASKS
+
+    return ("name", "model", "metric", "data"), [
+        (task.name, " or ".join(task.kinds), task.metric or "none", task.data) for task in TASKS.values()
+    ]
+
+
 def _figures() -> Section:
     from lorafa_prof.figures import FIGURES
 
@@ -103,6 +111,7 @@ SECTIONS: dict[str, Callable[[], Section]] = {
     "optimizers": _optimizers,
     "gpus": _gpus,
     "metrics": _metrics,
+    "tasks": _tasks,
     "scenarios": _scenarios,
     "figures": _figures,
     "kernels": _kernels,
@@ -120,7 +129,8 @@ def first_comment(path: Path) -> str:
 def list_command(section: str | None) -> None:
     """List what can be named.
 
-    Models, methods, optimizers, gpus, metrics, scenarios, figures or the kernels of the twin; all by default.
+    Models, methods, optimizers, gpus, metrics, tasks, scenarios, figures or the kernels of the twin; all by
+    default.
     """
     for index, name in enumerate([section] if section else SECTIONS):
         if index:

@@ -117,6 +117,8 @@ def _pack_attention(layer: Any, qkv: PackedProduct, out: PackedProduct, *, spare
             *head_norms,
             *qkv.arguments(),
         )
+        if past_key_values is not None:  # a text is being written
+            k, v = past_key_values.update(k, v, self.layer_idx)
         attend = ALL_ATTENTION_FUNCTIONS.get_interface(self.config._attn_implementation, eager)
         result, _ = attend(
             self,

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field, StrictFloat, StrictInt, StrictStr
 
 from lorafa_prof.frozen_data import Frozen
+
+#: Which head a model has for a task.
+TaskKind = Literal["causal-lm", "classification", "image-classification"]
 
 
 class TaskChoice(Frozen):
@@ -13,15 +18,19 @@ class TaskChoice(Frozen):
     Attributes:
         name: of the catalogue: `lorafa-prof list tasks`.
         data: a file or folder with the data set's own files, gzipped or not; empty: from the hub.
+        kind: which head the model gets, where the task can do with several; None: the usual one.
         train_items: at most so many items are trained on, drawn by the data seed; None: all.
         validation: share of the training items that is held out, to choose learning rates by.
         eval_items: at most so many items of each split are evaluated, the first ones; None: all.
+        samples: how many programs a task of programming has written for each problem; 1: the most likely one.
         seed: of which items are held out and drawn; every run of a scenario has the same.
     """
 
     name: StrictStr
     data: StrictStr = ""
+    kind: TaskKind | None = None
     train_items: StrictInt | None = Field(default=None, ge=1)
     validation: StrictFloat = Field(default=0.1, gt=0, lt=1)
     eval_items: StrictInt | None = Field(default=None, ge=1)
+    samples: StrictInt = Field(default=1, ge=1, le=1000)
     seed: StrictInt = Field(default=0, ge=0)

@@ -9,7 +9,8 @@ from typing import Any, Literal, Protocol
 import torch
 from torch import Tensor, nn
 
-TaskKind = Literal["causal-lm", "classification", "image-classification"]
+from lorafa_prof.tasks.choice import TaskKind as TaskKind
+
 Split = Literal["validation", "test"]
 #: What a label is where no loss is taken, as transformers has it.
 NO_LOSS = -100
@@ -37,7 +38,8 @@ class Evaluation:
 
     Attributes:
         items: how many were evaluated.
-        metric: what `Task.metric` names, from 0 to 1; None where the task has none, as answers for a judge.
+        metric: what `Task.metric` names, from 0 to 1, a correlation from -1; None where the task has none, as
+            answers for a judge.
         loss: mean loss of the answers' tokens (or of the classes), in nats; None: not formed.
         correct: of each item whether it was right, in the data's order; empty where there is no such thing.
         outputs: what was written for each item, where something was: for a file beside the table.
@@ -61,8 +63,8 @@ class Tokenizer(Protocol):
     def pad_token_id(self) -> int | None:
         """Fills up a batch."""
 
-    def __call__(self, text: str, **options: Any) -> Any:
-        """Return a mapping whose ``input_ids`` are the text's tokens."""
+    def __call__(self, text: str | list[str], **options: Any) -> Any:
+        """Return a mapping whose ``input_ids`` are the text's tokens, or a list of those of each text."""
 
     def decode(self, token_ids: Sequence[int], **options: Any) -> str:
         """Return the text of tokens."""

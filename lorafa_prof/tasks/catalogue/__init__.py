@@ -1,0 +1,1 @@
+"""One file for each kind of task; its `TASKS` are entries of the catalogue."""
