@@ -88,13 +88,10 @@ def note_model(cell: Cell, prepared: Prepared, step: Step, measured: Measured) -
         measured.notes.append(f"in each sample the model sees {beside:,} tokens that are no text, beside seq")
     measured.params_total = sum(number_of_weights(p) for p in model.parameters())
     measured.params_trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    measured.weights_bytes = storage_bytes(model_tensors(model))
-    if on_host := buffers_on_host(model):
-        left = storage_bytes(on_host)
-        measured.weights_bytes -= left
-        measured.notes.append(
-            f"{count(len(on_host), 'buffer')} of the model ({size(left)}) are on the host, and copied when used"
-        )
+    on_host = storage_bytes(buffers_on_host(model))
+    measured.weights_bytes = storage_bytes(model_tensors(model)) - on_host
+    if on_host:
+        measured.notes.append(f"{size(on_host)} of the model's buffers are on the host, copied when used")
     measured.inputs_bytes = storage_bytes(step.inputs.values()) if step.inputs else None
 
 

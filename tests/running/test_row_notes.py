@@ -61,9 +61,9 @@ def test_buffers_that_a_method_leaves_on_the_host_are_told_and_take_no_memory_of
     config = {"peft_type": "BOFT", "boft_block_size": 4, "target_modules": ["q_proj"]}
     boft = make_cell("peft", model="tiny-llama", options={"config": config}, device=TWIN)
     rows = [measure_cell(each).row for each in (tiny_cell(device=TWIN), boft)]
-    # BOFT's permutation of each q_proj's inputs is made without a device, in float32, and PEFT does not move it.
+    # BOFT makes a permutation of each q_proj's inputs in float32 without a device, and PEFT does not move it.
     width, layers = 64, 2
-    told = f"{layers} buffers of the model ({size(layers * 4 * width**2)}) are on the host, and copied when used"
+    told = f"{size(layers * 4 * width**2)} of the model's buffers are on the host, copied when used"
     assert told in str(rows[1]["message"])
     assert "on the host" not in str(rows[0].get("message"))
     # Beside the parameters there is rotary embedding's buffer alone, which is smaller.

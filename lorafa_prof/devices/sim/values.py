@@ -33,7 +33,8 @@ _LOOKED_AT_BYTES = 2**20
 #: What is known, for errors that say that something is not.
 KNOWN = "shapes, and values of integers and booleans and of floats made from constants"
 
-#: That all numbers are finite, one alone is not zero, and what a model chooses by numbers comes equally often.
+#: That all numbers are finite, that one alone is not zero, that what a model chooses by numbers comes equally
+#: often.
 Assumption = Literal["finite", "nonzero", "even"]
 
 #: A value is the bytes of a whole storage; one number where all its elements are the same.
