@@ -11,7 +11,7 @@ from lorafa_prof.scenario.claim import Claim
 from lorafa_prof.words.numbers import shown
 
 #: Why there is no number, as far as a page need not say more.
-_REASONS = ("out of memory", "no clock", "not known on this device", "not measured")
+_REASONS = ("out of memory", "no clock", "not known on this device")
 #: Fewer bytes than these are no two decimals of a GB.
 _SMALLEST_IN_GB = 1e7
 
