@@ -45,7 +45,13 @@ COLUMNS: tuple[Column, ...] = (
     Column("gpu", "setting", "", "the GPU measured or predicted; empty on the CPU"),
     Column("params_total", "size", "parameters", "parameters of the model, adapters included"),
     Column("params_trainable", "size", "parameters", "parameters that receive gradients"),
-    Column("weights_bytes", "memory", "bytes", "distinct storages of parameters and buffers", "lower"),
+    Column(
+        "weights_bytes",
+        "memory",
+        "bytes",
+        "distinct storages of parameters and buffers; no buffers left on the host",
+        "lower",
+    ),
     Column("gradients_bytes", "memory", "bytes", "gradients of parameters at the end of backward", "lower"),
     Column("optimizer_bytes", "memory", "bytes", "optimizer state on the device", "lower"),
     Column(

@@ -23,6 +23,7 @@ from lorafa_prof.devices.sim.twin import Twin
 from lorafa_prof.errors import LorafaProfError
 from lorafa_prof.instruments.memory.profile import MemoryMeter
 from lorafa_prof.instruments.memory.sim import SimMemoryMeter
+from lorafa_prof.instruments.memory.storages import buffers_on_host
 from lorafa_prof.instruments.module_path import ModulePaths
 from lorafa_prof.methods.base import Prepared
 from lorafa_prof.models.code import import_code
@@ -164,10 +165,15 @@ def meter_on(built: BuiltOnTwin) -> MemoryMeter:
 def _check_placed(model: nn.Module, twin: Twin) -> None:
     """Check that each parameter and buffer is on the device, and that its memory was counted.
 
+    Not of buffers that are on the host on a GPU too: the row tells of them.
+
     Raises:
         LorafaProfError: one is not; the error names it.
     """
+    on_host = {id(buffer) for buffer in buffers_on_host(model)}
     for name, tensor in (*model.named_parameters(), *model.named_buffers()):
+        if id(tensor) in on_host:
+            continue
         counted = not local_part(tensor).untyped_storage().nbytes() or twin.mode.block_of(tensor) is not None
         if not (tensor.is_cuda and counted):
             raise LorafaProfError(

@@ -19,7 +19,12 @@ from lorafa_prof.instruments.host import peak_rss_bytes
 from lorafa_prof.instruments.memory.allocator import AllocatorMeter
 from lorafa_prof.instruments.memory.profile import MemoryMeter, MemoryProfile
 from lorafa_prof.instruments.memory.run import RunMeter
-from lorafa_prof.instruments.memory.storages import model_tensors, optimizer_tensors, storage_bytes
+from lorafa_prof.instruments.memory.storages import (
+    buffers_on_host,
+    model_tensors,
+    optimizer_tensors,
+    storage_bytes,
+)
 from lorafa_prof.instruments.nvml import Unavailable
 from lorafa_prof.instruments.saved.needs_recorder import NeedsRecorder
 from lorafa_prof.instruments.saved.recorder import SavedTensors, SavedTensorsRecorder
@@ -84,7 +89,10 @@ def note_model(cell: Cell, prepared: Prepared, step: Step, measured: Measured) -
         measured.notes.append(f"in each sample the model sees {beside:,} tokens that are no text, beside seq")
     measured.params_total = sum(number_of_weights(p) for p in model.parameters())
     measured.params_trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    measured.weights_bytes = storage_bytes(model_tensors(model))
+    on_host = storage_bytes(buffers_on_host(model))
+    measured.weights_bytes = storage_bytes(model_tensors(model)) - on_host
+    if on_host:
+        measured.notes.append(f"{size(on_host)} of the model's buffers are on the host, copied when used")
     measured.inputs_bytes = storage_bytes(step.inputs.values()) if step.inputs else None
 
 

@@ -7,7 +7,7 @@ import re
 
 import pytest
 import torch
-from cells import TWIN
+from cells import TWIN, make_cell
 from tiny_cells import tiny_cell
 
 from lorafa_prof.cell import Cell, Steps
@@ -16,6 +16,7 @@ from lorafa_prof.instruments.flops.formulas import FORMULAS
 from lorafa_prof.optim.loss_scaling import LossScaler
 from lorafa_prof.running import mixed_precision
 from lorafa_prof.running.measure import measure_cell
+from lorafa_prof.words.numbers import size
 from lorafa_prof.words.phrases import count
 
 
@@ -53,6 +54,21 @@ def test_a_row_says_which_products_its_flops_leave_out(device: str, monkeypatch:
     assert set(result.details["flops"]["uncounted_products"]) == {"aten.bmm", "aten.mm"}
     assert int(str(result.row["flops_step"])) < int(str(complete.row["flops_step"]))
     assert complete.details["flops"]["uncounted_products"] == {}
+
+
+@pytest.mark.filterwarnings("ignore")  # PEFT warns that BOFT's own kernel cannot be compiled here
+def test_buffers_that_a_method_leaves_on_the_host_are_told_and_take_no_memory_of_the_gpu() -> None:
+    config = {"peft_type": "BOFT", "boft_block_size": 4, "target_modules": ["q_proj"]}
+    boft = make_cell("peft", model="tiny-llama", options={"config": config}, device=TWIN)
+    rows = [measure_cell(each).row for each in (tiny_cell(device=TWIN), boft)]
+    # BOFT makes a permutation of each q_proj's inputs in float32 without a device, and PEFT does not move it.
+    width, layers = 64, 2
+    told = f"{size(layers * 4 * width**2)} of the model's buffers are on the host, copied when used"
+    assert told in str(rows[1]["message"])
+    assert "on the host" not in str(rows[0].get("message"))
+    # Beside the parameters there is rotary embedding's buffer alone, which is smaller.
+    beside = int(str(rows[1]["weights_bytes"])) - 4 * int(str(rows[1]["params_total"]))
+    assert 0 <= beside < 4 * width**2
 
 
 class Overflowing(LossScaler):

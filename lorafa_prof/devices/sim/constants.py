@@ -74,3 +74,14 @@ def of_a_healthy_step(func: Any, args: Any) -> bool | None:
     if func in (aten.eq.Scalar, aten.ne.Scalar) and args[0].is_floating_point() and args[1] == math.inf:
         return bool(func is aten.ne.Scalar)
     return None
+
+
+def of_no_zero(func: Any, args: Any) -> bool | None:
+    """Return the answer if one number is not zero; None if that is not the question.
+
+    It is asked before dividing by a norm. Of many numbers some may be, as those that are masked.
+    """
+    if func not in (aten.eq.Scalar, aten.ne.Scalar):
+        return None
+    of_one = args[0].is_floating_point() and args[0].dim() == 0 and args[1] == 0
+    return bool(func is aten.ne.Scalar) if of_one else None

@@ -22,6 +22,7 @@ from lorafa_prof.words.phrases import count, first_of
 
 _ASSUMED: dict[Assumption, str] = {
     "finite": "the model asks whether numbers are finite; it is predicted as if all were",
+    "nonzero": "the model asks whether a number is zero; it is predicted as if none was",
     "even": (
         "sizes hang on what the model chooses by numbers, such as experts; it is predicted as if each came "
         "equally often"

@@ -15,7 +15,13 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 
 from lorafa_prof.devices.sim.choices import even_choice
-from lorafa_prof.devices.sim.constants import constant_of, is_pointwise, leaves_unknown, of_a_healthy_step
+from lorafa_prof.devices.sim.constants import (
+    constant_of,
+    is_pointwise,
+    leaves_unknown,
+    of_a_healthy_step,
+    of_no_zero,
+)
 from lorafa_prof.devices.sim.device_tensors import on_shapes
 from lorafa_prof.devices.sim.host_forms import HOST_FORMS
 from lorafa_prof.devices.sim.shapes import tensors_in
@@ -28,8 +34,9 @@ _LOOKED_AT_BYTES = 2**20
 #: What is known, for errors that say that something is not.
 KNOWN = "shapes, and values of integers and booleans and of floats made from constants"
 
-#: That all numbers are finite, and that what a model chooses by numbers comes equally often.
-Assumption = Literal["finite", "even"]
+#: That all numbers are finite, that one alone is not zero, that what a model chooses by numbers comes equally
+#: often.
+Assumption = Literal["finite", "nonzero", "even"]
 
 #: A value is the bytes of a whole storage; one number where all its elements are the same.
 _Value = torch.UntypedStorage | Tensor
@@ -128,10 +135,12 @@ class KnownValues:
             self.forget(_key(tensor))
 
     def _assume(self, func: Any, args: Any, kwargs: Any, result: Any) -> None:
-        answer = of_a_healthy_step(func, args)
-        if answer is not None:
+        if (answer := of_a_healthy_step(func, args)) is not None:
             self.learn_constant(result, answer)
             self._if[_key(result)] = frozenset({"finite"})
+        elif (answer := of_no_zero(func, args)) is not None:
+            self.learn_constant(result, answer)
+            self._if[_key(result)] = frozenset({"nonzero"})
         elif (choice := even_choice(func, args, kwargs, result)) is not None:
             self.learn(*choice)
             self._if[_key(choice[0])] = frozenset({"even"})

@@ -40,6 +40,16 @@ def model_tensors(model: nn.Module) -> Iterator[Tensor]:
     yield from statistics(model)
 
 
+def buffers_on_host(model: nn.Module) -> list[Tensor]:
+    """Return the buffers of a model on a GPU that are on the host, where the code that made them left them.
+
+    They take no memory of the GPU but what they are copied to when they are used.
+    """
+    if not any(parameter.is_cuda for parameter in model.parameters()):
+        return []
+    return [buffer for buffer in model.buffers() if buffer.device.type == "cpu"]
+
+
 def state_tensors(model: nn.Module) -> Iterator[Tensor]:
     """Yield what modules keep from step to step as plain attributes, such as the state of a recurrence."""
     for module in model.modules():

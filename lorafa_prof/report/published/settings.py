@@ -69,7 +69,7 @@ SAID_WHERE_ROWS_DIFFER = frozenset(
 
 #: Whose code a method is: LoRA and LoRA-FA by the same are compared, so they share a row.
 _VARIANTS = {
-    "full-ft": "",
+    "full-ft": "Full-FT",
     "lora": "lorafa-prof's",
     "lora-fa": "lorafa-prof's",
     "peft-lora": "PEFT's",

@@ -10,6 +10,8 @@ from lorafa_prof.claims.metric import FITS
 from lorafa_prof.scenario.claim import Claim
 from lorafa_prof.words.numbers import shown
 
+#: Why there is no number, as far as a page need not say more.
+_REASONS = ("out of memory", "no clock", "not known on this device")
 #: Fewer bytes than these are no two decimals of a GB.
 _SMALLEST_IN_GB = 1e7
 
@@ -28,8 +30,7 @@ def expectation(claim: Claim) -> str:
 def number_in_words(check: Check, item: Item) -> str:
     """A number in the unit that publications have and whether it is as claimed, or why there is none."""
     if item.value is None:
-        known = (reason for reason in ("out of memory", "no clock") if reason in item.note)
-        return next(known, item.note)
+        return next((reason for reason in _REASONS if reason in item.note), item.note)
     return f"{_amount(check, float(item.value))} {'✓' if item.state == 'pass' else '✗'}"
 
 

@@ -170,6 +170,20 @@ class TestHealthy:
             assert not torch.isfinite(mask).any()
             assert not twin.mode.assumed
 
+    @pytest.mark.parametrize("ask", [lambda x: not torch.eq(x, 0), lambda x: x != 0.0])
+    def test_one_unknown_number_is_taken_for_another_than_zero(self, ask: Callable[[Tensor], Any]) -> None:
+        """As PEFT's VeLoRA asks of a norm before it divides by it."""
+        with Twin(GPUS["h100-80gb"]) as twin:
+            norm = torch.linalg.vector_norm(torch.empty(3, device="cuda"))
+            assert not twin.mode.assumed
+            assert ask(norm)
+            assert twin.mode.assumed == {"nonzero"}
+            assert not ask(torch.zeros((), device="cuda"))  # a constant is known
+
+    def test_whether_some_of_many_numbers_are_zero_is_not_known(self) -> None:
+        with Twin(GPUS["h100-80gb"]), pytest.raises(LorafaProfError, match="that no constant gives"):
+            (torch.empty(3, device="cuda") == 0).any().item()
+
     def test_whether_a_score_is_masked_is_not_asked_of_health(self) -> None:
         with Twin(GPUS["h100-80gb"]), pytest.raises(LorafaProfError):
             (torch.empty(3, device="cuda") == float("-inf")).any().item()
