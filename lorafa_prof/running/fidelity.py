@@ -57,7 +57,8 @@ def measure_fidelity(cell: Cell, prepared: Prepared, step: Step, measured: Measu
     left_out = others_of(model)
     found: Fidelity | None = None
     if adapters := adapters_of(model):
-        found = fidelity_of_adapters(model, step, adapters)
+        is_corrected = cell.method.options.get("correction") is not False
+        found = fidelity_of_adapters(model, step, adapters, is_corrected=is_corrected)
         seen = {weight.path for weight in found.weights}
         left_out += [adapter.path for adapter in adapters if adapter.path not in seen]
     elif METHODS[cell.method.name].default_adapter_dtype is None:
