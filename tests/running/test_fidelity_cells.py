@@ -44,7 +44,9 @@ def test_columns_and_record_of_a_measured_cell():
 
 
 def test_without_its_correction_lora_fa_is_judged_by_what_it_does():
-    record = measure_cell(asked(correction=False)).details["fidelity"]
+    cell = asked()
+    uncorrected = cell.method.model_copy(update={"options": {**cell.method.options, "correction": False}})
+    record = measure_cell(cell.model_copy(update={"method": uncorrected})).details["fidelity"]
     assert record["rule"] == "lora-fa-uncorrected"
     assert record["total"]["steps"]["lora-fa-uncorrected"]["distance"] > record["total"]["floor"]["rows"]
 
