@@ -72,8 +72,9 @@ class TrainingStep:
         inputs: keyword arguments of the model's forward.
         optimizer: updates the model's parameters.
         accumulation: number of micro-batches in a step: forward and backward run this often, on the same
-            inputs or on `micro_batches`, before the optimizer phase. Each loss is divided by it at the start of backward, so that
-            what forward holds does not depend on it. Ranks reduce their gradients in the last one.
+            inputs or on `micro_batches`, before the optimizer phase. Each loss is divided by it at the start
+            of backward, so that what forward holds does not depend on it. Ranks reduce their gradients in the
+            last one.
         max_grad_norm: gradients are clipped to this norm at the start of the optimizer phase; None: they are
             not clipped.
         scaler: scales the loss at the start of backward, and unscales the gradients before they are clipped,

@@ -12,7 +12,7 @@ from lorafa_prof.shapes_only import has_values
 
 @contextmanager
 def own_random_numbers(seed: int | None, device: torch.device) -> Iterator[None]:
-    """A context in which PyTorch's generators begin anew with `seed`; after it they go on as if it had not been.
+    """A context in which PyTorch's generators begin anew with `seed`; after it they go on as before.
 
     Args:
         seed: None changes nothing.

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class LoraFaOptions(LowRankOptions):
-    """LoRA's options, and how gradients are corrected: each by a product of its own, many by one, or not at all.
+    """LoRA's options, and how gradients are corrected: each by a product of its own, many by one, or not.
 
     True is each. `batched` launches a few dozen kernels in the place of one for each layer, and holds copies
     of gradients for it, at most `AT_ONCE_BYTES` more. With False B's gradient is what it is with a frozen A.

@@ -33,7 +33,8 @@ from lorafa_prof.scenario.yaml_data import KeyPath
 class PlannedCell:
     """A cell and the places in the scenario file that it came from, for errors found later.
 
-    `learning_rates` are those of its learning runs, if the scenario trains: its method's own, else the scenario's.
+    `learning_rates` are those of its learning runs, if the scenario trains: its method's own, else the
+    scenario's.
     """
 
     cell: Cell

@@ -26,6 +26,7 @@ from lorafa_prof.scenario.one_or_many import as_list, without_repeats
 from lorafa_prof.scenario.training import LearningRates, Training
 from lorafa_prof.tasks.choice import TaskChoice
 
+
 def as_one_value(value: Any) -> Any:
     """Return the list of an axis whose one value is a list, as a list of that; so it is already once read."""
     written = as_list(value)

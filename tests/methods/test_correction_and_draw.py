@@ -71,7 +71,12 @@ def test_the_table_tells_the_uncorrected_apart() -> None:
 
 
 def test_the_twin_of_an_uncorrected_step_has_no_matrices() -> None:
-    settings: dict[str, Any] = {"model": "tiny-llama", "device": TWIN, "dtype": "bf16", "adapter_dtype": "bf16"}
+    settings: dict[str, Any] = {
+        "model": "tiny-llama",
+        "device": TWIN,
+        "dtype": "bf16",
+        "adapter_dtype": "bf16",
+    }
     rows = [
         measure_cell(make_cell("lora-fa", options=options_of(rank=4, correction=c), **settings)).row
         for c in ("each", False)
