@@ -51,8 +51,10 @@ class LearningRun(Frozen):
 
         It is the same wherever the data lies, and safe as a file name.
         """
-        settings = self.model_dump(mode="json", exclude=_NOT_IN_ID)
-        task = self.task.model_dump(mode="json") | {"data": Path(self.task.data).name}
+        # What is at its default is left out, so that ids stay when settings are added.
+        settings = self.model_dump(mode="json", exclude=_NOT_IN_ID, exclude_defaults=True)
+        task = self.task.model_dump(mode="json", exclude={"data"}, exclude_defaults=True)
+        task["data"] = Path(self.task.data).name
         canonical = json.dumps({"cell": self.cell.cell_id, "task": task, **settings}, sort_keys=True)
         digest = hashlib.sha256(canonical.encode()).hexdigest()[:10]
         stem = self.cell.cell_id.rpartition("_")[0]

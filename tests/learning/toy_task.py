@@ -8,6 +8,7 @@ from types import ModuleType
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from lorafa_prof.cell import Cell
@@ -53,21 +54,24 @@ class ToyTask:
     def evaluate(self, model: nn.Module, split: Split, *, batch: int, device: torch.device) -> Evaluation:
         was_training = model.training
         model.eval()
-        right, loss = [], 0.0
-        for item in self._items[split]:
-            ids = torch.tensor([item.tokens], device=device)
-            labels = torch.tensor([item.labels], device=device)
-            labels = labels.view(-1) if self.kind == "classification" else labels
-            with torch.no_grad():
-                output: Any = model(input_ids=ids, attention_mask=torch.ones_like(ids), labels=labels)
-            found = output.logits[0] if self.kind == "classification" else output.logits[0, -2]
-            answer = item.labels if isinstance(item.labels, int) else item.tokens[-1]
-            right.append(int(found.argmax()) == answer)
-            loss += float(output.loss)
+        items = self._items[split]
+        rows, longest = len(items), max(len(item.tokens) for item in items)
+        ids = torch.tensor(
+            [[*item.tokens, *[0] * (longest - len(item.tokens))] for item in items], device=device
+        )
+        with torch.no_grad():
+            output: Any = model(input_ids=ids, attention_mask=(ids != 0).long())
+        if self.kind == "classification":
+            logits, answers = output.logits, [item.labels for item in items]
+        else:  # of the token before the last
+            before = torch.tensor([len(item.tokens) - 2 for item in items], device=device)
+            logits, answers = output.logits[torch.arange(rows), before], [item.tokens[-1] for item in items]
+        right = (logits.argmax(-1) == torch.tensor(answers, device=device)).tolist()
+        loss = float(F.cross_entropy(logits.float(), torch.tensor(answers, device=device)))
         torch.rand(1)  # training must go on as if nothing had been drawn
         model.train(was_training)
         outputs = tuple(map(str, right)) if self._outputs else ()
-        return Evaluation(ITEMS, sum(right) / ITEMS, loss / ITEMS, tuple(right), outputs)
+        return Evaluation(rows, sum(right) / rows, loss, tuple(right), outputs)
 
 
 def open_toy(choice: TaskChoice, tokenizer: Any, seq: int, **options: Any) -> ToyTask:
