@@ -5,7 +5,7 @@ PYTHON ?= python3
 MUTANTS ?= *[37]
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-gpu coverage fuzz reliability mutants guards lint format types claims licences audit check ci test-versions bench-overhead bench-twin bench-steps bench-architectures bench-step bench-gradient-error bench-check bench-report bench-ray quickstart clean
+.PHONY: help setup test test-gpu coverage fuzz reliability mutants guards lint format types claims licences audit check ci test-versions bench-overhead bench-twin bench-steps bench-architectures bench-step bench-learn bench-gradient-error bench-check bench-report bench-ray quickstart clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -80,6 +80,9 @@ bench-steps: ## Predict every cell of reports/h200-steps again, and compare with
 
 bench-step: ## Measure our step beside its peers' on this GPU: reports/h200-step/llama-2-7b.csv (5 minutes)
 	$(BIN)/python benchmarks/step.py
+
+bench-learn: ## Measure what the learning loop costs over the bare step
+	$(BIN)/python benchmarks/learn.py
 
 bench-gradient-error: ## Train a Llama on TEXT (plain files) on this GPU, and measure what a quantized base costs in gradient error: reports/gradient-error
 	$(BIN)/python benchmarks/gradient_error.py --text $(TEXT)

@@ -69,16 +69,20 @@ class TrainingStep:
 
     Attributes:
         model: what trains; its output has a ``loss``.
-        inputs: keyword arguments of the model's forward, the same in every step.
+        inputs: keyword arguments of the model's forward.
         optimizer: updates the model's parameters.
         accumulation: number of micro-batches in a step: forward and backward run this often, on the same
-            inputs, before the optimizer phase. Each loss is divided by it at the start of backward, so that
-            what forward holds does not depend on it. Ranks reduce their gradients in the last one.
+            inputs or on `micro_batches`, before the optimizer phase. Each loss is divided by it at the start
+            of backward, so that what forward holds does not depend on it. Ranks reduce their gradients in the
+            last one.
         max_grad_norm: gradients are clipped to this norm at the start of the optimizer phase; None: they are
             not clipped.
         scaler: scales the loss at the start of backward, and unscales the gradients before they are clipped,
             else as the optimizer updates; an update with a gradient that is not finite is skipped. None:
             nothing is scaled.
+        micro_batches: the inputs of each micro-batch, where they differ; empty: all have `inputs`.
+        take_loss: is given the loss of each micro-batch, a scalar on the device, between its forward and its
+            backward; None: nobody wants to know.
     """
 
     model: nn.Module
@@ -87,6 +91,8 @@ class TrainingStep:
     accumulation: int = 1
     max_grad_norm: float | None = None
     scaler: LossScaler | None = None
+    micro_batches: Sequence[Mapping[str, Tensor]] = ()
+    take_loss: Callable[[Tensor], None] | None = None
 
     def run(self, observers: Sequence[Observer] = (), around: Around = _plainly) -> None:
         """Run the step once, and call each of `observers` when a phase starts and ends.
@@ -95,14 +101,17 @@ class TrainingStep:
             observers: look at the step.
             around: makes the context that each phase's operations run in.
         """
-        for left in reversed(range(self.accumulation)):
+        batches = self.micro_batches or [self.inputs] * self.accumulation
+        for left, inputs in zip(reversed(range(self.accumulation)), batches, strict=True):
             with unreduced_gradients(self.model) if left else nullcontext():
                 # Lets go of the loss before: it would die within this forward, and hide the new one's bytes.
                 loss: Tensor | None = None
                 notify_start(observers, "forward")
                 with around("forward"):
-                    loss = cast(Tensor, cast(Any, self.model(**self.inputs)).loss)
+                    loss = cast(Tensor, cast(Any, self.model(**inputs)).loss)
                 notify_end(observers, "forward")
+                if self.take_loss is not None:
+                    self.take_loss(loss.detach())
                 notify_start(observers, "backward")
                 with around("backward"):
                     if self.accumulation > 1:

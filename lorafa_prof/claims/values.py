@@ -9,7 +9,8 @@ from typing import Any
 from lorafa_prof.cell import Cell, device_kind, twin_gpu
 from lorafa_prof.devices.gpus.gpu import GPUS
 from lorafa_prof.registry import nearest
-from lorafa_prof.scenario.schema import AXES, as_list
+from lorafa_prof.scenario.one_or_many import as_list
+from lorafa_prof.scenario.schema import AXES
 from lorafa_prof.scenario.select import Rule, cell_settings, selects
 from lorafa_prof.scenario.yaml_lines import Document
 from lorafa_prof.words.phrases import first_of

@@ -27,6 +27,7 @@ DEBUG_VARIABLE = "LORAFA_PROF_DEBUG"
 #: Each command's module and object; they are imported when the command is used.
 COMMANDS = {
     "run": ("lorafa_prof.cli.run", "run_command"),
+    "learn": ("lorafa_prof.cli.learn", "learn_command"),
     "check": ("lorafa_prof.cli.check", "check_command"),
     "compare": ("lorafa_prof.cli.compare", "compare_command"),
     "fit": ("lorafa_prof.cli.fit", "fit_command"),
@@ -39,7 +40,7 @@ COMMANDS = {
 }
 
 #: Those that run steps: with other releases of PyTorch and transformers than are supported they do not begin.
-RUNNING = ("run", "check", "fit", "explain", "timeline", "verify")
+RUNNING = ("run", "learn", "check", "fit", "explain", "timeline", "verify")
 
 
 class LazyGroup(click.Group):

@@ -99,6 +99,8 @@ def run_command(
         check_cells(loaded, found.planned)
     for note in dict.fromkeys(filter(None, map(note_of_types, chosen))):
         say(f"note: {note}")
+    if loaded.scenario.training is not None:
+        say("note: steps are measured here; `lorafa-prof learn` trains the scenario's cells on its task")
     from lorafa_prof.results.lock import locked
     from lorafa_prof.results.store import Store
     from lorafa_prof.running.gpu_use import await_free_gpu

@@ -84,11 +84,21 @@ def matching_cells(cells: Sequence[Cell], labels: Mapping[str, str], pattern: st
     Raises:
         UsageError: the pattern is no regular expression, or matches none.
     """
+    chosen = set(matching(labels, pattern, "no cell matches; lorafa-prof run --dry-run lists them"))
+    return [cell for cell in cells if cell.cell_id in chosen]
+
+
+def matching(labels: Mapping[str, str], pattern: str | None, none_matches: str) -> list[str]:
+    """The ids of those labels that `pattern` matches, by id or label; all of them where it is None.
+
+    Raises:
+        UsageError: the pattern is no regular expression, or `none_matches`.
+    """
     try:
         wanted = re.compile(pattern or "")
     except re.error as error:
         raise UsageError(f"-k {pattern}: this is no regular expression: {error}") from error
-    chosen = [cell for cell in cells if wanted.search(cell.cell_id) or wanted.search(labels[cell.cell_id])]
+    chosen = [known for known, label in labels.items() if wanted.search(known) or wanted.search(label)]
     if not chosen:
-        raise UsageError(f"-k {pattern}: no cell matches; lorafa-prof run --dry-run lists them")
+        raise UsageError(f"-k {pattern}: {none_matches}")
     return chosen

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
+
+from pydantic import field_validator
 
 from lorafa_prof.layers.low_rank_embedding import LoraFaEmbedding
 from lorafa_prof.layers.low_rank_linear import LoraFaLinear
@@ -18,15 +20,22 @@ if TYPE_CHECKING:
 
 
 class LoraFaOptions(LowRankOptions):
-    """LoRA's options, and how gradients are corrected: each by a product of its own, or many by one.
+    """LoRA's options, and how gradients are corrected: each by a product of its own, many by one, or not.
 
-    `batched` launches a few dozen kernels in the place of one for each layer, and holds copies of gradients
-    for it, at most `AT_ONCE_BYTES` more.
+    True is each. `batched` launches a few dozen kernels in the place of one for each layer, and holds copies
+    of gradients for it, at most `AT_ONCE_BYTES` more. With False B's gradient is what it is with a frozen A.
     """
 
     added_later: ClassVar[tuple[str, ...]] = (*LowRankOptions.added_later, "correction")
 
-    correction: Literal["each", "batched"] = "each"
+    correction: Literal["each", "batched", False] = "each"
+
+    @field_validator("correction", mode="before")
+    @classmethod
+    def _canonical_correction(cls, value: Any) -> Any:
+        if isinstance(value, int) and not isinstance(value, bool):
+            raise ValueError(f"it should be true, false, each or batched, not {value}")
+        return "each" if value is True else value
 
 
 def prepare(model: PreTrainedModel, options: MethodOptions, setting: Setting) -> Prepared:
@@ -39,6 +48,9 @@ def prepare(model: PreTrainedModel, options: MethodOptions, setting: Setting) ->
     fa_options = cast(LoraFaOptions, options)
     layers = AdapterLayers(LoraFaLinear, LoraFaEmbedding, LoraFaWeight)
     notes = add_adapters(model, layers, fa_options, setting)
+    if fa_options.correction is False:
+        optimizer = make_optimizer(setting.optimizer, model.parameters(), setting.update)
+        return Prepared(model, optimizer, notes=notes)
     correction = LoraFaCorrection(
         (
             module
@@ -52,10 +64,16 @@ def prepare(model: PreTrainedModel, options: MethodOptions, setting: Setting) ->
     return Prepared(model, optimizer, correction.tensors, notes, correction.follow)
 
 
+def label(options: MethodOptions) -> str:
+    """Return the method's name in tables, in which what is not corrected is told apart."""
+    return "lora-fa" if cast(LoraFaOptions, options).correction else "lora-fa-uncorrected"
+
+
 METHOD = Method(
     name="lora-fa",
     summary="only B of low-rank adapters trains; A and the base are frozen, so inputs are not kept",
     options=LoraFaOptions,
     prepare=prepare,
     default_adapter_dtype=same_as_base,
+    label=label,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,8 @@ from torch import nn
 
 from lorafa_prof.cell import Dtype
 from lorafa_prof.errors import UsageError
-from lorafa_prof.layers.linear_maps import classification_head
+from lorafa_prof.layers.drawing import own_random_numbers
+from lorafa_prof.layers.linear_maps import LinearMap, classification_head
 from lorafa_prof.layers.low_rank_embedding import LowRankEmbedding
 from lorafa_prof.layers.low_rank_linear import LowRankLinear
 from lorafa_prof.layers.low_rank_weight import LowRankWeight, adapt_weight
@@ -63,6 +65,23 @@ def add_adapters(
     check_patterns(options, list(targets))
     targets, left_out = adaptable(targets, options.rank_at)
     freeze_base(model, setting.task)
+    device = next(model.parameters()).device
+    with own_random_numbers(options.draw_seed, device):
+        _place_adapters(model, targets, layers, options, setting)
+    for module in saved.values():
+        module.requires_grad_(True)
+    _check_bases(model)
+    model.train()
+    return (f"without an adapter: {in_words(left_out)}",) if left_out else ()
+
+
+def _place_adapters(
+    model: PreTrainedModel,
+    targets: Mapping[str, LinearMap],
+    layers: AdapterLayers,
+    options: LowRankOptions,
+    setting: Setting,
+) -> None:
     for path, target in targets.items():
         settings: dict[str, Any] = {
             "rank": options.rank_at(path, target.matrices),
@@ -80,11 +99,6 @@ def add_adapters(
             layer = kind(target.module, **settings)  # type: ignore[arg-type]
             layer.path = path
             model.set_submodule(path, layer)
-    for module in saved.values():
-        module.requires_grad_(True)
-    _check_bases(model)
-    model.train()
-    return (f"without an adapter: {in_words(left_out)}",) if left_out else ()
 
 
 def _check_bases(model: nn.Module) -> None:

@@ -55,13 +55,17 @@ def scale_of(alpha: float, rank: int, *, rslora: bool) -> float:
 
 
 class LowRankOptions(MethodOptions):
-    """Options of LoRA and LoRA-FA; the defaults of rank, alpha and dropout are PEFT's."""
+    """Options of LoRA and LoRA-FA; the defaults of rank, alpha and dropout are PEFT's.
+
+    `draw_seed` draws the adapters by random numbers of their own; None: they follow on the base's.
+    """
 
     added_later: ClassVar[tuple[str, ...]] = (
         "layers_to_transform",
         "rank_pattern",
         "alpha_pattern",
         "modules_to_save",
+        "draw_seed",
     )
 
     rank: Rank = 8
@@ -73,6 +77,7 @@ class LowRankOptions(MethodOptions):
     rank_pattern: Annotated[dict[str, Rank], AfterValidator(_patterns)] | None = None
     alpha_pattern: Annotated[dict[str, Alpha], AfterValidator(_patterns)] | None = None
     modules_to_save: str | None = None
+    draw_seed: Annotated[int, Field(ge=0, lt=2**63)] | None = None
 
     _canonical_names = field_validator("targets", "modules_to_save", mode="before")(canonical_targets)
 

@@ -10,6 +10,7 @@ from torch import nn
 
 from lorafa_prof.cell import Dtype
 from lorafa_prof.errors import LorafaProfError, UsageError, described
+from lorafa_prof.layers.drawing import own_random_numbers
 from lorafa_prof.layers.linear_maps import classification_head, computes_a_linear_map
 from lorafa_prof.layers.targets import ALL_LINEAR, ATTENTION, find_targets
 from lorafa_prof.methods.base import Setting
@@ -163,7 +164,8 @@ def peft_lora_model(model: PreTrainedModel, options: PeftLoraOptions, setting: S
         modules_to_save=list(dict.fromkeys((*options.saved_modules, *new_head(model, setting)))) or None,
     )
     try:
-        wrapped = add_peft_adapter(model, config, setting.adapter_dtype)
+        with own_random_numbers(options.draw_seed, next(model.parameters()).device):
+            wrapped = add_peft_adapter(model, config, setting.adapter_dtype)
     except UsageError as error:
         if options.targets is None and "target_modules" in str(error):
             kind = model.config.model_type

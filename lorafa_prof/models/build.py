@@ -167,6 +167,8 @@ def _load(
             dtype=dtype,
             attn_implementation=name_in_transformers(attention),
             trust_remote_code=resolved.trust_remote_code,
+            ignore_mismatched_sizes=resolved.has_new_head,
+            **({"gguf_file": resolved.gguf_file} if resolved.gguf_file else {}),
             **placement,
         )
     except OSError as error:

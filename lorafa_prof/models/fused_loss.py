@@ -34,6 +34,8 @@ PLAIN = (
 def use_fused_loss(trained: nn.Module) -> None:
     """Make the model's forward return the fused loss, and None for the logits.
 
+    Without labels it returns logits.
+
     Args:
         trained: a transformers model, or one that PEFT has wrapped.
 
@@ -44,7 +46,7 @@ def use_fused_loss(trained: nn.Module) -> None:
 
 
 def use_loss_without_logits(trained: nn.Module, loss: FusedLinearCrossEntropyLoss, kernels: str) -> None:
-    """Make the model's forward return this loss, on behalf of `kernels`, and None for the logits.
+    """Make the model's forward return this loss, on behalf of `kernels`, as `use_fused_loss` does.
 
     Raises:
         UsageError: as `use_fused_loss`.
@@ -68,9 +70,15 @@ def use_loss_without_logits(trained: nn.Module, loss: FusedLinearCrossEntropyLos
 
 
 def _forward(
-    model: Any, *, labels: Tensor, num_items_in_batch: Tensor | int | None = None, **inputs: Any
+    model: Any,
+    *,
+    labels: Tensor | None = None,
+    num_items_in_batch: Tensor | int | None = None,
+    **inputs: Any,
 ) -> CausalLMOutput:
     hidden = model.base_model(**inputs).last_hidden_state
     head = cast(nn.Linear, model.get_output_embeddings())
+    if labels is None:  # who asks for no loss wants to know what comes next
+        return CausalLMOutput(logits=head(hidden))
     loss = model.fused_loss(hidden, head.weight, head.bias, labels, num_items_in_batch)
     return CausalLMOutput(loss=loss)

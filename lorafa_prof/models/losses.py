@@ -46,7 +46,8 @@ def use_loss(loss: str, model: nn.Module, task: Task, kernels: str) -> None:
 def _use_chunked_loss(trained: nn.Module) -> None:
     """Let the output layer of a transformers model, which PEFT may have wrapped, give `ChunkedLogits`.
 
-    Modules, parameters and `state_dict` stay as they are; what the model returns has no logits.
+    Modules, parameters and `state_dict` stay as they are; what the model returns has no logits. Called
+    without labels, and so for no loss, it is as it was.
     """
     model = next((module for module in trained.modules() if isinstance(module, PreTrainedModel)), None)
     head = model.get_output_embeddings() if model is not None else None
@@ -64,10 +65,17 @@ def _use_chunked_loss(trained: nn.Module) -> None:
         trains = [parameter for parameter in head.parameters() if parameter.requires_grad]
         return ChunkedLogits(hidden, MethodType(own_forward, head), trains, len(head.weight), loss)
 
-    head.forward = MethodType(later, head)
+    chunked_forward = MethodType(later, head)
+    head.forward = chunked_forward
     of_model = _forward_of(model)
 
     def without_logits(model: Any, *args: Any, **kwargs: Any) -> Any:
+        if kwargs.get("labels") is None:
+            head.forward = MethodType(own_forward, head)
+            try:
+                return of_model(model, *args, **kwargs)
+            finally:
+                head.forward = chunked_forward
         output = of_model(model, *args, **kwargs)
         return type(output)(**{name: value for name, value in output.items() if name != "logits"})
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import functools
+import importlib.util
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
 
 # A hub that does not answer at once is treated as unreachable: huggingface_hub's own retries take 23 s.
 _HUB_TIMEOUT_S = 5.0
+_GGUF = ".gguf"
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,9 @@ class ResolvedModel:
         source: where pretrained weights come from, a directory or hub id; for a preset the URL of its config.
         trust_remote_code: whether code shipped with the model may run.
         notes: what the reader of a row must know of what is built.
+        gguf_file: name of the GGUF file in `source` that has config, weights and tokenizer; None: there are
+            files of transformers' own for them.
+        has_new_head: whether its head is drawn where the checkpoint's has another size.
     """
 
     name: str
@@ -44,6 +51,8 @@ class ResolvedModel:
     source: str
     trust_remote_code: bool = False
     notes: tuple[str, ...] = ()
+    gguf_file: str | None = None
+    has_new_head: bool = False
 
 
 def resolve_model(choice: ModelChoice) -> ResolvedModel:
@@ -74,7 +83,7 @@ def _starting_at(choice: ModelChoice) -> str:
 
 def looks_like_path(name: str) -> bool:
     """Return whether a model's name can only be that of a file or directory."""
-    return name.startswith((".", "/", "~")) or name.endswith((".json", "/"))
+    return name.startswith((".", "/", "~")) or name.endswith((".json", _GGUF, "/"))
 
 
 def _from_preset(choice: ModelChoice) -> ResolvedModel:
@@ -95,12 +104,40 @@ def _from_preset(choice: ModelChoice) -> ResolvedModel:
 
 
 def _from_path(choice: ModelChoice, path: Path) -> ResolvedModel:
+    if (gguf := _gguf_file(choice, path)) is not None:
+        return _resolved(choice, location=str(gguf.parent), source=str(gguf.parent), gguf_file=gguf.name)
     file = path / "config.json" if path.is_dir() else path
     if not file.is_file():
-        raise UsageError(f"model '{choice.name}': the directory has no config.json")
+        raise UsageError(f"model '{choice.name}': the directory has no config.json, nor a GGUF file")
     # Code shipped beside a config.json is found from its directory only.
     location = file.parent if file.name == "config.json" else file
     return _resolved(choice, location=str(location), source=str(file.parent), file=file)
+
+
+def _gguf_file(choice: ModelChoice, path: Path) -> Path | None:
+    """The GGUF file that is named, or the only one of a directory without a config.json.
+
+    Raises:
+        UsageError: there are several, or there is no package to read it.
+    """
+    if path.is_dir():
+        found = [] if (path / "config.json").is_file() else sorted(path.glob(f"*{_GGUF}"))
+        if len(found) > 1:
+            names = ", ".join(file.name for file in found)
+            raise UsageError(
+                f"model '{choice.name}': the directory has several GGUF files ({names}); name one"
+            )
+    else:
+        found = [path] if path.suffix == _GGUF else []
+    if not found:
+        return None
+    for package in ("gguf", "accelerate"):
+        if importlib.util.find_spec(package) is None:
+            raise UsageError(
+                f"model '{choice.name}': to read a GGUF file transformers needs the package {package}: "
+                f"pip install {package}"
+            )
+    return found[0]
 
 
 def _from_hub(choice: ModelChoice) -> ResolvedModel:
@@ -132,8 +169,10 @@ def _hub_location(choice: ModelChoice) -> str:
     return choice.name
 
 
-def _resolved(choice: ModelChoice, *, location: str, source: str, file: Path | None) -> ResolvedModel:
-    part, task = _read_config(choice, location, file)
+def _resolved(
+    choice: ModelChoice, *, location: str, source: str, file: Path | None = None, gguf_file: str | None = None
+) -> ResolvedModel:
+    part, task = _read_config(choice, location, file, gguf_file)
     if choice.weights == "pretrained" and not part.is_whole:
         raise UsageError(
             f"model '{choice.name}': {part.notes[0]}, and its weights are not read from a checkpoint of the "
@@ -148,10 +187,13 @@ def _resolved(choice: ModelChoice, *, location: str, source: str, file: Path | N
         source=source,
         trust_remote_code=choice.trust_remote_code,
         notes=part.notes,
+        gguf_file=gguf_file,
     )
 
 
-def _read_config(choice: ModelChoice, location: str, file: Path | None) -> tuple[TextPart, Task]:
+def _read_config(
+    choice: ModelChoice, location: str, file: Path | None, gguf_file: str | None
+) -> tuple[TextPart, Task]:
     """What is built and what it is for; `file` is the local one it is read from, if there is one."""
     from transformers import AutoConfig
 
@@ -159,9 +201,11 @@ def _read_config(choice: ModelChoice, location: str, file: Path | None) -> tuple
         if file is not None:
             check_config_file(file)
         with guarded("its code"):
-            config: PretrainedConfig = AutoConfig.from_pretrained(
-                location, trust_remote_code=choice.trust_remote_code
-            )
+            config: PretrainedConfig
+            if gguf_file is not None:
+                config = _gguf_config(location, gguf_file)
+            else:
+                config = AutoConfig.from_pretrained(location, trust_remote_code=choice.trust_remote_code)
         part = text_part(config, name=choice.name)
         return part, task_of(part.config, name=choice.name)
     except UsageError:
@@ -174,3 +218,18 @@ def _read_config(choice: ModelChoice, location: str, file: Path | None) -> tuple
         raise UsageError(
             f"model '{choice.name}': cannot read its config ({described(error)}){hint}"
         ) from error
+
+
+def _gguf_config(folder: str, name: str) -> PretrainedConfig:
+    """The config in a GGUF file, which takes seconds to read: it is read again only if the file changed."""
+    known = Path(folder, name).stat()
+    return copy.deepcopy(_read_gguf_config(folder, name, known.st_size, known.st_mtime_ns))
+
+
+@functools.lru_cache(maxsize=8)
+def _read_gguf_config(folder: str, name: str, size: int, changed_ns: int) -> PretrainedConfig:
+    del size, changed_ns  # of the file that is meant
+    from transformers import AutoConfig
+
+    config: PretrainedConfig = AutoConfig.from_pretrained(folder, gguf_file=name)
+    return config

@@ -15,6 +15,7 @@ from lorafa_prof.methods.base import Prepared
 from lorafa_prof.models.quantization import Quantization
 from lorafa_prof.models.quantized_build import quantize_as
 from lorafa_prof.results.measured import Measured
+from lorafa_prof.running.fidelity import is_corrected
 from lorafa_prof.running.prepare import prepare_step
 from lorafa_prof.step import Step, TrainingStep
 
@@ -29,7 +30,7 @@ def measure_base_error(cell: Cell, prepared: Prepared, step: Step, measured: Mea
     adapters = adapters_of(prepared.model)
     if not adapters:
         return
-    rule = rule_of(adapters, step.optimizer)
+    rule = rule_of(adapters, step.optimizer, is_corrected=is_corrected(cell))
     device = adapters[0].b.device
     with same_random_numbers_after(device):
         other, training = prepare_step(_with_dense_base(cell), device)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import faulthandler
 import os
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable
@@ -64,6 +65,7 @@ def work_on_cell(
     elif needs_cuda(cell) and in_spoiled_fork():
         tell.send(_spoiler())
         _exit()
+    _keep_bars_to_this_process()
     tell_in(Path(result_file).parent)
     ready = time.time()
     try:
@@ -95,6 +97,16 @@ def _spoiler() -> Report:
     from lorafa_prof.running.fork_server import SECONDS, SPOILER
 
     return {"spoiler": SPOILER or "something", "seconds": SECONDS}
+
+
+def _keep_bars_to_this_process() -> None:
+    """Let bars of progress, which loading weights shows, share no lock with other processes.
+
+    That of tqdm would be left over where the process ends, and told as leaked.
+    """
+    from tqdm import tqdm
+
+    tqdm.set_lock(threading.RLock())
 
 
 def _exit() -> None:

@@ -50,6 +50,11 @@ def _reasons(cell: Cell) -> Iterator[str]:
         )
 
 
+def is_corrected(cell: Cell) -> bool:
+    """Return whether gradients of B are corrected where the cell's A is frozen."""
+    return cell.method.options.get("correction") is not False
+
+
 def measure_fidelity(cell: Cell, prepared: Prepared, step: Step, measured: Measured) -> None:
     """Measure how close the step's change of the weights is to their full gradients, into `measured`."""
     assert isinstance(step, TrainingStep)
@@ -57,7 +62,7 @@ def measure_fidelity(cell: Cell, prepared: Prepared, step: Step, measured: Measu
     left_out = others_of(model)
     found: Fidelity | None = None
     if adapters := adapters_of(model):
-        found = fidelity_of_adapters(model, step, adapters)
+        found = fidelity_of_adapters(model, step, adapters, is_corrected=is_corrected(cell))
         seen = {weight.path for weight in found.weights}
         left_out += [adapter.path for adapter in adapters if adapter.path not in seen]
     elif METHODS[cell.method.name].default_adapter_dtype is None:

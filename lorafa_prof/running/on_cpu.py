@@ -53,7 +53,7 @@ def _measure_memory(
     cell: Cell, prepared: Prepared, step: Step, measured: Measured, tracker: PhaseTracker
 ) -> None:
     follower = StorageFollower("cpu")
-    follower.adopt(_held_between_steps(prepared, step.inputs))
+    follower.adopt(held_between_steps(prepared, step.inputs))
     meter = meter_of(cell, lambda: FollowedMemoryMeter(follower, prepared.model))
     with timed(measured, "memory"), noting_a_skip(step, measured.notes), follower:
         if cell.parallel == "ddp":
@@ -62,7 +62,8 @@ def _measure_memory(
     keep_memory(measured, meter)
 
 
-def _held_between_steps(prepared: Prepared, inputs: Mapping[str, Tensor]) -> Iterator[Tensor]:
+def held_between_steps(prepared: Prepared, inputs: Mapping[str, Tensor]) -> Iterator[Tensor]:
+    """Yield all tensors that are there before a step and after it."""
     yield from model_tensors(prepared.model)
     yield from state_tensors(prepared.model)
     yield from optimizer_tensors(prepared.optimizer, "cpu")

@@ -6,8 +6,7 @@ a machine with several GPUs side by side too, each cell on a GPU that no other h
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
@@ -18,14 +17,12 @@ from lorafa_prof.results.row import setting_columns
 from lorafa_prof.running.executor import Orders
 from lorafa_prof.running.gpu_use import free_gpus
 from lorafa_prof.running.pool import available_cores
+from lorafa_prof.running.side_by_side import side_by_side
 from lorafa_prof.running.starting import gpus_needed, needs_cuda
-from lorafa_prof.running.worker import end_cells_under_way, run_cell
+from lorafa_prof.running.worker import run_cell
 
 #: More processes than this bring little, and each takes half a GiB.
 MOST_AT_ONCE = 8
-#: A cell that runs now: by the GPUs that it sees, as CUDA_VISIBLE_DEVICES names them; None: those that this
-#: process sees.
-_Run = Callable[[Cell, str | None], CellResult]
 
 
 @dataclass(frozen=True)
@@ -50,7 +47,7 @@ class OnThisMachine:
             return run_cell(cell, orders.log_of(cell), orders.timeout_s, visible_gpus=gpu)
 
         if cells[0].is_predicted:
-            yield from _side_by_side(cells, orders, run, _cores())
+            yield from side_by_side(cells, orders.may_start, run, _cores())
             return
         gpus = free_gpus() if self.isolated is not True and any(map(needs_cuda, cells)) else []
         if len(gpus) < 2:
@@ -60,8 +57,8 @@ class OnThisMachine:
         # One that runs alone sees them all: it takes the first, or as many as it needs, if so many are free.
         most = max(map(gpus_needed, cells))
         alone = ",".join(gpus) if most <= len(gpus) else None
-        for side_by_side, group in groupby(cells, key=lambda cell: cell.cell_id in beside):
-            yield from _side_by_side(list(group), orders, run, gpus if side_by_side else [alone])
+        for are_beside, group in groupby(cells, key=lambda cell: cell.cell_id in beside):
+            yield from side_by_side(list(group), orders.may_start, run, gpus if are_beside else [alone])
 
     def _beside_others(self, cells: Sequence[Cell], orders: Orders) -> set[str]:
         """The ids of measured cells that run beside others, which have a GPU each."""
@@ -74,7 +71,9 @@ class OnThisMachine:
             return run_cell(twin, orders.log_of(twins[twin.cell_id]), orders.timeout_s, whether_it_fits)
 
         unseen = replace(orders, starting=lambda cell: None)
-        predicted = _side_by_side([cell.on_twin() for cell in twins.values()], unseen, predict, _cores())
+        predicted = side_by_side(
+            [cell.on_twin() for cell in twins.values()], unseen.may_start, predict, _cores()
+        )
         return {twins[result.cell.cell_id].cell_id for result in predicted if result.row["status"] == "ok"}
 
 
@@ -88,39 +87,3 @@ def whether_it_fits(cell: Cell) -> CellResult:
 
 def _cores() -> list[None]:
     return [None] * min(MOST_AT_ONCE, available_cores())
-
-
-def _side_by_side(
-    cells: Sequence[Cell], orders: Orders, run: _Run, slots: Sequence[str | None]
-) -> Iterator[CellResult]:
-    """The results of `cells`, of which as many run at once as there are slots, each with one at a time."""
-    pool = ThreadPoolExecutor(len(slots))
-    waiting = iter(cells)
-    free = list(reversed(slots))
-    under_way: dict[Future[CellResult], str | None] = {}
-
-    def fill() -> None:
-        # No more than can run: what has ended is let go, whose details may be megabytes.
-        while free and (cell := next(waiting, None)) is not None:
-            if orders.may_start(cell):
-                slot = free.pop()
-                under_way[pool.submit(run, cell, slot)] = slot
-
-    try:
-        fill()
-        while under_way:
-            done = wait(under_way, return_when=FIRST_COMPLETED).done
-            while done:
-                ended = done.pop()
-                free.append(under_way.pop(ended))
-                yield ended.result()
-                del ended
-                fill()
-    except BaseException:
-        # An interrupt, or a disk that is full: no other starts, and those that run end now.
-        pool.shutdown(wait=False, cancel_futures=True)
-        while wait(under_way, timeout=0.1).not_done:
-            end_cells_under_way()
-        raise
-    finally:
-        pool.shutdown(cancel_futures=True)

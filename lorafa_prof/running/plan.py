@@ -69,13 +69,13 @@ def check_cells(loaded: LoadedScenario, planned: Sequence[PlannedCell]) -> None:
             check_launch(cell)
             check_ranks(cell)
         except LorafaProfError as error:
-            raise _at(loaded, error, plan, plan.method_path) from error
+            raise error_at(loaded, error, plan, plan.method_path) from error
         if key not in checked:
             try:
                 with nothing_drawn():
                     prepare_model(cell, resolved[cell.model], torch.device("meta"))
             except LorafaProfError as error:
-                raise _at(loaded, error, plan, plan.method_path) from error
+                raise error_at(loaded, error, plan, plan.method_path) from error
             except Exception as error:
                 # Odd configs make transformers raise anything; as the cell's row it would come too late.
                 message = one_line(f"{cell.label} cannot be built: {described(error)}")
@@ -99,7 +99,7 @@ def _resolved_models(
             check_padding(resolved[cell.model], cell.padding)
             tokens_beside_seq(resolved[cell.model])  # an error where that is not known
         except LorafaProfError as error:
-            raise _at(loaded, error, plan, plan.model_path) from error
+            raise error_at(loaded, error, plan, plan.model_path) from error
         except Exception as error:
             message = f"the config cannot be used: {described(error)}"
             raise loaded.error(message, plan.model_path) from error
@@ -131,7 +131,7 @@ def check_gpus(loaded: LoadedScenario, planned: Sequence[PlannedCell]) -> None:
             if cell.quantization == EIGHT_BIT_FLOAT and gpu is not None:
                 _check_fp8_products(gpu, cell)
         except LorafaProfError as error:
-            raise _at(loaded, error, plan, plan.method_path) from error
+            raise error_at(loaded, error, plan, plan.method_path) from error
 
 
 def _check_8bit_products(gpu: Gpu) -> None:
@@ -169,7 +169,9 @@ def _shape_key(cell: Cell) -> str:
     return cell.model_copy(update={"batch": 1, "seq": 1, **anything}).model_dump_json()
 
 
-def _at(loaded: LoadedScenario, error: LorafaProfError, plan: PlannedCell, path: KeyPath) -> ScenarioError:
+def error_at(
+    loaded: LoadedScenario, error: LorafaProfError, plan: PlannedCell, path: KeyPath
+) -> ScenarioError:
     """Return the error at the value it is about.
 
     That value is in the method's entry, else in the scenario, else at `path`.

@@ -15,6 +15,7 @@ from lorafa_prof.devices.gpus.attention import check_attention
 from lorafa_prof.devices.gpus.kernels import check_kernels
 from lorafa_prof.errors import UsageError
 from lorafa_prof.guard import guarded
+from lorafa_prof.layers.drawing import own_random_numbers
 from lorafa_prof.methods.base import METHODS, TORCH_DTYPES, Prepared, Setting
 from lorafa_prof.models.autocast import use_autocast
 from lorafa_prof.models.build import build_model
@@ -64,6 +65,13 @@ def prepare_step(cell: Cell, device: torch.device) -> tuple[Prepared, TrainingSt
         prepared = prepare_model(cell, resolved, device)
         prepared, trained = _spread(cell, prepared, device)
     inputs = _batches(cell, resolved, device)(min(cell.lengths, default=cell.seq))
+    return training_step(cell, prepared, trained, inputs, device)
+
+
+def training_step(
+    cell: Cell, prepared: Prepared, trained: nn.Module, inputs: Inputs, device: torch.device
+) -> tuple[Prepared, TrainingStep]:
+    """Return the cell's step of `trained`, `prepared`'s model, spread or not; and what is kept for it."""
     use_autocast(cell.autocast, prepared.model, device.type)
     scaler = scaler_of(cell, device)
     if scaler is not None:
@@ -131,12 +139,17 @@ def _batches(cell: Cell, resolved: ResolvedModel, device: torch.device) -> Calla
 
 
 def prepare_model(
-    cell: Cell, resolved: ResolvedModel, device: torch.device, deferred: Deferred | None = None
+    cell: Cell,
+    resolved: ResolvedModel,
+    device: torch.device,
+    deferred: Deferred | None = None,
+    draw_seed: int | None = None,
 ) -> Prepared:
     """Return the cell's model, built from `resolved` on `device` and ready to train.
 
-    With `deferred` it is on the meta device, and its values come later. Its code is imported first: what an
-    import makes while a model is built would lie on the model's device.
+    With `draw_seed` what its method draws, and what pretrained weights lack, is drawn by it. With `deferred`
+    it is on the meta device, and its values come later. Its code is imported first: what an import makes
+    while a model is built would lie on the model's device.
     """
     import_code(resolved)
     check_kernels(cell)
@@ -158,7 +171,7 @@ def prepare_model(
                 dtype=TORCH_DTYPES[cell.dtype],
                 attention=cell.attention,
                 checkpointing=cell.checkpointing,
-                seed=cell.seed,
+                seed=cell.seed if draw_seed is None or resolved.weights == "random" else draw_seed,
                 quantization=quantization,
                 deferred=deferred,
             )
@@ -166,7 +179,8 @@ def prepare_model(
             if cell.kbit_prepare:
                 prepare_for_kbit_training(model)
         with guarded(f"the method '{method.name}'"):
-            prepared = method.prepare(model, method.options.model_validate(cell.method.options), setting)
+            with own_random_numbers(draw_seed, device):
+                prepared = method.prepare(model, method.options.model_validate(cell.method.options), setting)
             use_kernels(cell.kernels, prepared.model)
             use_loss(cell.loss, prepared.model, resolved.task, cell.kernels)
             use_checkpointing(cell.checkpointing, prepared.model)

@@ -104,8 +104,12 @@ class SweepProgress:
         left = self._total - self._done
         if not left:
             return ""
-        seconds = (self._clock() - self._started) / self._done * left
-        minutes, seconds_left = divmod(round(seconds), 60)
-        hours, minutes = divmod(minutes, 60)
-        clock = f"{hours}:{minutes:02d}:{seconds_left:02d}" if hours else f"{minutes}:{seconds_left:02d}"
-        return f"{clock} to go"
+        return time_to_go((self._clock() - self._started) / self._done * left)
+
+
+def time_to_go(seconds: float) -> str:
+    """Return how long it still takes: "1:02:03 to go"."""
+    minutes, seconds_left = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    clock = f"{hours}:{minutes:02d}:{seconds_left:02d}" if hours else f"{minutes}:{seconds_left:02d}"
+    return f"{clock} to go"

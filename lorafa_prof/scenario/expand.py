@@ -6,7 +6,7 @@ import functools
 import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import ValidationError
@@ -23,18 +23,24 @@ from lorafa_prof.scenario.exclude import check_exclusions, excluding
 from lorafa_prof.scenario.invalid import scenario_error
 from lorafa_prof.scenario.lengths import Lengths
 from lorafa_prof.scenario.load import LoadedScenario
+from lorafa_prof.scenario.one_or_many import as_list
 from lorafa_prof.scenario.options import validated_options
-from lorafa_prof.scenario.schema import AXES, WHOLE_SCENARIO, Axes, MethodEntry, Scenario, as_list
+from lorafa_prof.scenario.schema import AXES, WHOLE_SCENARIO, Axes, MethodEntry, Scenario
 from lorafa_prof.scenario.yaml_data import KeyPath
 
 
 @dataclass(frozen=True)
 class PlannedCell:
-    """A cell and the places in the scenario file that it came from, for errors found later."""
+    """A cell and the places in the scenario file that it came from, for errors found later.
+
+    `learning_rates` are those of its learning runs, if the scenario trains: its method's own, else the
+    scenario's.
+    """
 
     cell: Cell
     model_path: KeyPath
     method_path: KeyPath
+    learning_rates: tuple[float, ...] = ()
 
 
 ResolveDevice = Callable[[str, str], ResolvedDevice]
@@ -61,7 +67,9 @@ def expand(loaded: LoadedScenario, resolve_device: ResolveDevice) -> list[Planne
         rules = excluding(candidate.cell, loaded.scenario.exclude)
         used.update(rules)
         if not rules:
-            planned.setdefault(candidate.cell.cell_id, candidate)
+            first = planned.setdefault(candidate.cell.cell_id, candidate)
+            rates = dict.fromkeys((*first.learning_rates, *candidate.learning_rates))
+            planned[candidate.cell.cell_id] = replace(first, learning_rates=tuple(rates))
     if not planned:
         raise loaded.error("every cell is excluded: nothing to sweep", ("exclude",))
     _check_all_used(loaded, used)
@@ -116,11 +124,13 @@ def _candidates(loaded: LoadedScenario, resolve_device: ResolveDevice) -> Iterat
     devices = list(dict.fromkeys(_devices(loaded, resolve_device)))
     unsaid_seq = functools.cache(_unsaid_seq)  # of this expansion: configs may be edited before the next
     points = [
-        (("method", index), choice, axes)
+        (("method", index), entry, choice, axes)
         for index, entry in enumerate(scenario.method)
         for choice, axes in _method_points(loaded, entry, ("method", index))
     ]
-    for (index, model), (method_path, choice, axes) in itertools.product(enumerate(scenario.model), points):
+    for (index, model), point in itertools.product(enumerate(scenario.model), points):
+        method_path, entry, choice, axes = point
+        rates = _learning_rates(loaded, entry, method_path)
         for device in devices:
             for values in _product(_axes_of(scenario, axes)):
                 if values["seq"] is None:
@@ -130,7 +140,20 @@ def _candidates(loaded: LoadedScenario, resolve_device: ResolveDevice) -> Iterat
                     cell,
                     loaded.document.as_written(("model", index)),
                     loaded.document.as_written(method_path),
+                    rates,
                 )
+
+
+def _learning_rates(loaded: LoadedScenario, entry: MethodEntry, path: KeyPath) -> tuple[float, ...]:
+    training = loaded.scenario.training
+    if training is None:
+        if entry.learning_rate is not None:
+            raise loaded.error(
+                "a learning rate is of training runs, and the scenario has no training: block",
+                (*path, "learning_rate"),
+            )
+        return ()
+    return tuple(entry.learning_rate or training.learning_rate or ())
 
 
 def _devices(loaded: LoadedScenario, resolve_device: ResolveDevice) -> Iterator[ResolvedDevice]:

@@ -14,8 +14,10 @@ from lorafa_prof.parallel.shard import Shard
 from lorafa_prof.registry import nearest
 from lorafa_prof.scenario.claim import Claim
 from lorafa_prof.scenario.lengths import Lengths
+from lorafa_prof.scenario.training import Training
 from lorafa_prof.scenario.yaml_data import KeyPath
 from lorafa_prof.scenario.yaml_lines import Document
+from lorafa_prof.tasks.choice import TaskChoice
 
 #: What a value should be, by the prefix of pydantic's name for the complaint.
 _SHOULD_BE = {
@@ -33,10 +35,12 @@ _INSIDE: dict[str, type[BaseModel]] = {
     "claims": Claim,
     "seq": Lengths,
     "shard": Shard,
+    "task": TaskChoice,
+    "training": Training,
 }
 #: Beginnings of what pydantic puts into a path and no file has.
 _NOT_WRITTEN = ("function-", "seq:")
-_NAMED = ("ModelChoice", "MethodEntry")
+_NAMED = ("ModelChoice", "MethodEntry", "TaskChoice")
 
 
 def scenario_error(

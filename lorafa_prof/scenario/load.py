@@ -65,17 +65,20 @@ def load_scenario(file: Path, overrides: Sequence[str | Override] = ()) -> Loade
 
 
 def _with_paths_from(document: Document, scenario: Scenario) -> Scenario:
-    """Let paths of models start at the scenario's file, but for those of the command line."""
+    """Let paths of models and data start at the scenario's file, but for those of the command line."""
     folder = document.file.parent
     if folder == Path():
         return scenario
     models = [
         model.model_copy(update={"folder": str(folder)})
-        if not model.folder and _is_path(model.name, folder) and _is_written(document, index)
+        if not model.folder and _is_path(model.name, folder) and _is_written(document, ("model", index))
         else model
         for index, model in enumerate(scenario.model)
     ]
-    return scenario.model_copy(update={"model": models})
+    task = scenario.task
+    if task is not None and task.data and _is_written(document, ("task", "data")):
+        task = task.model_copy(update={"data": str(folder / Path(task.data).expanduser())})
+    return scenario.model_copy(update={"model": models, "task": task})
 
 
 def _is_path(name: str, folder: Path) -> bool:
@@ -83,9 +86,12 @@ def _is_path(name: str, folder: Path) -> bool:
     return name not in PRESETS and (looks_like_path(name) or os.path.exists(folder / name))  # noqa: PTH110
 
 
-def _is_written(document: Document, index: int) -> bool:
-    path = document.as_written(("model", index))
-    return not any(replaced[: len(path)] == path or replaced == ("model",) for replaced in document.replaced)
+def _is_written(document: Document, place: KeyPath) -> bool:
+    """Whether what stands there is the file's own, and not the command line's."""
+    path = document.as_written(place)
+    return not any(
+        replaced[: len(path)] == path or path[: len(replaced)] == replaced for replaced in document.replaced
+    )
 
 
 def validated_scenario(document: Document, overrides: Sequence[str | Override]) -> LoadedScenario:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -22,24 +22,15 @@ from lorafa_prof.frozen_data import Frozen
 from lorafa_prof.parallel.shard import Parallel, Shard
 from lorafa_prof.scenario.claim import Claim
 from lorafa_prof.scenario.lengths import Lengths, Tokens
-
-T = TypeVar("T")
-
-
-def as_list(value: Any) -> Any:
-    """Return the value of an axis as a list; in the file it may be one value or a list."""
-    return value if isinstance(value, list) else [value]
+from lorafa_prof.scenario.one_or_many import as_list, without_repeats
+from lorafa_prof.scenario.training import LearningRates, Training
+from lorafa_prof.tasks.choice import TaskChoice
 
 
 def as_one_value(value: Any) -> Any:
     """Return the list of an axis whose one value is a list, as a list of that; so it is already once read."""
     written = as_list(value)
     return written if written and isinstance(written[0], (list, tuple)) else [written]
-
-
-def without_repeats(values: list[T]) -> list[T]:
-    """The values in order, each once."""
-    return list(dict.fromkeys(values))
 
 
 def as_choice(value: Any) -> Any:
@@ -88,11 +79,15 @@ Models = Annotated[list[Annotated[ModelChoice, BeforeValidator(as_choice)]], _li
 
 
 class MethodEntry(Frozen):
-    """A method with its options, each one value or a list; it may also set axes of the scenario."""
+    """A method with its options, each one value or a list; it may also set axes of the scenario.
+
+    `learning_rate` is that of its learning runs, in the place of the scenario's.
+    """
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
     name: StrictStr
+    learning_rate: LearningRates | None = None
 
 
 Methods = Annotated[list[Annotated[MethodEntry, BeforeValidator(as_choice)]], _listed, _filled]
@@ -145,6 +140,8 @@ class Scenario(Axes):
     isolated: StrictBool | None = None
     exclude: Annotated[list[dict[StrictStr, Any]], _listed] = []
     claims: list[Claim] = []
+    task: Annotated[TaskChoice, BeforeValidator(as_choice)] | None = None
+    training: Training | None = None
 
 
 #: Axes that a method entry may set for itself, and keys that belong to the scenario as a whole.

@@ -11,8 +11,9 @@ from lorafa_prof.cell import Cell, ModelChoice
 from lorafa_prof.methods.base import METHODS
 from lorafa_prof.parallel.shard import SHARDED
 from lorafa_prof.scenario.lengths import lengths_of
+from lorafa_prof.scenario.one_or_many import as_list
 from lorafa_prof.scenario.options import complete_options, same_option
-from lorafa_prof.scenario.schema import AXES, as_list
+from lorafa_prof.scenario.schema import AXES
 
 Rule = Mapping[str, Any]
 

@@ -43,6 +43,14 @@ def test_columns_and_record_of_a_measured_cell():
     assert sum(weight["gradient_share"] for weight in record["weights"]) == pytest.approx(1)
 
 
+def test_without_its_correction_lora_fa_is_judged_by_what_it_does():
+    cell = asked()
+    uncorrected = cell.method.model_copy(update={"options": {**cell.method.options, "correction": False}})
+    record = measure_cell(cell.model_copy(update={"method": uncorrected})).details["fidelity"]
+    assert record["rule"] == "lora-fa-uncorrected"
+    assert record["total"]["steps"]["lora-fa-uncorrected"]["distance"] > record["total"]["floor"]["rows"]
+
+
 def test_what_is_measured_besides_is_the_same():
     row, other = measure_cell(asked()).row, measure_cell(tiny_cell("tiny-llama", "lora-fa")).row
     exact = ("peak_allocated_bytes", "activation_bytes", "saved_bytes", "flops_step", "optimizer_bytes")
@@ -96,7 +104,7 @@ def test_a_method_without_low_rank_factors_says_so():
 def test_a_gradient_that_is_nothing_is_said(monkeypatch):
     nothing = WeightFidelity("a", (1, 1), 1, dict.fromkeys(("lora", "optimizer"), Comparison()), {})
     told = Fidelity("lora", (replace(nothing, projections={"rows-and-columns": Comparison()}),))
-    monkeypatch.setattr(fidelity, "fidelity_of_adapters", lambda *args: told)
+    monkeypatch.setattr(fidelity, "fidelity_of_adapters", lambda *args, **options: told)
     result = measure_cell(asked())
     assert NO_GRADIENT in result.row["message"]
     assert not set(COLUMNS) & result.row.keys()
@@ -136,7 +144,7 @@ def test_cells_whose_gradients_cannot_be_had_are_refused_in_one_line(settings, w
 
 
 def test_out_of_memory_costs_these_columns_only(monkeypatch):
-    def fail(*args: Any) -> Any:
+    def fail(*args: Any, **options: Any) -> Any:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(fidelity, "fidelity_of_adapters", fail)

@@ -22,6 +22,7 @@ from lorafa_prof.instruments.fidelity.rules import (
     LORA,
     LORA_FA,
     OPTIMIZER,
+    UNCORRECTED,
     optimizer_step,
     plain_steps,
     projections,
@@ -30,7 +31,9 @@ from lorafa_prof.layers.low_rank_linear import in_by_out, is_linear
 from lorafa_prof.step import TrainingStep
 
 
-def fidelity_of_adapters(model: nn.Module, step: TrainingStep, adapters: Sequence[Adapter]) -> Fidelity:
+def fidelity_of_adapters(
+    model: nn.Module, step: TrainingStep, adapters: Sequence[Adapter], *, is_corrected: bool = True
+) -> Fidelity:
     """Return the fidelity of the adapters in the model's next step.
 
     The step runs, it is noted where it brought the adapters, and it runs again from where it began, when each
@@ -40,9 +43,10 @@ def fidelity_of_adapters(model: nn.Module, step: TrainingStep, adapters: Sequenc
         model: as its method prepared it.
         step: trains it; its optimizer has its state.
         adapters: of the model, at least one.
+        is_corrected: whether gradients of B are corrected where A is frozen.
     """
     trained = [param for param in model.parameters() if param.requires_grad]
-    rule = rule_of(adapters, step.optimizer)
+    rule = rule_of(adapters, step.optimizer, is_corrected=is_corrected)
     before = [param.detach().clone() for param in trained]
     with same_random_numbers_after(trained[0].device):
         step.run()
@@ -86,11 +90,20 @@ def _finite(factor: Tensor) -> Tensor:
     return factor.double().nan_to_num(0.0, 0.0, 0.0)
 
 
-def rule_of(adapters: Iterable[Adapter], optimizer: Optimizer) -> str:
-    """Return the rule that the adapters train by: LoRA's if their A is updated."""
+def rule_of(adapters: Iterable[Adapter], optimizer: Optimizer, *, is_corrected: bool) -> str:
+    """Return the rule that the adapters train by.
+
+    It is LoRA's if their A is updated; else LoRA-FA's, if gradients of B are corrected.
+    """
+    if _trains_a(adapters, optimizer):
+        return LORA
+    return LORA_FA if is_corrected else UNCORRECTED
+
+
+def _trains_a(adapters: Iterable[Adapter], optimizer: Optimizer) -> bool:
+    """Whether A is updated."""
     updated = {id(param) for group in optimizer.param_groups for param in group["params"]}
-    is_trained = any(adapter.a.requires_grad and id(adapter.a) in updated for adapter in adapters)
-    return LORA if is_trained else LORA_FA
+    return any(adapter.a.requires_grad and id(adapter.a) in updated for adapter in adapters)
 
 
 def fidelity_of_weights(model: nn.Module, step: TrainingStep) -> Fidelity:

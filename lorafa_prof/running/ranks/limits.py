@@ -131,6 +131,12 @@ def _check_fsdp2(cell: Cell) -> None:
             f"that can: {can}",
             about="name",
         )
+    if cell.method.options.get("draw_seed") is not None:
+        raise UsageError(
+            "draw_seed: a sharded model's numbers are drawn one after the other, once it has its shards; "
+            "leave it out, or set parallel to ddp",
+            about="draw_seed",
+        )
     if cell.shard.offload == "cpu" and cell.device_kind != "cuda":
         why = (
             "is not predicted: the host updates shards there, with numbers that a twin does not know"
