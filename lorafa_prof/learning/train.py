@@ -121,9 +121,8 @@ class Training:
             spent += self._clock.between_ms(marks[index], marks[index + 1]) / 1e3
             trained += tokens[index]
             found.append((done + index + 1, loss, trained, spent))
-        finite = [step for step in found if math.isfinite(step[1])]
         until = next((index for index, step in enumerate(found) if not math.isfinite(step[1])), len(found))
-        self._note(finite[:until])
+        self._note(found[:until])
         if until < len(found):
             raise DivergedError(found[until][0], found[until][1])
 

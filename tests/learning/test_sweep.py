@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from cells import make_cell
 from learning.toy_task import learn_toy, toy_run
 from rich.console import Console
@@ -135,14 +134,12 @@ def test_a_damaged_record_is_one_line_unless_the_run_is_trained_anew(out: Path) 
     assert read_records(out, [run], discard=True) == {}
 
 
-def test_a_checkpoint_of_another_run_is_not_gone_on_from(out: Path) -> None:
-    run = toy_run(CELL, steps=4, evaluate_every=2)
-    for content in (b"nonsense", None):
-        file = RunFiles(out, run.run_id).checkpoint
-        if content is None:
-            torch.save({"version": 1, "run_id": "another"}, file)
-        else:
-            file.write_bytes(content)
+def test_a_checkpoint_that_is_damaged_or_of_another_run_is_not_gone_on_from(out: Path) -> None:
+    run, other = (toy_run(CELL, steps=4, evaluate_every=2, seed=seed) for seed in (0, 1))
+    train([other], out, work=dying)
+    file = RunFiles(out, run.run_id).checkpoint
+    for content in (b"nonsense", RunFiles(out, other.run_id).checkpoint.read_bytes()):
+        file.write_bytes(content)
         records, _ = train([run], out, rerun="failed")
         assert "cannot be gone on from: " in records[run.run_id].message
         assert "--rerun all trains the run anew" in records[run.run_id].message
