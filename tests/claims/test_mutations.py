@@ -141,8 +141,8 @@ def test_logits_held_twice_are_named(green: Path, tmp_path: Path) -> None:
         tmp_path,
         Edit(
             "step.py",
-            "loss = cast(Tensor, cast(Any, self.model(**self.inputs)).loss)",
-            "output = cast(Any, self.model(**self.inputs)); loss = output.loss",
+            "loss = cast(Tensor, cast(Any, self.model(**inputs)).loss)",
+            "output = cast(Any, self.model(**inputs)); loss = output.loss",
         ),
     )
     assert checked.code == 3

@@ -48,7 +48,17 @@ def test_list_shows_every_section_and_every_scenario():
     result = CliRunner().invoke(list_command)
     assert result.exit_code == 0, result.output
     titles = [line.removeprefix("# ") for line in result.output.splitlines() if line.startswith("# ")]
-    sections = ["models", "methods", "optimizers", "gpus", "metrics", "scenarios", "figures", "kernels"]
+    sections = [
+        "models",
+        "methods",
+        "optimizers",
+        "gpus",
+        "metrics",
+        "tasks",
+        "scenarios",
+        "figures",
+        "kernels",
+    ]
     assert titles == list(SECTIONS) == sections
     scenarios = CliRunner().invoke(list_command, ["scenarios"]).output.splitlines()[2:]
     assert [line.split()[0] for line in scenarios] == list(shipped_scenarios())
