@@ -28,10 +28,9 @@ from lorafa_prof.devices.device import resolve_twin_by_default
 from lorafa_prof.errors import NothingToJudgeError, UsageError
 from lorafa_prof.quality.read import read_learning
 from lorafa_prof.quality.run import LearningRun
-from lorafa_prof.results.files import write_atomically
+from lorafa_prof.results.files import LEARNING_NAME, write_atomically
 from lorafa_prof.results.provenance import package_version
 from lorafa_prof.results.record import FAILED, CellResult
-from lorafa_prof.results.records import LEARNING_NAME
 from lorafa_prof.results.soundness import read_json
 from lorafa_prof.results.store import CellResults, Store
 from lorafa_prof.scenario.expand import PlannedCell, ResolveDevice, expand

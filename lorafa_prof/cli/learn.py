@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lorafa_prof.cli.drawing import tell_drawn
 from lorafa_prof.cli.options import (
     device_option,
     gpu_use_options,
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Run programs that the model writes for a task of programming, in a sandbox without network.",
 )
+@click.option("--figures/--no-figures", default=True, show_default=True, help="Draw figures at the end.")
 def learn_command(
     arguments: Sequence[str] | None,
     scenario: str,
@@ -75,19 +77,22 @@ def learn_command(
     share_gpu: bool,
     max_failures: int | None,
     run_generated_code: bool,
+    figures: bool,
 ) -> int:
     """Train every cell of SCENARIO on its task, by all learning rates and seeds, and evaluate.
 
     SCENARIO, a file or the name of a shipped one, has a task: and a training: block. The command goes on
     where it stopped, within a run from its last checkpoint. The results are in OUT: learning.csv, learning/,
-    provenance.json.
+    provenance.json, figures/.
     """
     loaded = loaded_scenario(scenario, overrides, device)
     from rich.console import Console
 
     from lorafa_prof.devices.device import resolve_device
+    from lorafa_prof.figures.save import draw_learning_figures
     from lorafa_prof.learning.plan import check_runs, runs_of
     from lorafa_prof.learning.sweep import other_runs, read_records, runs_to_train
+    from lorafa_prof.results.files import LEARNING_NAME
     from lorafa_prof.results.lock import locked
     from lorafa_prof.results.store import Store
     from lorafa_prof.running.gpu_use import await_free_gpu
@@ -140,7 +145,9 @@ def learn_command(
             console=console,
         )
     _print_results(chosen, labels, records)
-    say(f"results: {store.out / 'learning.csv'}")
+    say(f"results: {store.out / LEARNING_NAME}")
+    if figures and (store.out / LEARNING_NAME).is_file():
+        tell_drawn(draw_learning_figures(store.out), store.out / "figures")
     return _exit_code(chosen, labels, records)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lorafa_prof.cli.allocated import follows
+from lorafa_prof.cli.drawing import tell_drawn
 from lorafa_prof.cli.options import (
     cells_option,
     device_option,
@@ -219,13 +220,11 @@ def _print_notes(results: Sequence[CellResult]) -> None:
 
 
 def _draw(store: Store) -> None:
-    from lorafa_prof.figures.save import SavedFigure, save_all
+    from lorafa_prof.figures.save import save_all
     from lorafa_prof.results.records import read_results
 
-    results = read_results(store.out)
-    outcomes = save_all(results, store.out / "figures", None, ["png", "pdf"])
-    drawn = [outcome.name for outcome in outcomes if isinstance(outcome, SavedFigure)]
-    say(f"figures: {', '.join(drawn) or 'none'} in {store.out / 'figures'}")
+    folder = store.out / "figures"
+    tell_drawn(save_all(read_results(store.out), folder, None, ["png", "pdf"]), folder)
 
 
 def _exit_code(results: Sequence[CellResult], labels: Mapping[str, str]) -> int:

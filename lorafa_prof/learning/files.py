@@ -12,7 +12,6 @@ from lorafa_prof.results.files import write_atomically
 from lorafa_prof.results.spreadsheet import csv_text
 
 FOLDER = "learning"
-TABLE_NAME = "learning.csv"
 #: Of the file of a run's steps: the loss is the mean of the step, tokens and seconds are so far.
 LOSS_COLUMNS = ("step", "loss", "tokens", "seconds")
 #: So much of its end has some steps in any case.

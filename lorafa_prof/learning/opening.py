@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import cast
 
@@ -11,8 +10,12 @@ from lorafa_prof.errors import UsageError, described
 from lorafa_prof.guard import guarded
 from lorafa_prof.learning.run import LearningRun
 from lorafa_prof.models.head import with_head
+from lorafa_prof.models.images import image_shape
 from lorafa_prof.models.preset import Task as ModelTask
 from lorafa_prof.models.resolve import ResolvedModel, resolve_model
+from lorafa_prof.tasks.byte_tokenizer import ByteTokenizer
+from lorafa_prof.tasks.image_format import ImageFormat, image_format
+from lorafa_prof.tasks.open import open_task
 from lorafa_prof.tasks.task import Task, TaskKind, Tokenizer
 
 _MODEL_TASK: dict[TaskKind, ModelTask] = {
@@ -45,18 +48,23 @@ def open_run(run: LearningRun) -> Opened:
     """
     resolved = resolve_model(run.cell.model)
     tokenizer = _tokenizer_of(resolved)
-    task = _open_task(run, tokenizer)
+    task = _open_task(run, resolved, tokenizer)
     pad_id = _pad_id(tokenizer, resolved)
     head = with_head(resolved, _MODEL_TASK[task.kind], classes=task.classes, pad_id=pad_id)
     return Opened(head, task, pad_id)
 
 
-def _open_task(run: LearningRun, tokenizer: Tokenizer | None) -> Task:
-    """The one place that asks for a task by its name."""
-    options = {"run_generated_code": True} if run.run_generated_code else {}
-    open_task = import_module("lorafa_prof.tasks.open").open_task
-    with guarded(f"the task '{run.task.name}'"):
-        return cast(Task, open_task(run.task, tokenizer, run.cell.seq, **options))
+def _open_task(run: LearningRun, resolved: ResolvedModel, tokenizer: Tokenizer | None) -> Task:
+    images = _image_format(resolved) if resolved.task == "image-classification" else None
+    return open_task(
+        run.task, tokenizer, run.cell.seq, images=images, run_generated_code=run.run_generated_code
+    )
+
+
+def _image_format(resolved: ResolvedModel) -> ImageFormat:
+    channels, height, width = image_shape(resolved)
+    folder = Path(resolved.source)
+    return image_format(height, width, channels, folder=folder if folder.is_dir() else None)
 
 
 def _tokenizer_of(resolved: ResolvedModel) -> Tokenizer | None:
@@ -69,7 +77,7 @@ def _tokenizer_of(resolved: ResolvedModel) -> Tokenizer | None:
         return None
     if resolved.weights == "random" and not _comes_with_tokenizer(resolved):
         vocabulary = getattr(resolved.config.get_text_config(), "vocab_size", 0)
-        return cast(Tokenizer, import_module("lorafa_prof.tasks.byte_tokenizer").ByteTokenizer(vocabulary))
+        return ByteTokenizer(vocabulary)
     from transformers import AutoTokenizer
 
     try:

@@ -6,9 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from lorafa_prof.learning.columns import EVALUATION_COLUMNS, RUN_COLUMNS
-from lorafa_prof.learning.files import TABLE_NAME
 from lorafa_prof.learning.record import RunRecord, Value
-from lorafa_prof.results.files import write_atomically, writing
+from lorafa_prof.results.files import LEARNING_NAME, write_atomically, writing
 from lorafa_prof.results.row import setting_columns
 from lorafa_prof.results.spreadsheet import csv_text
 
@@ -38,4 +37,4 @@ def write_learning_table(out: Path, records: Iterable[RunRecord]) -> None:
     if header is None:
         return
     with writing(out):
-        write_atomically(out / TABLE_NAME, csv_text([header, *lines]))
+        write_atomically(out / LEARNING_NAME, csv_text([header, *lines]))

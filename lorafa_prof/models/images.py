@@ -74,10 +74,18 @@ def draw_images(
     Raises:
         UsageError: the config has no size of images.
     """
+    return torch.randn((batch, *image_shape(resolved)), generator=generator).to(dtype)
+
+
+def image_shape(resolved: ResolvedModel) -> tuple[int, int, int]:
+    """Return channels, height and width of the images that the network takes.
+
+    Raises:
+        UsageError: the config has no size of images.
+    """
     config = seeing_config(resolved)
     channels = _whole(resolved, config, "num_channels", getattr(config, "num_channels", None))
-    shape = (batch, channels, *_sides(resolved, config, "image_size"))
-    return torch.randn(shape, generator=generator).to(dtype)
+    return channels, *_sides(resolved, config, "image_size")
 
 
 def _sides(resolved: ResolvedModel, config: PretrainedConfig, name: str) -> tuple[int, int]:

@@ -12,7 +12,7 @@ from lorafa_prof.one_line import all_texts, harmless
 from lorafa_prof.quality.run import EvaluationRow, LearningRun
 from lorafa_prof.results.columns import COLUMNS
 from lorafa_prof.results.csv_lines import check_names, named_values, parsed, read_lines
-from lorafa_prof.results.records import LEARNING_NAME
+from lorafa_prof.results.files import LEARNING_NAME
 from lorafa_prof.results.table import pandas_dtype
 
 _SETTINGS = {"cell_id": "string"} | {c.name: pandas_dtype(c) for c in COLUMNS if c.group == "setting"}

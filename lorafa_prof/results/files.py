@@ -10,6 +10,9 @@ from pathlib import Path
 
 from lorafa_prof.errors import UsageError
 
+#: The table of learning runs in a folder of results.
+LEARNING_NAME = "learning.csv"
+
 _PART_NAME = re.compile(r"\..+\.\d+\.part")
 
 

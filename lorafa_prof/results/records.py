@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from lorafa_prof.errors import NothingToJudgeError, UsageError, first_line
 from lorafa_prof.one_line import all_texts, harmless
 from lorafa_prof.results.columns import COLUMNS
+from lorafa_prof.results.files import LEARNING_NAME
 from lorafa_prof.results.record import CellResult
 from lorafa_prof.results.spreadsheet import from_text
 from lorafa_prof.results.store import Store
@@ -25,7 +26,6 @@ LoadRecord = Callable[[str], CellResult | None]
 """A cell's record by its id, or None if there is none; raises `UsageError` if it cannot be read."""
 
 VERIFICATION_NAME = "verify.csv"
-LEARNING_NAME = "learning.csv"
 
 
 def _no_record(cell_id: str) -> None:

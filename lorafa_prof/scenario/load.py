@@ -76,7 +76,7 @@ def _with_paths_from(document: Document, scenario: Scenario) -> Scenario:
         for index, model in enumerate(scenario.model)
     ]
     task = scenario.task
-    if task is not None and task.data and _is_written(document, ("task", "data")):
+    if task is not None and _is_data(task.data, folder) and _is_written(document, ("task", "data")):
         task = task.model_copy(update={"data": str(folder / Path(task.data).expanduser())})
     return scenario.model_copy(update={"model": models, "task": task})
 
@@ -84,6 +84,11 @@ def _with_paths_from(document: Document, scenario: Scenario) -> Scenario:
 def _is_path(name: str, folder: Path) -> bool:
     # Of `os.path`, since those of `Path` raise where a name is too long.
     return name not in PRESETS and (looks_like_path(name) or os.path.exists(folder / name))  # noqa: PTH110
+
+
+def _is_data(name: str, folder: Path) -> bool:
+    """Whether that is a file or folder, and not the hub's id of a data set."""
+    return bool(name) and (looks_like_path(name) or os.path.exists(folder / name))  # noqa: PTH110
 
 
 def _is_written(document: Document, place: KeyPath) -> bool:

@@ -45,6 +45,7 @@ def scenario(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         return result
 
     monkeypatch.setattr(sweep, "run_cell", run_here)
+    (tmp_path / "data").mkdir()
     file = tmp_path / "toys.yaml"
     file.write_text(SCENARIO)
     return file
@@ -70,7 +71,8 @@ def test_a_scenario_is_trained_and_goes_on_where_it_stopped(
     assert listed.count("tiny-llama_lora-fa_r2_b4_s8_toy_lr") == 8
     assert listed.count("tiny-llama_full-ft_b4_s8_toy_lr0.001") == 2
     assert not out.exists()
-    assert code_of(scenario, "-o", out, "-k", "full-ft") == 0
+    assert code_of(scenario, "-o", out, "-k", "full-ft", "--no-figures") == 0
+    assert not (out / "figures").exists()
     assert {row["method"] for row in rows_of(out)} == {"full-ft"}
     capsys.readouterr()
     assert code_of(scenario, "-o", out) == 0
@@ -85,6 +87,7 @@ def test_a_scenario_is_trained_and_goes_on_where_it_stopped(
     provenance = json.loads((out / "provenance.json").read_text())
     assert provenance["cells"] == list(dict.fromkeys(row["cell_id"] for row in rows))
     assert provenance["scenario"]["training"]["learning_rate"] == [1e-2, 1e-3]
+    assert (out / "figures" / "loss-over-steps.png").is_file()
     assert len(provenance["environments"]) >= 1
     assert code_of(scenario, "-o", out) == 0
     assert "10 of 10 runs have ended already" in capsys.readouterr().err
@@ -144,3 +147,13 @@ def test_data_starts_at_the_scenarios_file_and_that_of_the_command_line_here(
     assert load_scenario(scenario).scenario.task.data == folder  # type: ignore[union-attr]
     assert load_scenario(scenario, ["task.data=x"]).scenario.task.data == "x"  # type: ignore[union-attr]
     assert load_scenario(scenario, ["task.name=toys"]).scenario.task.data == folder  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(("written", "read"), [("who/set", "who/set"), ("./set", "{}/set"), ("", "")])
+def test_a_hub_id_is_no_path(scenario: Path, written: str, read: str) -> None:
+    from lorafa_prof.scenario.load import load_scenario
+
+    scenario.write_text(SCENARIO.replace("data: data", f"data: '{written}'"))
+    task = load_scenario(scenario).scenario.task
+    assert task is not None
+    assert task.data == read.format(scenario.parent)

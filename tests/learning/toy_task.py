@@ -85,7 +85,9 @@ def open_toy(choice: TaskChoice, tokenizer: Any, seq: int, **options: Any) -> To
 
 def open_toys_only(patch: Any) -> None:
     """Let runs of this process have toys for tasks; `patch` is pytest's monkeypatch, or sets attributes."""
-    patch.setattr(opening, "_open_task", lambda run, tokenizer: open_toy(run.task, tokenizer, run.cell.seq))
+    patch.setattr(
+        opening, "_open_task", lambda run, resolved, tokenizer: open_toy(run.task, tokenizer, run.cell.seq)
+    )
     patch.setattr(opening, "_tokenizer_of", lambda resolved: None)
 
 
