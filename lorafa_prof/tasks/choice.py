@@ -21,7 +21,7 @@ class TaskChoice(Frozen):
         kind: which head the model gets, where the task can do with several; None: the usual one.
         train_items: at most so many items are trained on, drawn by the data seed; None: all.
         validation: share of the training items that is held out, to choose learning rates by.
-        eval_items: at most so many items of each split are evaluated, the first ones; None: all.
+        eval_items: at most so many items of each split are evaluated, drawn by `seed`; None: all.
         samples: how many programs a task of programming has written for each problem; 1: the most likely one.
         seed: of which items are held out and drawn; every run of a scenario has the same.
     """

@@ -90,7 +90,7 @@ def choose_items(
         notes += _note(len(parts.train.rows) - len(items), "training", left_out)
     if parts.test is not None:
         items = items_of(parts.test, parse)
-        test = items[: choice.eval_items]
+        test = _some(choice, items)
         notes += _note(len(parts.test.rows) - len(items), "test", left_out)
     return Items(choice, parts.where, to_train, validation, test, notes)
 
@@ -103,10 +103,20 @@ def _held_out(choice: TaskChoice, items: list[Item], where: str) -> tuple[list[I
     held = math.ceil(len(items) * choice.validation)
     if held >= len(items):
         raise UsageError(f"{where} has {len(items)} items, too few to hold out {choice.validation:g} of them")
+    order = _order(choice, len(items))
+    validation = [items[place] for place in sorted(order[:held][: choice.eval_items])]
+    return [items[place] for place in order[held:]], validation
+
+
+def _some(choice: TaskChoice, items: list[Item]) -> list[Item]:
+    """As many as are evaluated, in their order. They are drawn: data lies in the order of what it is of."""
+    return [items[place] for place in sorted(_order(choice, len(items))[: choice.eval_items])]
+
+
+def _order(choice: TaskChoice, number: int) -> list[int]:
     # Of NumPy's generators this one draws the same in each of its versions.
-    order = numpy.random.RandomState(choice.seed).permutation(len(items)).tolist()
-    validation = [items[place] for place in sorted(order[:held])]
-    return [items[place] for place in order[held:]], validation[: choice.eval_items]
+    order: list[int] = numpy.random.RandomState(choice.seed).permutation(number).tolist()
+    return order
 
 
 def fitting_examples(

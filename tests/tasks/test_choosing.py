@@ -55,10 +55,18 @@ def test_held_out_items_are_not_trained_on_and_are_drawn_by_the_seed(tmp_path: P
     assert same == validation, "whatever is trained on, the same are held out"
 
 
-def test_evaluation_is_of_the_first_items(tmp_path: Path) -> None:
-    task: Any = open_task(boolq(tmp_path, eval_items=2), BYTES, 200)
-    assert [item.prompt for item in task.items.of("test")] == [row["instruction"] for row in boolq_rows(2)]
-    assert task.evaluate(small_model(), "test", batch=4, device=CPU).items == 2
+def test_evaluation_is_of_items_that_are_drawn(tmp_path: Path) -> None:
+    def tested(**choice: Any) -> list[str]:
+        task: Any = open_task(boolq(tmp_path, **choice), BYTES, 200)
+        assert task.evaluate(small_model(), "test", batch=4, device=CPU).items == len(task.items.of("test"))
+        return [item.prompt for item in task.items.of("test")]
+
+    everything = tested()
+    some = tested(eval_items=2)
+    assert len(some) == 2
+    assert some == [prompt for prompt in everything if prompt in some], "in the data's order"
+    assert some == tested(eval_items=2)
+    assert len({tuple(tested(eval_items=2, seed=seed)) for seed in range(8)}) > 2
 
 
 @pytest.mark.parametrize("batch", [1, 3, 64])
