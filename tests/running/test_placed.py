@@ -21,10 +21,6 @@ def _parameter_on_the_host(model: nn.Module) -> None:
     model.register_parameter("gate", nn.Parameter(torch.zeros(3)))
 
 
-def _buffer_on_the_host(model: nn.Module) -> None:
-    model.register_buffer("table", torch.zeros(3))
-
-
 def _buffer_on_meta(model: nn.Module) -> None:
     model.register_buffer("table", torch.empty(3, device="meta"))
 
@@ -40,7 +36,6 @@ def _uncounted(model: nn.Module) -> None:
     ("add", "name"),
     [
         (_parameter_on_the_host, "'gate' of the model is on cpu"),
-        (_buffer_on_the_host, "'table' of the model is on cpu"),
         (_buffer_on_meta, "'table' of the model is on meta"),
         (_uncounted, "'table' of the model is on cuda:0"),
     ],
