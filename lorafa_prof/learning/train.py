@@ -192,7 +192,10 @@ class Training:
         self._memory.pause()
         with own_random_numbers(self._run.seed, self._device):
             found = self._task.evaluate(
-                self._step.model, split, batch=self._run.cell.batch, device=self._device
+                self._step.model,
+                split,
+                batch=self._run.task.eval_batch or self._run.cell.batch,
+                device=self._device,
             )
         self._memory.begin()
         self._record.rows.append(self._row_of(found, split))

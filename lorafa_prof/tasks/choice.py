@@ -22,6 +22,7 @@ class TaskChoice(Frozen):
         train_items: at most so many items are trained on, drawn by the data seed; None: all.
         validation: share of the training items that is held out, to choose learning rates by.
         eval_items: at most so many items of each split are evaluated, drawn by `seed`; None: all.
+        eval_batch: so many items are evaluated at once; None: as many as the cell's batch.
         samples: how many programs a task of programming has written for each problem; 1: the most likely one.
         seed: of which items are held out and drawn; every run of a scenario has the same.
     """
@@ -32,5 +33,6 @@ class TaskChoice(Frozen):
     train_items: StrictInt | None = Field(default=None, ge=1)
     validation: StrictFloat = Field(default=0.1, gt=0, lt=1)
     eval_items: StrictInt | None = Field(default=None, ge=1)
+    eval_batch: StrictInt | None = Field(default=None, ge=1)
     samples: StrictInt = Field(default=1, ge=1, le=1000)
     seed: StrictInt = Field(default=0, ge=0)

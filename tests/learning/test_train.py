@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 from cells import make_cell
+from learning import toy_task
 from learning.toy_task import open_toys_only, toy_run
 from safetensors.torch import load_file
 from transformers import LlamaForCausalLM
@@ -23,6 +24,7 @@ from lorafa_prof.learning.record import RunRecord, read_record
 from lorafa_prof.learning.run import LearningRun
 from lorafa_prof.learning.work import LAST_ROW, learn_cell
 from lorafa_prof.results.record import CellResult
+from lorafa_prof.tasks.task import Evaluation
 
 
 @pytest.fixture(autouse=True)
@@ -143,6 +145,24 @@ def test_evaluations_do_not_change_what_is_trained(out: Path) -> None:
         learned(run, out)
     one, other = (load_file(RunFiles(out, run.run_id).trained) for run in runs)
     assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.parametrize(("eval_batch", "batch"), [(None, 4), (7, 7)])
+def test_as_many_are_evaluated_at_once_as_the_task_says(
+    eval_batch: int | None, batch: int, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    evaluate = toy_task.ToyTask.evaluate
+
+    def noting(self: toy_task.ToyTask, *args: Any, batch: int, **options: Any) -> Evaluation:
+        asked.append(batch)
+        return evaluate(self, *args, batch=batch, **options)
+
+    monkeypatch.setattr(toy_task.ToyTask, "evaluate", noting)
+    run = toy_run(tiny(), steps=1)
+    run = run.model_copy(update={"task": run.task.model_copy(update={"eval_batch": eval_batch})})
+    assert learned(run, out).row["status"] == "ok"
+    assert set(asked) == {batch}
 
 
 def test_a_loss_that_is_no_number_ends_the_run_at_its_step(
