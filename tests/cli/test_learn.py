@@ -89,10 +89,10 @@ def test_a_scenario_is_trained_and_goes_on_where_it_stopped(
     assert provenance["scenario"]["training"]["learning_rate"] == [1e-2, 1e-3]
     assert (out / "figures" / "loss-over-steps.png").is_file()
     assert len(provenance["environments"]) >= 1
-    assert code_of(scenario, "-o", out) == 0
+    assert code_of(scenario, "-o", out, "--no-figures") == 0
     assert "10 of 10 runs have ended already" in capsys.readouterr().err
     assert rows_of(out) == rows
-    assert code_of(scenario, "-o", out, "--rerun", "all", "-k", "full-ft.*seed 0") == 0
+    assert code_of(scenario, "-o", out, "--rerun", "all", "-k", "full-ft.*seed 0", "--no-figures") == 0
     assert {row["run_id"]: row for row in rows_of(out)}.keys() == {row["run_id"]: row for row in rows}.keys()
 
 
