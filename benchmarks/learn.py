@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import random
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -22,8 +23,10 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from lorafa_prof.cell import Cell, MethodChoice, ModelChoice
-from lorafa_prof.devices.device import resolve_device
+sys.path.insert(0, str(Path(__file__).parent))
+
+from overhead import make_cell
+
 from lorafa_prof.instruments.timing import Clock, CudaClock, HostClock
 from lorafa_prof.learning.batches import Batches
 from lorafa_prof.learning.files import RunFiles
@@ -33,9 +36,7 @@ from lorafa_prof.learning.prepare import prepare_run
 from lorafa_prof.learning.record import RunRecord
 from lorafa_prof.learning.run import LearningRun
 from lorafa_prof.learning.train import Training
-from lorafa_prof.methods.base import METHODS
 from lorafa_prof.models.resolve import resolve_model
-from lorafa_prof.scenario.options import validated_options
 from lorafa_prof.step import PhaseTracker
 from lorafa_prof.tasks.choice import TaskChoice
 from lorafa_prof.tasks.task import Evaluation, Example, Split, TaskKind
@@ -83,24 +84,8 @@ def parse_arguments() -> argparse.Namespace:
 
 def make_run(arguments: argparse.Namespace) -> LearningRun:
     """The run whose steps are timed."""
-    place = resolve_device("cuda" if torch.cuda.is_available() else "cpu", "h100-80gb")
-    dtype = "bf16" if place.device == "cuda" else "fp32"
-    cell = Cell(
-        model=ModelChoice(name=arguments.model),
-        method=MethodChoice(name=arguments.method, options=validated_options(METHODS[arguments.method], {})),
-        batch=arguments.batch,
-        seq=arguments.seq,
-        dtype=dtype,
-        adapter_dtype=dtype,
-        attention="sdpa",
-        kernels="eager",
-        checkpointing="none",
-        optimizer="adamw",
-        device=place.device,
-        gpu=place.gpu,
-    )
     return LearningRun(
-        cell=cell,
+        cell=make_cell(arguments),
         task=TaskChoice(name=RandomText.name),
         learning_rate=1e-4,
         seed=0,

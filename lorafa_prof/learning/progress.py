@@ -7,12 +7,11 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 
 from rich.console import Console
-from rich.markup import escape
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from lorafa_prof.learning.record import RunRecord, Value
 from lorafa_prof.one_line import one_line
 from lorafa_prof.running.progress import time_to_go
+from lorafa_prof.running.progress_bar import ProgressBar
 
 
 def evaluation_text(row: Mapping[str, Value]) -> str:
@@ -48,40 +47,26 @@ class LearningProgress:
     ) -> None:
         self._steps = dict(steps)
         self._labels = labels
-        self._console = console
         self._clock = clock
         self._started = clock()
         self._done = dict.fromkeys(steps, 0)
         self._ended = 0
         self._told: dict[str, int] = {}
-        self._progress: Progress | None = None
-        self._task: TaskID | None = None
+        self._bar = ProgressBar(sum(steps.values()), console, " steps")
 
     def __enter__(self) -> LearningProgress:
-        if self._console.is_terminal:
-            self._progress = Progress(
-                BarColumn(),
-                TextColumn("{task.completed}/{task.total} steps"),
-                TextColumn("{task.description}"),
-                TimeElapsedColumn(),
-                TextColumn("{task.fields[eta]}"),
-                console=self._console,
-                transient=True,
-            )
-            self._progress.start()
-            self._task = self._progress.add_task("", total=sum(self._steps.values()), eta="")
+        self._bar.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._progress is not None:
-            self._progress.stop()
+        self._bar.__exit__(kind, error, trace)
 
     def run_started(self, run_id: str, evaluations: int) -> None:
         """Show the run whose process is about to start; so many evaluations of it are known already."""
         self._told[run_id] = evaluations
-        self._update(description=escape(one_line(self._labels[run_id])))
+        self._bar.name(one_line(self._labels[run_id]))
 
     def looked(self, run_id: str, done: int, record: RunRecord | None) -> None:
         """Show how far a run is: steps done by this command, and evaluations that were not told yet."""
@@ -90,7 +75,7 @@ class LearningProgress:
         for row in rows[self._told[run_id] :]:
             self._say(run_id, evaluation_text(row))
         self._told[run_id] = max(len(rows), self._told[run_id])
-        self._update()
+        self._bar.move(sum(self._done.values()), self._eta())
 
     def run_ended(self, run_id: str, record: RunRecord) -> None:
         """Show what was not told yet of a run that goes on no more."""
@@ -99,17 +84,7 @@ class LearningProgress:
 
     def _say(self, run_id: str, told: str) -> None:
         line = one_line(f"[{self._ended}/{len(self._steps)}] {self._labels[run_id]}: {told}")
-        if self._progress is not None:
-            self._progress.console.print(line, markup=False, highlight=False)
-        else:
-            eta = self._eta()
-            line = f"{line} ({eta})" if eta else line
-            self._console.print(line, markup=False, highlight=False, soft_wrap=True)
-
-    def _update(self, **fields: str) -> None:
-        if self._progress is not None and self._task is not None:
-            done = sum(self._done.values())
-            self._progress.update(self._task, completed=done, eta=self._eta(), refresh=True, **fields)  # type: ignore[arg-type]
+        self._bar.say(line, self._eta())
 
     def _eta(self) -> str:
         done = sum(self._done.values())

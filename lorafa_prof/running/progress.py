@@ -7,12 +7,11 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 
 from rich.console import Console
-from rich.markup import escape
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from lorafa_prof.cell import Cell
 from lorafa_prof.one_line import one_line
 from lorafa_prof.results.record import CellResult
+from lorafa_prof.running.progress_bar import ProgressBar
 from lorafa_prof.words.numbers import size_or_dash
 
 
@@ -51,51 +50,33 @@ class SweepProgress:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._total = total
-        self._console = console
         self._labels = labels or {}
         self._clock = clock
         self._started = clock()
         self._done = 0
-        self._progress: Progress | None = None
-        self._task: TaskID | None = None
+        self._bar = ProgressBar(total, console)
 
     def __enter__(self) -> SweepProgress:
-        if self._console.is_terminal:
-            self._progress = Progress(
-                BarColumn(),
-                TextColumn("{task.completed}/{task.total}"),
-                TextColumn("{task.description}"),
-                TimeElapsedColumn(),
-                TextColumn("{task.fields[eta]}"),
-                console=self._console,
-                transient=True,
-            )
-            self._progress.start()
-            self._task = self._progress.add_task("", total=self._total, eta="")
+        self._bar.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._progress is not None:
-            self._progress.stop()
+        self._bar.__exit__(kind, error, trace)
 
     def cell_started(self, cell: Cell) -> None:
         """Show the cell whose process is about to start."""
-        if self._progress is not None and self._task is not None:
-            self._progress.update(self._task, description=escape(self._label(cell)), refresh=True)
+        self._bar.name(self._label(cell))
 
     def cell_ended(self, result: CellResult) -> None:
         """Show the result of a cell."""
         self._done += 1
         eta = self._eta()
-        line = one_line(f"[{self._done}/{self._total}] {self._label(result.cell)}: {outcome(result)}")
-        if self._progress is not None and self._task is not None:
-            self._progress.console.print(line, markup=False, highlight=False)
-            self._progress.update(self._task, completed=self._done, eta=eta)
-        else:
-            line = f"{line} ({eta})" if eta else line
-            self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+        self._bar.say(
+            one_line(f"[{self._done}/{self._total}] {self._label(result.cell)}: {outcome(result)}"), eta
+        )
+        self._bar.move(self._done, eta)
 
     def _label(self, cell: Cell) -> str:
         return one_line(self._labels.get(cell.cell_id, cell.label))

@@ -22,6 +22,7 @@ REFUSED = "failed: PermissionError"
 
 def test_the_sandbox_is_what_it_should_be_here() -> None:
     check_sandbox()
+    assert run_program("pass") == "passed"
 
 
 def test_programs_pass_or_fail_by_what_they_raise() -> None:
