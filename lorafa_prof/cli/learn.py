@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +25,7 @@ from lorafa_prof.words.phrases import count, first_of
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from lorafa_prof.learning.plan import PlannedRun
     from lorafa_prof.learning.record import RunRecord
     from lorafa_prof.learning.run import LearningRun
     from lorafa_prof.learning.sweep import Records, Rerun
@@ -52,6 +53,14 @@ if TYPE_CHECKING:
 )
 @gpu_use_options
 @click.option(
+    "--at-once",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Train so many runs at once on each GPU, or on the CPU: for small models.",
+)
+@click.option(
     "--max-failures",
     type=click.IntRange(min=1),
     metavar="N",
@@ -75,6 +84,7 @@ def learn_command(
     timeout_s: float | None,
     wait_s: float | None,
     share_gpu: bool,
+    at_once: int,
     max_failures: int | None,
     run_generated_code: bool,
     figures: bool,
@@ -92,6 +102,7 @@ def learn_command(
     from lorafa_prof.figures.save import draw_learning_figures
     from lorafa_prof.learning.plan import check_runs, runs_of
     from lorafa_prof.learning.sweep import other_runs, read_records, runs_to_train
+    from lorafa_prof.quality.more_seeds import runs_at_best_rate
     from lorafa_prof.results.files import LEARNING_NAME
     from lorafa_prof.results.lock import locked
     from lorafa_prof.results.store import Store
@@ -106,44 +117,53 @@ def learn_command(
     of_cells = distinct_labels([plan.cell for plan in cells])
     labels = {run.run_id: run.label_as(of_cells[run.cell.cell_id]) for run in runs}
     wanted = set(matching(labels, pattern, "no run matches; lorafa-prof learn --dry-run lists them"))
-    chosen = [run for run in runs if run.run_id in wanted]
+    chosen = [plan.run for plan in planned if plan.run.run_id in wanted and not plan.only_at_best_rate]
     console = Console(stderr=True)
     with console.status(f"checking {count(len(runs), 'run')}"):
         check_cells(loaded, cells)
         steps = check_runs(loaded, planned)
     store = Store(out or Path("out") / loaded.scenario.name)
     if dry_run:
-        _print_plan(chosen, labels, steps, read_records(store.out, runs, discard=rerun == "all"))
+        _print_plan(planned, wanted, labels, steps, read_records(store.out, runs, discard=rerun == "all"))
         return 0
     command = arguments or sys.argv[1:]
     store.prepare()
     with locked(store.out, command):
         records = read_records(store.out, runs, discard=rerun == "all")
-        todo = runs_to_train(chosen, records, rerun)
-        if len(todo) < len(chosen):
-            say(f"{len(chosen) - len(todo)} of {count(len(chosen), 'run')} have ended already")
-        _tell_what_changed([records[run.run_id] for run in chosen if run.run_id in records], todo, rerun)
         if others := other_runs(store.out, runs):
             say(
                 f"note: {count(len(others), 'run')} in {store.out / 'learning'} of other settings or another "
                 f"scenario (such as {others[0]}): kept there, but not in learning.csv"
             )
-        if not share_gpu:
-            await_free_gpu([run.cell for run in todo], wait_s, say)
-        _train(
-            todo,
-            store,
-            records,
-            steps,
-            table_of=runs,
-            labels=labels,
-            scenario=loaded.scenario,
-            command=command,
-            rerun=rerun,
-            timeout_s=timeout_s,
-            max_failures=max_failures,
-            console=console,
-        )
+
+        def train(these: Sequence[LearningRun]) -> None:
+            todo = runs_to_train(these, records, rerun)
+            if len(todo) < len(these):
+                say(f"{len(these) - len(todo)} of {count(len(these), 'run')} have ended already")
+            _tell_what_changed([records[run.run_id] for run in these if run.run_id in records], todo, rerun)
+            if not share_gpu:
+                await_free_gpu([run.cell for run in todo], wait_s, say)
+            _train(
+                todo,
+                store,
+                records,
+                steps,
+                table_of=runs,
+                labels=labels,
+                scenario=loaded.scenario,
+                command=command,
+                rerun=rerun,
+                timeout_s=timeout_s,
+                at_once=at_once,
+                max_failures=max_failures,
+                console=console,
+            )
+
+        train(chosen)
+        if more := [p.run for p in runs_at_best_rate(planned, records, store.out) if p.run.run_id in wanted]:
+            say(f"{count(len(more), 'run')} with more seeds, at the learning rates that are best so far")
+            train(more)
+            chosen += more
     _print_results(chosen, labels, records)
     say(f"results: {store.out / LEARNING_NAME}")
     if figures and (store.out / LEARNING_NAME).is_file():
@@ -163,6 +183,7 @@ def _train(
     command: Sequence[str],
     rerun: Rerun,
     timeout_s: float | None,
+    at_once: int,
     max_failures: int | None,
     console: Console,
 ) -> None:
@@ -194,6 +215,7 @@ def _train(
                 records,
                 table_of=table_of,
                 timeout_s=timeout_s,
+                at_once=at_once,
                 isolated=scenario.isolated,
                 max_failures=max_failures,
                 stop=interrupted,
@@ -239,13 +261,23 @@ def _tell_what_changed(kept: Sequence[RunRecord], todo: Sequence[LearningRun], r
 
 
 def _print_plan(
-    runs: Sequence[LearningRun], labels: Mapping[str, str], steps: Mapping[str, int], records: Records
+    planned: Sequence[PlannedRun],
+    wanted: Collection[str],
+    labels: Mapping[str, str],
+    steps: Mapping[str, int],
+    records: Records,
 ) -> None:
-    def status(run: LearningRun) -> str:
-        record = records.get(run.run_id)
-        return "-" if record is None else record.status if record.has_ended else "unfinished"
+    def status(plan: PlannedRun) -> str:
+        record = records.get(plan.run.run_id)
+        if record is None:
+            return "if best" if plan.only_at_best_rate else "-"
+        return record.status if record.has_ended else "unfinished"
 
-    rows = [(run.run_id, status(run), str(steps[run.run_id]), labels[run.run_id]) for run in runs]
+    rows = [
+        (plan.run.run_id, status(plan), str(steps[plan.run.run_id]), labels[plan.run.run_id])
+        for plan in planned
+        if plan.run.run_id in wanted
+    ]
     print_table("runs", ("run", "status", "steps", "label"), rows)
 
 

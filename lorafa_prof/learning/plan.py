@@ -16,10 +16,15 @@ from lorafa_prof.scenario.load import LoadedScenario
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """A run, and the cell that it came from with its places in the scenario's file."""
+    """A run, and the cell that it came from with its places in the scenario's file.
+
+    Attributes:
+        only_at_best_rate: whether it is trained only if its learning rate is the one that is chosen.
+    """
 
     run: LearningRun
     planned: PlannedCell
+    only_at_best_rate: bool
 
 
 def runs_of(
@@ -49,7 +54,7 @@ def runs_of(
                 ("training",),
             )
         for rate in plan.learning_rates:
-            for seed in training.seed:
+            for seed in (*training.seed, *training.more_seeds):
                 for draw_seed in training.draw_seed:
                     run = LearningRun(
                         cell=plan.cell,
@@ -58,9 +63,9 @@ def runs_of(
                         seed=seed,
                         draw_seed=draw_seed,
                         run_generated_code=run_generated_code,
-                        **training.model_dump(exclude={"learning_rate", "seed", "draw_seed"}),
+                        **training.model_dump(exclude={"learning_rate", "seed", "more_seeds", "draw_seed"}),
                     )
-                    found.setdefault(run.run_id, PlannedRun(run, plan))
+                    found.setdefault(run.run_id, PlannedRun(run, plan, seed in training.more_seeds))
     if len(found) > loaded.most_cells:
         raise loaded.error(
             f"its axes make {len(found):,} runs, {loaded.most_cells:,} are the most: make several scenarios "

@@ -29,6 +29,7 @@ class RunRecord(BaseModel):
         has_ended: whether it goes on no more.
         items: that it trains on.
         steps: that it has.
+        at_once: so many runs shared its GPU, or the CPU, when it last went on.
         environment: the machine and versions that it ran with.
     """
 
@@ -41,6 +42,7 @@ class RunRecord(BaseModel):
     has_ended: bool = False
     items: int | None = None
     steps: int | None = None
+    at_once: int = 1
     environment: dict[str, Any] = {}
 
     @property

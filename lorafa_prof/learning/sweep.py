@@ -81,6 +81,7 @@ def train_runs(
     *,
     table_of: Sequence[LearningRun],
     timeout_s: float | None,
+    at_once: int = 1,
     isolated: bool | None = None,
     max_failures: int | None = None,
     stop: Callable[[], bool] = lambda: False,
@@ -88,7 +89,7 @@ def train_runs(
 ) -> None:
     """Train runs; their records and learning.csv are up to date after each evaluation.
 
-    On the CPU and on one GPU they run one after the other, on several GPUs one on each.
+    On the CPU they run one after the other, on GPUs `at_once` on each.
 
     Args:
         todo: what to train.
@@ -97,15 +98,16 @@ def train_runs(
         records: what is kept of earlier commands; takes what is new.
         table_of: all runs that belong into the table, in its order.
         timeout_s: limit for one run.
+        at_once: so many share a GPU, or the CPU.
         isolated: True trains one after the other though there are several GPUs.
         max_failures: after so many that failed no other starts; None: whatever becomes of them.
         stop: whether no other run shall start.
-        work: what a run's process does, given its cell, its JSON and `out`.
+        work: what a run's process does, given its cell, its JSON, `out` and `at_once`.
     """
     failures = 0
 
     def run_one(run: LearningRun, gpu: str | None) -> tuple[LearningRun, CellResult]:
-        own: Work = partial(work, run_json=run.model_dump_json(), out=str(out))
+        own: Work = partial(work, run_json=run.model_dump_json(), out=str(out), at_once=at_once)
         return run, run_cell(run.cell, RunFiles(out, run.run_id).log, timeout_s, own, gpu)
 
     def may_start(run: LearningRun) -> bool:
@@ -124,7 +126,7 @@ def train_runs(
         write_table()
         return
     gpus = free_gpus() if isolated is not True and any(needs_cuda(run.cell) for run in todo) else []
-    slots: Sequence[str | None] = gpus if len(gpus) > 1 else [None]
+    slots: Sequence[str | None] = (gpus if len(gpus) > 1 else [None]) * at_once
     with _watching(out, progress, records, write_table) as watched:
         for run, result in side_by_side(todo, may_start, run_one, slots):
             watched.remove(run)

@@ -205,7 +205,7 @@ class Training:
         write_record(self._record, self._files)
 
     def _row_of(self, found: Evaluation, split: Split) -> dict[str, Value]:
-        notes = [*self._task.notes, *self._prepared.notes, *_skips(self._step.scaler)]
+        notes = [*self._task.notes, *self._prepared.notes, *_skips(self._step.scaler), *_beside(self._record)]
         return {
             **self.row(message="; ".join(notes)),
             "split": split,
@@ -225,6 +225,13 @@ def _skips(scaler: LossScaler | None) -> list[str]:
     """What the reader must know of updates that a scaler skipped."""
     skipped = scaler.skipped() if scaler is not None else 0
     return [f"the loss scaler skipped {skipped} updates: a gradient was not finite"] if skipped else []
+
+
+def _beside(record: RunRecord) -> list[str]:
+    """What the reader must know of the seconds of a run that had no machine to itself."""
+    if record.at_once == 1:
+        return []
+    return [f"{record.at_once} runs trained at once: seconds are not those of one alone"]
 
 
 def _write_outputs(files: RunFiles, found: Evaluation, split: Split, step: int) -> None:

@@ -26,8 +26,14 @@ from lorafa_prof.step import PhaseTracker
 LAST_ROW = "last_row"
 
 
-def learn_cell(cell: Cell, run_json: str, out: str) -> CellResult:
+def learn_cell(cell: Cell, run_json: str, out: str, at_once: int = 1) -> CellResult:
     """Train a run in this process, and return its status; what it found is in its files in `out`.
+
+    Args:
+        cell: of the run.
+        run_json: the run.
+        out: the folder of results.
+        at_once: so many runs share the GPU, or the CPU, this one among them.
 
     Raises:
         UsageError: the run cannot be trained as it is written.
@@ -41,6 +47,7 @@ def learn_cell(cell: Cell, run_json: str, out: str) -> CellResult:
     training: Training | None = None
     try:
         record = read_record(files) or RunRecord(run=run)
+        record.at_once = at_once
         record.environment = composed(cell, Measured(), fingerprint).environment
         device = torch.device(cell.device)
         opened = open_run(run)

@@ -25,7 +25,9 @@ _filled = Field(min_length=1)
 
 LearningRate = Annotated[StrictFloat, Field(gt=0, allow_inf_nan=False)]
 LearningRates = Annotated[list[LearningRate], _listed, _once, _filled]
-Seeds = Annotated[list[Annotated[StrictInt, Field(ge=0, lt=2**63)]], _listed, _once, _filled]
+Seed = Annotated[StrictInt, Field(ge=0, lt=2**63)]
+Seeds = Annotated[list[Seed], _listed, _once, _filled]
+MoreSeeds = Annotated[list[Seed], _listed, _once]
 Steps = Annotated[StrictInt, Field(ge=1, lt=2**31)]
 
 
@@ -40,6 +42,7 @@ class Training(Frozen):
         warmup: share of the steps in which the learning rate rises from 0.
         weight_decay: of the optimizer, on all that trains.
         seed: of the order of the items, and of dropout.
+        more_seeds: that each cell is trained with only at the learning rate that the others chose.
         draw_seed: of what is new beside pretrained weights: A of the adapters, and a classifier's head.
         evaluate_every: steps between evaluations on the validation split, the first before any step; None:
             only at the end.
@@ -54,6 +57,7 @@ class Training(Frozen):
     warmup: Annotated[StrictFloat, Field(ge=0, lt=1)] = 0.0
     weight_decay: Annotated[StrictFloat, Field(ge=0, allow_inf_nan=False)] = 0.0
     seed: Seeds = [0]
+    more_seeds: MoreSeeds = []
     draw_seed: Seeds = [0]
     evaluate_every: Steps | None = None
     checkpoint_every: Steps | None = None
@@ -63,4 +67,10 @@ class Training(Frozen):
     def _has_one_length(self) -> Training:
         if (self.steps is None) == (self.epochs is None):
             raise ValueError("say how long to train by steps or by epochs, one of them")
+        return self
+
+    @model_validator(mode="after")
+    def _has_each_seed_once(self) -> Training:
+        if twice := sorted({*self.seed} & {*self.more_seeds}):
+            raise ValueError(f"seed {twice[0]} is in seed and in more_seeds: name it in one of them")
         return self

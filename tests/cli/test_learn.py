@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from learning.toy_task import open_toys_only
 from lorafa_prof.cell import Cell
 from lorafa_prof.cli.main import main
 from lorafa_prof.learning import sweep
+from lorafa_prof.quality.group import groups_of
+from lorafa_prof.quality.read import read_learning
 from lorafa_prof.results.record import CellResult
 
 SCENARIO = """
@@ -96,6 +99,43 @@ def test_a_scenario_is_trained_and_goes_on_where_it_stopped(
     assert {row["run_id"]: row for row in rows_of(out)}.keys() == {row["run_id"]: row for row in rows}.keys()
 
 
+def test_more_seeds_are_trained_at_the_rate_that_the_first_chose(
+    scenario: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scenario.write_text(SCENARIO.replace("seed: [0, 1]", "seed: 0\n  more_seeds: [1, 2]"))
+    out = tmp_path / "out"
+    assert code_of(scenario, "-o", out, "--dry-run") == 0
+    assert capsys.readouterr().out.count("if best") == 5 * 2
+    assert code_of(scenario, "-o", out, "-k", "lr 0.01 ", "--no-figures") == 0
+    assert "more seeds" not in capsys.readouterr().err, "0.001 was not tried yet"
+    assert code_of(scenario, "-o", out, "--no-figures") == 0
+    assert "6 runs with more seeds, at the learning rates that are best so far" in capsys.readouterr().err
+    for group in groups_of(read_learning(out)):
+        of_seeds = {
+            rate.learning_rate: [run.seed[0] for run in rate.finished if run.seed[0]] for rate in group.rates
+        }
+        assert of_seeds.pop(group.chosen.learning_rate) == [1, 2]
+        assert not any(of_seeds.values())
+    rows = rows_of(out)
+    assert code_of(scenario, "-o", out, "--no-figures", "--at-once", "3") == 0
+    assert rows_of(out) == rows
+
+
+def test_at_once_so_many_runs_train(scenario: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    together = threading.Barrier(2, timeout=60)
+    run_here = sweep.run_cell
+
+    def run_with_another(*arguments: Any) -> CellResult:
+        together.wait()
+        return run_here(*arguments)
+
+    monkeypatch.setattr(sweep, "run_cell", run_with_another)
+    assert code_of(scenario, "-o", tmp_path / "out", "-k", "full-ft", "--at-once", 2, "--no-figures") == 0
+    assert {row["message"] for row in rows_of(tmp_path / "out")} == {
+        "2 runs trained at once: seconds are not those of one alone"
+    }
+
+
 @pytest.mark.parametrize(
     ("before", "after", "line"),
     [
@@ -107,6 +147,7 @@ def test_a_scenario_is_trained_and_goes_on_where_it_stopped(
         ("steps: 4", "steps: four", "toys.yaml:14: training.steps: it should be a whole number, not 'four'"),
         ("steps: 4", "stepps: 4", "toys.yaml:14: training.stepps: unknown key (did you mean 'steps'?)"),
         ("steps: 4", "steps: 4\n  epochs: 2", "toys.yaml:13: training: say how long to train by steps or by"),
+        ("seed: [0, 1]", "seed: 1\n  more_seeds: [1]", "toys.yaml:13: training: seed 1 is in seed"),
         ("seed: [0, 1]", "seed: []", "training.seed: the list is empty: nothing to sweep"),
         ("rate: 1e-3", "rate: -1", "toys.yaml:7: method[1].learning_rate: it should be greater than"),
     ],

@@ -59,7 +59,7 @@ def table(out: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def dying(cell: Cell, run_json: str, out: str) -> CellResult:
+def dying(cell: Cell, run_json: str, out: str, at_once: int = 1) -> CellResult:
     """Trains until after the first checkpoint, and is killed."""
     from lorafa_prof.learning import train as module
 
@@ -76,7 +76,7 @@ def dying(cell: Cell, run_json: str, out: str) -> CellResult:
     return learn_toy(cell, run_json, out)
 
 
-def sleeping(cell: Cell, run_json: str, out: str) -> CellResult:
+def sleeping(cell: Cell, run_json: str, out: str, at_once: int = 1) -> CellResult:
     time.sleep(60)
     raise AssertionError
 

@@ -99,11 +99,11 @@ class ForGood:
         setattr(owner, name, value)
 
 
-def learn_toy(cell: Cell, run_json: str, out: str) -> CellResult:
+def learn_toy(cell: Cell, run_json: str, out: str, at_once: int = 1) -> CellResult:
     """What a run's process does in tests."""
     open_toys_only(ForGood)
     torch.set_num_threads(1)
-    return learn_cell(cell, run_json, out)
+    return learn_cell(cell, run_json, out, at_once)
 
 
 def toy_run(cell: Cell, task: str = "toy", **settings: Any) -> LearningRun:
