@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from lorafa_prof.cell import Cell
     from lorafa_prof.scenario.expand import PlannedCell, ResolveDevice
     from lorafa_prof.scenario.load import LoadedScenario
+    from lorafa_prof.scenario.overrides import Override
     from lorafa_prof.scenario.yaml_lines import Document
 
 
@@ -52,7 +53,7 @@ def loaded_scenario(
     name: str | None,
     overrides: Sequence[str],
     device: str | None = None,
-    defaults: Mapping[str, Any] | None = None,
+    own: Sequence[Override] = (),
 ) -> LoadedScenario:
     """The scenario of this file or shipped name, or of the axes that are given as options.
 
@@ -63,7 +64,7 @@ def loaded_scenario(
         name: None: there is no file.
         overrides: what ``--set`` says.
         device: what ``--device`` says.
-        defaults: of a scenario that no file has, what the command has in the place of a scenario's own.
+        own: what the command itself says of a scenario that no file has; axes stand before it.
 
     Raises:
         UsageError: there is none, it is not valid, or an option is not.
@@ -71,7 +72,7 @@ def loaded_scenario(
     from lorafa_prof.scenario.load import loaded_document
     from lorafa_prof.scenario.overrides import Override, parse_override
 
-    document = _document(name, defaults or {}, device_is_given=device is not None)
+    document = _document(name, own, device_is_given=device is not None)
     settings = [parse_override(text) for text in overrides]
     if device is not None:
         settings.append(Override(("device",), device, f"--device {device}"))
@@ -86,7 +87,7 @@ def loaded_scenario(
     return replace(loaded, most_cells=max_cells() or loaded.most_cells)
 
 
-def _document(name: str | None, defaults: Mapping[str, Any], *, device_is_given: bool) -> Document:
+def _document(name: str | None, own: Sequence[Override], *, device_is_given: bool) -> Document:
     given = given_axes()
     if name is None and "model" not in given:
         raise UsageError(
@@ -95,8 +96,11 @@ def _document(name: str | None, defaults: Mapping[str, Any], *, device_is_given:
         )
     if name is None:
         from lorafa_prof.scenario.given_axes import scenario_of_axes
+        from lorafa_prof.scenario.overrides import apply_override
 
-        document = scenario_of_axes(given, defaults, click.get_current_context().command_path)
+        document = scenario_of_axes(given, click.get_current_context().command_path)
+        for each in own:
+            apply_override(document, each)
     else:
         from lorafa_prof.scenario.load import read_scenario
         from lorafa_prof.scenario.shipped import find_scenario

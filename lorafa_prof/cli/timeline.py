@@ -28,7 +28,11 @@ if TYPE_CHECKING:
 @device_option("auto or sim:<gpu>")
 @cells_option
 def timeline_command(
-    scenario: str | None, out: Path | None, overrides: tuple[str, ...], device: str | None, pattern: str | None
+    scenario: str | None,
+    out: Path | None,
+    overrides: tuple[str, ...],
+    device: str | None,
+    pattern: str | None,
 ) -> None:
     """Predict the memory of one training step over its allocations, of a SCENARIO or a --model.
 

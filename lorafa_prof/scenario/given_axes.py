@@ -27,20 +27,18 @@ _NAMED = ("model", "method", "gpu")
 _NAME_LENGTH = 60
 
 
-def scenario_of_axes(given: Given, defaults: Mapping[str, Any], command: str) -> Document:
+def scenario_of_axes(given: Given, command: str) -> Document:
     """The beginning of a scenario that no file has, over which what was given is to be put.
 
     Args:
         given: at least a model; without a method `DEFAULT_METHODS`.
-        defaults: what it has where nothing else is given, in the place of a scenario's own defaults.
         command: whose options they are, for errors.
 
     Raises:
         UsageError: an option is not valid.
     """
     models = _values("model", given["model"])
-    data = {"schema": 1, "name": _name_of(models), "method": _methods_for(given), **defaults}
-    return Document(Path(command), data)
+    return Document(Path(command), {"schema": 1, "name": _name_of(models), "method": _methods_for(given)})
 
 
 def put_over(document: Document, given: Given, *, device_is_given: bool = False) -> None:
