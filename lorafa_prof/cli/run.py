@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lorafa_prof.cli.axes import CommandWithAxes, axes_options
 from lorafa_prof.cli.allocated import follows
+from lorafa_prof.cli.axes import CommandWithAxes, axes_options
 from lorafa_prof.cli.drawing import tell_drawn
 from lorafa_prof.cli.options import (
     cells_option,

@@ -57,7 +57,7 @@ def loaded_scenario(
 ) -> LoadedScenario:
     """The scenario of this file or shipped name, or of the axes that are given as options.
 
-    It may make as many cells as ``--max-cells`` says. Before what a file says stand axes, then ``--set``, then
+    It may make as many cells as ``--max-cells`` says. Before what a file says stand axes, ``--set`` and
     ``--device``.
 
     Args:
