@@ -8,6 +8,7 @@ from types import TracebackType
 from rich.console import Console
 
 from lorafa_prof.cell import Cell
+from lorafa_prof.fitting.settings import ALWAYS, settings_of
 from lorafa_prof.one_line import one_line
 from lorafa_prof.running.prediction import UNLIMITED, Prediction
 from lorafa_prof.running.progress import time_to_go
@@ -49,7 +50,9 @@ class FitProgress:
         else:
             told = f"peak {size(prediction.memory.peak_allocated_bytes)}"
         limit = " without a limit" if capacity_bytes == UNLIMITED else ""
-        line = one_line(f"{cell.gpu} {cell.label}{limit}: {told}")
+        settings = settings_of([cell]).shared.items()
+        others = "".join(f" {key}={value}" for key, value in settings if key not in ALWAYS)
+        line = one_line(f"{cell.gpu} {cell.label}{others}{limit}: {told}")
         if self._on_terminal:
             self._bar.name(line)
         else:

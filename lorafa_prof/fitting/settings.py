@@ -14,7 +14,7 @@ from lorafa_prof.scenario.schema import Axes
 from lorafa_prof.scenario.select import cell_settings
 
 #: Told even at their defaults, and before all others.
-_ALWAYS = ("model", "gpu", "method", "rank", "batch", "seq")
+ALWAYS = ("model", "gpu", "method", "rank", "batch", "seq")
 #: What follows from others of them.
 _FOLLOWING = ("device", "weights", "trust_remote_code")
 
@@ -37,13 +37,13 @@ class Settings:
 def settings_of(cells: Sequence[Cell]) -> Settings:
     """What `cells` share, and in what they differ."""
     texts = [_texts(cell) for cell in cells]
-    keys = dict.fromkeys((*_ALWAYS, *(key for each in texts for key in each)))
+    keys = dict.fromkeys((*ALWAYS, *(key for each in texts for key in each)))
     values = {key: dict.fromkeys(each[key] for each in texts if key in each) for key in keys}
     varying = tuple(key for key, found in values.items() if len(found) > 1)
     shared = {
         key: next(iter(found))
         for key, found in values.items()
-        if len(found) == 1 and (key in _ALWAYS or not all(_is_default(cell, key) for cell in cells))
+        if len(found) == 1 and (key in ALWAYS or not all(_is_default(cell, key) for cell in cells))
     }
     return Settings(shared, varying, [tuple(each.get(key, "-") for key in varying) for each in texts])
 

@@ -15,6 +15,8 @@ from lorafa_prof.scenario.options import validated_options
 
 #: So many ways are enough to choose from.
 _ENOUGH = 2
+#: Of the sequence that was asked for; what is shorter still is another question.
+_SHORTER = 0.5
 
 _NF4 = Change("quantization", "nf4", "nf4")
 _CHECKPOINTS = Change("checkpointing", "full", "full checkpointing")
@@ -32,19 +34,19 @@ def ways_to_fit(answer: Answer, predict: Predict, pool: Executor) -> tuple[Way, 
     cell, capacity = answer.fit.asked.cell, answer.fit.asked.capacity_bytes
     changes = _changes(cell, batch_is_known=answer.batch.value is not None)
 
-    def fits(way: Way) -> bool:
+    def fits(way: Way) -> bool | None:
         try:
             return predict(changed(cell, way), capacity).memory is not None
         except LorafaProfError:  # these do not go together, or not with what else the cell has
-            return False
+            return None
 
-    found: list[Way] = list(_known(answer))
-    for size in range(1, len(changes) + 1):
-        if len(found) >= _ENOUGH or (found and size > 2):
+    alone = dict(zip(changes, pool.map(fits, [(change,) for change in changes]), strict=True))
+    possible = tuple(change for change, does in alone.items() if does is not None)
+    found: list[Way] = [*_known(answer), *((change,) for change, does in alone.items() if does)]
+    for number in range(2, len(possible) + 1):
+        if len(found) >= _ENOUGH or (found and number > 2) or not (found or fits(possible)):
             break
-        if size == 2 and not found and not fits(changes):
-            break
-        tried = [way for way in itertools.combinations(changes, size) if _is_new(way, found)]
+        tried = [way for way in itertools.combinations(possible, number) if _is_new(way, found)]
         found += [way for way, does in zip(tried, pool.map(fits, tried), strict=True) if does]
     return tuple(found)
 
@@ -64,7 +66,7 @@ def _known(answer: Answer) -> Iterator[Way]:
     """Those that the answer has: a smaller batch, shorter sequences, more GPUs."""
     if answer.batch.value is not None:
         yield (Change("batch", answer.batch.value, f"batch {answer.batch.value}"),)
-    if answer.seq.value is not None:
+    if answer.seq.value is not None and answer.seq.value >= _SHORTER * answer.fit.asked.cell.seq:
         yield (Change("seq", answer.seq.value, f"sequences of {answer.seq.value} tokens"),)
     if answer.gpus is not None and answer.gpus.value is not None:
         yield (Change("gpus", answer.gpus.value, f"{answer.gpus.value} GPUs"),)
@@ -85,5 +87,5 @@ def _changes(cell: Cell, *, batch_is_known: bool) -> Way:
 
 
 def _is_new(way: Way, found: Sequence[Way]) -> bool:
-    """Whether it is not answered: no part of it is enough, and a batch of one alone is not known to be."""
-    return way != (_ONE,) and not any(set(other) <= set(way) for other in found)
+    """Whether no part of it is enough."""
+    return not any(set(other) <= set(way) for other in found)
