@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lorafa_prof.cli.axes import CommandWithAxes, axes_options, given_axes
-from lorafa_prof.cli.options import set_option
+from lorafa_prof.cli.axes import CommandWithAxes
+from lorafa_prof.cli.options import given_axes, set_option
 from lorafa_prof.cli.say import put, put_whole, say
 from lorafa_prof.cli.scenario_cells import loaded_scenario
 from lorafa_prof.cli.tables import print_table
@@ -23,7 +23,6 @@ _DEFAULT_BATCH = 1
 
 @click.command("fit", cls=CommandWithAxes)
 @click.argument("scenario", required=False)
-@axes_options
 @set_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, in bytes, in the place of the table.")
 @click.option("--jobs", type=click.IntRange(min=1), help="Predictions at once  [default: one a core]")

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lorafa_prof.cli.axes import given_axes, save_file
-from lorafa_prof.cli.options import max_cells
+from lorafa_prof.cli.options import given_axes, max_cells, save_file
 from lorafa_prof.cli.say import say
 from lorafa_prof.errors import UsageError
 
