@@ -13,6 +13,7 @@ from lorafa_prof.cli.options import keep_axis, save_option
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
+_AXES = "Axes, in the place of a SCENARIO or of what it says; repeated, or with commas"
 _OTHERS = "lorafa_prof.options_of_other_methods"
 
 
@@ -72,7 +73,7 @@ class CommandWithAxes(click.Command):
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options, then the axes."""
         options = [param for param in self.get_params(ctx) if isinstance(param, click.Option)]
-        for title, of_axes in (("Options", False), ("Axes, each repeated or with commas", True)):
+        for title, of_axes in (("Options", False), (_AXES, True)):
             shown = [option for option in options if isinstance(option, AxisOption) is of_axes]
             records = [option.get_help_record(ctx) for option in shown]
             with formatter.section(title):
