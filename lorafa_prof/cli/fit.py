@@ -47,7 +47,7 @@ def fit_command(scenario: str | None, overrides: tuple[str, ...], as_json: bool,
         put_whole(f"{json.dumps(answers_json(answers), indent=1)}\n")
     else:
         table = answers_table(answers)
-        print_table(table.shared, table.header, table.rows, names=table.names)
+        print_table(table.shared or "fit", table.header, table.rows, names=table.names)
     for line in remarks(answers):
         say(f"note: {line}")
     for line in conclusion(answers):
