@@ -10,7 +10,7 @@ from predictions import made_up, sim_cell
 
 from lorafa_prof.cell import Cell
 from lorafa_prof.fitting.answer import FitQuestion, Largest
-from lorafa_prof.fitting.answering import answer_all
+from lorafa_prof.fitting.answering import answer_all, parts_of
 from lorafa_prof.fitting.predictors import Predictor
 from lorafa_prof.running.prediction import Prediction
 
@@ -28,6 +28,16 @@ def test_each_answer_is_of_the_cell_in_its_place() -> None:
     assert [answer.batch for answer in answers] == [Largest(10)] * 3
     assert [answer.seq for answer in answers] == [Largest(640), Largest(128), Largest(320)]
     assert [answer.tokens_per_step for answer in answers] == [640, 640, 640]
+
+
+def test_each_part_of_the_answers_is_told_and_the_nearest_of_what_does_not_fit_has_ways() -> None:
+    told: list[int] = []
+    asked = [FitQuestion(sim_cell(batch=batch, seq=64), 32, 4096) for batch in (2, 1)]
+    answers = answer_all(asked, by_tokens, threads=2, tell=told.append)
+    assert told == list(range(1, parts_of(asked) + 1))
+    assert [answer.ways is None for answer in answers] == [True, False]
+    fits = FitQuestion(sim_cell("lora-fa", batch=1, seq=32), 32, 4096)
+    assert [answer.ways for answer in answer_all([*asked, fits], by_tokens, threads=2)] == [None] * 3
 
 
 def test_nothing_is_predicted_twice() -> None:
