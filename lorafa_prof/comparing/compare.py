@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from lorafa_prof.claims.finding import Finding, Item, Judgement
 from lorafa_prof.comparing.comparable import Differences, bars, differences, told_versions
@@ -36,7 +36,7 @@ def compare(base: Side, new: Side, asked: Comparison) -> Judgement:
         title=f"{base.out} → {new.out}",
         findings=findings,
         exit_code=code,
-        notes=(*nothing, *gone, *_notes(pairing, labels)),
+        notes=(*nothing, *gone, *_notes(pairing, labels, asked)),
         machine=_machine([new for _, new in pairing.pairs]),
         noun="cell",
     )
@@ -52,10 +52,14 @@ def _finding(pair: OutcomePair, label: str, asked: Comparison) -> Finding:
     differing = differences(base, new)
     items = _items(base, new, differing, asked)
     word = next(word for word in STATES if any(item.word == word for item in items))
-    asked_for = {name: text for name, text in differing.items() if name in asked.across}
+    asked_for = _asked_for(differing, asked)
     about = f"compared across {_listed(asked_for)}" if asked_for else ""
     culprits_of, culprits = explained(items, base, new)
     return Finding(label, tuple(items), word, about=about, culprits_of=culprits_of, culprits=culprits)
+
+
+def _asked_for(differing: Differences, asked: Comparison) -> Differences:
+    return {name: text for name, text in differing.items() if name in asked.across}
 
 
 def _items(base: Outcome, new: Outcome, differing: Differences, asked: Comparison) -> list[Item]:
@@ -112,6 +116,16 @@ def _listed(differing: Mapping[str, str]) -> str:
     return ", ".join(f"{name} {text}" for name, text in differing.items())
 
 
+def _of_all(several: Iterable[Differences]) -> Differences:
+    """Return the differences of several pairs as those of one: the first text of each, and … for others."""
+    texts_by_name: dict[str, list[str]] = defaultdict(list)
+    for name, text in (item for differing in several for item in differing.items()):
+        texts_by_name[name].append(text)
+    return {
+        name: f"{texts[0]}{', …' if len(set(texts)) > 1 else ''}" for name, texts in texts_by_name.items()
+    }
+
+
 def _remedy(barring: Mapping[str, str]) -> str:
     return f"--across {','.join(barring)} compares them"
 
@@ -145,12 +159,7 @@ def _why_nothing(pairing: Pairing, items: Sequence[Item], asked: Comparison) -> 
         return f"nothing was compared: {_why_no_pair(pairing)}"
     barring = [bars(differences(base, new), asked.across) for base, new in pairing.pairs]
     if all(barring):
-        texts_by_name: dict[str, list[str]] = defaultdict(list)
-        for name, text in (item for differing in barring for item in differing.items()):
-            texts_by_name[name].append(text)
-        every = {
-            name: f"{texts[0]}{', …' if len(set(texts)) > 1 else ''}" for name, texts in texts_by_name.items()
-        }
+        every = _of_all(barring)
         return f"nothing was compared: every cell differs in {_listed(every)}; {_remedy(every)}"
     first, *others = dict.fromkeys(f"{item.what} {item.word}: {item.note}" for item in items)
     more = f" ({and_more(len(others))})" if others else ""
@@ -168,8 +177,10 @@ def _why_no_pair(pairing: Pairing) -> str:
     )
 
 
-def _notes(pairing: Pairing, labels: Mapping[str, str]) -> list[str]:
-    notes = [
+def _notes(pairing: Pairing, labels: Mapping[str, str], asked: Comparison) -> list[str]:
+    across = _of_all(_asked_for(differences(base, new), asked) for base, new in pairing.pairs)
+    notes = [f"compared across {_listed(across)}"] if across else []
+    notes += [
         f"only in {side}: {_named(outcomes, labels)}"
         for side, outcomes in (("BASE", pairing.only_base), ("NEW", pairing.only_new))
         if outcomes

@@ -210,6 +210,7 @@ def test_another_setting_throughout_is_compared_only_when_asked():
     asked = compared(base, new, Comparison(across=frozenset({"optimizer"})))
     assert (asked.exit_code, only(asked).about) == (3, "compared across optimizer adamw → sgd")
     assert only(asked).items[0].note.startswith("+3.000 GiB")
+    assert asked.notes == ("compared across optimizer adamw → sgd",)
     # Whatever else differs has to be named as well.
     newer = result(on("sim", optimizer="sgd", seed=1), activation_bytes=1)
     still = compared(base, newer, Comparison(across=frozenset({"optimizer"})))
