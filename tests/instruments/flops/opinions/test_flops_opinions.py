@@ -37,8 +37,11 @@ def count_step(prepared: Prepared, step: TrainingStep) -> FlopCount:
 def test_three_opinions_on_forward_are_one(family: str) -> None:
     prepared, step = step_of(family, "full-ft", attention="eager")
     forward = count_step(prepared, step).by_phase["forward"]
-    assert forward == fvcore_forward_flops(prepared.model, step.inputs)
-    assert forward == closed_form(prepared.model, BATCH, SEQ).forward
+    by_fvcore = fvcore_forward_flops(prepared.model, step.inputs)
+    assert forward == sum(by_fvcore.values()) == closed_form(prepared.model, BATCH, SEQ).forward
+    assert by_fvcore == {
+        path: products.forward for path, products in closed_form(prepared.model, BATCH, SEQ).by_module.items()
+    }
 
 
 @pytest.mark.parametrize("attention", ["eager", "sdpa"])
