@@ -1,4 +1,4 @@
-"""Why two opinions on a module's FLOPs differ: causes whose FLOPs add up to the difference, to the last one."""
+"""Why two opinions on a module's FLOPs differ: causes whose FLOPs add up to the difference."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ def _or_why(name: str, ask: Callable[[], T], missing: dict[str, str]) -> T | Non
 
 def _check_decoder(resolved: ResolvedModel) -> None:
     if resolved.task != "causal-lm":
-        raise UsageError(f"asked of causal language models only, and this model's task is {resolved.task}")
+        raise UsageError(f"only of causal language models, and this one's task is {resolved.task}")
 
 
 def _closed_forms(cell: Cell, resolved: ResolvedModel) -> tuple[ClosedForm, ClosedForm]:

@@ -1,4 +1,4 @@
-"""A third opinion on FLOPs: closed formulas of the shapes, exact for the products of a step, module by module.
+"""A third opinion on FLOPs: closed formulas of the shapes, exact for the products of each module of a step.
 
 A multiply and an add are 2. A product with a weight costs 2 per token and weight, and so does each of its two
 gradients, as far as anyone asks for it: that of the weight if it trains, that of the input if something
@@ -111,7 +111,7 @@ def closed_form(
     layers = list(_linears(model))
     readers = _leading(layers, config.hidden_size * head_dim * (heads + 2 * groups))
     attention = like_modules(layers[0].parent)
-    embeddings = cast(nn.Module, model.get_input_embeddings()).parameters()
+    embeddings = model.get_input_embeddings().parameters()
     gradient = gradient or any(parameter.requires_grad for parameter in embeddings)
 
     tokens = batch * seq
@@ -142,7 +142,7 @@ def _attention(product: int, gradients: Sequence[bool], fused: bool) -> Products
 
     Args:
         product: FLOPs of one product, of every query with all keys.
-        gradients: whether those of queries, keys and values are asked for; one for all, if they are one layer.
+        gradients: whether those of queries, keys and values are asked for; one for all if they are one layer.
         fused: whether a fused kernel does it.
     """
     queries, keys, values = gradients if len(gradients) == 3 else [any(gradients)] * 3
@@ -152,7 +152,7 @@ def _attention(product: int, gradients: Sequence[bool], fused: bool) -> Products
 
 
 def _rotary(model: nn.Module, seq: int) -> Iterator[tuple[str, Products]]:
-    """Yield the product of positions and frequencies: once per step, whatever the batch, without a gradient."""
+    """Yield the product of positions and frequencies: once, whatever the batch, without a gradient."""
     for path, module in model.named_modules():
         own = module.named_buffers(recurse=False)
         frequencies = sum(buffer.numel() for name, buffer in own if name == "inv_freq")
