@@ -30,6 +30,7 @@ COMMANDS = {
     "learn": ("lorafa_prof.cli.learn", "learn_command"),
     "check": ("lorafa_prof.cli.check", "check_command"),
     "compare": ("lorafa_prof.cli.compare", "compare_command"),
+    "history": ("lorafa_prof.cli.history", "history_command"),
     "fit": ("lorafa_prof.cli.fit", "fit_command"),
     "explain": ("lorafa_prof.cli.explain", "explain_command"),
     "timeline": ("lorafa_prof.cli.timeline", "timeline_command"),
