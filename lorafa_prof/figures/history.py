@@ -29,7 +29,7 @@ from lorafa_prof.words.phrases import count
 
 TITLE = "What moved, in percent of its first value"
 
-#: Of cells, and told apart by the colour-blind (Paul Tol's "muted"): other figures have the others for methods.
+#: Of cells, and told apart by the colour-blind (Paul Tol's "muted"): other figures have others, for methods.
 _COLORS = ("#332288", "#44AA99", "#CC6677", "#999933", "#882255", "#117733")
 _MOST_TICKS = 12
 _LONGEST_NAME = 12
@@ -58,14 +58,19 @@ def draw_history(history: History) -> Drawing | None:
     looks = {cell: _Look(*look) for cell, look in zip(cells, zip(_COLORS, cycle(DASHES)), strict=False)}
     drawing = new_drawing()
     metrics = list(dict.fromkeys(metric for cell, metric in shown if cell in looks))
+    panels = []
+    for metric in metrics:
+        drawn = [series for series in shown if series[1] == metric and series[0] in looks]
+        axes = drawing.add_axes((0, 0, 1, 1), label=f"history:{metric}")
+        panels.append((axes, _draw(drawing, axes, history, {each: looks[each[0]] for each in drawn})))
+        _name_moments(axes, history, named=metric == metrics[-1])
+    left = max(room for _, room in panels)
+    width = column_width(1) - left - MARGIN
     rows = [
-        _panel(
-            drawing,
-            history,
-            {series: looks[series[0]] for series in shown if series[1] == metric and series[0] in looks},
-            is_last=metric == metrics[-1],
+        PanelRow(
+            (Panel(axes, left, width),), _HEIGHT, _ABOVE, _BETWEEN if axes is not panels[-1][0] else _BELOW
         )
-        for metric in metrics
+        for axes, _ in panels
     ]
     handles = [_line(look, label=history.labels[cell]) for cell, look in looks.items()]
     others = len({cell for cell, _ in history.series}) - len(looks)
@@ -74,19 +79,14 @@ def draw_history(history: History) -> Drawing | None:
     return drawing
 
 
-def _panel(drawing: Drawing, history: History, looks: Mapping[Series, _Look], *, is_last: bool) -> PanelRow:
-    """A panel of one metric; the last one has the names of the moments for all."""
+def _draw(drawing: Drawing, axes: Axes, history: History, looks: Mapping[Series, _Look]) -> float:
+    """Draw the lines of one metric; returns the inches that labels take left of them."""
     (metric,) = {metric for _, metric in looks}
-    axes = drawing.add_axes((0, 0, 1, 1), label=f"history:{metric}")
     lines = {series: _shares(history, series) for series in looks}
     for series, shares in lines.items():
-        line = _line(looks[series], range(len(shares)), shares, gid=f"{metric}:{series[0]}")
-        axes.add_line(line)
+        axes.add_line(_line(looks[series], range(len(shares)), shares, gid=f"{metric}:{series[0]}"))
     known = [share for shares in lines.values() for share in shares if not math.isnan(share)]
-    left = _dress(drawing, axes, metric, min(known), max(known))
-    _name_moments(axes, history, named=is_last)
-    width = column_width(1) - left - MARGIN
-    return PanelRow((Panel(axes, left, width),), _HEIGHT, _ABOVE, _BELOW if is_last else _BETWEEN)
+    return _dress(drawing, axes, metric, min(known), max(known))
 
 
 def _line(look: _Look, x: Sequence[float] = (), y: Sequence[float] = (), **named: str) -> Line2D:

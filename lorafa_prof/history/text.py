@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from itertools import groupby, pairwise
 
 from lorafa_prof.explaining.lines import EMPTY, Line, heading, table, text_of
 from lorafa_prof.history.history import Change, History, Moment, Series, changes_of, metric_of, moved
@@ -20,8 +19,10 @@ def history_text(history: History, width: int | None) -> str:
     """Return all of it; `width` is the terminal's in columns, None where there is none."""
     changes = changes_of(history)
     lines = [heading(title_of(history)), Line("", conclusion(history, changes)), EMPTY]
-    for at, several in groupby(changes, key=lambda change: change.at):
-        lines += [*_moment(history, at, list(several)), EMPTY]
+    for at in range(len(history.moments)):
+        of_moment = [change for change in changes if change.at == at]
+        if of_moment or new_versions(history, at):
+            lines += [*_moment(history, at, of_moment), EMPTY]
     lines += [Line("note: ", note) for note in history.notes]
     while lines[-1] == EMPTY:
         lines.pop()
@@ -60,7 +61,7 @@ def _moment(history: History, at: int, changes: Sequence[Change]) -> Iterator[Li
     yield Line(f"{head}  ", moment.subject or "", style="bold")
     if versions := new_versions(history, at):
         yield Line("  with ", versions)
-    rows = list(_rows(history, changes))
+    rows = list(_rows(history, changes)) or [("  nothing moved", "", "")]
     yield from list(table(("", "", ""), rows[:MOST_TOLD], left=(0, 1, 2)))[1:]
     if len(rows) > MOST_TOLD:
         yield Line("  ", and_more(len(rows) - MOST_TOLD))
@@ -104,12 +105,16 @@ def _difference(before: Number, after: Number, unit: str) -> str:
 
 def new_versions(history: History, at: int) -> str:
     """Return which packages are of another version than a moment before: "torch 2.12.0 → 2.13.0"."""
-    pairs: list[tuple[Moment, Moment]] = list(pairwise(history.moments))
     if at == 0:
         return ""
-    before, after = pairs[at - 1]
+    before, after = (_releases(history.moments[number]) for number in (at - 1, at))
     return ", ".join(
-        f"{name} {before.packages[name] or 'none'} → {version or 'none'}"
-        for name, version in after.packages.items()
-        if name in before.packages and before.packages[name] != version
+        f"{name} {before[name]} → {version}"
+        for name, version in after.items()
+        if name in before and before[name] != version
     )
+
+
+def _releases(moment: Moment) -> dict[str, str]:
+    """Versions without their builds: which of PyTorch's it is has no part in a prediction."""
+    return {name: (version or "none").split("+")[0] for name, version in moment.packages.items()}
