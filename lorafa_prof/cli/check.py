@@ -11,15 +11,17 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lorafa_prof.cli.axes import CommandWithAxes, axes_options, given_axes, save_file
+from lorafa_prof.cli.axes import CommandWithAxes
 from lorafa_prof.cli.expectations import claims_of, expectation_options
 from lorafa_prof.cli.judgement_output import Outputs, judgement_options, tell
 from lorafa_prof.cli.options import (
     PATH,
     device_option,
+    given_axes,
     gpu_use_options,
     marked_option,
     output_option,
+    save_file,
     set_option,
     stale_option,
     timeout_option,
@@ -65,7 +67,6 @@ class _Asked:
 @click.command("check", cls=CommandWithAxes)
 @click.pass_obj
 @click.argument("what", nargs=-1, metavar="[SCENARIO | OUT]...")
-@axes_options
 @expectation_options
 @output_option("Folder of the results  [default: out/check-<scenario's name>]")
 @click.option(

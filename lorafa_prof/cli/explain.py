@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lorafa_prof.cli.axes import CommandWithAxes, axes_options, given_axes, save_file
-from lorafa_prof.cli.options import device_option, set_option
+from lorafa_prof.cli.axes import CommandWithAxes
+from lorafa_prof.cli.options import device_option, given_axes, save_file, set_option
 from lorafa_prof.cli.say import put_whole, say
 from lorafa_prof.cli.scenario_cells import loaded_scenario, scenario_cells
 from lorafa_prof.errors import UsageError
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 @click.command("explain", cls=CommandWithAxes)
 @click.argument("what", required=False, metavar="[OUT | SCENARIO]")
-@axes_options
 @click.option("-k", "--cell", "pattern", metavar="REGEX", help="The cell whose id or label matches.")
 @click.option("--against", metavar="REGEX", help="Tell what differs from the cell that matches this.")
 @click.option(

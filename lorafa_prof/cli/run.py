@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lorafa_prof.cli.axes import CommandWithAxes, axes_options
 from lorafa_prof.cli.allocated import follows
+from lorafa_prof.cli.axes import CommandWithAxes
 from lorafa_prof.cli.drawing import tell_drawn
 from lorafa_prof.cli.options import (
     cells_option,
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 @click.command("run", cls=CommandWithAxes)
 @click.pass_obj
 @click.argument("scenario", required=False)
-@axes_options
 @output_option("Folder of the results  [default: out/<scenario's name>]")
 @set_option
 @device_option("auto, cuda, cpu or sim:<gpu>")

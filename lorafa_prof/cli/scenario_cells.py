@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lorafa_prof.cli.axes import given_axes, save_file
-from lorafa_prof.cli.options import max_cells
+from lorafa_prof.cli.options import given_axes, max_cells, save_file
 from lorafa_prof.cli.say import say
 from lorafa_prof.errors import UsageError
 
@@ -57,7 +56,7 @@ def loaded_scenario(
 ) -> LoadedScenario:
     """The scenario of this file or shipped name, or of the axes that are given as options.
 
-    It may make as many cells as ``--max-cells`` says. Before what a file says stand axes, then ``--set``, then
+    It may make as many cells as ``--max-cells`` says. Before what a file says stand axes, ``--set`` and
     ``--device``.
 
     Args:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lorafa_prof.cli.axes import CommandWithAxes, axes_options
+from lorafa_prof.cli.axes import CommandWithAxes
 from lorafa_prof.cli.options import cells_option, device_option, output_option, set_option
 from lorafa_prof.cli.say import put, say
 from lorafa_prof.cli.scenario_cells import loaded_scenario, scenario_cells
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 @click.command("timeline", cls=CommandWithAxes)
 @click.argument("scenario", required=False)
-@axes_options
 @output_option("Files go to its folder timelines  [default: out/<scenario's name>]")
 @set_option
 @device_option("auto or sim:<gpu>")
