@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,11 +13,39 @@ from lorafa_prof.cli.options import keep_axis, save_option
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
+_AXES = "Axes, in the place of a SCENARIO or of what it says; repeated, or with commas"
 _OTHERS = "lorafa_prof.options_of_other_methods"
 
 
 class AxisOption(click.Option):
-    """An axis, given once with commas or several times; `given_axes` has what was written."""
+    """An axis, given once with commas or several times; `given_axes` has what was written.
+
+    Args:
+        axis: its name in a scenario.
+        field: of the schema; one that is true or false may stand without a value.
+    """
+
+    def __init__(self, axis: str, field: FieldInfo) -> None:
+        default = None if field.is_required() else field.default
+        default = default[0] if isinstance(default, list) else default
+        # What is empty, or says nothing by itself, is in the description where it matters.
+        shown = f"  [default: {str(default).lower()}]" if isinstance(default, (bool, int, float, str)) else ""
+        is_switch: dict[str, Any] = {"is_flag": False, "flag_value": "true"}
+        super().__init__(
+            # By another name than the axis has, which may be that of another option of a command.
+            [_written(axis), f"axis_{axis}"],
+            multiple=True,
+            expose_value=False,
+            callback=self._keep,
+            help=f"{field.description or ''}{shown}",
+            metavar="[true|false]" if isinstance(default, bool) else "VALUE,…",
+            **(is_switch if isinstance(default, bool) else {}),
+        )
+        self.axis = axis
+
+    def _keep(self, context: click.Context, option: click.Parameter, value: Sequence[str]) -> None:
+        if value:
+            keep_axis(context, self.axis, value)
 
 
 class CommandWithAxes(click.Command):
@@ -45,7 +73,7 @@ class CommandWithAxes(click.Command):
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options, then the axes."""
         options = [param for param in self.get_params(ctx) if isinstance(param, click.Option)]
-        for title, of_axes in (("Options", False), ("Axes, each repeated or with commas", True)):
+        for title, of_axes in (("Options", False), (_AXES, True)):
             shown = [option for option in options if isinstance(option, AxisOption) is of_axes]
             records = [option.get_help_record(ctx) for option in shown]
             with formatter.section(title):
@@ -73,25 +101,8 @@ def _options_of_methods(names: set[str]) -> list[AxisOption]:
 
 
 def _options(fields: Mapping[str, FieldInfo]) -> list[AxisOption]:
-    return [AxisOption([_written(name), name], **_attributes(field)) for name, field in fields.items()]
+    return [AxisOption(name, field) for name, field in fields.items()]
 
 
 def _written(name: str) -> str:
     return f"--{name.replace('_', '-')}"
-
-
-def _attributes(field: FieldInfo) -> dict[str, Any]:
-    """What click is told of an axis; one that is true or false may stand without a value."""
-    default = None if field.is_required() else field.default
-    default = default[0] if isinstance(default, list) else default
-    told: dict[str, Any] = {
-        "multiple": True,
-        "expose_value": False,
-        "callback": keep_axis,
-        "metavar": "VALUE,…",
-    }
-    if isinstance(default, bool):
-        told |= {"is_flag": False, "flag_value": "true", "metavar": "[true|false]"}
-    # What is empty, or says nothing by itself, is in the description where it matters.
-    shown = f"  [default: {str(default).lower()}]" if isinstance(default, (bool, int, float, str)) else ""
-    return {**told, "help": f"{field.description or ''}{shown}"}

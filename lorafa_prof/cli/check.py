@@ -104,9 +104,6 @@ def check_command(
 ) -> int:
     """Judge the claims of each SCENARIO (a file, or the name of a shipped one), or of the results in OUT.
 
-    With a --model and other axes in the place of a file: that the step fits, or what --at-most and --at-least
-    expect.
-
     Cells that claims need and that have no result yet are run first, on the twin unless --device or the file
     says otherwise; so are predictions of other code than today's, which in OUT are not judged. Exits with 0
     if every claim holds, 3 if one fails, 4 if one cannot be judged.

@@ -26,7 +26,11 @@ if TYPE_CHECKING:
 @click.command("explain", cls=CommandWithAxes)
 @click.argument("what", required=False, metavar="[OUT | SCENARIO]")
 @click.option("-k", "--cell", "pattern", metavar="REGEX", help="The cell whose id or label matches.")
-@click.option("--against", metavar="REGEX", help="Tell what differs from the cell that matches this.")
+@click.option(
+    "--against",
+    metavar="REGEX",
+    help="Tell what differs from the cell that matches this  [default: the first of two that axes make]",
+)
 @click.option(
     "--what-if/--no-what-if",
     default=None,
@@ -56,11 +60,10 @@ def explain_command(
     device: str | None,
     jobs: int | None,
 ) -> None:
-    """Explain the memory of a cell: of results in the folder OUT, or of a SCENARIO or a --model, not run.
+    """Explain the memory of a cell: of results in the folder OUT, or of a SCENARIO without running it.
 
     A tree from the peak down to single tensors, why each of them is kept, and what would remove it, by the
-    twin of the cell's GPU. Of a cell that was measured, what the twin cannot explain is told. Where axes
-    make two cells, the second is told against the first.
+    twin of the cell's GPU. Of a cell that was measured, what the twin cannot explain is told.
     """
     _check_before(what, device, json_file)
     if what is None or not os.path.isdir(what):  # noqa: PTH112 - `Path.is_dir` raises of a name too long

@@ -27,11 +27,11 @@ _DEFAULT_BATCH = 1
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, in bytes, in the place of the table.")
 @click.option("--jobs", type=click.IntRange(min=1), help="Predictions at once  [default: one a core]")
 def fit_command(scenario: str | None, overrides: tuple[str, ...], as_json: bool, jobs: int | None) -> None:
-    """Tell what fits into a GPU's memory: the step as asked, the largest batch, the longest sequence.
+    """Tell what fits into a GPU's memory, without one.
 
-    The step runs on shapes, through a model of PyTorch's allocator; no GPU is needed. Name --model and --gpu,
-    or a SCENARIO (a file or the name of a shipped one), whose cells are then asked about. Without one the
-    batch is 1 unless it is said. Ends with what it comes to, and where nothing fits with what would.
+    The step as asked, the largest batch, the longest sequence, and where nothing fits what would. The step
+    runs on shapes, through a model of PyTorch's allocator. Name --model and --gpu, or a SCENARIO (a file or
+    the name of a shipped one), whose cells are then asked about. Without one the batch is 1 by default.
     """
     if scenario is None and "gpu" not in given_axes():
         raise UsageError("--gpu is missing; `lorafa-prof list gpus` shows what there is")

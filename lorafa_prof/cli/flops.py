@@ -8,7 +8,7 @@ import sys
 
 import click
 
-from lorafa_prof.cli.axes import CommandWithAxes, axes_options
+from lorafa_prof.cli.axes import CommandWithAxes
 from lorafa_prof.cli.options import cells_option, device_option, set_option
 from lorafa_prof.cli.say import put_whole, say
 from lorafa_prof.cli.scenario_cells import loaded_scenario, scenario_cells
@@ -17,7 +17,6 @@ from lorafa_prof.errors import UsageError
 
 @click.command("flops", cls=CommandWithAxes)
 @click.argument("scenario", required=False)
-@axes_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON in the place of the tables.")
 @set_option
 @device_option("auto or sim:<gpu>")

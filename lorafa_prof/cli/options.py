@@ -72,10 +72,9 @@ def set_option(command: Callable[..., Any]) -> Callable[..., Any]:
     return decorated
 
 
-def keep_axis(context: click.Context, option: click.Parameter, value: Sequence[str]) -> None:
-    """What an axis's option does, so that it is one of `given_axes`."""
-    if value:
-        context.meta.setdefault(_GIVEN_AXES, {})[option.name] = tuple(value)
+def keep_axis(context: click.Context, axis: str, written: Sequence[str]) -> None:
+    """Keep what was written of an axis, for `given_axes`."""
+    context.meta.setdefault(_GIVEN_AXES, {})[axis] = tuple(written)
 
 
 def given_axes() -> dict[str, tuple[str, ...]]:

@@ -80,7 +80,7 @@ def run_command(
     stale: Stale,
     figures: bool,
 ) -> int:
-    """Measure every cell of SCENARIO, a file or the name of a shipped one; or of a --model and other axes.
+    """Measure every cell of SCENARIO, a file or the name of a shipped one.
 
     A run continues where it stopped. The results are in OUT: results.csv, cells/, provenance.json, figures/.
     Started by torchrun or srun, rank 0 runs, and the other ranks take part in its cells of several GPUs.

@@ -33,7 +33,7 @@ def timeline_command(
     device: str | None,
     pattern: str | None,
 ) -> None:
-    """Predict the memory of one training step over its allocations, of a SCENARIO or a --model.
+    """Predict the memory of one training step over its allocations, for the cells of SCENARIO.
 
     For each cell OUT/timelines has a .pickle that https://pytorch.org/memory_viz opens, with module names, a
     .csv of the live bytes by kind, and a figure of them, .png and .pdf. Prints the path of every file.

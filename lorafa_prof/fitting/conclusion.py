@@ -36,14 +36,11 @@ def _told(group: Group) -> str:
     if not group.fitting:
         nearest = group.nearest
         return f"None fits: {short}.{_ways(nearest, f'{names[id(nearest)]} fits')}"
-    best, *others = group.fitting
-    left = size(best.fit.left_bytes)
+    best, *others = [(names[id(each)], size(each.fit.left_bytes)) for each in group.fitting]
     if not group.too_large:
-        return f"All {len(group.answers)} fit; {names[id(best)]} leaves the most, {left}."
-    if not others:
-        return f"{names[id(best)]} fits, with {left} left; {short}."
-    fitting = first_of([names[id(each)] for each in group.fitting], _MOST_NAMED)
-    return f"Of {len(group.answers)} these fit: {fitting}; the first leaves the most, {left}; {short}."
+        return f"All {len(group.answers)} fit; {best[0]} leaves the most, {best[1]}."
+    fitting = [f"{best[0]} fits with {best[1]} left", *(f"{name} with {left}" for name, left in others)]
+    return f"{first_of(fitting, _MOST_NAMED)}; {short}."
 
 
 def _fits(answer: Answer) -> str:

@@ -105,7 +105,7 @@ def test_results_are_explained_as_they_are(explain: Command, out: Path) -> None:
     needs = [need for piece in cell["activation"]["pieces"] for need in piece["needs"]]
     assert {"LoraFunction", "Silu"} <= {need["op"] for need in needs}
     assert explain("results", "--set", "batch=2") == 2
-    assert explain.err.endswith("results are explained as they are: without --set and --device\n")
+    assert explain.err.endswith("results are explained as they are: without --set, --device and axes\n")
 
 
 def test_json_of_two_cells_and_of_remedies(explain: Command) -> None:

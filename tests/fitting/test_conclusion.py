@@ -52,12 +52,12 @@ def test_memory_in_pieces_too_small_is_not_short_of_any() -> None:
 def test_of_several_what_tells_them_apart_names_them() -> None:
     some = [answer(12, "full-ft"), answer(7), answer(8, checkpointing="full")]
     assert conclusion(some) == [
-        "Of 3 these fit: lora checkpointing none, lora checkpointing full; the first leaves the most, "
-        "3.000 GiB; full-ft checkpointing none is 2.000 GiB short."
+        "lora checkpointing none fits with 3.000 GiB left, lora checkpointing full with 2.000 GiB; "
+        "full-ft checkpointing none is 2.000 GiB short."
     ]
     assert conclusion([answer(7), answer(6, "lora-fa")]) == ["All 2 fit; lora-fa leaves the most, 4.000 GiB."]
     assert conclusion([answer(12), answer(6, "lora-fa")]) == [
-        "lora-fa fits, with 4.000 GiB left; lora is 2.000 GiB short."
+        "lora-fa fits with 4.000 GiB left; lora is 2.000 GiB short."
     ]
 
 
