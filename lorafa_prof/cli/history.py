@@ -34,7 +34,7 @@ def history_command(
     out: Path | None,
     as_json: bool,
 ) -> None:
-    """Tell how metrics moved over the commits of a baseline, or over the folders of stored runs.
+    """Tell how metrics moved over commits, or over stored runs.
 
     Of a BASELINE that `lorafa-prof check --update-baseline` wrote, or that of a SCENARIO, by git's log of its
     file; or of the folders OUT that runs wrote, by when that was. Only changes beyond the tolerance of

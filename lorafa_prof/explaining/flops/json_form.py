@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lorafa_prof.explaining.flops.modules import Opinions
@@ -10,8 +11,20 @@ from lorafa_prof.explaining.flops.rows import rows_of
 SCHEMA_VERSION = 1
 
 
-def opinions_json(opinions: Opinions, label: str) -> dict[str, Any]:
-    """Return all that is known, in FLOPs; those of a row are of all its modules together."""
+def opinions_json(several: Sequence[Opinions], labels: Mapping[str, str]) -> dict[str, Any]:
+    """Return all that is known, in FLOPs; those of a row are of all its modules together.
+
+    Args:
+        several: of a cell each.
+        labels: what the cells are called, by id.
+    """
+    return {
+        "schema": SCHEMA_VERSION,
+        "cells": [_record(opinions, labels[opinions.cell.cell_id]) for opinions in several],
+    }
+
+
+def _record(opinions: Opinions, label: str) -> dict[str, Any]:
     return {
         "cell_id": opinions.cell.cell_id,
         "label": label,
