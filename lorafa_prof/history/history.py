@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -63,6 +64,13 @@ class Change:
         if self.before is None or self.after is None or not self.before:
             return None
         return (self.after - self.before) / abs(self.before)
+
+    @property
+    def reach(self) -> float:
+        """How far the value moved, over what it was; 0 if it came or went."""
+        if self.before is None or self.after is None:
+            return 0.0
+        return math.inf if self.share is None else abs(self.share)
 
 
 @dataclass(frozen=True)
@@ -146,10 +154,8 @@ def _counts(history: History, series: Series, before: Number, after: Number) -> 
 
 def moved(changes: Sequence[Change]) -> list[Series]:
     """Return the series of which a value became another one, the furthest in all first."""
-    shares: dict[Series, float] = {}
+    reaches: dict[Series, float] = {}
     for change in changes:
-        if change.share is not None:
-            shares[change.series] = shares.get(change.series, 0.0) + abs(change.share)
-        elif change.before is not None and change.after is not None:
-            shares[change.series] = float("inf")  # from 0
-    return sorted(shares, key=lambda series: -shares[series])
+        if change.reach:
+            reaches[change.series] = reaches.get(change.series, 0.0) + change.reach
+    return sorted(reaches, key=lambda series: -reaches[series])

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 from lorafa_prof.explaining.lines import EMPTY, Line, heading, table, text_of
-from lorafa_prof.history.history import Change, History, Moment, Series, changes_of, metric_of, moved
+from lorafa_prof.history.history import Change, History, Moment, changes_of, metric_of, moved
 from lorafa_prof.words.amounts import Number
 from lorafa_prof.words.numbers import percent_change, shown
 from lorafa_prof.words.phrases import and_more, count
@@ -44,15 +44,13 @@ def conclusion(history: History, changes: Sequence[Change]) -> str:
         return f"{values}, and nothing yet to hold them against: one state is no history."
     if not other:
         return f"None of {values} moved."
-    return f"{len(other):,} of {values} moved. Most of all {_in_all(history, other[0])}."
-
-
-def _in_all(history: History, series: Series) -> str:
-    known = [value for value in history.values(series) if value is not None]
-    unit = metric_of(series).unit
-    first, last = known[0], known[-1]
-    told = "in all nothing" if first == last else _difference(first, last, unit)
-    return f"{series[1]} of {history.labels[series[0]]}: {shown(first, unit)} to {shown(last, unit)}, {told}"
+    largest = max(changes, key=lambda change: change.reach)
+    moment = history.moments[largest.at]
+    subject = f" ({moment.subject})" if moment.subject else ""
+    return (
+        f"{len(other):,} of {values} moved. The largest change: {largest.series[1]} of "
+        f"{history.labels[largest.series[0]]}, {change_text(largest)}, in {moment.name}{subject}."
+    )
 
 
 def _moment(history: History, at: int, changes: Sequence[Change]) -> Iterator[Line]:

@@ -34,9 +34,11 @@ def scenario(tmp_path):
 
 def test_a_scenarios_baseline_by_its_commits(scenario):
     lines = told(scenario).stdout.splitlines()
+    (commit,) = git(scenario.parent, "rev-parse", "--short=9", "HEAD~1").split()
     assert lines[:2] == [
         "s.baseline.json: 3 states, 2026-11-01 to 2026-11-03",
-        f"1 of 4 values moved. Most of all {HELD} of net lora: 100 B to 99 B, -1 B, -1.00 %.",
+        f"1 of 4 values moved. The largest change: {HELD} of net lora, +10 B, +10.00 %, "
+        f"in {commit} (Change 2).",
     ]
     assert told(scenario.with_name("s.baseline.json")).stdout.splitlines() == lines
     assert "no history" in told(scenario, "--last", 1).stdout

@@ -52,7 +52,7 @@ def test_text_says_what_came_of_it_then_each_moment():
     told = history({A: 1024, B: 5, ("b", PEAK): 5}, {A: 1536, B: 5, ("b", PEAK): 5}, {A: 1536})
     assert history_text(told, None).splitlines() == [
         "b.json: 3 states, 2026-11-01 to 2026-11-03",
-        f"1 of 3 values moved. Most of all {HELD} of a: 1.000 KiB to 1.500 KiB, +512 B, +50.00 %.",
+        f"1 of 3 values moved. The largest change: {HELD} of a, +512 B, +50.00 %, in c2 (Change 2).",
         "",
         "2026-11-02  c2  Change 2",
         f"  a  {HELD}  +512 B, +50.00 %",
