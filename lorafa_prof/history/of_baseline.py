@@ -9,6 +9,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from lorafa_prof.claims.baseline import Baseline, read_baseline
+from lorafa_prof.claims.metric import CLAIM_METRICS
 from lorafa_prof.errors import NothingToJudgeError, UsageError
 from lorafa_prof.history.history import History, Moment
 from lorafa_prof.results.git import git_output
@@ -54,6 +55,9 @@ def history_of_baseline(file: Path, last: int | None = None, metrics: Collection
     if unreadable:
         commits = count(len(unreadable), "commit")
         notes.append(f"{commits} left out, whose file cannot be read: {first_of(unreadable, _MOST_NAMED)}")
+    known = {metric for _, each in found for cell in each.cells.values() for metric in cell.metrics}
+    if unknown := sorted(known - CLAIM_METRICS.keys()):
+        notes.append(f"left out, since they are no metrics here: {first_of(unknown, _MOST_NAMED)}")
     labels = {cell_id: cell.label for _, each in found for cell_id, cell in each.cells.items()}
     return History(file.name, tuple(moment for moment, _ in found), _distinct(labels), notes=tuple(notes))
 
@@ -85,7 +89,7 @@ def _moment(commit: str, written: str, subject: str, baseline: Baseline, metrics
         (cell_id, metric): value
         for cell_id, cell in baseline.cells.items()
         for metric, value in cell.metrics.items()
-        if not metrics or metric in metrics
+        if metric in (metrics or CLAIM_METRICS)
     }
     return Moment(commit, written, subject, values, packages=baseline.packages)
 

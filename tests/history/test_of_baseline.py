@@ -69,6 +69,13 @@ def test_a_commit_whose_file_cannot_be_read_is_left_out_and_told(folder):
     assert told.notes[0].startswith("1 commit left out, whose file cannot be read: ")
 
 
+def test_metrics_of_another_version_are_left_out_and_told(folder):
+    committed(folder, "a.json", baseline({CELL: {HELD: 1, "of_later": 2}}), "Later", day=3)
+    told = history_of_baseline(folder / "a.json")
+    assert {metric for _, metric in told.series} == {HELD, PEAK}
+    assert told.notes == ("left out, since they are no metrics here: of_later",)
+
+
 def test_cells_that_share_a_label_are_told_apart(folder):
     committed(folder, "a.json", baseline({CELL: {HELD: 1}, OTHER: {HELD: 2}}), "Two", day=3)
     assert history_of_baseline(folder / "a.json").labels == {
