@@ -23,6 +23,7 @@ UNFUSED = "attention is done by products here, which keep the scores that a fuse
 PACKED = "packed layers do several layers' products in one, with small ranks filled up for the kernels"
 DOCUMENTS = "of packed documents attention meets its own document's tokens only"
 NO_FORMULA = "the closed form has linear layers, attention and rotary positions only"
+NOT_TRACED = "fvcore does not know the operations of this module"
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,8 @@ def why_not_fvcore(opinions: Opinions, path: str) -> tuple[str, ...]:
     adapters = Cause(ADAPTERS, opinions.adapters.get(path, 0))
     if found := _adding_up(difference, [adapters, *_causes(opinions, path, "forward")]):
         return found
+    if path not in opinions.fvcore:
+        return (NOT_TRACED,)
     return (_without_number(opinions, path, "forward"),)
 
 

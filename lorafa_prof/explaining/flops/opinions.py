@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import torch
 
 from lorafa_prof.cell import Cell
-from lorafa_prof.errors import LorafaProfError, UsageError
+from lorafa_prof.errors import LorafaProfError, UsageError, described
 from lorafa_prof.explaining.flops.modules import Opinions, in_shared_modules
 from lorafa_prof.instruments.flops.opinions.by_fvcore import fvcore_forward_flops
 from lorafa_prof.instruments.flops.opinions.closed_form import ClosedForm, Products, closed_form
@@ -100,7 +100,12 @@ def _by_fvcore(cell: Cell, resolved: ResolvedModel) -> dict[str, int]:
     inputs = make_inputs(resolved, batch=batch, seq=seq, device=_META, seed=0)
     # transformers looks into a mask of zeros and ones, and takes one of this shape as it is.
     inputs["attention_mask"] = torch.zeros(1, 1, seq, seq, device=_META, dtype=dtype)
-    return fvcore_forward_flops(model, inputs)
+    try:
+        return fvcore_forward_flops(model, inputs)
+    except LorafaProfError:
+        raise
+    except Exception as error:
+        raise UsageError(f"it cannot trace this model: {described(error)}") from error
 
 
 def _batch_and_seq(cell: Cell) -> tuple[int, int]:

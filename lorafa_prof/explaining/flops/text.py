@@ -54,8 +54,8 @@ def _numbers(rows: Sequence[Row]) -> dict[str, int]:
 def _sums(opinions: Opinions) -> str:
     by_phase = {name: flops for name, flops in opinions.counted.by_phase.items() if flops}
     told = ", ".join(f"{name} {shown(flops, 'FLOP')}" for name, flops in by_phase.items())
-    if not opinions.two_n:
-        return f"Executed: {told}."
+    if not opinions.two_n or not opinions.executed.keys() <= (opinions.closed or {}).keys():
+        return f"Executed: {told}."  # N would lack weights, such as those of experts
     times = opinions.counted.step / opinions.two_n
     return f"Executed: {told}; in all {times:.3f} × 2N · tokens, with N weights in linear layers."
 

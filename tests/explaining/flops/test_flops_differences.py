@@ -99,6 +99,7 @@ def test_what_no_cause_explains_is_said_to_be_unknown():
     assert why.why_not_closed(wrong, path, "backward") == ()
     outside = replace(opinions, executed={**opinions.executed, "extra": products})
     assert why.why_not_closed(outside, "extra", "forward") == (why.NO_FORMULA,)
+    assert why.why_not_fvcore(outside, "extra") == (why.NOT_TRACED,)
 
 
 def test_of_other_tasks_there_is_one_opinion_and_why():
@@ -107,6 +108,14 @@ def test_of_other_tasks_there_is_one_opinion_and_why():
     assert set(opinions.missing) == {"closed form", "fvcore"}
     assert "sequence-classification" in opinions.missing["fvcore"]
     assert {row.others["closed form"] for row in rows_of(opinions)} == {None}
+
+
+def test_a_model_that_fvcore_cannot_trace_is_told(monkeypatch):
+    def fails(*_):
+        raise RuntimeError("no such thing\nas a trace")
+
+    monkeypatch.setattr("lorafa_prof.explaining.flops.opinions.fvcore_forward_flops", fails)
+    assert asked("full-ft").missing == {"fvcore": "it cannot trace this model: RuntimeError: no such thing"}
 
 
 def test_without_fvcore_the_others_are_told(monkeypatch):
