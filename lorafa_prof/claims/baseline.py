@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
@@ -16,6 +16,7 @@ from lorafa_prof.claims.metric import UnknownValueError, value_of
 from lorafa_prof.errors import UsageError
 from lorafa_prof.results.record import CellResult
 from lorafa_prof.results.tensors import Held, TensorKey, Tensors, saved_tensors, static_tensors
+from lorafa_prof.scenario.select import chosen_settings, differing_chosen
 from lorafa_prof.words.amounts import Number
 
 #: A prediction depends on these, and on nothing else of the machine.
@@ -37,6 +38,7 @@ class BaselineCell(BaseModel):
         label: what people call it.
         metrics: the values that claims compare with, in the unit of their column.
         tensors: number and bytes of what is held, by what it is.
+        settings: those that its scenario chose; empty in a file of before there were any.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -44,6 +46,7 @@ class BaselineCell(BaseModel):
     label: str
     metrics: dict[str, Whole | FiniteFloat]
     tensors: dict[str, tuple[Whole, Whole]] = {}
+    settings: dict[str, Any] = {}
 
     def held(self) -> Tensors:
         """What is held: saved tensors, weights, gradients, optimizer state."""
@@ -59,14 +62,27 @@ class Baseline(BaseModel):
     packages: dict[str, str | None]
     cells: dict[str, BaselineCell]
 
-    def cell(self, cell: Cell) -> BaselineCell | None:
-        """What is known of `cell`."""
-        return self.cells.get(baseline_id(cell))
+    def cell(self, cell: Cell, across: Collection[str] = ()) -> BaselineCell | None:
+        """What is known of `cell`, or of the one cell that differs from it only in settings of `across`."""
+        known = self.cells.get(baseline_id(cell))
+        if known is not None or not across:
+            return known
+        like = [known for known, apart in self.others(cell) if apart.keys() <= set(across)]
+        return like[0] if len(like) == 1 else None
 
-    def value(self, cell: Cell, metric: str) -> Number | None:
-        """What the cell had, or None."""
-        known = self.cell(cell)
+    def value(self, cell: Cell, metric: str, across: Collection[str] = ()) -> Number | None:
+        """What the cell had, or None; arguments as of `cell`."""
+        known = self.cell(cell, across)
         return None if known is None else known.metrics.get(metric)
+
+    def others(self, cell: Cell) -> list[tuple[BaselineCell, dict[str, str]]]:
+        """The other cells whose settings are known, each with those in which it differs from `cell`."""
+        mine = chosen_settings(cell)
+        return [
+            (known, apart)
+            for known in self.cells.values()
+            if known.settings and (apart := differing_chosen(known.settings, mine))
+        ]
 
     def differing_packages(self, now: Mapping[str, str | None]) -> list[str]:
         """Packages of another version now, each as "torch 2.13.0 (now 2.14.0)"."""
@@ -138,7 +154,9 @@ def made_baseline(checks: Iterable[Check], records: Mapping[str, CellResult]) ->
         metrics = {**(cells[cell_id].metrics if cell_id in cells else {}), check.metric.name: value}
         tensors = {**static_tensors(record.row), **(saved_tensors(record.details) or {})}
         texts = {_text_of(key): (held.count, held.nbytes) for key, held in tensors.items()}
-        cells[cell_id] = BaselineCell(label=check.cell.label, metrics=metrics, tensors=texts)
+        cells[cell_id] = BaselineCell(
+            label=check.cell.label, metrics=metrics, tensors=texts, settings=chosen_settings(check.cell)
+        )
     packages = next(iter(records.values())).environment.get("packages", {})
     return Baseline(packages={name: packages.get(name) for name in TELLING_PACKAGES}, cells=cells)
 

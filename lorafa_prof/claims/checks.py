@@ -50,6 +50,11 @@ class Check:
         return (self.cell, *([] if self.other is None else [self.other]), *self.candidates)
 
     @property
+    def across(self) -> tuple[str, ...]:
+        """The settings in which the baseline's cell may differ from its own."""
+        return tuple(self.claim.across or ())
+
+    @property
     def is_learned(self) -> bool:
         """Whether it is judged by learning runs, and not by a step."""
         return self.metric.group == "learning"
@@ -83,9 +88,10 @@ def _check_keys(loaded: LoadedScenario, index: int, claim: Claim) -> None:
         for key in getattr(claim, selector) or {}:
             if key not in known:
                 raise loaded.error(f"unknown key{nearest(key, known)}", ("claims", index, selector, key))
-    for key in claim.for_each or []:
-        if key not in known:
-            raise loaded.error(f"no setting '{key}'{nearest(key, known)}", ("claims", index, "for_each"))
+    for names in ("for_each", "across"):
+        for key in getattr(claim, names) or []:
+            if key not in known:
+                raise loaded.error(f"no setting '{key}'{nearest(key, known)}", ("claims", index, names))
     axis = claim.growth_over
     if axis is not None and axis not in known:
         raise loaded.error(f"no setting '{axis}'{nearest(axis, known)}", ("claims", index, "growth_over"))

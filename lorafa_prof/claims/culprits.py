@@ -89,7 +89,7 @@ def _held(cell: Cell, check: Check, load: Load) -> Tensors | None:
 
 
 def _held_then(check: Check, baseline: Baseline | None) -> Tensors | None:
-    known = baseline.cell(check.cell) if baseline is not None else None
+    known = baseline.cell(check.cell, check.across) if baseline is not None else None
     return None if known is None or not known.tensors else _that_counts(known.held(), check)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from lorafa_prof.claims.across import across_in, nearest_in
 from lorafa_prof.claims.baseline import Baseline
 from lorafa_prof.claims.checks import Check
 from lorafa_prof.claims.culprits import Blamed, Load, blame
@@ -158,12 +159,12 @@ def _judged_step(check: Check, known: _Known) -> _Judged:
     values = [_value(cell.cell_id, check, known) for cell in check.cells]
     _see_that_they_go_together(check, known)
     if expected.from_baseline:
-        expected = _with_baseline(check, expected, known.baseline)
+        expected = _with_baseline(check, expected, known.baseline, values[0])
     number = _number(check, values)
     excess = expected.excess(number)
     state: State = "fail" if excess else "pass"
     results = [known.results[cell.cell_id] for cell in check.cells]
-    told = remarks(results, check.metric, expected, number)
+    told = [*across_in(known.baseline, check), *remarks(results, check.metric, expected, number)]
     item = Item(
         what=_what(check, known.labels),
         state=state,
@@ -199,12 +200,13 @@ def _see_that_they_go_together(check: Check, known: _Known) -> None:
         raise UnknownValueError(why)
 
 
-def _with_baseline(check: Check, expected: Expected, baseline: Baseline | None) -> Expected:
+def _with_baseline(check: Check, expected: Expected, baseline: Baseline | None, now: Number) -> Expected:
     if baseline is None:
         raise UnknownValueError("there is no baseline yet; --update-baseline writes one")
-    value = baseline.value(check.cell, check.metric.name)
+    value = baseline.value(check.cell, check.metric.name, check.across)
     if value is None:
-        raise UnknownValueError("the baseline does not have it; --update-baseline adds it")
+        near = nearest_in(baseline, check, now)
+        raise UnknownValueError(f"the baseline does not have it; --update-baseline adds it{near}")
     return expected.with_baseline(value)
 
 

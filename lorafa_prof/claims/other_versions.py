@@ -17,7 +17,7 @@ def told_of_baseline(checks: Iterable[Check], results: CellResults, baseline: Ba
         (then, now)
         for check in checks
         if baseline is not None and check.expected.from_baseline
-        if (then := baseline.value(check.cell, check.metric.name)) is not None
+        if (then := baseline.value(check.cell, check.metric.name, check.across)) is not None
         if (now := _value(check, results)) is not None
     ]
     if baseline is None or not compared:

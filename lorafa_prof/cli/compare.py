@@ -36,7 +36,8 @@ if TYPE_CHECKING:
     "--across",
     multiple=True,
     metavar="WHAT",
-    help="Compare rows that differ in gpu, device, torch, transformers, peft, bitsandbytes, allocator, cpu.",
+    help="Compare cells that differ in this: a setting, such as optimizer or seq; gpu, device, torch, "
+    "transformers, peft, bitsandbytes, allocator, cpu; may be repeated.",
 )
 @click.option("--allow-missing", is_flag=True, help="Cells and metrics that NEW lacks do not matter.")
 @judgement_options

@@ -30,9 +30,11 @@ COMMANDS = {
     "learn": ("lorafa_prof.cli.learn", "learn_command"),
     "check": ("lorafa_prof.cli.check", "check_command"),
     "compare": ("lorafa_prof.cli.compare", "compare_command"),
+    "history": ("lorafa_prof.cli.history", "history_command"),
     "fit": ("lorafa_prof.cli.fit", "fit_command"),
     "explain": ("lorafa_prof.cli.explain", "explain_command"),
     "timeline": ("lorafa_prof.cli.timeline", "timeline_command"),
+    "flops": ("lorafa_prof.cli.flops", "flops_command"),
     "verify": ("lorafa_prof.cli.verify", "verify_command"),
     "report": ("lorafa_prof.cli.report", "report_command"),
     "list": ("lorafa_prof.cli.list", "list_command"),
@@ -40,7 +42,7 @@ COMMANDS = {
 }
 
 #: Those that run steps: with other releases of PyTorch and transformers than are supported they do not begin.
-RUNNING = ("run", "learn", "check", "fit", "explain", "timeline", "verify")
+RUNNING = ("run", "learn", "check", "fit", "explain", "timeline", "flops", "verify")
 
 
 class LazyGroup(click.Group):

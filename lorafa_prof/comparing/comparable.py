@@ -6,16 +6,17 @@ from collections.abc import Sequence
 
 from lorafa_prof.comparing.origin import UNKNOWN, Origin
 from lorafa_prof.comparing.pairs import OutcomePair
+from lorafa_prof.comparing.settings import differing, setting_names, settings_of
 from lorafa_prof.comparing.sides import Outcome
 from lorafa_prof.errors import UsageError
 from lorafa_prof.registry import nearest
 from lorafa_prof.results.fingerprint import runs_bitsandbytes
 
-#: What ``--across`` takes: rows that differ in it are compared only when it is named there.
+#: What ``--across`` takes beside settings: rows that differ in it are compared only when it is named there.
 ACROSS = ("gpu", "device", "torch", "transformers", "peft", "allocator", "cpu", "bitsandbytes")
 _DEVICES = {"cuda": "a GPU", "cpu": "the CPU", "sim": "the twin"}
 
-#: What two cells differ in, by its name in `ACROSS`, as "before → after".
+#: What two cells differ in, by its name in `ACROSS` or as a setting, as "before → after".
 Differences = dict[str, str]
 
 
@@ -26,16 +27,18 @@ def parse_across(values: Sequence[str]) -> frozenset[str]:
         UsageError: a name is unknown.
     """
     names = [name.strip() for text in values for name in text.split(",")]
+    known = {*ACROSS, *setting_names()}
     for name in names:
-        if name not in ACROSS:
-            near = nearest(name, list(ACROSS))
-            raise UsageError(f"--across: unknown '{name}'{near}; it takes {', '.join(ACROSS)}")
+        if name not in known:
+            near = nearest(name, sorted(known))
+            takes = f"it takes {', '.join(ACROSS)}, and the settings of a scenario (docs/scenario.md)"
+            raise UsageError(f"--across: unknown '{name}'{near}; {takes}")
     return frozenset(names)
 
 
 def differences(base: Outcome, new: Outcome) -> Differences:
-    """Return what the two cells differ in, of the names in `ACROSS`."""
-    values = {**_places(base, new), **_origins(base, new)}
+    """Return what the two cells differ in: settings that both have, and the names in `ACROSS`."""
+    values = {**_settings(base, new), **_places(base, new), **_origins(base, new)}
     return {name: f"{before} → {after}" for name, (before, after) in values.items() if before != after}
 
 
@@ -45,6 +48,13 @@ def bars(differing: Differences, across: frozenset[str]) -> Differences:
     Another CPU keeps only times from being compared, so it is not among them.
     """
     return {name: text for name, text in differing.items() if name not in across and name != "cpu"}
+
+
+def _settings(base: Outcome, new: Outcome) -> dict[str, tuple[str, str]]:
+    if base.cell.cell_id == new.cell.cell_id:
+        return {}
+    before, after = settings_of(base.cell), settings_of(new.cell)
+    return {name: (str(before[name]), str(after[name])) for name in differing(before, after)}
 
 
 def _places(base: Outcome, new: Outcome) -> dict[str, tuple[str, str]]:

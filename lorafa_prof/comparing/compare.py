@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 
 from lorafa_prof.claims.finding import Finding, Item, Judgement
-from lorafa_prof.comparing.comparable import ACROSS, Differences, bars, differences, told_versions
+from lorafa_prof.comparing.comparable import Differences, bars, differences, told_versions
 from lorafa_prof.comparing.growth import explained
 from lorafa_prof.comparing.metrics import STATES, Comparison, Word, compare_metrics
-from lorafa_prof.comparing.pairs import OutcomePair, Pairing, pair_cells
+from lorafa_prof.comparing.pairs import OutcomePair, Pairing, nearest_pair, pair_cells
 from lorafa_prof.comparing.sides import Outcome, Side
 from lorafa_prof.scenario.labels import distinct_labels
 from lorafa_prof.words.phrases import and_more, count, first_of, listed
@@ -24,7 +25,7 @@ def compare(base: Side, new: Side, asked: Comparison) -> Judgement:
     could be compared or NEW lacks cells or metrics of BASE, and 0 where all that could be compared is as good
     as it was.
     """
-    pairing = pair_cells(base.outcomes, new.outcomes)
+    pairing = pair_cells(base.outcomes, new.outcomes, asked.across)
     labels = _labels(pairing)
     findings = tuple(_finding(pair, labels[pair[1].cell.cell_id], asked) for pair in pairing.pairs)
     items = [item for finding in findings for item in finding.items]
@@ -35,7 +36,7 @@ def compare(base: Side, new: Side, asked: Comparison) -> Judgement:
         title=f"{base.out} → {new.out}",
         findings=findings,
         exit_code=code,
-        notes=(*nothing, *gone, *_notes(pairing, labels)),
+        notes=(*nothing, *gone, *_notes(pairing, labels, asked)),
         machine=_machine([new for _, new in pairing.pairs]),
         noun="cell",
     )
@@ -51,10 +52,14 @@ def _finding(pair: OutcomePair, label: str, asked: Comparison) -> Finding:
     differing = differences(base, new)
     items = _items(base, new, differing, asked)
     word = next(word for word in STATES if any(item.word == word for item in items))
-    asked_for = {name: text for name, text in differing.items() if name in asked.across}
+    asked_for = _asked_for(differing, asked)
     about = f"compared across {_listed(asked_for)}" if asked_for else ""
     culprits_of, culprits = explained(items, base, new)
     return Finding(label, tuple(items), word, about=about, culprits_of=culprits_of, culprits=culprits)
+
+
+def _asked_for(differing: Differences, asked: Comparison) -> Differences:
+    return {name: text for name, text in differing.items() if name in asked.across}
 
 
 def _items(base: Outcome, new: Outcome, differing: Differences, asked: Comparison) -> list[Item]:
@@ -111,6 +116,16 @@ def _listed(differing: Mapping[str, str]) -> str:
     return ", ".join(f"{name} {text}" for name, text in differing.items())
 
 
+def _of_all(several: Iterable[Differences]) -> Differences:
+    """Return the differences of several pairs as those of one: the first text of each, and … for others."""
+    texts_by_name: dict[str, list[str]] = defaultdict(list)
+    for name, text in (item for differing in several for item in differing.items()):
+        texts_by_name[name].append(text)
+    return {
+        name: f"{texts[0]}{', …' if len(set(texts)) > 1 else ''}" for name, texts in texts_by_name.items()
+    }
+
+
 def _remedy(barring: Mapping[str, str]) -> str:
     return f"--across {','.join(barring)} compares them"
 
@@ -141,25 +156,31 @@ def _any_pass(items: Sequence[Item]) -> bool:
 def _why_nothing(pairing: Pairing, items: Sequence[Item], asked: Comparison) -> str:
     """Return why nothing could be compared, in one line."""
     if not pairing.pairs:
-        return "nothing was compared: the two have no cell in common"
+        return f"nothing was compared: {_why_no_pair(pairing)}"
     barring = [bars(differences(base, new), asked.across) for base, new in pairing.pairs]
     if all(barring):
-        texts_by_name = {
-            name: [differing[name] for differing in barring if name in differing] for name in ACROSS
-        }
-        every = {
-            name: f"{texts[0]}{', …' if len(set(texts)) > 1 else ''}"
-            for name, texts in texts_by_name.items()
-            if texts
-        }
+        every = _of_all(barring)
         return f"nothing was compared: every cell differs in {_listed(every)}; {_remedy(every)}"
     first, *others = dict.fromkeys(f"{item.what} {item.word}: {item.note}" for item in items)
     more = f" ({and_more(len(others))})" if others else ""
     return f"nothing could be compared: {first}{more}"
 
 
-def _notes(pairing: Pairing, labels: Mapping[str, str]) -> list[str]:
-    notes = [
+def _why_no_pair(pairing: Pairing) -> str:
+    if not pairing.only_base or not pairing.only_new:
+        return f"{'NEW' if pairing.only_base else 'BASE'} has no cells"
+    one, other = nearest_pair(pairing.only_base, pairing.only_new)
+    nearest = _listed(differences(one, other))
+    return (
+        "the two have no cell in common, nor settings by which cells have one partner each; "
+        f"the nearest differ in {nearest}"
+    )
+
+
+def _notes(pairing: Pairing, labels: Mapping[str, str], asked: Comparison) -> list[str]:
+    across = _of_all(_asked_for(differences(base, new), asked) for base, new in pairing.pairs)
+    notes = [f"compared across {_listed(across)}"] if across else []
+    notes += [
         f"only in {side}: {_named(outcomes, labels)}"
         for side, outcomes in (("BASE", pairing.only_base), ("NEW", pairing.only_new))
         if outcomes

@@ -12,6 +12,7 @@ from typing import Any
 
 from lorafa_prof import package
 from lorafa_prof.cell import device_kind
+from lorafa_prof.results.git import git_output
 
 PACKAGES: tuple[str, ...] = (
     "lorafa-prof",
@@ -145,8 +146,8 @@ def source_state(root: Path) -> dict[str, Any]:
     if not (root / ".git").exists():
         return {"commit": None, "dirty": None, "reason": "not a checkout"}
     try:
-        commit = _git(root, "rev-parse", "HEAD")
-        changed = _git(root, "status", "--porcelain", "--", "lorafa_prof")
+        commit = git_output(root, "rev-parse", "HEAD")
+        changed = git_output(root, "status", "--porcelain", "--", "lorafa_prof")
     except subprocess.CalledProcessError as error:
         # git's messages name the folder, which may name a person.
         message = " ".join(error.stderr.replace(str(root), "<checkout>").split())
@@ -154,18 +155,3 @@ def source_state(root: Path) -> dict[str, Any]:
     except (OSError, subprocess.TimeoutExpired) as error:
         return {"commit": None, "dirty": None, "reason": f"git: {type(error).__name__}"}
     return {"commit": commit.strip(), "dirty": bool(changed.strip())}
-
-
-def _git(root: Path, *arguments: str) -> str:
-    # Inside a git hook GIT_DIR and its kin point at another repository than `root`.
-    variables = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
-    done = subprocess.run(
-        ["git", "-C", str(root), *arguments],
-        env=variables,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=30,
-    )
-    return done.stdout

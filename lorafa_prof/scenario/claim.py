@@ -56,6 +56,7 @@ class Claim(Frozen):
     difference_to: Selector | None = None
     growth_over: StrictStr | None = None
     for_each: Names | None = None
+    across: Names | None = None
     at_most: Amount | None = None
     at_least: Amount | None = None
     between: list[Amount] | None = None
@@ -106,6 +107,10 @@ class Claim(Frozen):
             raise ValueError("nothing is expected: give at_most, at_least, between or equals")
         if len(bounds) > 1 and bounds != {"at_most", "at_least"}:
             raise ValueError(f"{' and '.join(sorted(bounds))} do not go together: keep one of them")
+        if self.across is not None and not self.compares_with_baseline:
+            raise ValueError(
+                "across says in what the baseline's cell may differ: it needs the baseline as bound"
+            )
         if BASELINE in (self.at_most, self.at_least, self.equals) and relations:
             raise ValueError(f"the baseline has values of cells: it does not go with {relations[0]}")
         return self

@@ -13,7 +13,7 @@ from lorafa_prof.parallel.shard import SHARDED
 from lorafa_prof.scenario.lengths import lengths_of
 from lorafa_prof.scenario.one_or_many import as_list
 from lorafa_prof.scenario.options import complete_options, same_option
-from lorafa_prof.scenario.schema import AXES
+from lorafa_prof.scenario.schema import AXES, Axes
 
 Rule = Mapping[str, Any]
 
@@ -88,3 +88,30 @@ def cell_settings(cell: Cell) -> dict[str, Any]:
     if METHODS[cell.method.name].default_adapter_dtype is None:
         del settings["adapter_dtype"]
     return settings
+
+
+def chosen_settings(cell: Cell) -> dict[str, Any]:
+    """Return those of a cell's settings that are not a scenario's defaults, as JSON has them."""
+    fields = METHODS[cell.method.name].options.model_fields
+    defaults = {
+        **{name: field.get_default(call_default_factory=True) for name, field in fields.items()},
+        **ModelChoice(name="").model_dump(include=set(_MODEL_OPTIONS)),
+        **{
+            name: (values or [None])[0]
+            for name, values in Axes.model_validate({}).model_dump(mode="json").items()
+        },
+    }
+    written = cell.model_dump(mode="json", include=set(AXES) - {"seq"})
+    settings = {name: written.get(name, value) for name, value in cell_settings(cell).items()}
+    return {
+        name: value for name, value in settings.items() if name not in defaults or value != defaults[name]
+    }
+
+
+def differing_chosen(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, str]:
+    """Return the settings that are not the same in two results of `chosen_settings`, as "before → after"."""
+    return {
+        name: f"{one.get(name, 'the default')} → {other.get(name, 'the default')}"
+        for name in sorted({*one, *other})
+        if one.get(name) != other.get(name)
+    }

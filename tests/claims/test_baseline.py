@@ -233,7 +233,10 @@ def test_a_cell_or_metric_that_it_does_not_have_is_not_judged():
     baseline = made(RECORDS[0])
     (finding,) = judged(KEPT, of=RECORDS, baseline=baseline)
     assert [item.state for item in finding.items] == ["pass", "unknown"]
-    assert finding.items[1].note == "the baseline does not have it; --update-baseline adds it"
+    assert finding.items[1].note == (
+        "the baseline does not have it; --update-baseline adds it; "
+        "method lora → lora-fa: -120 B ('across: method' judges that)"
+    )
     of = [result(LORA, saved_bytes=1)]
     assert only(judged({**KEPT, "metric": "saved_bytes"}, of=of, baseline=baseline))[1].state == "unknown"
 
@@ -253,3 +256,55 @@ def test_a_byte_more_or_less_than_it_had(size, at_most, equals, at_least):
         assert item.state == state
         assert "128 B" in item.expected
         assert item.note == {"pass": ""}.get(state, "1 B too much" if size > 128 else "1 B too little")
+
+
+SGD = cell("lora", 8, optimizer="sgd")
+
+
+def test_a_changed_setting_is_judged_where_the_claim_lets_it_differ():
+    baseline = made(RECORDS[0])
+    now = result(SGD, storages=[storage("layers.0.q", 64), storage("layers.1.q", 96)], activation_bytes=160)
+    finding, item = only(judged({**KEPT, "across": "optimizer"}, of=[now], baseline=baseline))
+    assert (finding.state, item.note) == ("fail", "32 B too much; across optimizer the default → sgd")
+    assert [each.delta_bytes for each in finding.culprits] == [96, -64]
+    as_before = result(SGD, activation_bytes=128)
+    finding, item = only(judged({**KEPT, "across": "optimizer"}, of=[as_before], baseline=baseline))
+    assert (finding.state, item.note) == ("pass", "across optimizer the default → sgd")
+    # The very cell goes first, whatever the claim allows.
+    finding, item = only(judged({**KEPT, "across": "optimizer"}, of=[RECORDS[0]], baseline=baseline))
+    assert (finding.state, item.note) == ("pass", "")
+
+
+def test_another_setting_than_the_claim_names_and_several_cells_are_not_judged():
+    baseline = made(RECORDS[0])
+    now = result(cell("lora", 8, optimizer="sgd", batch=5), activation_bytes=1)
+    finding, item = only(judged({**KEPT, "across": "optimizer"}, of=[now], baseline=baseline))
+    assert (finding.state, item.note) == (
+        "unknown",
+        "the baseline does not have it; --update-baseline adds it",
+    )
+    both = judged(
+        {**KEPT, "across": ["optimizer", "method"]},
+        of=[result(SGD, activation_bytes=1)],
+        baseline=made(*RECORDS),
+    )
+    assert only(both)[0].state == "unknown"
+
+
+def test_a_baseline_of_before_there_were_settings_knows_its_own_cells_alone():
+    text = json.loads(baseline_text(made(RECORDS[0])))
+    for known in text["cells"].values():
+        del known["settings"]
+    old = Baseline.model_validate(text)
+    now = result(SGD, activation_bytes=1)
+    assert only(judged({**KEPT, "across": "optimizer"}, of=[now], baseline=old))[0].state == "unknown"
+    assert only(judged(KEPT, of=[RECORDS[0]], baseline=old))[0].state == "pass"
+
+
+def test_settings_are_those_that_are_not_defaults():
+    (known,) = made(RECORDS[0]).cells.values()
+    assert known.settings["method"] == "lora"
+    assert known.settings["seq"] == LORA.seq
+    assert not known.settings.keys() & {"optimizer", "rank", "padding", "shard", "instruments"}
+    sharded = made(result(cell("lora", 8, parallel="fsdp2", gpus=2), activation_bytes=1))
+    assert json.loads(baseline_text(sharded)) is not None

@@ -133,6 +133,11 @@ WRONG = [
         (10, "for_each"),
         "no setting 'btch' (did you mean 'batch'?)",
     ),
+    (
+        {"across": ["optimiser"], "at_most": "baseline"},
+        (8, "across"),
+        "no setting 'optimiser' (did you mean 'optimizer'?)",
+    ),
     # growth
     ({"growth_over": "rnk", "at_most": 1}, (8, "growth_over"), "no setting 'rnk' (did you mean 'rank'?)"),
     ({"growth_over": "method", "at_most": 1}, (8, "growth_over"), "'method' is no number"),

@@ -15,7 +15,7 @@ from lorafa_prof.scenario.load import load_scenario
 from lorafa_prof.scenario.schema import AXES
 
 TINY = ("--model", "tiny-llama", "--method", "lora,lora-fa", "--batch", "1", "--seq", "32", "--gpu", "t4")
-WITH_AXES = ("run", "check", "fit", "explain", "timeline")
+WITH_AXES = ("run", "check", "fit", "explain", "timeline", "flops")
 Command = Callable[..., tuple[int, str, str]]
 
 

@@ -192,7 +192,7 @@ def test_another_gpu_only_when_asked(base, tmp_path, predicted, monkeypatch, cap
     [
         (["--metric", "peak_bytes"], "--metric: unknown metric 'peak_bytes' (did you mean"),
         (["--tolerance", "1 parsec"], "--tolerance 1 parsec: unknown unit 'parsec'"),
-        (["--across", "gpus"], "--across: unknown 'gpus' (did you mean 'gpu'?)"),
+        (["--across", "optimiser"], "--across: unknown 'optimiser' (did you mean 'optimizer'?)"),
     ],
 )
 def test_wrong_usage_is_one_line(base, monkeypatch, capsys, arguments, told):

@@ -14,7 +14,7 @@ from lorafa_prof.errors import LorafaProfError, NothingToJudgeError, ScenarioErr
 CLAIMS = Path(__file__).parents[2] / "scenarios/claims/own-steps.yaml"
 HEAVY = ("torch", "transformers", "pandas", "matplotlib", "peft", "yaml", "rich")
 #: They show the axes of the scenario's schema.
-WITH_AXES = ("run", "check", "fit", "explain", "timeline")
+WITH_AXES = ("run", "check", "fit", "explain", "timeline", "flops")
 
 
 def run(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:

@@ -1,18 +1,22 @@
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from outcomes import on, outcome
 
-from lorafa_prof.comparing.pairs import pair_cells
+from lorafa_prof.comparing.pairs import nearest_pair, pair_cells
 
 H100, A100, B200 = "h100-80gb", "a100-40gb", "b200"
 
 
-def sides(base, new):
+METHODS = ("lora", "lora-fa")
+
+
+def sides(base, new, *across):
     """Pairs as positions in the two lists, and what is left as positions."""
     before, after = ([outcome(cell) for cell in cells] for cells in (base, new))
-    pairing = pair_cells(before, after)
+    pairing = pair_cells(before, after, frozenset(across))
 
     def at(some, among):
         return next(i for i, each in enumerate(among) if each is some)
@@ -38,9 +42,48 @@ def test_another_device_or_gpu_pairs_too():
         assert sides([on(*one)], [on(*other)]) == ([(0, 0)], [], [])
 
 
-def test_any_other_setting_does_not():
-    for setting in ({"batch": 2}, {"dtype": "bf16"}, {"seed": 1}, {"padding": 0.5}, {"method": "lora-fa"}):
-        assert sides([on("sim")], [on("sim", **setting)]) == ([], [0], [0])
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"batch": 2},
+        {"dtype": "bf16"},
+        {"seed": 1},
+        {"padding": 0.5},
+        {"method": "lora-fa"},
+        {"lengths": (8, 16)},
+    ],
+    ids=str,
+)
+def test_a_setting_that_is_another_throughout_pairs_too(setting):
+    assert sides([on("sim")], [on("sim", **setting)]) == ([(0, 0)], [], [])
+    base, new = [on("sim", seq=16), on("sim", seq=32)], [on("sim", seq=s, kernels="fused") for s in (32, 16)]
+    assert sides(base, new) == ([(0, 1), (1, 0)], [], [])
+
+
+def test_a_setting_with_a_value_on_both_sides_pairs_only_when_it_is_named():
+    base, new = [on("sim"), on("sim", batch=2)], [on("sim"), on("sim", batch=4)]
+    assert sides(base, new) == ([(0, 0)], [1], [1])
+    assert sides(base, new, "batch") == ([(0, 0), (1, 1)], [], [])
+    assert sides(base, new, "seq") == ([(0, 0)], [1], [1])
+
+
+def test_cells_of_another_method_pair_by_what_both_have():
+    base, new = ([on("sim", method=method, options={"rank": rank}) for rank in (4, 8)] for method in METHODS)
+    assert sides(base, new) == sides(base, new, "method") == ([(0, 0), (1, 1)], [], [])
+    assert sides([on("sim", method="full-ft"), base[0]], [new[0]], "method") == ([], [0, 1], [0])
+    assert sides([on("sim", method="full-ft")], base) == ([], [0], [0, 1])
+
+
+def test_cells_of_two_methods_pair_each_with_its_own_across_another_setting():
+    mixed = [on("sim", method="full-ft"), *(on("sim", options={"rank": rank}) for rank in (4, 8))]
+    other = [cell.model_copy(update={"optimizer": "sgd"}) for cell in mixed]
+    assert sides(mixed, other) == ([(0, 0), (1, 1), (2, 2)], [], [])
+
+
+def test_the_nearest_pair_differs_in_least():
+    base = [outcome(on("sim", batch=1, seed=3)), outcome(on("sim", batch=2))]
+    new = [outcome(on("sim", batch=3, kernels="fused")), outcome(on("sim", batch=3))]
+    assert nearest_pair(base, new) == (base[1], new[1])
 
 
 def test_of_several_the_same_cell_the_same_gpu_the_same_kind():
@@ -66,7 +109,8 @@ def test_each_cell_is_in_one_pair_or_left(base, new):
     assert sorted([*(other for _, other in pairs), *only_new]) == list(range(len(new)))
     assert [one for one, _ in pairs] == sorted(one for one, _ in pairs)
     for one, other in pairs:
-        assert base[one].batch == new[other].batch
+        # Else it is another one throughout.
+        assert base[one].batch == new[other].batch or not {c.batch for c in base} & {c.batch for c in new}
         assert base[one] == new[other] or base[one] not in new
     assert not [one for one in only_base if base[one] in new]
 

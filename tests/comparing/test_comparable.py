@@ -71,6 +71,18 @@ def test_devices_and_gpus():
     assert differences(cpu, gpu) == {"device": "the CPU → a GPU"}
 
 
+def test_settings_that_both_have():
+    lora = outcome(on("sim", gpu="b200"))
+    fused = outcome(on("sim", kernels="fused", seed=1))
+    assert differences(lora, fused) == {
+        "kernels": "eager → fused",
+        "seed": "0 → 1",
+        "gpu": "b200 → h100-80gb",
+    }
+    full = outcome(on("sim", method="full-ft", gpu="b200"))
+    assert differences(lora, full) == {"method": "lora → full-ft"}
+
+
 def test_an_unknown_version_is_not_a_known_one_and_no_machine_bars_nothing():
     unknown = environment() | {"packages": {"transformers": "5.17.0", "torch": None}}
     assert between(unknown, SAME) == {"torch": "unknown → 2.13.0"}
@@ -87,10 +99,12 @@ def test_what_is_asked_for_bars_no_more_and_another_cpu_never_bars_a_row():
 def test_across_is_parsed():
     assert parse_across(()) == frozenset()
     assert parse_across(("gpu, torch", "device")) == {"gpu", "torch", "device"}
+    assert parse_across(("optimizer,rank", "seed")) == {"optimizer", "rank", "seed"}
     for wrong, near in (
         ("transformer", "did you mean 'transformers'"),
         ("", "it takes gpu, device"),
         ("gpu,", "unknown ''"),
+        ("optimiser", "did you mean 'optimizer'"),
     ):
         with pytest.raises(UsageError, match=near):
             parse_across((wrong,))

@@ -200,10 +200,30 @@ def test_cells_of_one_side_are_listed_by_label():
     )
 
 
-def test_no_cell_in_common_is_nothing_compared():
-    judgement = compared(ok(), ok(batch=2))
+def test_another_setting_throughout_is_compared_only_when_asked():
+    base, new = ok(), result(on("sim", optimizer="sgd"), activation_bytes=3 * 2**30 + 100)
+    judgement = compared(base, new)
+    assert (judgement.exit_code, only(judgement).word) == (4, "not comparable")
+    assert judgement.notes[0] == (
+        "nothing was compared: every cell differs in optimizer adamw → sgd; --across optimizer compares them"
+    )
+    asked = compared(base, new, Comparison(across=frozenset({"optimizer"})))
+    assert (asked.exit_code, only(asked).about) == (3, "compared across optimizer adamw → sgd")
+    assert only(asked).items[0].note.startswith("+3.000 GiB")
+    assert asked.notes == ("compared across optimizer adamw → sgd",)
+    # Whatever else differs has to be named as well.
+    newer = result(on("sim", optimizer="sgd", seed=1), activation_bytes=1)
+    still = compared(base, newer, Comparison(across=frozenset({"optimizer"})))
+    assert (still.exit_code, only(still).items[0].note) == (4, "seed 0 → 1; --across seed compares them")
+
+
+def test_no_cell_in_common_says_what_differs():
+    judgement = compare(side(ok(batch=1), ok(batch=2)), side(ok(batch=4)), Comparison())
     assert (judgement.exit_code, judgement.findings) == (4, ())
-    assert judgement.notes[0] == "nothing was compared: the two have no cell in common"
+    assert judgement.notes[0].endswith("have one partner each; the nearest differ in batch 1 → 4")
+    for base, new, empty in ((side(), side(ok()), "BASE"), (side(ok()), side(), "NEW")):
+        judgement = compare(base, new, Comparison())
+        assert (judgement.exit_code, judgement.notes[0]) == (4, f"nothing was compared: {empty} has no cells")
 
 
 def test_no_metric_in_common_is_nothing_compared():

@@ -65,6 +65,7 @@ def commands(folder: Path, forms: str = "md,tex") -> list[list[str]]:
         ["run", str(folder / "s.yaml"), "-o", out, "--no-figures", "--dry-run"],
         ["check", out],
         ["compare", str(folder / "out"), out],
+        ["history", str(folder / "out"), out],
         ["explain", out, "--no-what-if", "-k", "lora_.*sim|cpu"],
         ["report", out, "--format", forms],
     ]

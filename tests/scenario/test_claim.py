@@ -95,6 +95,7 @@ WRONG = [
         "relative_to and difference_to ask for two things",
     ),
     (claim("for_each: rank", "at_most: 1"), 6, "claims[0]", "it needs relative_to or difference_to"),
+    (claim("across: rank", "at_most: 1"), 6, "claims[0]", "it needs the baseline as bound"),
     (
         claim("for_each: rank", "growth_over: batch", "at_most: 1"),
         6,

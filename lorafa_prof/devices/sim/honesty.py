@@ -46,10 +46,15 @@ def notes_of(twin: Twin, cell: Cell) -> list[str]:
         notes.append(f"what products in fp8 take inside on {twin.gpu.name} is not predicted")
     if cell.launch == "graph" and not twin.mode.machine.graphs_share_generator_state:
         notes.append("what a CUDA graph that draws random numbers takes for their seeds is not predicted")
-    notes += [note for assumption, note in _ASSUMED.items() if assumption in twin.mode.assumed]
+    notes += notes_of_assumptions(twin)
     if unchecked := unchecked_operations(twin):
         notes.append(note_of_unchecked(unchecked))
     return notes
+
+
+def notes_of_assumptions(twin: Twin) -> list[str]:
+    """Return sentences on what the model asked of numbers, which a twin has not."""
+    return [note for assumption, note in _ASSUMED.items() if assumption in twin.mode.assumed]
 
 
 def note_of_version() -> str:

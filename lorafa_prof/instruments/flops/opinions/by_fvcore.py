@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -27,11 +28,12 @@ class _LossOf(nn.Module):
         return self.model(**dict(zip(self.names, values, strict=True))).loss
 
 
-def fvcore_forward_flops(model: nn.Module, inputs: Mapping[str, Tensor]) -> int:
-    """Return the FLOPs of one forward pass by fvcore, doubled: fvcore counts a multiply-add as one.
+def fvcore_forward_flops(model: nn.Module, inputs: Mapping[str, Tensor]) -> dict[str, int]:
+    """Return the FLOPs of one forward pass by fvcore, of each module itself and not of its children.
 
-    fvcore sees neither inside a fused attention nor inside a Python autograd function: give it a model with
-    ``attention="eager"`` and without this package's adapters.
+    fvcore counts a multiply-add as one, so its numbers are doubled. It sees neither inside a fused attention
+    nor inside a Python autograd function: give it a model with ``attention="eager"`` and without this
+    package's adapters.
 
     Raises:
         UsageError: fvcore is not installed.
@@ -46,4 +48,12 @@ def fvcore_forward_flops(model: nn.Module, inputs: Mapping[str, Tensor]) -> int:
         analysis = FlopCountAnalysis(_LossOf(model, names), tuple(inputs[name] for name in names))
         analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
         # Layer norms and poolings are element-wise work, which the count of products leaves out.
-        return 2 * int(sum(count for op, count in analysis.by_operator().items() if op in PRODUCTS))
+        whole = {
+            path: 2 * int(sum(count for operation, count in counts.items() if operation in PRODUCTS))
+            for path, counts in analysis.by_module_and_operator().items()
+        }
+    own = Counter(whole)
+    for path, flops in whole.items():
+        if path:
+            own[path.rpartition(".")[0]] -= flops
+    return {path.removeprefix("model").removeprefix("."): flops for path, flops in own.items() if flops}

@@ -12,13 +12,7 @@ from torch import nn
 from lorafa_prof.errors import UsageError
 from lorafa_prof.instruments.flops.counter import FlopCount, FlopCounter
 from lorafa_prof.instruments.flops.opinions.by_fvcore import fvcore_forward_flops
-from lorafa_prof.instruments.flops.opinions.closed_form import (
-    EAGER_BACKWARD,
-    FUSED_BACKWARD,
-    ClosedForm,
-    Weights,
-    closed_form,
-)
+from lorafa_prof.instruments.flops.opinions.closed_form import closed_form
 from lorafa_prof.methods.base import Prepared
 from lorafa_prof.step import TrainingStep
 
@@ -37,25 +31,33 @@ def count_step(prepared: Prepared, step: TrainingStep) -> FlopCount:
 def test_three_opinions_on_forward_are_one(family: str) -> None:
     prepared, step = step_of(family, "full-ft", attention="eager")
     forward = count_step(prepared, step).by_phase["forward"]
-    assert forward == fvcore_forward_flops(prepared.model, step.inputs)
-    assert forward == closed_form(prepared.model, BATCH, SEQ).forward
+    by_fvcore = fvcore_forward_flops(prepared.model, step.inputs)
+    assert forward == sum(by_fvcore.values()) == closed_form(prepared.model, BATCH, SEQ).forward
+    assert by_fvcore == {
+        path: products.forward for path, products in closed_form(prepared.model, BATCH, SEQ).by_module.items()
+    }
 
 
 @pytest.mark.parametrize("attention", ["eager", "sdpa"])
 @pytest.mark.parametrize("method", ["full-ft", "lora", "lora-fa"])
 @pytest.mark.parametrize("family", CAUSAL)
-def test_closed_form_is_exact_for_every_method(family: str, method: str, attention: str) -> None:
+def test_closed_form_is_exact_for_every_method_and_module(family: str, method: str, attention: str) -> None:
     prepared, step = step_of(family, method, attention=attention)
-    counted = count_step(prepared, step).by_phase
+    counted = count_step(prepared, step)
     fused = attention == "sdpa" and family not in UNFUSED
-    ratio = FUSED_BACKWARD if fused else EAGER_BACKWARD
-    form = closed_form(prepared.model, BATCH, SEQ, attention_backward=ratio)
-    backward = {
-        "full-ft": form.backward_full,
-        "lora": form.backward_lora,
-        "lora-fa": form.backward_lora_fa,
-    }
-    assert (counted["forward"], counted["backward"]) == (form.forward, backward[method])
+    form = closed_form(prepared.model, BATCH, SEQ, fused=fused)
+    assert (form.forward, form.backward) == (counted.by_phase["forward"], counted.by_phase["backward"])
+    assert form.by_module == {path: flops for path, flops in counted.by_module.items() if any(flops)}
+
+
+@pytest.mark.parametrize("attention", ["eager", "sdpa"])
+@pytest.mark.parametrize("targets", ["q_proj,v_proj", "k_proj", "o_proj", "up_proj", "down_proj"])
+@pytest.mark.parametrize("method", ["lora", "lora-fa"])
+def test_no_gradient_goes_where_nothing_trains(method: str, targets: str, attention: str) -> None:
+    prepared, step = step_of("tiny-llama", method, attention=attention, targets=targets)
+    counted = count_step(prepared, step)
+    form = closed_form(prepared.model, BATCH, SEQ, fused=attention == "sdpa")
+    assert form.by_module == {path: flops for path, flops in counted.by_module.items() if any(flops)}
 
 
 @pytest.mark.parametrize(("peer", "method"), [("peft-lora", "lora"), ("peft-lora-fa", "lora-fa")])
@@ -91,17 +93,18 @@ def test_a_bigger_preset_by_shapes_alone() -> None:
     inputs = {**step.inputs, "attention_mask": torch.zeros(1, 1, 64, 64, device="meta")}
     counted = count_step(prepared, TrainingStep(prepared.model, inputs, prepared.optimizer)).by_phase
     form = closed_form(prepared.model, 1, 64)
-    assert counted["forward"] == form.forward == fvcore_forward_flops(prepared.model, inputs)
-    assert counted["backward"] == form.backward_full
-    assert form.all.base == 12 * (12 * 768**2) + 768 * 50257
+    assert counted["forward"] == form.forward == sum(fvcore_forward_flops(prepared.model, inputs).values())
+    assert counted["backward"] == form.backward
+    assert form.two_n == 2 * 64 * (12 * (12 * 768**2) + 768 * 50257)
 
 
 def test_fvcore_does_not_see_into_fused_attention() -> None:
     """Why its opinion is asked on eager attention."""
     prepared, step = step_of("tiny-llama", "full-ft", attention="sdpa")
     form = closed_form(prepared.model, BATCH, SEQ)
-    missed = form.forward - fvcore_forward_flops(prepared.model, step.inputs)
-    assert missed == form.attention
+    seen = fvcore_forward_flops(prepared.model, step.inputs)
+    missed = {path for path, products in form.by_module.items() if products.forward != seen.get(path)}
+    assert missed == {"model.layers.0.self_attn", "model.layers.1.self_attn"}
 
 
 def test_without_fvcore_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,12 +113,14 @@ def test_without_fvcore_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> N
         fvcore_forward_flops(nn.Identity(), {})
 
 
-def test_terms_of_the_closed_form() -> None:
-    form = ClosedForm(10, Weights(100, 7, 5), Weights(20, 2, 1), 40, 3, FUSED_BACKWARD)
-    assert form.forward == 2 * 10 * (100 + 7 + 5) + 40 + 3
-    assert form.backward_full == 4 * 10 * 100 + 100
-    assert form.backward_lora_fa == 2 * 10 * (80 + 5 + 4 + 5) + 100
-    assert form.backward_lora == 2 * 10 * (80 + 2 * 7 - 2 + 2 * 5) + 100
+def test_the_gradient_of_the_embeddings_output_costs_the_first_block_its_inputs_gradients() -> None:
+    prepared, _ = step_of("tiny-llama", "lora-fa")
+    without, with_it = (closed_form(prepared.model, BATCH, SEQ, gradient=each) for each in (False, True))
+    first = 64 * (64 + 32 + 32) + 3 * 4 * 64 + 4 * (64 + 32 + 32)
+    assert with_it.backward - without.backward == 2 * TOKENS * first
+    assert with_it.forward == without.forward
+    assert without.adapters["model.layers.0.self_attn.q_proj"] == 2 * TOKENS * 4 * (64 + 64)
+    assert without.adapters["lm_head"] == 0
 
 
 def test_a_network_of_another_shape_is_refused() -> None:

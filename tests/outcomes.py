@@ -38,6 +38,7 @@ def on(kind: str, gpu: str = GPU, *, batch: int = 1, method: str = "lora", **set
     """A cell on the twin ("sim"), on "cuda" or on the "cpu"."""
     device = twin_device(gpu) if kind == "sim" else kind
     options = {"config": {"peft_type": "LORA", "r": 4}} if method == "peft" else {"rank": 4}
+    options = {} if method == "full-ft" else settings.pop("options", options)
     settings = {"gpu": None if kind == "cpu" else gpu, **settings}
     return make_cell(method, options=options, batch=batch, device=device, **settings)
 

@@ -1,0 +1,1 @@
+"""How metrics moved: over stored runs, or over the commits of a baseline."""
