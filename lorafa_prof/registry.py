@@ -24,9 +24,9 @@ _MOST_MEANT = 3
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return ``" (did you mean 'x'?)"`` for what `name` may mean of `known`, or an empty string.
 
-    Capitals and what stands between letters and digits do not count. Names that are so the same come first, then
-    those that begin with it, then those that have it inside ("h10", "4090": a few of them), then the one that
-    is nearest letter by letter.
+    Capitals and what stands between letters and digits do not count. Names that are so the same come first,
+    then those that begin with it, then those that have it inside ("h10", "4090": a few of them), then the one
+    that is nearest letter by letter.
     """
     if len(name) > _LONGEST_NAME:  # takes a time that grows with its square, and is near to nothing
         return ""

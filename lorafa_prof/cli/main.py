@@ -19,6 +19,7 @@ from lorafa_prof.cli.standard_streams import (
 )
 from lorafa_prof.errors import LorafaProfError, UsageError, described, first_line
 from lorafa_prof.one_line import bounded_line
+from lorafa_prof.registry import nearest
 from lorafa_prof.versions import check_version
 
 #: Environment variable: a fault of the program shows its traceback.
@@ -57,6 +58,21 @@ class LazyGroup(click.Group):
         module, name = COMMANDS[cmd_name]
         command: click.Command = getattr(importlib.import_module(module), name)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that is named; another name is told with the nearest.
+
+        Raises:
+            UsageError: there is no such command.
+        """
+        name = args[0]
+        if name not in COMMANDS and not name.startswith("-") and not ctx.resilient_parsing:
+            raise UsageError(
+                f"there is no command '{name}'{nearest(name, COMMANDS)}; `lorafa-prof --help` shows all"
+            )
+        return super().resolve_command(ctx, args)
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

@@ -44,7 +44,8 @@ def asked_by_options(options: Options) -> list[FitQuestion]:
         document = Document(Path("lorafa-prof fit"), {"schema": 1, "name": "fit"})
         of_model = _asked(validated_scenario(document, _overrides({**options, "model": [model]})))
         # The methods on one GPU stand together, to be compared.
-        asked.extend(sorted(of_model, key=lambda each: options["gpu"].index(each.cell.gpu)))
+        gpus = list(dict.fromkeys(each.cell.gpu for each in of_model))
+        asked.extend(sorted(of_model, key=lambda each: gpus.index(each.cell.gpu)))
     return asked
 
 

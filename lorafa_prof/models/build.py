@@ -19,7 +19,13 @@ from transformers import (
 )
 
 from lorafa_prof.errors import UsageError
-from lorafa_prof.models.attention import attention_stand_ins, check_code, check_dropout, name_in_transformers
+from lorafa_prof.models.attention import (
+    USUAL,
+    attention_stand_ins,
+    check_code,
+    check_dropout,
+    name_in_transformers,
+)
 from lorafa_prof.models.contrastive import always_return_loss
 from lorafa_prof.models.deferred import Deferred
 from lorafa_prof.models.preset import Task
@@ -28,6 +34,7 @@ from lorafa_prof.models.quantization_config import forget_quantization, quantiza
 from lorafa_prof.models.quantized_build import fill_linears, linears_left_empty
 from lorafa_prof.models.recompute.choice import Checkpointing
 from lorafa_prof.models.resolve import ResolvedModel
+from lorafa_prof.registry import nearest
 from lorafa_prof.shapes_only import has_values
 from lorafa_prof.words.phrases import one_line
 
@@ -188,7 +195,8 @@ def _not_buildable(resolved: ResolvedModel, attention: str, error: Exception) ->
     if attention == "eager" or not _OF_ATTENTION.search(str(error)):
         return UsageError(f"model '{resolved.name}' cannot be built: {reason}", about="model")
     return UsageError(
-        f"model '{resolved.name}' cannot run with attention '{attention}' ({reason}); set attention: eager",
+        f"model '{resolved.name}' cannot run with attention '{attention}'{nearest(attention, USUAL)} "
+        f"({reason}); set attention: eager",
         about="attention",
     )
 
