@@ -110,8 +110,8 @@ def find_gpu(device_name: str) -> Gpu | None:
 def meant_gpu(name: str) -> Gpu | None:
     """Return the entry that a person means by `name`, or None.
 
-    It is the catalogue's own name or what CUDA and nvidia-smi print, with or without the vendor's words before
-    it; capitals do not count, nor do spaces in the place of hyphens.
+    It is the catalogue's own name or what CUDA and nvidia-smi print, with or without the vendor's words
+    before it; capitals do not count, nor do spaces in the place of hyphens.
     """
     if name in GPUS:
         return GPUS[name]
