@@ -6,7 +6,7 @@ import difflib
 import importlib
 import pkgutil
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import EntryPoint, entry_points
 from typing import Generic, TypeVar
 
@@ -30,7 +30,8 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """
     if len(name) > _LONGEST_NAME:  # takes a time that grows with its square, and is near to nothing
         return ""
-    meant = _meant(_parts(name), {each: _parts(each) for each in known})
+    names = list(known)
+    meant = _with_all_of(_parts(name), {each: _parts(each) for each in names}) or _alike(name, names)
     if not meant:
         return ""
     *others, last = [f"'{each}'" for each in meant[:_MOST_MEANT]]
@@ -42,21 +43,25 @@ def _parts(name: str) -> str:
     return f"-{'-'.join(_PART.findall(name.casefold()))}-"
 
 
-def _meant(parts: str, known: Mapping[str, str]) -> list[str]:
+def _with_all_of(parts: str, known: Mapping[str, str]) -> list[str]:
     bare = parts.replace("-", "")
     bare_of = {each: its_parts.replace("-", "") for each, its_parts in known.items()}
     if bare and (same := [each for each in known if bare_of[each] == bare]):
         return same
     if len(bare) >= _FEWEST_OF_A_PART:
         # Whole words and numbers first: "llama3" is rather llama-3-8b than llama-30b.
-        begin = [each for each in known if known[each].startswith(parts)]
-        begin += [each for each in known if bare_of[each].startswith(bare) and each not in begin]
-        inside = [each for each in known if parts in known[each]]
-        inside += [each for each in known if bare in bare_of[each] and each not in inside]
-        if begin or inside:
-            return begin or inside
-    close = difflib.get_close_matches(bare, bare_of.values(), n=1, cutoff=0.6)
-    return [each for each in known if bare_of[each] in close][:1]
+        return (
+            [each for each in known if known[each].startswith(parts)]
+            or [each for each in known if bare_of[each].startswith(bare)]
+            or [each for each in known if parts in known[each]]
+            or [each for each in known if bare in bare_of[each]]
+        )
+    return []
+
+
+def _alike(name: str, known: Sequence[str]) -> list[str]:
+    close = difflib.get_close_matches(name.casefold(), [each.casefold() for each in known], n=1, cutoff=0.6)
+    return [each for each in known if each.casefold() in close][:1]
 
 
 class Registry(Mapping[str, T], Generic[T]):

@@ -106,7 +106,7 @@ def test_an_entry_point_that_cannot_be_loaded_is_one_line_that_names_it(tools, v
     [
         ("h10", "'h100-80gb' or 'h100-nvl'"),  # letter by letter a10 is nearer
         ("H100_80GB", "'h100-80gb'"),
-        ("llama3", "'llama-3-8b' or 'llama-30b'"),  # a whole number before a part of one
+        ("llama3", "'llama-3-8b'"),  # a whole number before a part of one, as in llama-30b
         ("30b", "'llama-30b'"),
         ("l", ""),
         ("rtx", "'rtx-3080', 'rtx-3090' or 'rtx-4080'"),  # and no more

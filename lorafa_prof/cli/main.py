@@ -68,7 +68,8 @@ class LazyGroup(click.Group):
             UsageError: there is no such command.
         """
         name = args[0]
-        if name not in COMMANDS and not name.startswith("-") and not ctx.resilient_parsing:
+        is_command = self.get_command(ctx, name) is not None or name.startswith("-")
+        if not is_command and not ctx.resilient_parsing:
             raise UsageError(
                 f"there is no command '{name}'{nearest(name, COMMANDS)}; `lorafa-prof --help` shows all"
             )

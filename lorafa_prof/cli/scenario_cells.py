@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from lorafa_prof.cli.options import max_cells
+from lorafa_prof.cli.say import say
 from lorafa_prof.errors import UsageError
 
 if TYPE_CHECKING:
@@ -59,6 +60,8 @@ def loaded_scenario(name: str, overrides: Sequence[str], device: str | None = No
     if device is not None:
         settings.append(Override(("device",), device, f"--device {device}"))
     loaded = load_scenario(find_scenario(name), settings)
+    for note in loaded.notes:
+        say(f"warning: {note}")
     return replace(loaded, most_cells=max_cells() or loaded.most_cells)
 
 
