@@ -37,6 +37,7 @@ COMMANDS = {
     "verify": ("lorafa_prof.cli.verify", "verify_command"),
     "report": ("lorafa_prof.cli.report", "report_command"),
     "list": ("lorafa_prof.cli.list", "list_command"),
+    "schema": ("lorafa_prof.cli.schema", "schema_command"),
     "doctor": ("lorafa_prof.cli.doctor", "doctor_command"),
 }
 
