@@ -9,6 +9,7 @@ import traceback
 
 import click
 
+from lorafa_prof.cli.completion import COMPLETION_VARIABLE, let_complete
 from lorafa_prof.cli.first_word import say_what_takes_long
 from lorafa_prof.cli.say import say
 from lorafa_prof.cli.standard_streams import (
@@ -58,6 +59,7 @@ class LazyGroup(click.Group):
             return None
         module, name = COMMANDS[cmd_name]
         command: click.Command = getattr(importlib.import_module(module), name)
+        let_complete(command)
         return command
 
     def resolve_command(
@@ -89,6 +91,8 @@ def cli(context: click.Context) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; errors become one line on stderr and the exit code of the contract."""
+    if os.environ.get(COMPLETION_VARIABLE):  # a shell asks; click answers it, and exits
+        cli.main(prog_name="lorafa-prof")
     guard_streams()
     say_what_takes_long()
     try:

@@ -19,11 +19,11 @@ from lorafa_prof.methods.base import METHODS
 from lorafa_prof.scenario.expand import expand
 from lorafa_prof.scenario.json_schema import schema_text
 from lorafa_prof.scenario.load import load_scenario
-from lorafa_prof.scenario.shipped import scenarios_folder, shipped_scenarios
+from lorafa_prof.scenario.shipped import schema_file, shipped_scenarios
 from lorafa_prof.scenario.yaml_data import parse_yaml
 from lorafa_prof.scenario.yaml_lines import read_document
 
-FILE = scenarios_folder() / "scenario.schema.json"
+FILE = schema_file()
 LINE = "# yaml-language-server: $schema="
 
 
