@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lorafa_prof.cli.choice import Choice
 from lorafa_prof.cli.drawing import tell_drawn
 from lorafa_prof.cli.options import (
     device_option,
@@ -43,7 +42,7 @@ if TYPE_CHECKING:
 @click.option("--dry-run", is_flag=True, help="Check everything, list the runs, train nothing.")
 @click.option(
     "--rerun",
-    type=Choice(["missing", "failed", "all"]),
+    type=click.Choice(["missing", "failed", "all"]),
     default="missing",
     show_default=True,
     help="Which runs to train: those that have not ended, also failed ones (from checkpoints), or all anew.",

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import click
 
-from lorafa_prof.cli.choice import Choice
 from lorafa_prof.cli.say import put
 from lorafa_prof.cli.tables import print_table
 
@@ -126,7 +125,7 @@ def first_comment(path: Path) -> str:
 
 
 @click.command("list")
-@click.argument("section", required=False, type=Choice(list(SECTIONS)))
+@click.argument("section", required=False, type=click.Choice(list(SECTIONS)))
 def list_command(section: str | None) -> None:
     """List what can be named.
 

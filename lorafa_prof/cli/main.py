@@ -9,8 +9,8 @@ import traceback
 
 import click
 
-from lorafa_prof.cli.completion import COMPLETION_VARIABLE, let_complete
 from lorafa_prof.cli.first_word import say_what_takes_long
+from lorafa_prof.cli.parameters import COMPLETION_VARIABLE, help_with
 from lorafa_prof.cli.say import say
 from lorafa_prof.cli.standard_streams import (
     READER_GONE_EXIT_CODE,
@@ -59,7 +59,7 @@ class LazyGroup(click.Group):
             return None
         module, name = COMMANDS[cmd_name]
         command: click.Command = getattr(importlib.import_module(module), name)
-        let_complete(command)
+        help_with(command.params)
         return command
 
     def resolve_command(

@@ -8,8 +8,6 @@ from typing import Any
 
 import click
 
-from lorafa_prof.cli.choice import Choice
-
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
@@ -115,7 +113,7 @@ def gpu_use_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 stale_option: Decorator = click.option(
     "--stale",
-    type=Choice(["again", "keep"]),
+    type=click.Choice(["again", "keep"]),
     default="again",
     show_default=True,
     help="Results of another model config, method, package or version: measure again, or keep.",
@@ -123,7 +121,7 @@ stale_option: Decorator = click.option(
 
 marked_option: Decorator = click.option(
     "--marked",
-    type=Choice(["refuse", "keep"]),
+    type=click.Choice(["refuse", "keep"]),
     default="refuse",
     show_default=True,
     help="Values measured beside others, with lowered clocks or allocator retries: do not judge, or judge.",

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import click
 
-from lorafa_prof.cli.choice import Choice
 from lorafa_prof.cli.options import PATH
 from lorafa_prof.cli.say import put, say
 from lorafa_prof.errors import UsageError
@@ -34,7 +33,7 @@ _FIGURE_FORMATS = "png,pdf"
 @click.option(
     "--style",
     "style_name",
-    type=Choice(["paper", "slide"]),
+    type=click.Choice(["paper", "slide"]),
     default="paper",
     show_default=True,
     help="Of figures: for a column of a paper, 3.5 inches wide, or for a slide, 16:9 in large letters.",

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import click
 
 from lorafa_prof.cli.allocated import follows
-from lorafa_prof.cli.choice import Choice
 from lorafa_prof.cli.drawing import tell_drawn
 from lorafa_prof.cli.options import (
     cells_option,
@@ -47,7 +46,7 @@ if TYPE_CHECKING:
 @click.option("--dry-run", is_flag=True, help="Check everything, list the cells, measure nothing.")
 @click.option(
     "--rerun",
-    type=Choice(["missing", "failed", "all"]),
+    type=click.Choice(["missing", "failed", "all"]),
     default="missing",
     show_default=True,
     help="Which cells to measure: those without a result, also failed ones, or all.",

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import click
 
 from lorafa_prof.cli.allocated import follows
-from lorafa_prof.cli.choice import Choice
 from lorafa_prof.cli.options import cells_option, gpu_use_options, output_option, set_option, timeout_option
 from lorafa_prof.cli.say import put, say
 from lorafa_prof.cli.scenario_cells import loaded_scenario, scenario_cells
@@ -46,7 +45,7 @@ if TYPE_CHECKING:
 @gpu_use_options
 @click.option(
     "--rerun",
-    type=Choice(["missing", "failed", "all", "twin"]),
+    type=click.Choice(["missing", "failed", "all", "twin"]),
     default="missing",
     show_default=True,
     help="Which cells: those without a record, also failed ones, or all; twin: predict those that have a "

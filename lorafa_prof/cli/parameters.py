@@ -1,9 +1,9 @@
-"""What a shell completes: scenarios, and the names and words that a scenario may have."""
+"""What parameters of all commands have beyond click's: texts are completed, words suggest the nearest."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,8 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 from click.types import StringParamType
+
+from lorafa_prof.registry import nearest
 
 #: Environment variable by which a shell that click has made a completion for asks.
 COMPLETION_VARIABLE = "_LORAFA_PROF_COMPLETE"
@@ -31,11 +33,22 @@ class _Text(StringParamType):
         return [CompletionItem(f"{before}{comma}{word}") for word in known if word.startswith(begun)]
 
 
-def let_complete(command: click.Command) -> None:
-    """Let the texts that `command` takes be completed; what has a type of its own says what it takes."""
-    for param in command.params:
+class _Choice(click.Choice[str]):
+    """One of a few words; of another one the nearest is told."""
+
+    def get_invalid_choice_message(self, value: Any, ctx: click.Context | None) -> str:
+        """What is told of a word that is none of them."""
+        del ctx
+        return f"there is no '{value}'{nearest(str(value), self.choices)}; it takes {', '.join(self.choices)}"
+
+
+def help_with(params: Iterable[click.Parameter]) -> None:
+    """Let texts be completed and words be suggested; what has a type of its own says itself what it takes."""
+    for param in params:
         if type(param.type) is StringParamType:
             param.type = _Text()
+        elif type(param.type) is click.Choice:
+            param.type = _Choice(param.type.choices, param.type.case_sensitive)
 
 
 def _scenarios(incomplete: str) -> list[CompletionItem]:

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from click.shell_completion import ShellComplete
 
-from lorafa_prof.cli.completion import COMPLETION_VARIABLE
 from lorafa_prof.cli.main import cli
+from lorafa_prof.cli.parameters import COMPLETION_VARIABLE
 from lorafa_prof.devices.gpus.gpu import GPUS
 from lorafa_prof.methods.base import METHODS
 from lorafa_prof.models.preset import PRESETS
