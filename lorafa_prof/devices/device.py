@@ -46,9 +46,9 @@ def resolve_among(
     Raises:
         UsageError: as `resolve_device`.
     """
-    predicted = gpu_called(gpu, about="gpu").name
+    gpu_called(gpu, about="gpu")
     if device == "auto":
-        device = "cuda" if measured_gpu() else twin_device(predicted)
+        device = "cuda" if measured_gpu() else twin_device(gpu)
     if device == "cpu":
         return ResolvedDevice("cpu", None)
     if device == "cuda":
