@@ -56,10 +56,8 @@ def scenario_schema(metrics: Sequence[str]) -> dict[str, Any]:
     entry = parts.pop("MethodEntry")
     for method in METHODS.values():
         parts[f"method {method.name}"] = _entry_of(method, entry["properties"]["learning_rate"], parts)
-    one_method = [_enum(METHODS), *(_reference(f"method {name}") for name in METHODS)]
-    keys["method"] |= {
-        "anyOf": [*one_method, {"type": "array", "items": {"anyOf": one_method}, "minItems": 1}]
-    }
+    forms = [_enum(METHODS), *(_reference(f"method {name}") for name in METHODS)]
+    keys["method"] |= _one_or_many({"anyOf": forms})
     parts["ModelChoice"]["properties"].pop("folder")  # which the file's place says
     return {"$schema": _DRAFT, "title": "A scenario of lorafa-prof", **schema}
 
@@ -96,8 +94,8 @@ def _name_values(keys: dict[str, Any], parts: dict[str, Any], metrics: Sequence[
     rule = {"type": "object", "properties": {key: {} for key in sorted(selectable_keys())}}
     parts["rule"] = {**rule, "additionalProperties": False}
     keys["exclude"] |= {"anyOf": item_or_list({"type": "array", "items": _reference("rule")})}
-    for key in ("of", "relative_to", "difference_to"):
-        claim[key] = {"anyOf": [_reference("rule"), {"type": "null"}]} if key != "of" else _reference("rule")
+    claim["of"] = _reference("rule")
+    claim["relative_to"] = claim["difference_to"] = {"anyOf": [_reference("rule"), {"type": "null"}]}
 
 
 def _entry_of(method: Method, learning_rate: JsonSchemaValue, parts: dict[str, Any]) -> JsonSchemaValue:
@@ -105,7 +103,7 @@ def _entry_of(method: Method, learning_rate: JsonSchemaValue, parts: dict[str, A
     options = method.options.model_json_schema(schema_generator=_WithoutTitles)
     parts |= options.get("$defs", {})
     own = {
-        name: _one_or_many(option, method.options.model_fields[name])
+        name: _option(option, method.options.model_fields[name])
         for name, option in options["properties"].items()
     }
     return {
@@ -122,10 +120,13 @@ def _entry_of(method: Method, learning_rate: JsonSchemaValue, parts: dict[str, A
     }
 
 
-def _one_or_many(option: JsonSchemaValue, field: FieldInfo) -> JsonSchemaValue:
+def _option(schema: JsonSchemaValue, field: FieldInfo) -> JsonSchemaValue:
     told = {"description": field.description} if field.description else {}
-    one = {key: value for key, value in option.items() if key not in ("description", "default")}
-    return {**told, "anyOf": item_or_list({"type": "array", "items": one, "minItems": 1})}
+    return told | _one_or_many({key: schema[key] for key in schema if key not in ("description", "default")})
+
+
+def _one_or_many(one: JsonSchemaValue) -> JsonSchemaValue:
+    return {"anyOf": item_or_list({"type": "array", "items": one, "minItems": 1})}
 
 
 def _reference(name: str) -> JsonSchemaValue:
