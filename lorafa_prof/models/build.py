@@ -194,9 +194,10 @@ def _not_buildable(resolved: ResolvedModel, attention: str, error: Exception) ->
         reason = f"{type(error).__name__}: {reason}"
     if attention == "eager" or not _OF_ATTENTION.search(str(error)):
         return UsageError(f"model '{resolved.name}' cannot be built: {reason}", about="model")
+    near = "" if attention in USUAL else nearest(attention, USUAL)
     return UsageError(
-        f"model '{resolved.name}' cannot run with attention '{attention}'{nearest(attention, USUAL)} "
-        f"({reason}); set attention: eager",
+        f"model '{resolved.name}' cannot run with attention '{attention}'{near} ({reason}); "
+        "set attention: eager",
         about="attention",
     )
 
