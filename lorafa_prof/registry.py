@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 import importlib
 import pkgutil
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import EntryPoint, entry_points
 from typing import Generic, TypeVar
 
@@ -14,15 +15,53 @@ from lorafa_prof.guard import guarded
 
 T = TypeVar("T")
 
+_PART = re.compile(r"[0-9]+|[^\W0-9_]+")
 _LONGEST_NAME = 300
+_FEWEST_OF_A_PART = 2
+_MOST_MEANT = 3
 
 
-def nearest(name: str, known: list[str]) -> str:
-    """Return ``" (did you mean 'x'?)"`` for the known name closest to `name`, or an empty string."""
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return ``" (did you mean 'x'?)"`` for what `name` may mean of `known`, or an empty string.
+
+    Capitals and what stands between letters and digits do not count. Names that are so the same come first,
+    then those that begin with it, then those that have it inside ("h10", "4090": a few of them), then the one
+    that is nearest letter by letter.
+    """
     if len(name) > _LONGEST_NAME:  # takes a time that grows with its square, and is near to nothing
         return ""
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
-    return f" (did you mean '{close[0]}'?)" if close else ""
+    names = list(known)
+    meant = _with_all_of(_parts(name), {each: _parts(each) for each in names}) or _alike(name, names)
+    if not meant:
+        return ""
+    *others, last = [f"'{each}'" for each in meant[:_MOST_MEANT]]
+    return f" (did you mean {', '.join(others)} or {last}?)" if others else f" (did you mean {last}?)"
+
+
+def _parts(name: str) -> str:
+    """Words and numbers of a name between hyphens: "-llama-3-8-b-" of "Llama3 8B"."""
+    return f"-{'-'.join(_PART.findall(name.casefold()))}-"
+
+
+def _with_all_of(parts: str, known: Mapping[str, str]) -> list[str]:
+    bare = parts.replace("-", "")
+    bare_of = {each: its_parts.replace("-", "") for each, its_parts in known.items()}
+    if bare and (same := [each for each in known if bare_of[each] == bare]):
+        return same
+    if len(bare) >= _FEWEST_OF_A_PART:
+        # Whole words and numbers first: "llama3" is rather llama-3-8b than llama-30b.
+        return (
+            [each for each in known if known[each].startswith(parts)]
+            or [each for each in known if bare_of[each].startswith(bare)]
+            or [each for each in known if parts in known[each]]
+            or [each for each in known if bare in bare_of[each]]
+        )
+    return []
+
+
+def _alike(name: str, known: Sequence[str]) -> list[str]:
+    close = difflib.get_close_matches(name.casefold(), [each.casefold() for each in known], n=1, cutoff=0.6)
+    return [each for each in known if each.casefold() in close][:1]
 
 
 class Registry(Mapping[str, T], Generic[T]):

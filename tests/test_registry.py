@@ -101,6 +101,26 @@ def test_an_entry_point_that_cannot_be_loaded_is_one_line_that_names_it(tools, v
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("h10", "'h100-80gb' or 'h100-nvl'"),  # letter by letter a10 is nearer
+        ("H100_80GB", "'h100-80gb'"),
+        ("llama3", "'llama-3-8b'"),  # a whole number before a part of one, as in llama-30b
+        ("30b", "'llama-30b'"),
+        ("l", ""),
+        ("rtx", "'rtx-3080', 'rtx-3090' or 'rtx-4080'"),  # and no more
+        ("", ""),
+        ("-", ""),
+        ("x" * 301, ""),
+    ],
+)
+def test_what_a_part_of_a_name_means(name, words):
+    known = ["a10", "h100-80gb", "h100-nvl", "llama-30b", "llama-3-8b"]
+    known += [f"rtx-{number}" for number in (3080, 3090, 4080, 4090)]
+    assert nearest(name, known) == (f" (did you mean {words}?)" if words else "")
+
+
 def test_nearest_says_nothing_of_what_is_far_away():
     assert nearest("lorra", ["lora", "full-ft"]) == " (did you mean 'lora'?)"
     assert nearest("xyz", ["lora", "full-ft"]) == ""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lorafa_prof.cell import Cell, device_kind, twin_gpu
-from lorafa_prof.devices.gpus.gpu import GPUS
+from lorafa_prof.devices.gpus.gpu import meant_gpu
 from lorafa_prof.registry import nearest
 from lorafa_prof.scenario.one_or_many import as_list
 from lorafa_prof.scenario.schema import AXES
@@ -55,10 +55,10 @@ def unmatched_values(rule: Rule, cells: Sequence[Cell], document: Document) -> I
 
 def _may_be_elsewhere(key: str, value: Any, overridden: set[str | int]) -> bool:
     if key == "gpu":
-        return value in GPUS
+        return meant_gpu(str(value)) is not None
     if key == "device":
         gpu = twin_gpu(str(value))
-        return gpu in GPUS if gpu is not None else device_kind(str(value)) in _DEVICES
+        return meant_gpu(gpu) is not None if gpu is not None else device_kind(str(value)) in _DEVICES
     # Another method may have other options.
     return key in overridden or ("method" in overridden and key not in AXES)
 

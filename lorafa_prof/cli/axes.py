@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lorafa_prof.cli.options import keep_axis, save_option
+from lorafa_prof.cli.parameters import help_with
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -101,7 +102,9 @@ def _options_of_methods(names: set[str]) -> list[AxisOption]:
 
 
 def _options(fields: Mapping[str, FieldInfo]) -> list[AxisOption]:
-    return [AxisOption(name, field) for name, field in fields.items()]
+    options = [AxisOption(name, field) for name, field in fields.items()]
+    help_with(options)
+    return options
 
 
 def _written(name: str) -> str:

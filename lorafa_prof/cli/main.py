@@ -10,6 +10,7 @@ import traceback
 import click
 
 from lorafa_prof.cli.first_word import say_what_takes_long
+from lorafa_prof.cli.parameters import COMPLETION_VARIABLE, help_with
 from lorafa_prof.cli.say import say
 from lorafa_prof.cli.standard_streams import (
     READER_GONE_EXIT_CODE,
@@ -19,6 +20,7 @@ from lorafa_prof.cli.standard_streams import (
 )
 from lorafa_prof.errors import LorafaProfError, UsageError, described, first_line
 from lorafa_prof.one_line import bounded_line
+from lorafa_prof.registry import nearest
 from lorafa_prof.versions import check_version
 
 #: Environment variable: a fault of the program shows its traceback.
@@ -38,6 +40,7 @@ COMMANDS = {
     "verify": ("lorafa_prof.cli.verify", "verify_command"),
     "report": ("lorafa_prof.cli.report", "report_command"),
     "list": ("lorafa_prof.cli.list", "list_command"),
+    "schema": ("lorafa_prof.cli.schema", "schema_command"),
     "doctor": ("lorafa_prof.cli.doctor", "doctor_command"),
 }
 
@@ -58,7 +61,24 @@ class LazyGroup(click.Group):
             return None
         module, name = COMMANDS[cmd_name]
         command: click.Command = getattr(importlib.import_module(module), name)
+        help_with(command.params)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that is named; another name is told with the nearest.
+
+        Raises:
+            UsageError: there is no such command.
+        """
+        name = args[0]
+        is_command = self.get_command(ctx, name) is not None or name.startswith("-")
+        if not is_command and not ctx.resilient_parsing:
+            raise UsageError(
+                f"there is no command '{name}'{nearest(name, COMMANDS)}; `lorafa-prof --help` shows all"
+            )
+        return super().resolve_command(ctx, args)
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
@@ -73,6 +93,8 @@ def cli(context: click.Context) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; errors become one line on stderr and the exit code of the contract."""
+    if os.environ.get(COMPLETION_VARIABLE):  # a shell asks; click answers it, and exits
+        cli.main(prog_name="lorafa-prof")
     guard_streams()
     say_what_takes_long()
     try:

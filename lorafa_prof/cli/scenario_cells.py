@@ -76,6 +76,8 @@ def loaded_scenario(
     if device is not None:
         settings.append(Override(("device",), device, f"--device {device}"))
     loaded = loaded_document(document, settings)
+    for note in loaded.notes:
+        say(f"warning: {note}")
     if (file := save_file()) is not None:
         from lorafa_prof.scenario.saved import save_scenario
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 
 from lorafa_prof.cell import Cell, ResolvedDevice, twin_device, twin_gpu
-from lorafa_prof.devices.gpus.gpu import GPUS, find_gpu
+from lorafa_prof.devices.gpus.gpu import GPUS, find_gpu, gpu_called
 from lorafa_prof.errors import UsageError
 from lorafa_prof.registry import nearest
 from lorafa_prof.versions import check_version_for_twin
@@ -46,7 +46,7 @@ def resolve_among(
     Raises:
         UsageError: as `resolve_device`.
     """
-    _check_gpu(gpu, about="gpu")
+    gpu_called(gpu, about="gpu")
     if device == "auto":
         device = "cuda" if measured_gpu() else twin_device(gpu)
     if device == "cpu":
@@ -58,12 +58,10 @@ def resolve_among(
         return ResolvedDevice("cuda", there)
     if (twin_of := twin_gpu(device)) is not None:
         check_version_for_twin()
-        _check_gpu(twin_of, about="device")
-        return ResolvedDevice(device, twin_of)
-    raise UsageError(
-        f"unknown device '{device}'{nearest(device, list(DEVICES))}; known: {', '.join(DEVICES)}",
-        about="device",
-    )
+        twin_of = gpu_called(twin_of, about="device").name
+        return ResolvedDevice(twin_device(twin_of), twin_of)
+    near = nearest(device, [*DEVICES[:-1], *map(twin_device, GPUS)])
+    raise UsageError(f"unknown device '{device}'{near}; known: {', '.join(DEVICES)}", about="device")
 
 
 def resolve_twin_by_default(device: str, gpu: str) -> ResolvedDevice:
@@ -106,13 +104,6 @@ def cell_on_twin(cell: Cell) -> Cell | None:
     if cell.is_predicted:
         return cell
     return cell.on_twin() if cell.device_kind == "cuda" and cell.gpu in GPUS else None
-
-
-def _check_gpu(gpu: str, *, about: str) -> None:
-    if gpu not in GPUS:
-        raise UsageError(
-            f"unknown GPU '{gpu}'{nearest(gpu, list(GPUS))}; `lorafa-prof list gpus` shows all", about=about
-        )
 
 
 def gpu_name(device_name: str) -> str:

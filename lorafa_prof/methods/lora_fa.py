@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, cast
 
-from pydantic import field_validator
+from pydantic import Field
+from pydantic.json_schema import JsonSchemaValue
 
+from lorafa_prof.frozen_data import Written
 from lorafa_prof.layers.low_rank_embedding import LoraFaEmbedding
 from lorafa_prof.layers.low_rank_linear import LoraFaLinear
 from lorafa_prof.layers.low_rank_weight import LoraFaWeight
@@ -19,6 +21,16 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
+def _canonical_correction(value: Any) -> Any:
+    if isinstance(value, int) and not isinstance(value, bool):
+        raise ValueError(f"it should be true, false, each or batched, not {value}")
+    return "each" if value is True else value
+
+
+def _or_true(words: JsonSchemaValue) -> list[JsonSchemaValue]:
+    return [words, {"const": True}]
+
+
 class LoraFaOptions(LowRankOptions):
     """LoRA's options, and how gradients are corrected: each by a product of its own, many by one, or not.
 
@@ -28,14 +40,12 @@ class LoraFaOptions(LowRankOptions):
 
     added_later: ClassVar[tuple[str, ...]] = (*LowRankOptions.added_later, "correction")
 
-    correction: Literal["each", "batched", False] = "each"
-
-    @field_validator("correction", mode="before")
-    @classmethod
-    def _canonical_correction(cls, value: Any) -> Any:
-        if isinstance(value, int) and not isinstance(value, bool):
-            raise ValueError(f"it should be true, false, each or batched, not {value}")
-        return "each" if value is True else value
+    correction: Annotated[Literal["each", "batched", False], Written(_canonical_correction, _or_true)] = (
+        Field(
+            "each",
+            description="How B's gradients are corrected: each by itself (true), batched, or not (false).",
+        )
+    )
 
 
 def prepare(model: PreTrainedModel, options: MethodOptions, setting: Setting) -> Prepared:

@@ -7,8 +7,10 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar
 
-from pydantic import AfterValidator, BeforeValidator, Field, field_validator
+from pydantic import AfterValidator, Field
+from pydantic.json_schema import JsonSchemaValue
 
+from lorafa_prof.frozen_data import Written
 from lorafa_prof.methods.method_options import MethodOptions
 
 _LAYER = re.compile(r".*?\.[^.]*\.(\d+)\.")
@@ -23,6 +25,10 @@ def canonical_targets(value: Any) -> Any:
     return value
 
 
+def _text_or_list(text: JsonSchemaValue) -> list[JsonSchemaValue]:
+    return [text, {"type": "array", "items": text}]
+
+
 def _canonical_layers(value: Any) -> Any:
     """Return numbers of layers in their one form: one number, or text with commas, becomes a list."""
     if isinstance(value, str):
@@ -32,6 +38,10 @@ def _canonical_layers(value: Any) -> Any:
     if isinstance(value, list) and all(type(number) is int for number in value):
         return sorted(set(value))
     return value
+
+
+def _layers_as_written(numbers: JsonSchemaValue) -> list[JsonSchemaValue]:
+    return [numbers["items"], {"type": "string", "pattern": "^[0-9 ,]+$"}, numbers]
 
 
 def _patterns(value: dict[str, Any]) -> dict[str, Any] | None:
@@ -46,7 +56,10 @@ def _patterns(value: dict[str, Any]) -> dict[str, Any] | None:
 
 Rank = Annotated[int, Field(ge=1)]
 Alpha = Annotated[float, Field(gt=0)]
-Layers = Annotated[list[Annotated[int, Field(ge=0)]], BeforeValidator(_canonical_layers), Field(min_length=1)]
+Names = Annotated[str, Written(canonical_targets, _text_or_list)]
+Layers = Annotated[
+    list[Annotated[int, Field(ge=0)]], Written(_canonical_layers, _layers_as_written), Field(min_length=1)
+]
 
 
 def scale_of(alpha: float, rank: int, *, rslora: bool) -> float:
@@ -72,7 +85,7 @@ class LowRankOptions(MethodOptions):
 
     rank: Rank = Field(8, description="Rank of the adapters.")
     alpha: Alpha = Field(8.0, description="What scales them: alpha / rank.")
-    targets: str = Field(
+    targets: Names = Field(
         "all-linear", description="Adapted layers: all-linear, or names such as q_proj,v_proj."
     )
     dropout: float = Field(default=0.0, ge=0, lt=1, description="Dropout of what goes into the adapters.")
@@ -86,12 +99,10 @@ class LowRankOptions(MethodOptions):
     alpha_pattern: Annotated[dict[str, Alpha], AfterValidator(_patterns)] | None = Field(
         None, description="Alphas, likewise."
     )
-    modules_to_save: str | None = Field(None, description="Modules that train as a whole, by name.")
+    modules_to_save: Names | None = Field(None, description="Modules that train as a whole, by name.")
     draw_seed: Annotated[int, Field(ge=0, lt=2**63)] | None = Field(
         None, description="Seed of the adapters' own; without one they follow on the base's."
     )
-
-    _canonical_names = field_validator("targets", "modules_to_save", mode="before")(canonical_targets)
 
     @property
     def scale(self) -> float:

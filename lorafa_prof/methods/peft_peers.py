@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
+from pydantic import Field
 from torch import nn
 
 from lorafa_prof.cell import Dtype
@@ -14,7 +15,7 @@ from lorafa_prof.layers.drawing import own_random_numbers
 from lorafa_prof.layers.linear_maps import classification_head, computes_a_linear_map
 from lorafa_prof.layers.targets import ALL_LINEAR, ATTENTION, find_targets
 from lorafa_prof.methods.base import Setting
-from lorafa_prof.methods.low_rank_options import LowRankOptions
+from lorafa_prof.methods.low_rank_options import LowRankOptions, Names
 from lorafa_prof.methods.narrowing import check_patterns, in_layers, modules_to_save
 from lorafa_prof.methods.peft_quantized import register_stand_ins
 from lorafa_prof.models.preset import CLASSIFIES, Task
@@ -39,7 +40,10 @@ PEFT_TASKS: dict[Task, str | None] = {
 class PeftLoraOptions(LowRankOptions):
     """Options of PEFT's LoRA; the defaults are PEFT's own, targets included (None: PEFT's choice)."""
 
-    targets: str | None = None  # type: ignore[assignment]
+    targets: Names | None = Field(  # type: ignore[assignment]
+        None,
+        description="Adapted layers: all-linear, or names such as q_proj,v_proj; without any PEFT's choice.",
+    )
 
 
 def peft_adapter_dtype(dtype: Dtype) -> Dtype:

@@ -53,6 +53,8 @@ FLASH_PACKAGES = {
 }
 #: PyTorch's flex attention, which transformers compiles; and its name there.
 FLEX, _FLEX_IN_TRANSFORMERS = "flex", "flex_attention"
+#: Those that are documented; transformers may have others.
+USUAL = ("sdpa", "eager", *FLASH_PACKAGES, FLEX)
 
 
 def name_in_transformers(attention: str) -> str:

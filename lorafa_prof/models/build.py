@@ -19,7 +19,13 @@ from transformers import (
 )
 
 from lorafa_prof.errors import UsageError
-from lorafa_prof.models.attention import attention_stand_ins, check_code, check_dropout, name_in_transformers
+from lorafa_prof.models.attention import (
+    USUAL,
+    attention_stand_ins,
+    check_code,
+    check_dropout,
+    name_in_transformers,
+)
 from lorafa_prof.models.contrastive import always_return_loss
 from lorafa_prof.models.deferred import Deferred
 from lorafa_prof.models.preset import Task
@@ -28,6 +34,7 @@ from lorafa_prof.models.quantization_config import forget_quantization, quantiza
 from lorafa_prof.models.quantized_build import fill_linears, linears_left_empty
 from lorafa_prof.models.recompute.choice import Checkpointing
 from lorafa_prof.models.resolve import ResolvedModel
+from lorafa_prof.registry import nearest
 from lorafa_prof.shapes_only import has_values
 from lorafa_prof.words.phrases import one_line
 
@@ -187,8 +194,10 @@ def _not_buildable(resolved: ResolvedModel, attention: str, error: Exception) ->
         reason = f"{type(error).__name__}: {reason}"
     if attention == "eager" or not _OF_ATTENTION.search(str(error)):
         return UsageError(f"model '{resolved.name}' cannot be built: {reason}", about="model")
+    near = "" if attention in USUAL else nearest(attention, USUAL)
     return UsageError(
-        f"model '{resolved.name}' cannot run with attention '{attention}' ({reason}); set attention: eager",
+        f"model '{resolved.name}' cannot run with attention '{attention}'{near} ({reason}); "
+        "set attention: eager",
         about="attention",
     )
 

@@ -15,7 +15,7 @@ from pydantic import (
     model_validator,
 )
 
-from lorafa_prof.frozen_data import Frozen
+from lorafa_prof.frozen_data import Frozen, Written, item_or_list
 
 #: As a bound: what the baseline file has for the cell.
 BASELINE = "baseline"
@@ -35,8 +35,12 @@ def _as_amount(value: Any) -> Any:
     raise ValueError("it should be a number, or an amount such as '24 MiB' or '85 %'")
 
 
+def _yes_or_no_too(schema: dict[str, Any]) -> None:
+    schema["anyOf"].append({"type": "boolean"})
+
+
 Amount = Annotated[int | float | str, BeforeValidator(_as_amount)]
-Names = Annotated[list[StrictStr], BeforeValidator(_as_list)]
+Names = Annotated[list[StrictStr], Written(_as_list, item_or_list)]
 Selector = dict[StrictStr, Any]
 
 
@@ -60,7 +64,7 @@ class Claim(Frozen):
     at_most: Amount | None = None
     at_least: Amount | None = None
     between: list[Amount] | None = None
-    equals: Amount | None = None
+    equals: Annotated[Amount | None, Field(json_schema_extra=_yes_or_no_too)] = None
     tolerance: Amount | None = None
     at_equal: Literal["peak_allocated_bytes"] | None = None
     within: Annotated[StrictFloat, Field(gt=0, lt=1)] | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
@@ -97,7 +98,8 @@ def _plain_words(
         return f"this version of lorafa-prof reads schema 1, not {shown(given)}"
     if kind == "value_error":
         return message.removeprefix("Value error, ")
-    return f"it should be {_should_be(kind, message, context, path)}, not {shown(given)}" + _hint(kind, given)
+    should_be = _should_be(kind, message, context, path)
+    return f"it should be {should_be}, not {shown(given)}" + _hint(kind, given, context)
 
 
 def _should_be(kind: str, message: str, context: dict[str, Any], path: KeyPath) -> str:
@@ -114,10 +116,15 @@ def _should_be(kind: str, message: str, context: dict[str, Any], path: KeyPath) 
     return plain.removeprefix("input should be ")
 
 
-def _hint(kind: str, given: Any) -> str:
-    """What YAML 1.2 takes for text, though YAML 1.1 or Python would not: yes and no, 1_000."""
+def _hint(kind: str, given: Any, context: Mapping[str, Any]) -> str:
+    """The nearest of some words, or what YAML 1.2 takes for text, though YAML 1.1 or Python would not.
+
+    These are yes and no, 1_000.
+    """
     if not isinstance(given, str):
         return ""
+    if kind == "literal_error":
+        return nearest(given, re.findall("'([^']*)'", context["expected"]))
     meant: bool | int | float | None = None
     if kind.startswith("bool_"):
         meant = {"yes": True, "on": True, "no": False, "off": False}.get(given.casefold())

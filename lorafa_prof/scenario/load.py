@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,10 +9,9 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from lorafa_prof.errors import ScenarioError
-from lorafa_prof.models.preset import PRESETS
-from lorafa_prof.models.resolve import looks_like_path
 from lorafa_prof.scenario.invalid import scenario_error
 from lorafa_prof.scenario.overrides import Override, apply_override, parse_override
+from lorafa_prof.scenario.paths import with_paths_from
 from lorafa_prof.scenario.schema import Scenario
 from lorafa_prof.scenario.yaml_data import KeyPath
 from lorafa_prof.scenario.yaml_lines import Document, read_document
@@ -28,11 +26,13 @@ class LoadedScenario:
 
     Attributes:
         most_cells: so many its axes may make, before those that are excluded are left out.
+        notes: what is read as it is meant, but should be written otherwise; a line each, with its place.
     """
 
     scenario: Scenario
     document: Document
     most_cells: int = MOST_CELLS
+    notes: tuple[str, ...] = ()
 
     @property
     def file(self) -> Path:
@@ -80,42 +80,8 @@ def loaded_document(document: Document, overrides: Sequence[str | Override] = ()
         ScenarioError: the file or an override is invalid; the line names file, line and key, or the override.
     """
     loaded = validated_scenario(document, overrides)
-    return replace(loaded, scenario=_with_paths_from(document, loaded.scenario))
-
-
-def _with_paths_from(document: Document, scenario: Scenario) -> Scenario:
-    """Let paths of models and data start at the scenario's file, but for those of the command line."""
-    folder = document.file.parent
-    if folder == Path():
-        return scenario
-    models = [
-        model.model_copy(update={"folder": str(folder)})
-        if not model.folder and _is_path(model.name, folder) and _is_written(document, ("model", index))
-        else model
-        for index, model in enumerate(scenario.model)
-    ]
-    task = scenario.task
-    if task is not None and _is_data(task.data, folder) and _is_written(document, ("task", "data")):
-        task = task.model_copy(update={"data": str(folder / Path(task.data).expanduser())})
-    return scenario.model_copy(update={"model": models, "task": task})
-
-
-def _is_path(name: str, folder: Path) -> bool:
-    # Of `os.path`, since those of `Path` raise where a name is too long.
-    return name not in PRESETS and (looks_like_path(name) or os.path.exists(folder / name))  # noqa: PTH110
-
-
-def _is_data(name: str, folder: Path) -> bool:
-    """Whether that is a file or folder, and not the hub's id of a data set."""
-    return bool(name) and (looks_like_path(name) or os.path.exists(folder / name))  # noqa: PTH110
-
-
-def _is_written(document: Document, place: KeyPath) -> bool:
-    """Whether what stands there is the file's own, and not the command line's."""
-    path = document.as_written(place)
-    return not any(
-        replaced[: len(path)] == path or path[: len(replaced)] == replaced for replaced in document.replaced
-    )
+    scenario, notes = with_paths_from(document, loaded.scenario)
+    return replace(loaded, scenario=scenario, notes=notes)
 
 
 def validated_scenario(document: Document, overrides: Sequence[str | Override]) -> LoadedScenario:

@@ -6,7 +6,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
-    BeforeValidator,
     ConfigDict,
     Discriminator,
     Field,
@@ -18,11 +17,11 @@ from pydantic import (
 )
 
 from lorafa_prof.cell import Autocast, CellPhase, Dtype, Instrument, Launch, Loss, ModelChoice, Steps, Update
-from lorafa_prof.frozen_data import Frozen
+from lorafa_prof.frozen_data import Frozen, Written, name_or_mapping
 from lorafa_prof.parallel.shard import Parallel, Shard
 from lorafa_prof.scenario.claim import Claim
 from lorafa_prof.scenario.lengths import Lengths, Tokens
-from lorafa_prof.scenario.one_or_many import as_list, without_repeats
+from lorafa_prof.scenario.one_or_many import LISTED, as_list, without_repeats
 from lorafa_prof.scenario.training import LearningRates, Training
 from lorafa_prof.tasks.choice import TaskChoice
 
@@ -33,20 +32,24 @@ def as_one_value(value: Any) -> Any:
     return written if written and isinstance(written[0], (list, tuple)) else [written]
 
 
+def _instruments_as_written(lists: dict[str, Any]) -> list[dict[str, Any]]:
+    one_value = lists["items"]
+    return [one_value["items"], one_value, lists]
+
+
 def as_choice(value: Any) -> Any:
     """Return a bare name as the choice of that name, with all else at its default."""
     return {"name": value} if isinstance(value, str) else value
 
 
-_listed = BeforeValidator(as_list)
 _once = AfterValidator(without_repeats)
 _once_each = AfterValidator(lambda names: tuple(dict.fromkeys(names)))
 _filled = Field(min_length=1)
 
 Count = Annotated[StrictInt, Field(ge=1, lt=2**31)]
-Counts = Annotated[list[Count], _listed, _once, _filled]
+Counts = Annotated[list[Count], LISTED, _once, _filled]
 WholeNumber = Annotated[StrictInt, Field(ge=0, lt=2**31)]
-WholeNumbers = Annotated[list[WholeNumber], _listed, _once, _filled]
+WholeNumbers = Annotated[list[WholeNumber], LISTED, _once, _filled]
 
 
 def _kind_of_seq(value: Any) -> str:
@@ -58,24 +61,26 @@ TOKENS_TAG, LENGTHS_TAG = "seq:tokens", "seq:lengths"
 Seq = Annotated[
     Annotated[Tokens, Tag(TOKENS_TAG)] | Annotated[Lengths, Tag(LENGTHS_TAG)], Discriminator(_kind_of_seq)
 ]
-Seqs = Annotated[list[Seq], _listed, _once, _filled]
+Seqs = Annotated[list[Seq], LISTED, _once, _filled]
 # Scenario files are YAML, which has infinities and NaNs; JSON, by which a cell reaches its process, has not.
 Share = Annotated[StrictFloat, Field(ge=0, lt=1, allow_inf_nan=False)]
-Shares = Annotated[list[Share], _listed, _once, _filled]
+Shares = Annotated[list[Share], LISTED, _once, _filled]
 Norm = Annotated[StrictFloat, Field(gt=0, allow_inf_nan=False)]
-Norms = Annotated[list[Norm | None], _listed, _once, _filled]
-Switches = Annotated[list[StrictBool], _listed, _once, _filled]
-Names = Annotated[list[StrictStr], _listed, _once, _filled]
-Autocasts = Annotated[list[Autocast], _listed, _once, _filled]
-Dtypes = Annotated[list[Dtype], _listed, _once, _filled]
-Updates = Annotated[list[Update], _listed, _once, _filled]
-Losses = Annotated[list[Loss], _listed, _once, _filled]
-Launches = Annotated[list[Launch], _listed, _once, _filled]
-Parallels = Annotated[list[Parallel], _listed, _once, _filled]
-Shards = Annotated[list[Shard], _listed, _once, _filled]
-Instruments = Annotated[list[Annotated[tuple[Instrument, ...], _once_each]], BeforeValidator(as_one_value)]
-CellPhases = Annotated[list[CellPhase], _listed, _once, _filled]
-Models = Annotated[list[Annotated[ModelChoice, BeforeValidator(as_choice)]], _listed, _once, _filled]
+Norms = Annotated[list[Norm | None], LISTED, _once, _filled]
+Switches = Annotated[list[StrictBool], LISTED, _once, _filled]
+Names = Annotated[list[StrictStr], LISTED, _once, _filled]
+Autocasts = Annotated[list[Autocast], LISTED, _once, _filled]
+Dtypes = Annotated[list[Dtype], LISTED, _once, _filled]
+Updates = Annotated[list[Update], LISTED, _once, _filled]
+Losses = Annotated[list[Loss], LISTED, _once, _filled]
+Launches = Annotated[list[Launch], LISTED, _once, _filled]
+Parallels = Annotated[list[Parallel], LISTED, _once, _filled]
+Shards = Annotated[list[Shard], LISTED, _once, _filled]
+Instruments = Annotated[
+    list[Annotated[tuple[Instrument, ...], _once_each]], Written(as_one_value, _instruments_as_written)
+]
+CellPhases = Annotated[list[CellPhase], LISTED, _once, _filled]
+Models = Annotated[list[Annotated[ModelChoice, Written(as_choice, name_or_mapping)]], LISTED, _once, _filled]
 
 
 class MethodEntry(Frozen):
@@ -90,7 +95,7 @@ class MethodEntry(Frozen):
     learning_rate: LearningRates | None = None
 
 
-Methods = Annotated[list[Annotated[MethodEntry, BeforeValidator(as_choice)]], _listed, _filled]
+Methods = Annotated[list[Annotated[MethodEntry, Written(as_choice, name_or_mapping)]], LISTED, _filled]
 
 
 class Axes(Frozen):
@@ -152,20 +157,30 @@ class Scenario(Axes):
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
-    schema_version: Literal[1] = Field(alias="schema")
-    name: Annotated[StrictStr, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
-    description: StrictStr | None = None
+    schema_version: Literal[1] = Field(alias="schema", description="1, so far.")
+    name: Annotated[StrictStr, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")] = Field(
+        description="What its results' folder is called: letters, digits, '.', '_' and '-'."
+    )
+    description: StrictStr | None = Field(None, description="Free text.")
     model: Models = Field(description="A preset, a path or a hub id: `lorafa-prof list models`.")
     method: Methods = Field(description="A way of training: `lorafa-prof list methods`.")
-    device: Names = ["auto"]
+    device: Names = Field(
+        ["auto"], description="auto (a GPU where there is one, else the twin of gpu), cuda, cpu, sim:<gpu>."
+    )
     gpu: Names = Field(["h100-80gb"], description="A GPU to predict for: `lorafa-prof list gpus`.")
-    steps: Steps = Steps()
-    seed: Annotated[StrictInt, Field(ge=0, lt=2**63)] = 0
-    isolated: StrictBool | None = None
-    exclude: Annotated[list[dict[StrictStr, Any]], _listed] = []
-    claims: list[Claim] = []
-    task: Annotated[TaskChoice, BeforeValidator(as_choice)] | None = None
-    training: Training | None = None
+    steps: Steps = Field(Steps(), description="Steps before measuring, and steps that are timed.")
+    seed: Annotated[StrictInt, Field(ge=0, lt=2**63)] = Field(0, description="Of weights and data.")
+    isolated: StrictBool | None = Field(
+        None, description="With several GPUs: whether cells are measured one after the other."
+    )
+    exclude: Annotated[list[dict[StrictStr, Any]], LISTED] = Field(
+        [], description="Cells that are left out: those that match one whole mapping."
+    )
+    claims: list[Claim] = Field([], description="Expectations that `lorafa-prof check` judges.")
+    task: Annotated[TaskChoice, Written(as_choice, name_or_mapping)] | None = Field(
+        None, description="What `lorafa-prof learn` trains on: `lorafa-prof list tasks`."
+    )
+    training: Training | None = Field(None, description="How `lorafa-prof learn` trains.")
 
 
 #: Axes that a method entry may set for itself, and keys that belong to the scenario as a whole.

@@ -7,7 +7,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from lorafa_prof.cell import Cell, ModelChoice
+from lorafa_prof.cell import Cell, ModelChoice, twin_device, twin_gpu
+from lorafa_prof.devices.gpus.gpu import meant_gpu
 from lorafa_prof.methods.base import METHODS
 from lorafa_prof.parallel.shard import SHARDED
 from lorafa_prof.scenario.lengths import lengths_of
@@ -53,7 +54,18 @@ def _is(cell: Cell, key: str, wanted: Any) -> bool:
     method = METHODS[cell.method.name]
     if key in complete_options(method, cell.method.options):
         return same_option(method, cell.method.options, key, wanted)
-    return key in Cell.model_fields and bool(getattr(cell, key) == wanted)
+    return key in Cell.model_fields and bool(getattr(cell, key) == _as_in_cells(key, wanted))
+
+
+def _as_in_cells(key: str, wanted: Any) -> Any:
+    """A GPU, or the device that is its twin, by the catalogue's name; all else as it is."""
+    if key not in ("gpu", "device") or not isinstance(wanted, str):
+        return wanted
+    name = wanted if key == "gpu" else twin_gpu(wanted)
+    meant = meant_gpu(name) if name is not None else None
+    if meant is None:
+        return wanted
+    return meant.name if key == "gpu" else twin_device(meant.name)
 
 
 def _is_sharded_so(cell: Cell, wanted: Any) -> bool:

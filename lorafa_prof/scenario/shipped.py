@@ -16,6 +16,11 @@ def scenarios_folder() -> Path:
     return inside if inside.is_dir() else package.AROUND / "scenarios"
 
 
+def schema_file() -> Path:
+    """Return the JSON Schema of scenarios that is shipped beside them, which `lorafa-prof schema` prints."""
+    return scenarios_folder() / "scenario.schema.json"
+
+
 def shipped_scenarios() -> dict[str, Path]:
     """Return the shipped scenarios by name: the path below their folder, without its suffix."""
     folder = scenarios_folder()

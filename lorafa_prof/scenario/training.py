@@ -6,7 +6,6 @@ from typing import Annotated, Literal
 
 from pydantic import (
     AfterValidator,
-    BeforeValidator,
     Field,
     StrictBool,
     StrictFloat,
@@ -15,19 +14,18 @@ from pydantic import (
 )
 
 from lorafa_prof.frozen_data import Frozen
-from lorafa_prof.scenario.one_or_many import as_list, without_repeats
+from lorafa_prof.scenario.one_or_many import LISTED, without_repeats
 
 Schedule = Literal["constant", "linear", "cosine"]
 
-_listed = BeforeValidator(as_list)
 _once = AfterValidator(without_repeats)
 _filled = Field(min_length=1)
 
 LearningRate = Annotated[StrictFloat, Field(gt=0, allow_inf_nan=False)]
-LearningRates = Annotated[list[LearningRate], _listed, _once, _filled]
+LearningRates = Annotated[list[LearningRate], LISTED, _once, _filled]
 Seed = Annotated[StrictInt, Field(ge=0, lt=2**63)]
-Seeds = Annotated[list[Seed], _listed, _once, _filled]
-MoreSeeds = Annotated[list[Seed], _listed, _once]
+Seeds = Annotated[list[Seed], LISTED, _once, _filled]
+MoreSeeds = Annotated[list[Seed], LISTED, _once]
 Steps = Annotated[StrictInt, Field(ge=1, lt=2**31)]
 
 

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, contextmanager
 import torch
 from torch import nn
 
-from lorafa_prof.devices.gpus.gpu import GPUS
+from lorafa_prof.devices.gpus.gpu import gpu_called
 from lorafa_prof.devices.sim.twin import Twin
 from lorafa_prof.errors import UsageError
 from lorafa_prof.testing.passes import Step
@@ -50,7 +50,7 @@ class Memory:
         if self._twin is not None:
             raise UsageError(f"memory.twin({gpu!r}): inside the twin of {self._twin.gpu.name} already")
         try:
-            return self._inside(Twin(GPUS[gpu]))
+            return self._inside(Twin(gpu_called(gpu)))
         except UsageError as error:
             raise UsageError(f"memory.twin({gpu!r}): {error}") from None
 

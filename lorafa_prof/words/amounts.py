@@ -84,10 +84,7 @@ def _factor(given: str, unit: str) -> Fraction:
         return known[given]
     takes = ", ".join(known) or unit
     what = "a ratio takes" if unit == "" else f"{unit} take"
-    # Letter by letter "MIB" is nearer to MB than to MiB.
-    alike = [name for name in known if name.casefold() == given.casefold()]
-    near = f" (did you mean '{alike[0]}'?)" if alike else nearest(given, list(known))
-    raise ValueError(f"unknown unit '{given}'{near}; {what} {takes}")
+    raise ValueError(f"unknown unit '{given}'{nearest(given, known)}; {what} {takes}")
 
 
 def _example(unit: str) -> str:

@@ -253,3 +253,12 @@ def test_a_cell_of_another_gpu_is_compared_with_only_where_the_claim_names_it():
     named = {**RATIO, "relative_to": {"method": "lora", "gpu": "h200"}, "at_most": 1}
     (check,) = checks(named, of=[here, there])
     assert check.cells == (here, there)
+
+
+@pytest.mark.parametrize("key", ["gpu", "device"])
+def test_a_gpu_of_another_machine_may_be_named_as_it_calls_itself(key):
+    twin = "sim:" if key == "device" else ""
+    names = [f"{twin}NVIDIA H100 80GB HBM3", f"{twin}NVIDIA H200"]
+    assert len(checks({"of": {key: names}, "at_most": 1}, of=CELLS)) == len(CELLS)
+    with pytest.raises(ScenarioError, match=r"no cell has .*NVIDIA H201"):
+        checks({"of": {key: [*names, f"{twin}NVIDIA H201"]}, "at_most": 1}, of=CELLS)

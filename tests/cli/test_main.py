@@ -83,12 +83,12 @@ def test_what_a_command_returns_is_the_exit_code(returned, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["rnu"], "No such command 'rnu'"),
+        (["rnu"], "there is no command 'rnu' (did you mean 'run'?)"),
         (["run"], "--model is missing, or a SCENARIO"),
-        (["run", "x", "--rerun", "some"], "'some' is not one of 'missing', 'failed', 'all'"),
+        (["run", "x", "--rerun", "some"], "there is no 'some'; it takes missing, failed, all"),
         (["run", "x", "--timeout", "0"], "not in the range"),
         (["run", "x", "--nope"], "--nope"),
-        (["list", "modls"], "'modls' is not one of"),
+        (["list", "modls"], "there is no 'modls' (did you mean 'models'?); it takes models, methods"),
     ],
 )
 def test_wrong_usage_is_2(arguments, words, capsys):

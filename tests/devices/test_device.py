@@ -29,6 +29,7 @@ def h100(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("no_gpu")
 def test_without_a_gpu():
     assert resolve_device("auto", "a100-80gb") == ResolvedDevice("sim:a100-80gb", "a100-80gb")
+    assert resolve_device("auto", "A100-SXM4-80GB") == ResolvedDevice("sim:a100-80gb", "a100-80gb")
     assert resolve_device("cpu", "h100-80gb") == ResolvedDevice("cpu", None)
     with pytest.raises(UsageError, match="PyTorch sees no CUDA GPU here") as error:
         resolve_device("cuda", "h100-80gb")
@@ -45,6 +46,7 @@ def test_with_a_gpu_it_is_the_one_that_is_there():
 @pytest.mark.usefixtures("h100")
 def test_a_twin_is_of_the_gpu_that_the_device_names():
     assert resolve_device("sim:t4", "a100-80gb") == ResolvedDevice("sim:t4", "t4")
+    assert resolve_device("sim:Tesla T4", "NVIDIA A10G") == ResolvedDevice("sim:t4", "t4")
 
 
 @pytest.mark.usefixtures("no_gpu")
@@ -57,6 +59,7 @@ def test_a_twin_is_of_the_gpu_that_the_device_names():
         ("sim:h100-80g", "a100-80gb", "device", "did you mean 'h100-80gb'"),
         ("sim:", "h100-80gb", "device", "unknown GPU ''"),
         ("sim", "h100-80gb", "device", "unknown device 'sim'"),
+        ("t4", "h100-80gb", "device", "did you mean 'sim:t4'"),
         ("cpu", "h100-80g", "gpu", "did you mean 'h100-80gb'"),
     ],
 )

@@ -8,7 +8,7 @@ import re
 import pytest
 
 from lorafa_prof.devices.gpus import GPUS, find_gpu, peak_flops
-from lorafa_prof.devices.gpus.gpu import DTYPES, printed_gib, printed_mib
+from lorafa_prof.devices.gpus.gpu import DTYPES, gpu_called, meant_gpu, printed_gib, printed_mib
 from lorafa_prof.errors import UsageError
 
 
@@ -92,6 +92,33 @@ def test_device_name_finds_its_gpu(device_name: str, name: str) -> None:
 )
 def test_a_similar_name_is_another_card(device_name: str) -> None:
     assert find_gpu(device_name) is None
+    assert meant_gpu(device_name) is None
+
+
+@pytest.mark.parametrize(
+    ("written", "name"),
+    [
+        ("NVIDIA A10G", "a10g"),
+        ("A10G", "a10g"),
+        ("A100-SXM4-80GB", "a100-80gb"),
+        ("nvidia a100-sxm4-80gb ", "a100-80gb"),
+        ("NVIDIA H100 80GB HBM3", "h100-80gb"),
+        ("H100 80GB", "h100-80gb"),
+        ("Tesla T4", "t4"),
+        ("V100-SXM2-16GB", "v100-16gb"),
+        ("GeForce RTX 4090", "rtx-4090"),
+        ("RTX 4090", "rtx-4090"),
+        ("RTX 3060", "rtx-3060-12gb"),
+    ],
+)
+def test_a_person_may_write_what_the_card_is_called(written: str, name: str) -> None:
+    assert gpu_called(written) is GPUS[name]
+
+
+def test_a_card_that_there_is_none_of_is_told_with_what_may_be_meant() -> None:
+    with pytest.raises(UsageError, match=r"unknown GPU 'h10' \(did you mean 'h100-80gb', ") as caught:
+        gpu_called("h10", about="gpu")
+    assert caught.value.about == "gpu"
 
 
 # Multiply-adds per SM and clock for 16-bit input with fp32 accumulate, from the architecture papers, times

@@ -164,6 +164,13 @@ _ATTENTION_WEIGHT = {
 def test_checkpointing_is_none_or_full() -> None:
     with pytest.raises(UsageError, match="checkpointing 'some' is unknown; it is one of none, full"):
         build("tiny-llama", checkpointing="some")
+    with pytest.raises(UsageError, match=r"'offlod' is unknown \(did you mean 'offload'"):
+        build("tiny-llama", checkpointing="offlod")
+
+
+def test_an_attention_that_transformers_does_not_know_is_told_with_the_nearest() -> None:
+    with pytest.raises(UsageError, match=r"cannot run with attention 'sdap' \(did you mean 'sdpa'"):
+        build("tiny-llama", attention="sdap")
 
 
 def test_a_model_without_checkpointing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -180,6 +180,7 @@ LATER = [
     (text(optimizer="\n  - adamw\n  - adam"), 11, "optimizer[1]", "did you mean 'adamw'"),
     (text(method="\n  name: lora\n  optimizer: adam"), 10, "method.optimizer", "did you mean 'adamw'"),
     (text(method="peft-lora-fa", optimizer="sgd"), 9, "optimizer", "has an AdamW of its own"),
+    (text(dtype="bf61"), 8, "dtype", "not 'bf61' (did you mean 'bf16'?)"),
     (text(kernels="eagr"), 9, "kernels", "did you mean 'eager'"),
     (text(attention="[sdpa, spda]"), 9, "attention[1]", "spda"),
     (text(checkpointing="ful"), 9, "checkpointing", "none, full"),

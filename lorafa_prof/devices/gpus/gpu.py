@@ -7,7 +7,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from lorafa_prof.registry import Registry
+from lorafa_prof.errors import UsageError
+from lorafa_prof.registry import Registry, nearest
+
+_VENDORS = ("", "NVIDIA ", "Tesla ", "NVIDIA GeForce ")
+_VENDOR = re.compile(r"(nvidia |tesla |geforce )*", re.IGNORECASE)
 
 DTYPES: tuple[str, ...] = ("fp64", "fp32", "tf32", "bf16", "fp16", "fp8")
 
@@ -101,6 +105,39 @@ def find_gpu(device_name: str) -> Gpu | None:
         if re.fullmatch(gpu.device_name_pattern, device_name.strip()):
             return gpu
     return None
+
+
+def meant_gpu(name: str) -> Gpu | None:
+    """Return the entry that a person means by `name`, or None.
+
+    It is the catalogue's own name or what CUDA and nvidia-smi print, with or without the vendor's words
+    before it; capitals do not count, nor do spaces in the place of hyphens.
+    """
+    if name in GPUS:
+        return GPUS[name]
+    model = _VENDOR.sub("", name.strip())
+    own = model.casefold().replace(" ", "-")
+    if own in GPUS:
+        return GPUS[own]
+    printed = [f"{vendor}{model}" for vendor in _VENDORS]
+    for gpu in GPUS.values():
+        if any(re.fullmatch(gpu.device_name_pattern, each, re.IGNORECASE) for each in printed):
+            return gpu
+    return None
+
+
+def gpu_called(name: str, *, about: str | None = None) -> Gpu:
+    """Return the entry that a person means by `name`.
+
+    Raises:
+        UsageError: there is none; `about` is the setting at fault.
+    """
+    gpu = meant_gpu(name)
+    if gpu is None:
+        raise UsageError(
+            f"unknown GPU '{name}'{nearest(name, GPUS)}; `lorafa-prof list gpus` shows all", about=about
+        )
+    return gpu
 
 
 def peak_flops(gpu: Gpu, dtype: str) -> float | None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from lorafa_prof.errors import UsageError
+from lorafa_prof.registry import nearest
 
 #: Each part, in the order in which they are written, so that one choice has one name.
 PARTS = ("full", "full-reentrant", "attention", "mlp", "offload")
@@ -47,8 +48,8 @@ class Checkpointing:
         names = [part.partition("=")[0] for part in parts]
         if any(part not in PARTS and name not in SHARED for part, name in zip(parts, names, strict=True)):
             raise _refusal(
-                f"'{text}' is unknown; it is one of none, {', '.join(PARTS)}, or several joined by +, as in "
-                "attention+offload"
+                f"'{text}' is unknown{nearest(text, ('none', *PARTS))}; it is one of none, "
+                f"{', '.join(PARTS)}, or several joined by +, as in attention+offload"
             )
         layers = [name for name in names if name.startswith("full")]
         if layers and len(layers) + names.count("offload") < len(names):
