@@ -11,6 +11,7 @@ import click
 
 from lorafa_prof.cli.allocated import follows
 from lorafa_prof.cli.drawing import tell_drawn
+from lorafa_prof.cli.json_output import JsonOutput, json_option
 from lorafa_prof.cli.options import (
     cells_option,
     device_option,
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
     help="Start no other cell once N have failed (status error, timeout or skipped).",
 )
 @click.option("--figures/--no-figures", default=True, show_default=True, help="Draw figures at the end.")
+@json_option
 def run_command(
     arguments: Sequence[str] | None,
     scenario: str,
@@ -78,6 +80,7 @@ def run_command(
     max_failures: int | None,
     stale: Stale,
     figures: bool,
+    as_json: JsonOutput,
 ) -> int:
     """Measure every cell of SCENARIO, a file or the name of a shipped one.
 
@@ -110,7 +113,7 @@ def run_command(
     store = Store(out or Path("out") / loaded.scenario.name)
     discard = {cell.cell_id for cell in chosen} if rerun != "missing" else set()
     if dry_run:
-        _print_plan(chosen, labels, store.load_all(cell_ids, discard=discard))
+        _print_plan(chosen, labels, store.load_all(cell_ids, discard=discard), as_json)
         return 0
     command = arguments or sys.argv[1:]
     store.prepare()
@@ -138,7 +141,7 @@ def run_command(
     measured = [results[cell.cell_id] for cell in chosen if cell.cell_id in results]
     if left := len(chosen) - len(measured):
         say(f"{count(left, 'cell')} not run, because of --max-failures {max_failures}")
-    print_results(measured)
+    print_results(measured, store.out, as_json)
     _print_notes(measured)
     say(f"results: {store.results_csv}")
     if figures:
@@ -148,12 +151,14 @@ def run_command(
     return _exit_code(measured, labels)
 
 
-def _print_plan(cells: Sequence[Cell], labels: Mapping[str, str], results: CellResults) -> None:
-    def status(cell: Cell) -> str:
-        return str(results[cell.cell_id].row["status"]) if cell.cell_id in results else "-"
-
-    rows = [(cell.cell_id, status(cell), labels[cell.cell_id]) for cell in cells]
+def _print_plan(
+    cells: Sequence[Cell], labels: Mapping[str, str], results: CellResults, as_json: JsonOutput
+) -> None:
+    known = {cell_id: str(result.row["status"]) for cell_id, result in results.items()}
+    rows = [(cell.cell_id, known.get(cell.cell_id, "-"), labels[cell.cell_id]) for cell in cells]
     print_table("cells", ("cell", "status", "label"), rows)
+    planned = [{"cell_id": name, "status": known.get(name), "label": label} for name, _, label in rows]
+    as_json.give({"cells": planned})
 
 
 def _changed(kept: Sequence[CellResult]) -> dict[str, list[str]]:

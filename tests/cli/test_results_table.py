@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 from tiny_cells import tiny_cell
 
 from lorafa_prof.cell import Cell, MethodChoice, ModelChoice, Steps
+from lorafa_prof.cli.json_output import JsonOutput
 from lorafa_prof.cli.results_table import print_results
 from lorafa_prof.parallel.shard import Shard
 from lorafa_prof.results.record import CellResult
@@ -50,6 +52,7 @@ OTHERS: dict[str, Any] = {
     "instruments": ("fidelity",),
 }
 GIB = 2**30
+OUT = Path("out")
 
 
 def result(cell: Cell, **values: Any) -> CellResult:
@@ -63,7 +66,7 @@ def changed(name: str) -> Cell:
 
 @pytest.mark.parametrize("name", Cell.model_fields)
 def test_two_cells_never_look_alike(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    print_results([result(CELL), result(changed(name))])
+    print_results([result(CELL), result(changed(name))], OUT, JsonOutput(None))
     title, header, one, other = capsys.readouterr().out.splitlines()
     assert (title, header.split()[0]) == ("# results", "method")
     assert one != other
@@ -73,11 +76,9 @@ def test_what_all_share_is_said_once_and_what_nobody_measured_not_at_all(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     oom = result(changed("attention"), status="oom", failed_phase="backward", activation_bytes=None)
-    print_results([result(CELL), oom])
+    print_results([result(CELL), oom], OUT, JsonOutput(None))
     shown = capsys.readouterr()
-    assert shown.err.startswith(
-        "all cells: tiny-llama, r4, on all-linear, dropout 0, fp32 adapters, adamw, batch 2"
-    )
+    assert "\nall cells: tiny-llama, r4, on all-linear, dropout 0, fp32 adapters, adamw, batch 2" in shown.err
     assert shown.out.splitlines() == [
         "# results",
         "method  attention  status           held       peak       reserved",
@@ -93,8 +94,9 @@ def test_a_narrow_terminal_shows_as_much(
     cells = [CELL, changed("attention"), changed("checkpointing"), changed("seed")]
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     monkeypatch.setenv("COLUMNS", "80")
-    print_results([result(cell, **times) for cell in cells])
-    lines = capsys.readouterr().out.splitlines()
+    print_results([result(cell, **times) for cell in cells], OUT, JsonOutput(None))
+    shown = capsys.readouterr()
+    lines = shown.out.splitlines()
     assert max(map(len, lines)) <= 80
     assert lines[2:6] == [
         "method lora, attention sdpa, checkpointing none, settings seed=0",
