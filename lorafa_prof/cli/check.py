@@ -93,11 +93,12 @@ def check_command(
     marked: Marked,
     outputs: Outputs,
 ) -> int:
-    """Judge the claims of each SCENARIO (a file, or the name of a shipped one), or of the results in OUT.
+    """Judge what scenarios claim, as a gate for CI.
 
-    Cells that claims need and that have no result yet are run first, on the twin unless --device or the file
-    says otherwise; so are predictions of other code than today's, which in OUT are not judged. Exits with 0
-    if every claim holds, 3 if one fails, 4 if one cannot be judged.
+    Each SCENARIO is a file or the name of a shipped one; of a folder OUT its stored results are judged. Cells
+    that claims need and that have no result yet are run first, on the twin unless --device or the file says
+    otherwise; so are predictions of other code than today's, which in OUT are not judged. Exits with 0 if
+    every claim holds, 3 if one fails, 4 if one cannot be judged.
     """
     if len(what) > 1 and (out or baseline):
         raise UsageError("-o and --baseline are of one scenario: check several without them, or one by one")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import os
 import shutil
 import subprocess
@@ -15,7 +14,7 @@ from pathlib import Path
 import click
 
 from lorafa_prof.cli.capability import Capability
-from lorafa_prof.cli.say import put_whole
+from lorafa_prof.cli.json_output import JsonOutput, json_option
 from lorafa_prof.cli.several_machines import distributed_backends, gpu_peers, ray_cluster
 from lorafa_prof.cli.tables import print_table
 from lorafa_prof.errors import UsageError
@@ -262,12 +261,13 @@ PROBES: tuple[Callable[[], Capability], ...] = (
 
 
 @click.command("doctor")
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON list instead of a table.")
-def doctor_command(as_json: bool) -> None:
-    """Say what this machine can measure, and why not. Always exits with 0."""
+@json_option
+def doctor_command(as_json: JsonOutput) -> None:
+    """Tell what this machine can measure, and what to do about the rest.
+
+    Always exits with 0.
+    """
     found = examine()
-    if as_json:
-        put_whole(f"{json.dumps([asdict(capability) for capability in found], indent=2)}\n")
-        return
     rows = [(each.name, "ok" if each.ok else "no", each.reason, each.remedy) for each in found]
     print_table("what this machine can measure", ("capability", "here", "found", "what to do"), rows)
+    as_json.give_bare([asdict(each) for each in found])

@@ -44,7 +44,7 @@ def _settings(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-@click.command("fit")
+@click.command("fit", short_help="Tell what fits into a GPU's memory.")
 @click.argument("scenario", required=False)
 @click.option("--model", multiple=True, metavar="NAME", help="Model; may be repeated.")
 @click.option("--gpu", multiple=True, metavar="NAME", help="GPU of the catalogue; may be repeated.")

@@ -26,16 +26,20 @@ class JsonOutput:
     """
 
     def __init__(self, target: str | None) -> None:
-        self._target = target
+        self.target = target
         self._stdout = sys.stdout
 
     def give(self, content: Mapping[str, Any]) -> None:
         """Write `content`, of which what is not known is None; nothing where nobody asked for it."""
-        if self._target is None:
+        self.give_bare({"schema_version": SCHEMA_VERSION, **content})
+
+    def give_bare(self, content: Any) -> None:
+        """The same without a version, of a command whose JSON never had one."""
+        if self.target is None:
             return
-        text = json.dumps(_plain({"schema_version": SCHEMA_VERSION, **content}), indent=1, allow_nan=False)
         with redirect_stdout(self._stdout):
-            write_form("--json", self._target, f"{text}\n")
+            text = json.dumps(_plain(content), indent=1, allow_nan=False)
+            write_form("--json", self.target, f"{text}\n")
 
 
 def json_option(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import click
 
 from lorafa_prof.cli.drawing import tell_drawn
+from lorafa_prof.cli.json_output import JsonOutput, json_option
+from lorafa_prof.cli.learned_output import tell_plan, tell_results
 from lorafa_prof.cli.options import (
     device_option,
     gpu_use_options,
@@ -19,7 +21,6 @@ from lorafa_prof.cli.options import (
 from lorafa_prof.cli.say import say
 from lorafa_prof.cli.scenario_cells import loaded_scenario, matching
 from lorafa_prof.cli.sweeping import clear_what_the_dead_left
-from lorafa_prof.cli.tables import print_table
 from lorafa_prof.words.phrases import count, first_of
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ if TYPE_CHECKING:
     help="Run programs that the model writes for a task of programming, in a sandbox without network.",
 )
 @click.option("--figures/--no-figures", default=True, show_default=True, help="Draw figures at the end.")
+@json_option
 def learn_command(
     arguments: Sequence[str] | None,
     scenario: str,
@@ -78,10 +80,12 @@ def learn_command(
     max_failures: int | None,
     run_generated_code: bool,
     figures: bool,
+    as_json: JsonOutput,
 ) -> int:
-    """Train every cell of SCENARIO on its task, by all learning rates and seeds, and evaluate.
+    """Train a scenario's cells on its task, and evaluate them.
 
-    SCENARIO, a file or the name of a shipped one, has a task: and a training: block. The command goes on
+    SCENARIO, a file or the name of a shipped one, has a task: and a training: block. Each cell is trained by
+    all learning rates and seeds. The command goes on
     where it stopped, within a run from its last checkpoint. The results are in OUT: learning.csv, learning/,
     provenance.json, figures/.
     """
@@ -113,7 +117,7 @@ def learn_command(
         steps = check_runs(loaded, planned)
     store = Store(out or Path("out") / loaded.scenario.name)
     if dry_run:
-        _print_plan(chosen, labels, steps, read_records(store.out, runs, discard=rerun == "all"))
+        tell_plan(chosen, labels, steps, read_records(store.out, runs, discard=rerun == "all"), as_json)
         return 0
     command = arguments or sys.argv[1:]
     store.prepare()
@@ -144,7 +148,7 @@ def learn_command(
             max_failures=max_failures,
             console=console,
         )
-    _print_results(chosen, labels, records)
+    tell_results(chosen, labels, records, store.out, as_json)
     say(f"results: {store.out / LEARNING_NAME}")
     if figures and (store.out / LEARNING_NAME).is_file():
         tell_drawn(draw_learning_figures(store.out), store.out / "figures")
@@ -236,36 +240,6 @@ def _tell_what_changed(kept: Sequence[RunRecord], todo: Sequence[LearningRun], r
             what = first_of(list(dict.fromkeys(each for part in changed for each in part)), 4)
             these = f"{count(len(changed), 'run')} of other than today's {what}"
             say(f"note: {these}: {words}; --rerun all trains anew")
-
-
-def _print_plan(
-    runs: Sequence[LearningRun], labels: Mapping[str, str], steps: Mapping[str, int], records: Records
-) -> None:
-    def status(run: LearningRun) -> str:
-        record = records.get(run.run_id)
-        return "-" if record is None else record.status if record.has_ended else "unfinished"
-
-    rows = [(run.run_id, status(run), str(steps[run.run_id]), labels[run.run_id]) for run in runs]
-    print_table("runs", ("run", "status", "steps", "label"), rows)
-
-
-def _print_results(runs: Sequence[LearningRun], labels: Mapping[str, str], records: Records) -> None:
-    """Print the last evaluation of each run."""
-    from lorafa_prof.learning.progress import evaluation_text
-    from lorafa_prof.words.numbers import size_or_dash
-
-    rows = []
-    for run in runs:
-        record = records.get(run.run_id)
-        if record is not None and record.rows:
-            last = record.rows[-1]
-            peak = size_or_dash(last.get("peak_allocated_bytes"))
-            rows.append((labels[run.run_id], record.status, evaluation_text(last), peak))
-    print_table("runs", ("run", "status", "last evaluation", "peak"), rows)
-    for note in sorted(
-        {record.message for record in records.values() if record.status == "ok" and record.message}
-    ):
-        say(f"note: {note}")
 
 
 def _exit_code(runs: Sequence[LearningRun], labels: Mapping[str, str], records: Records) -> int:

@@ -82,10 +82,12 @@ def run_command(
     figures: bool,
     as_json: JsonOutput,
 ) -> int:
-    """Measure every cell of SCENARIO, a file or the name of a shipped one.
+    """Measure a scenario's steps, or predict them without a GPU.
 
-    A run continues where it stopped. The results are in OUT: results.csv, cells/, provenance.json, figures/.
-    Started by torchrun or srun, rank 0 runs, and the other ranks take part in its cells of several GPUs.
+    SCENARIO is a file or the name of a shipped one; each combination of its values is a cell, and all are
+    run. Ends with what was found and a table. A run continues where it stopped. The results are in OUT:
+    results.csv, cells/, provenance.json, figures/. Started by torchrun or srun, rank 0 runs, and the other
+    ranks take part in its cells of several GPUs.
     """
     if on is None and follows():
         return 0

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lorafa_prof.cli.json_output import JsonOutput, json_option
 from lorafa_prof.cli.options import cells_option, device_option, output_option, set_option
 from lorafa_prof.cli.say import put, say
 from lorafa_prof.cli.scenario_cells import loaded_scenario, scenario_cells
@@ -25,13 +26,20 @@ if TYPE_CHECKING:
 @set_option
 @device_option("auto or sim:<gpu>")
 @cells_option
+@json_option
 def timeline_command(
-    scenario: str, out: Path | None, overrides: tuple[str, ...], device: str | None, pattern: str | None
+    scenario: str,
+    out: Path | None,
+    overrides: tuple[str, ...],
+    device: str | None,
+    pattern: str | None,
+    as_json: JsonOutput,
 ) -> None:
-    """Predict the memory of one training step over its allocations, for the cells of SCENARIO.
+    """Predict a step's memory, allocation by allocation.
 
-    For each cell OUT/timelines has a .pickle that https://pytorch.org/memory_viz opens, with module names, a
-    .csv of the live bytes by kind, and a figure of them, .png and .pdf. Prints the path of every file.
+    For each cell of SCENARIO OUT/timelines has a .pickle that https://pytorch.org/memory_viz opens, with
+    module names, a .csv of the live bytes by kind, and a figure of them, .png and .pdf. Prints the path of
+    every file.
     """
     loaded = loaded_scenario(scenario, overrides, device)
     found = scenario_cells(loaded, _twin_or_refused, pattern)
@@ -43,12 +51,19 @@ def timeline_command(
     from lorafa_prof.running.recorded_step import predict_timeline
 
     folder = (out or Path("out") / loaded.scenario.name) / "timelines"
+    told = []
     for cell in chosen:
         timeline = predict_timeline(cell)
-        for note in _notes(timeline):
-            say(f"{labels[cell.cell_id]}: {note}")
-        for path in _write(timeline, folder, cell, labels[cell.cell_id]):
+        label, notes = labels[cell.cell_id], list(_notes(timeline))
+        for note in notes:
+            say(f"{label}: {note}")
+        paths = _write(timeline, folder, cell, label)
+        for path in paths:
             put(path)
+        told.append(
+            {"cell_id": cell.cell_id, "label": label, "files": [str(path) for path in paths], "notes": notes}
+        )
+    as_json.give({"cells": told})
 
 
 def _twin_or_refused(device: str, gpu: str) -> ResolvedDevice:

@@ -10,7 +10,7 @@ from lorafa_prof.results.marks import DISTURBED
 
 HELD, PEAK, STEP, SPEED = "activation_bytes", "peak_allocated_bytes", "step_ms_median", "tokens_per_s"
 
-Kind = Literal["methods", "out of memory", "setting", "size", "failed"]
+Kind = Literal["methods", "out of memory", "setting", "size", "failed", "learning"]
 
 
 @dataclass(frozen=True)
@@ -19,9 +19,9 @@ class Conclusion:
 
     Attributes:
         kind: methods: one against another; out of memory; setting: what one changes; size: of a cell that
-            nothing is compared with; failed: without a result.
+            nothing is compared with; failed: without a result; learning: of learning runs.
         text: whole sentences, of one line.
-        cell_ids: the cells that it is about; of ``methods`` the cell and the one that it is compared with.
+        cell_ids: the cells that it is about; of a comparison the cell and the one that it is compared with.
     """
 
     kind: Kind

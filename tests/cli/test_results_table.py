@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -87,20 +87,26 @@ def test_what_all_share_is_said_once_and_what_nobody_measured_not_at_all(
     ]
 
 
-def test_a_narrow_terminal_shows_as_much(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    times = {"step_ms_median": 1613.2, "tokens_per_s": 12999.0}
+def test_a_narrow_terminal_shows_as_much(terminal: Callable[[int], Callable[[], list[str]]]) -> None:
     cells = [CELL, changed("attention"), changed("checkpointing"), changed("seed")]
-    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
-    monkeypatch.setenv("COLUMNS", "80")
-    print_results([result(cell, **times) for cell in cells], OUT, JsonOutput(None))
-    shown = capsys.readouterr()
-    lines = shown.out.splitlines()
-    assert max(map(len, lines)) <= 80
-    assert lines[2:6] == [
-        "method lora, attention sdpa, checkpointing none, settings seed=0",
-        "  ok      1.000 GiB  2.000 GiB  3.000 GiB  1,613 ms  12,999",
-        "method lora, attention eager, checkpointing none",
-        "  ok      1.000 GiB  2.000 GiB  3.000 GiB  1,613 ms  12,999",
+    results = [
+        result(cell, activation_bytes=(i + 1) * GIB, step_ms_median=1613.2 + i, tokens_per_s=12999.0 - i)
+        for i, cell in enumerate(cells)
+    ]
+    shown = terminal(50)
+    print_results(results, OUT, JsonOutput(None))
+    assert shown() == [
+        "results, all with method lora, status ok, peak",
+        "2.000 GiB, reserved 3.000 GiB",
+        "  held       step      tokens/s",
+        "attention sdpa, checkpointing none, settings",
+        "seed=0",
+        "  1.000 GiB  1,613 ms  12,999",
+        "attention eager, checkpointing none",
+        "  2.000 GiB  1,614 ms  12,998",
+        "attention sdpa, checkpointing full",
+        "  3.000 GiB  1,615 ms  12,997",
+        "attention sdpa, checkpointing none, settings",
+        "seed=3",
+        "  4.000 GiB  1,616 ms  12,996",
     ]
