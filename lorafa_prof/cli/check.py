@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lorafa_prof.cli.countdown import Countdown
 from lorafa_prof.cli.judgement_output import Outputs, judgement_options, tell
 from lorafa_prof.cli.options import (
     PATH,
@@ -26,7 +27,6 @@ from lorafa_prof.cli.say import say
 from lorafa_prof.cli.scenario_cells import loaded_scenario
 from lorafa_prof.cli.sweeping import sweep
 from lorafa_prof.errors import UsageError
-from lorafa_prof.words.phrases import count
 
 if TYPE_CHECKING:
     from lorafa_prof.claims.finding import Judgement
@@ -177,8 +177,8 @@ def _run_missing(gate: Gate, store: Store, asked: _Asked) -> CellResults:
     cells = [plan.cell for plan in needed]
     cell_ids = [cell.cell_id for cell in cells]
     console = Console(stderr=True)
-    with console.status(f"checking {count(len(cells), 'cell')}"):
-        check_cells(gate.loaded, needed)
+    with Countdown("checking cells") as checked:
+        check_cells(gate.loaded, needed, checked)
     store.prepare()
     with locked(store.out, asked.arguments):
         kept = store.load_all(cell_ids, discard=set(cell_ids))

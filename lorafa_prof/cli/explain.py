@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lorafa_prof.cli.countdown import Countdown
 from lorafa_prof.cli.forms import STDOUT, see_that_it_can_be_written, write_form
 from lorafa_prof.cli.options import device_option, set_option
 from lorafa_prof.cli.say import put_whole, say
@@ -79,7 +80,8 @@ def explain_command(
     from lorafa_prof.explaining.explain_cells import explain_cells
     from lorafa_prof.running.pool import available_cores
 
-    explanations = explain_cells(subjects, jobs or available_cores(), _tell, what_if=what_if)
+    with Countdown("predicting", lines=True) as tell:
+        explanations = explain_cells(subjects, jobs or available_cores(), tell, what_if=what_if)
     _show(explanations, depth, json_file)
 
 
@@ -110,10 +112,6 @@ def _show(explanations: Sequence[Explanation], depth: int, json_file: str | None
         write_form("--json", json_file, f"{json.dumps(explanations_json(explanations), indent=1)}\n")
 
 
-def _tell(done: int, count: int, what: str) -> None:
-    say(f"[{done}/{count}] {what}")
-
-
 def _picked_in_folder(out: Path, pattern: str | None, against: str | None) -> list[Subject]:
     from lorafa_prof.explaining.folder import subjects_in, with_details
 
@@ -132,7 +130,8 @@ def _picked_of_scenario(
     ids = {subject.cell_id for subject in picked}
     from lorafa_prof.running.plan import check_cells
 
-    check_cells(found.loaded, [plan for plan in found.planned if plan.cell.cell_id in ids])
+    with Countdown("checking cells") as checked:
+        check_cells(found.loaded, [plan for plan in found.planned if plan.cell.cell_id in ids], checked)
     return picked
 
 

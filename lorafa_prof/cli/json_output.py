@@ -8,6 +8,7 @@ import math
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import redirect_stdout
+from pathlib import Path
 from typing import Any
 
 import click
@@ -67,9 +68,11 @@ def json_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _plain(value: Any) -> Any:
-    """JSON has no infinity and no number that is none: these are not known."""
+    """What JSON has: no infinity and no number that is none, which are not known, and no paths."""
     if isinstance(value, Mapping):
         return {str(name): _plain(each) for name, each in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(each) for each in value]
+    if isinstance(value, Path):
+        return str(value)
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lorafa_prof.cli.countdown import Countdown
 from lorafa_prof.cli.drawing import tell_drawn
 from lorafa_prof.cli.json_output import JsonOutput, json_option
 from lorafa_prof.cli.learned_output import tell_plan, tell_results
@@ -112,9 +113,9 @@ def learn_command(
     wanted = set(matching(labels, pattern, "no run matches; lorafa-prof learn --dry-run lists them"))
     chosen = [run for run in runs if run.run_id in wanted]
     console = Console(stderr=True)
-    with console.status(f"checking {count(len(runs), 'run')}"):
-        check_cells(loaded, cells)
-        steps = check_runs(loaded, planned)
+    with Countdown("checking cells") as checked:
+        check_cells(loaded, cells, checked)
+    steps = check_runs(loaded, planned)
     store = Store(out or Path("out") / loaded.scenario.name)
     if dry_run:
         tell_plan(chosen, labels, steps, read_records(store.out, runs, discard=rerun == "all"), as_json)
@@ -151,7 +152,9 @@ def learn_command(
     tell_results(chosen, labels, records, store.out, as_json)
     say(f"results: {store.out / LEARNING_NAME}")
     if figures and (store.out / LEARNING_NAME).is_file():
-        tell_drawn(draw_learning_figures(store.out), store.out / "figures")
+        with Countdown("drawing") as tell:
+            drawn = draw_learning_figures(store.out, tell=tell)
+        tell_drawn(drawn, store.out / "figures")
     return _exit_code(chosen, labels, records)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from lorafa_prof.cli.countdown import Countdown
 from lorafa_prof.cli.json_output import JsonOutput, json_option
 from lorafa_prof.cli.options import PATH
 from lorafa_prof.cli.say import put, say
@@ -69,7 +70,10 @@ def report_command(
     kinds = [part.strip() for part in formats.split(",") if part.strip()]
     if not kinds:
         raise UsageError("--format: no format given; write for example --format html")
-    written = write_report(out, kinds, folder=folder, figures=names or None, style_name=style_name)
+    with Countdown("drawing") as tell:
+        written = write_report(
+            out, kinds, folder=folder, figures=names or None, style_name=style_name, tell=tell
+        )
     for note in written.notes:
         say(f"note: {note}")
     if written.no_report:
@@ -80,7 +84,7 @@ def report_command(
         put(path)
     as_json.give(
         {
-            "files": [str(path) for path in written.paths],
+            "files": written.paths,
             "not_drawn": dict(written.not_drawn),
             "no_report": written.no_report or None,
             "notes": list(written.notes),

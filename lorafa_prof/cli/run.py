@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lorafa_prof.cli.allocated import follows
+from lorafa_prof.cli.countdown import Countdown
 from lorafa_prof.cli.drawing import tell_drawn
 from lorafa_prof.cli.json_output import JsonOutput, json_option
 from lorafa_prof.cli.options import (
@@ -101,8 +102,8 @@ def run_command(
     from lorafa_prof.running.plan import check_cells
 
     console = Console(stderr=True)
-    with console.status(f"checking {count(len(cell_ids), 'cell')}"):
-        check_cells(loaded, found.planned)
+    with Countdown("checking cells") as checked:
+        check_cells(loaded, found.planned, checked)
     for note in dict.fromkeys(filter(None, map(note_of_types, chosen))):
         say(f"note: {note}")
     if loaded.scenario.training is not None:
@@ -231,7 +232,9 @@ def _draw(store: Store) -> None:
     from lorafa_prof.results.records import read_results
 
     folder = store.out / "figures"
-    tell_drawn(save_all(read_results(store.out), folder, None, ["png", "pdf"]), folder)
+    with Countdown("drawing") as tell:
+        drawn = save_all(read_results(store.out), folder, None, ["png", "pdf"], tell=tell)
+    tell_drawn(drawn, folder)
 
 
 def _exit_code(results: Sequence[CellResult], labels: Mapping[str, str]) -> int:

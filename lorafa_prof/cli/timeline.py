@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from lorafa_prof.cli.countdown import Countdown
 from lorafa_prof.cli.json_output import JsonOutput, json_option
 from lorafa_prof.cli.options import cells_option, device_option, output_option, set_option
 from lorafa_prof.cli.say import put, say
@@ -47,22 +48,27 @@ def timeline_command(
     _check_devices(chosen)
     from lorafa_prof.running.plan import check_cells
 
-    check_cells(loaded, [plan for plan in found.planned if plan.cell in chosen])
+    with Countdown("checking cells") as checked:
+        check_cells(loaded, [plan for plan in found.planned if plan.cell in chosen], checked)
     from lorafa_prof.running.recorded_step import predict_timeline
 
     folder = (out or Path("out") / loaded.scenario.name) / "timelines"
-    told = []
-    for cell in chosen:
-        timeline = predict_timeline(cell)
-        label, notes = labels[cell.cell_id], list(_notes(timeline))
-        for note in notes:
-            say(f"{label}: {note}")
-        paths = _write(timeline, folder, cell, label)
-        for path in paths:
+    told: list[dict[str, Any]] = []
+    # Nothing is printed while there is a bar.
+    with Countdown("predicting") as tell:
+        for done, cell in enumerate(chosen):
+            label = labels[cell.cell_id]
+            tell(done, len(chosen), label)
+            timeline = predict_timeline(cell)
+            paths = _write(timeline, folder, cell, label)
+            told.append(
+                {"cell_id": cell.cell_id, "label": label, "files": paths, "notes": [*_notes(timeline)]}
+            )
+    for each in told:
+        for note in each["notes"]:
+            say(f"{each['label']}: {note}")
+        for path in each["files"]:
             put(path)
-        told.append(
-            {"cell_id": cell.cell_id, "label": label, "files": [str(path) for path in paths], "notes": notes}
-        )
     as_json.give({"cells": told})
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lorafa_prof.cli.allocated import follows
+from lorafa_prof.cli.countdown import Countdown
 from lorafa_prof.cli.json_output import JsonOutput, json_option
 from lorafa_prof.cli.options import cells_option, gpu_use_options, output_option, set_option, timeout_option
 from lorafa_prof.cli.say import put_prose, say
@@ -91,8 +92,8 @@ def verify_command(
     from lorafa_prof.verification.verify_csv import VERIFY_COLUMNS
 
     console = Console(stderr=True)
-    with console.status(f"checking {count(len(own_ids), 'cell')}"):
-        check_cells(loaded, _sides(found.planned, predict_only=rerun == "twin"))
+    with Countdown("checking cells") as checked:
+        check_cells(loaded, _sides(found.planned, predict_only=rerun == "twin"), checked)
     store = VerifyStore(out or Path("out") / f"verify-{loaded.scenario.name}")
     store.prepare()
     with locked(store.out, arguments or sys.argv[1:]):
