@@ -32,7 +32,8 @@ def failed(points: Sequence[Point]) -> list[Conclusion]:
     for status, words in _FAILED.items():
         lost = [point for point in points if point.status == status]
         if lost:
-            named = first_of([naming.cell(point) for point in lost], _MOST_NAMED, between="; ")
+            names = list(dict.fromkeys(naming.cell(point) for point in lost))
+            named = first_of(names, _MOST_NAMED, between="; ")
             text = sentence(f"{_of_all(lost, points)} {words}: {named}")
             found.append(Conclusion("failed", text, _ids(lost)))
     return found
@@ -43,7 +44,7 @@ def _by_method(points: Sequence[Point], naming: Naming) -> Iterator[str]:
         of = [point for point in points if point.method == method]
         lost = [point for point in of if point.status == "oom"]
         name = method_name(method)
-        settings = [text for point in lost if (text := naming.settings(point))]
+        settings = list(dict.fromkeys(text for point in lost if (text := naming.settings(point))))
         if len(lost) == len(of) > 1:
             yield f"all of {name}"
         elif settings:
