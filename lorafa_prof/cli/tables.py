@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -42,27 +42,28 @@ def print_table(
     from rich.console import Console
 
     console = Console()
-    table = _Table(header, rows, names)
-    below = [row[-1] for row in rows] if last_below else []
-    table = table.keeping(i for i in table.columns if not (last_below and i == len(header) - 1))
-    table = table.keeping(i for i in table.columns if table.values(i) - _NOTHING)
+    table = _Table([*map(harmless, header)], [[*map(harmless, row)] for row in rows], names)
+    below = [f"{row[0]}: {row[-1]}" for row in table.rows] if last_below else []
+    if last_below:
+        table = table.without({len(header) - 1})
+    table = table.without({i for i in table.columns if rows and not table.values(i) - _NOTHING})
     if table.width > console.width and len(rows) > 1:
-        constant = [i for i in table.columns if len(table.values(i)) == 1]
-        shared = ", ".join(f"{table.header[i]} {rows[0][i]}" for i in constant)
+        constant = {i for i in table.columns if len(table.values(i)) == 1}
+        shared = ", ".join(f"{table.header[i]} {table.rows[0][i]}" for i in sorted(constant))
         title = f"{title}, all with {shared}" if shared else title
-        table = table.keeping(i for i in table.columns if i not in constant)
+        table = table.without(constant)
     console.print(_bold(title))
-    if table.names and table.width > console.width:
+    if table.names and table.least_width > console.width:
         _print_named(console, table)
     else:
         _print_rich(console, table)
-    for row, text in zip(rows, below, strict=False):
-        console.print(_plain(harmless(f"{row[0]}: {text}")), soft_wrap=True)
+    for line in below:
+        console.print(_plain(line), soft_wrap=True)
 
 
 @dataclass(frozen=True)
 class _Table:
-    """Texts of cells; the first `names` columns say what a row is of."""
+    """Texts of cells, harmless; the first `names` columns say what a row is of."""
 
     header: Row
     rows: Sequence[Row]
@@ -73,17 +74,38 @@ class _Table:
         return range(len(self.header))
 
     @property
+    def widths(self) -> list[int]:
+        """Of its columns, with nothing broken over lines."""
+        return [max(_width(cell) for cell in column) for column in self._cells()]
+
+    @property
+    def least_widths(self) -> list[int]:
+        """The same where headers are broken between words, and, in a table without names, cells too."""
+        least = []
+        for name, *cells in self._cells():
+            whole = cells if self.names else " ".join(cells).split()
+            least.append(max(map(_width, [*name.split(), *whole]), default=0))
+        return least
+
+    @property
     def width(self) -> int:
-        return max(map(len, aligned([self.header, *self.rows])))
+        return _with_gaps(self.widths)
+
+    @property
+    def least_width(self) -> int:
+        return _with_gaps(self.least_widths)
 
     def values(self, column: int) -> set[str]:
         return {row[column] for row in self.rows}
 
-    def keeping(self, columns: Iterable[int]) -> _Table:
-        """Only these columns."""
-        kept = list(columns)
+    def without(self, columns: Collection[int]) -> _Table:
+        """The table without these columns."""
+        kept = [i for i in self.columns if i not in columns]
         header, *rows = ([row[i] for i in kept] for row in (self.header, *self.rows))
         return _Table(header, rows, sum(column < self.names for column in kept))
+
+    def _cells(self) -> list[tuple[str, ...]]:
+        return list(zip(self.header, *self.rows, strict=True))
 
 
 def _print_named(console: Console, table: _Table) -> None:
@@ -96,35 +118,41 @@ def _print_named(console: Console, table: _Table) -> None:
             for name, cell in zip(table.header[:names], row, strict=False)
             if cell not in _NOTHING
         )
-        console.print(_plain(f"{harmless(named)}\n  {line}"))
+        console.print(_plain(f"{named}\n  {line}"))
 
 
 def _print_rich(console: Console, table: _Table) -> None:
     from rich import table as rich
 
     grid = rich.Table(box=None, pad_edge=False, padding=(0, len(GAP), 0, 0))
-    for name, width in zip(table.header, _widths(table, console.width), strict=True):
+    for name, width in zip(table.header, _fitted(table, console.width), strict=True):
         # "fold" breaks a word that is too long over lines; rich's default would cut it off.
         grid.add_column(_plain(name), overflow="fold", width=width)
     for cells in table.rows:
-        grid.add_row(*(_plain(harmless(cell)) for cell in cells))
+        grid.add_row(*map(_plain, cells))
     console.print(grid)
 
 
-def _widths(table: _Table, room: int) -> list[int]:
-    """Columns narrow enough for `room`: the widest is narrowed first, and words broken only if need be."""
-    from rich.cells import cell_len
-
-    columns = list(zip(table.header, *table.rows, strict=True))
-    widths = [max(map(cell_len, column)) for column in columns]
-    words = [max(cell_len(word) for word in " ".join(column).split()) for column in columns]
-    for least in (words, [1] * len(columns)):
-        while sum(widths) + len(GAP) * (len(widths) - 1) > room:
-            widest = max(range(len(widths)), key=lambda i: (widths[i] > least[i], widths[i]))
+def _fitted(table: _Table, room: int) -> list[int]:
+    """Widths of columns for `room`: the widest is narrowed first, and words are broken only if need be."""
+    widths = table.widths
+    for least in (table.least_widths, [1] * len(widths)):
+        while _with_gaps(widths) > room:
+            widest = max(table.columns, key=lambda i: (widths[i] > least[i], widths[i]))
             if widths[widest] <= least[widest]:
                 break
             widths[widest] -= 1
     return widths
+
+
+def _width(text: str) -> int:
+    from rich.cells import cell_len
+
+    return cell_len(text)
+
+
+def _with_gaps(widths: Sequence[int]) -> int:
+    return sum(widths) + len(GAP) * (len(widths) - 1)
 
 
 def _bold(text: str) -> Text:

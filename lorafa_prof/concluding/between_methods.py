@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lorafa_prof.concluding.alike import pairs
-from lorafa_prof.concluding.conclusion import HELD, PEAK, STEP, Conclusion, undisturbed
+from lorafa_prof.concluding.conclusion import HELD, PEAK, STEP, Conclusion, is_same, undisturbed
 from lorafa_prof.concluding.naming import Naming, method_name, sentence
 from lorafa_prof.figures.kit.points import Point
 from lorafa_prof.words.numbers import percent, shown
@@ -19,8 +19,8 @@ COMPARED = (
     ("lora", "full-ft"),
 )
 
-#: Of a value less is no difference that matters; times are never twice the same.
-_LEAST, _LEAST_OF_TIMES = 0.0005, 0.02
+#: Of a time less is no difference that matters: times are never twice the same.
+_LEAST_OF_TIMES = 0.02
 
 Pair = tuple[Point, Point]
 
@@ -98,7 +98,7 @@ def _difference_of(one: Point, other: Point, column: str) -> _Difference | None:
         return None
     unit = "ms" if column == STEP else "bytes"
     share = abs(ours - theirs) / theirs
-    same = share < (_LEAST_OF_TIMES if column == STEP else _LEAST)
+    same = share < _LEAST_OF_TIMES if column == STEP else is_same(share)
     values = f"{shown(ours, unit)} {'and' if same else 'instead of'} {shown(theirs, unit)}"
     return _Difference(
         shown(abs(ours - theirs), unit),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lorafa_prof.concluding.alike import setting, swept_groups
-from lorafa_prof.concluding.conclusion import PEAK, SPEED, Conclusion, undisturbed
+from lorafa_prof.concluding.conclusion import PEAK, SPEED, Conclusion, is_same, undisturbed
 from lorafa_prof.concluding.naming import Naming, said, sentence
 from lorafa_prof.figures.kit.points import Point, sort_key, varying
 from lorafa_prof.words.numbers import shown, size
@@ -27,7 +27,7 @@ def by_setting(points: Sequence[Point]) -> list[Conclusion]:
     """The settings that change the peak most, each by the group of cells with the largest peak."""
     naming = Naming.of(points)
     axes = [*(["model"] if naming.several_models else []), *varying(points)]
-    groups = [(axis, group) for axis in axes if (group := _largest_group(points, axis))]
+    groups = [(axis, group) for axis in axes if _matters(group := _largest_group(points, axis))]
     groups.sort(key=lambda each: -_factor(each[1]))
     return [_told(axis, group, naming) for axis, group in groups[:_MOST_SETTINGS]]
 
@@ -37,6 +37,13 @@ def _largest_group(points: Sequence[Point], axis: str) -> list[Point]:
     finished = [point for point in points if undisturbed(point, PEAK) is not None]
     groups = swept_groups(finished, axis)
     return max(groups, key=lambda group: (len(group), max(map(_peak, group))), default=[])
+
+
+def _matters(group: Sequence[Point]) -> bool:
+    """Whether the setting changes the peak, or speeds are there to be told."""
+    return bool(group) and (
+        not is_same(_factor(group) - 1) or all(undisturbed(point, SPEED) is not None for point in group)
+    )
 
 
 def _told(axis: str, group: Sequence[Point], naming: Naming) -> Conclusion:

@@ -10,6 +10,9 @@ from lorafa_prof.results.marks import DISTURBED
 
 HELD, PEAK, STEP, SPEED = "activation_bytes", "peak_allocated_bytes", "step_ms_median", "tokens_per_s"
 
+#: Of an amount of memory less is no difference that matters: percent have one decimal.
+_LEAST = 0.0005
+
 Kind = Literal["methods", "out of memory", "setting", "size", "failed", "learning"]
 
 
@@ -32,3 +35,8 @@ class Conclusion:
 def undisturbed(point: Point, column: str) -> float | None:
     """A cell's value; None where it is not known, or is that of a disturbed measurement."""
     return None if set(point.against(column)) & set(DISTURBED) else point.value(column)
+
+
+def is_same(share: float) -> bool:
+    """Whether a difference in memory, as a share, is none that matters."""
+    return share < _LEAST

@@ -104,6 +104,13 @@ def test_what_a_setting_changes_is_told_of_cells_alike_in_all_else() -> None:
     assert told(*rows)[0] == "Peak by checkpointing, of LoRA: full: 10.000 GiB, none: 40.000 GiB."
 
 
+def test_a_setting_that_changes_nothing_is_told_with_speeds_only() -> None:
+    rows = [row(kernels="eager"), row(kernels="fused")]
+    assert not any(text.startswith("Peak by") for text in told(*rows))
+    fast = [{**each, "tokens_per_s": 10.0 + number} for number, each in enumerate(rows)]
+    assert told(*fast)[0].startswith("Peak by kernels, of LoRA: eager: 20.000 GiB at 10 tokens/s, fused: 20")
+
+
 def test_settings_of_numbers_are_told_in_their_order() -> None:
     rows = [row(peak=40, seq=4096, tokens_per_s=900.0), row(peak=10, seq=512, tokens_per_s=1000.0)]
     expected = "512: 10.000 GiB at 1,000 tokens/s, 4096: 40.000 GiB at 900 tokens/s."
