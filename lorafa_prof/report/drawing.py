@@ -13,7 +13,7 @@ from pathlib import Path
 from lorafa_prof.figures import FIGURES
 from lorafa_prof.figures.save import SavedFigure, SkippedFigure, left_for_request, names_of, save_all
 from lorafa_prof.results.records import Results
-from lorafa_prof.running.progress_bar import Tell
+from lorafa_prof.running.progress_bar import Tell, tell_nobody
 
 Outcomes = list[SavedFigure | SkippedFigure]
 
@@ -29,7 +29,7 @@ def figures_beside(
     names: Sequence[str] | None,
     formats: Sequence[str],
     style_name: str,
-    tell: Tell,
+    tell: Tell = tell_nobody,
 ) -> Iterator[Callable[[], Outcomes]]:
     """A context in which the figures of many cells are drawn in processes of their own.
 
