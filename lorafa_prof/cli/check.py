@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lorafa_prof.cli.axes import CommandWithAxes
+from lorafa_prof.cli.countdown import Countdown
 from lorafa_prof.cli.expectations import claims_of, expectation_options
 from lorafa_prof.cli.judgement_output import Outputs, judgement_options, tell
 from lorafa_prof.cli.options import (
@@ -30,7 +31,6 @@ from lorafa_prof.cli.say import say
 from lorafa_prof.cli.scenario_cells import loaded_scenario
 from lorafa_prof.cli.sweeping import sweep
 from lorafa_prof.errors import UsageError
-from lorafa_prof.words.phrases import count
 
 if TYPE_CHECKING:
     from lorafa_prof.claims.finding import Judgement
@@ -102,11 +102,12 @@ def check_command(
     at_least: tuple[str, ...],
     outputs: Outputs,
 ) -> int:
-    """Judge the claims of each SCENARIO (a file, or the name of a shipped one), or of the results in OUT.
+    """Judge what scenarios claim, as a gate for CI.
 
-    Cells that claims need and that have no result yet are run first, on the twin unless --device or the file
-    says otherwise; so are predictions of other code than today's, which in OUT are not judged. Exits with 0
-    if every claim holds, 3 if one fails, 4 if one cannot be judged.
+    Each SCENARIO is a file or the name of a shipped one; of a folder OUT its stored results are judged. Cells
+    that claims need and that have no result yet are run first, on the twin unless --device or the file says
+    otherwise; so are predictions of other code than today's, which in OUT are not judged. Exits with 0 if
+    every claim holds, 3 if one fails, 4 if one cannot be judged.
     """
     if len(what) > 1 and (out or baseline):
         raise UsageError("-o and --baseline are of one scenario: check several without them, or one by one")
@@ -206,8 +207,8 @@ def _run_missing(gate: Gate, store: Store, asked: _Asked) -> CellResults:
     cells = [plan.cell for plan in needed]
     cell_ids = [cell.cell_id for cell in cells]
     console = Console(stderr=True)
-    with console.status(f"checking {count(len(cells), 'cell')}"):
-        check_cells(gate.loaded, needed)
+    with Countdown("checking cells") as checked:
+        check_cells(gate.loaded, needed, checked)
     store.prepare()
     with locked(store.out, asked.arguments):
         kept = store.load_all(cell_ids, discard=set(cell_ids))

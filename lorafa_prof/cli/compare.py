@@ -50,11 +50,11 @@ def compare_command(
     allow_missing: bool,
     outputs: Outputs,
 ) -> int:
-    """Compare the results in the folder NEW with those in BASE, cell by cell.
+    """Compare two runs: what got worse, and which tensors grew.
 
-    Predicted memory and FLOPs are compared to the byte, times by a confidence interval. Exit code: 0 nothing
-    is worse; 1 a cell that was ok failed; 3 something is worse; 4 nothing could be compared, or NEW lacks
-    cells or metrics of BASE.
+    The results in the folder NEW are set against those in BASE, cell by cell. Predicted memory and FLOPs are
+    compared to the byte, times by a confidence interval. Exit code: 0 nothing is worse; 1 a cell that was ok
+    failed; 3 something is worse; 4 nothing could be compared, or NEW lacks cells or metrics of BASE.
     """
     from lorafa_prof.comparing.comparable import parse_across
     from lorafa_prof.comparing.compare import compare

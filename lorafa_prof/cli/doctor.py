@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import os
 import shutil
 import subprocess
@@ -11,23 +10,32 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from lorafa_prof.cli.capability import Capability
-from lorafa_prof.cli.say import put_whole
+from lorafa_prof.cli.countdown import Countdown
+from lorafa_prof.cli.json_output import JsonOutput, json_option
 from lorafa_prof.cli.several_machines import distributed_backends, gpu_peers, ray_cluster
 from lorafa_prof.cli.tables import print_table
 from lorafa_prof.errors import UsageError
 from lorafa_prof.words.numbers import size
 
+if TYPE_CHECKING:
+    from lorafa_prof.running.progress_bar import Tell
+
 FREE_DISK_BYTES = 2**30
 """Room that a sweep's records, traces and figures fit into with ease."""
 
 
-def examine() -> list[Capability]:
-    """Try each capability on this machine; initialises CUDA where there is one."""
-    return [probe() for probe in PROBES]
+def examine(tell: Tell) -> list[Capability]:
+    """Try each capability on this machine, and tell of each; initialises CUDA where there is one."""
+    found = []
+    for done, probe in enumerate(PROBES):
+        tell(done, len(PROBES), "")
+        found.append(probe())
+    return found
 
 
 def cuda_device() -> Capability:
@@ -262,12 +270,14 @@ PROBES: tuple[Callable[[], Capability], ...] = (
 
 
 @click.command("doctor")
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON list instead of a table.")
-def doctor_command(as_json: bool) -> None:
-    """Say what this machine can measure, and why not. Always exits with 0."""
-    found = examine()
-    if as_json:
-        put_whole(f"{json.dumps([asdict(capability) for capability in found], indent=2)}\n")
-        return
+@json_option
+def doctor_command(as_json: JsonOutput) -> None:
+    """Tell what this machine can measure, and what to do about the rest.
+
+    Always exits with 0.
+    """
+    with Countdown("looking") as tell:
+        found = examine(tell)
     rows = [(each.name, "ok" if each.ok else "no", each.reason, each.remedy) for each in found]
     print_table("what this machine can measure", ("capability", "here", "found", "what to do"), rows)
+    as_json.give_bare([asdict(each) for each in found])

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 import click
 
 from lorafa_prof.cli.axes import CommandWithAxes
+from lorafa_prof.cli.countdown import Countdown
+from lorafa_prof.cli.forms import STDOUT, see_that_it_can_be_written, write_form
 from lorafa_prof.cli.options import device_option, given_axes, save_file, set_option
 from lorafa_prof.cli.say import put_whole, say
 from lorafa_prof.cli.scenario_cells import loaded_scenario, scenario_cells
@@ -44,7 +46,12 @@ if TYPE_CHECKING:
     help="1: the parts; 2: the largest tensors and why they are kept; 3: all of them.",
 )
 @click.option(
-    "--json", "json_file", metavar="FILE", help="Write JSON, in bytes; '-': on stdout, and no text."
+    "--json",
+    "json_file",
+    is_flag=False,
+    flag_value=STDOUT,
+    metavar="[FILE]",
+    help="Write JSON, in bytes, to a file, or to stdout in the text's place if none is named.",
 )
 @set_option
 @device_option("auto or sim:<gpu>")
@@ -60,10 +67,11 @@ def explain_command(
     device: str | None,
     jobs: int | None,
 ) -> None:
-    """Explain the memory of a cell: of results in the folder OUT, or of a SCENARIO without running it.
+    """Explain what holds a step's memory, why, and what would save it.
 
-    A tree from the peak down to single tensors, why each of them is kept, and what would remove it, by the
-    twin of the cell's GPU. Of a cell that was measured, what the twin cannot explain is told.
+    The cell is one of the results in the folder OUT, or of a SCENARIO that was not run. A tree from the peak
+    down to single tensors, why each of them is kept, and what would remove it, by the twin of the cell's GPU.
+    Of a cell that was measured, what the twin cannot explain is told.
     """
     _check_before(what, device, json_file)
     if what is None or not os.path.isdir(what):  # noqa: PTH112 - `Path.is_dir` raises of a name too long
@@ -77,7 +85,8 @@ def explain_command(
     from lorafa_prof.explaining.explain_cells import explain_cells
     from lorafa_prof.running.pool import available_cores
 
-    explanations = explain_cells(subjects, jobs or available_cores(), _tell, what_if=what_if)
+    with Countdown("predicting", lines=True) as tell:
+        explanations = explain_cells(subjects, jobs or available_cores(), tell, what_if=what_if)
     _show(explanations, depth, json_file)
 
 
@@ -87,8 +96,8 @@ def _check_before(what: str | None, device: str | None, json_file: str | None) -
         raise UsageError(f"{what}: give the folder of the results, '{Path(what).parent}', or a scenario")
     if device in ("cpu", "cuda"):
         raise UsageError(f"--device {device}: a scenario is explained on a twin; give auto or sim:<gpu>")
-    if json_file not in (None, "-") and not Path(str(json_file)).absolute().parent.is_dir():
-        raise UsageError(f"--json {json_file}: there is no folder {Path(str(json_file)).parent}")
+    if json_file is not None:
+        see_that_it_can_be_written("--json", json_file)
 
 
 def _show(explanations: Sequence[Explanation], depth: int, json_file: str | None) -> None:
@@ -97,7 +106,7 @@ def _show(explanations: Sequence[Explanation], depth: int, json_file: str | None
     from lorafa_prof.explaining.json_form import explanations_json
 
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    if json_file != "-":
+    if json_file != STDOUT:
         if len(explanations) == 2:
             one, other = explanations
             text = against_text(one, other, depth, width)
@@ -105,19 +114,7 @@ def _show(explanations: Sequence[Explanation], depth: int, json_file: str | None
             text = explanation_text(explanations[0], depth, width)
         put_whole(text)
     if json_file is not None:
-        _write(json.dumps(explanations_json(explanations), indent=1), json_file)
-
-
-def _write(text: str, file: str) -> None:
-    try:
-        with click.open_file(file, "w", encoding="utf-8") as stream:
-            stream.write(f"{text}\n")
-    except OSError as error:
-        raise UsageError(f"--json {file}: cannot be written: {error.strerror}") from error
-
-
-def _tell(done: int, count: int, what: str) -> None:
-    say(f"[{done}/{count}] {what}")
+        write_form("--json", json_file, f"{json.dumps(explanations_json(explanations), indent=1)}\n")
 
 
 def _picked_in_folder(out: Path, pattern: str | None, against: str | None) -> list[Subject]:
@@ -142,7 +139,8 @@ def _picked_of_scenario(
     ids = {subject.cell_id for subject in picked}
     from lorafa_prof.running.plan import check_cells
 
-    check_cells(found.loaded, [plan for plan in found.planned if plan.cell.cell_id in ids])
+    with Countdown("checking cells") as checked:
+        check_cells(found.loaded, [plan for plan in found.planned if plan.cell.cell_id in ids], checked)
     return picked
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _DEFAULT_BATCH = 1
 
 
-@click.command("fit", cls=CommandWithAxes)
+@click.command("fit", cls=CommandWithAxes, short_help="Tell what fits into a GPU's memory.")
 @click.argument("scenario", required=False)
 @set_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, in bytes, in the place of the table.")

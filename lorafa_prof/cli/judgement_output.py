@@ -5,22 +5,19 @@ from __future__ import annotations
 import functools
 import os
 import sys
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from lorafa_prof.cli.forms import STDOUT, see_that_it_can_be_written, write_form
 from lorafa_prof.cli.say import put_whole
 from lorafa_prof.errors import UsageError
 
 if TYPE_CHECKING:
     from lorafa_prof.claims.finding import Judgement
-
-STDOUT = "-"
 
 
 @dataclass(frozen=True)
@@ -68,7 +65,13 @@ def judgement_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--annotations", is_flag=True, help="Print GitHub's annotations for what does not hold."
         ),
-        click.option("--json", metavar="FILE", help="Write everything as JSON; - for stdout."),
+        click.option(
+            "--json",
+            is_flag=False,
+            flag_value=STDOUT,
+            metavar="[FILE]",
+            help="Write everything as JSON to a file, or to stdout if none is named.",
+        ),
         click.option("--junit", metavar="FILE", help="Write JUnit XML, for any CI; - for stdout."),
         click.option("--markdown", metavar="FILE", help="Write Markdown, for a pull request; - for stdout."),
     ):
@@ -117,14 +120,8 @@ def _terminal_width(on_stderr: bool) -> int | None:
 
 def _write(option: str, target: str, text: str) -> UsageError | None:
     """Write one form; what is wrong with its file, so that the others are still written."""
-    if target == STDOUT:
-        put_whole(text)
-        return None
-    from lorafa_prof.results.files import write_atomically
-
     try:
-        with _writing(option, target):
-            write_atomically(Path(target), text)
+        write_form(option, target, text)
     except UsageError as error:
         return error
     return None
@@ -141,23 +138,4 @@ def _see_that_it_can_be_written(outputs: Outputs) -> None:
         if target in taken:
             raise UsageError(f"{taken[target]} and {option} both go to '{target}'; choose another for one")
         taken[target] = option
-        if target != STDOUT:
-            _see_that_file_can_be_written(option, Path(target))
-
-
-def _see_that_file_can_be_written(option: str, file: Path) -> None:
-    with _writing(option, str(file)):
-        # A file is replaced when it is written: done to a device, such as /dev/stdout, that would remove it.
-        if file.exists() and not file.is_file():
-            raise UsageError(f"{option}: '{file}' is no file; name one, or write - for stdout")
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=file.parent):
-            pass
-
-
-@contextmanager
-def _writing(option: str, file: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise UsageError(f"{option}: cannot write '{file}': {error.strerror}; choose another file") from error
+        see_that_it_can_be_written(option, target)

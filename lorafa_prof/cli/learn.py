@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from lorafa_prof.cli.countdown import Countdown
 from lorafa_prof.cli.drawing import tell_drawn
+from lorafa_prof.cli.json_output import JsonOutput, json_option
+from lorafa_prof.cli.learned_output import tell_plan, tell_results
 from lorafa_prof.cli.options import (
     device_option,
     gpu_use_options,
@@ -19,13 +22,11 @@ from lorafa_prof.cli.options import (
 from lorafa_prof.cli.say import say
 from lorafa_prof.cli.scenario_cells import loaded_scenario, matching
 from lorafa_prof.cli.sweeping import clear_what_the_dead_left
-from lorafa_prof.cli.tables import print_table
 from lorafa_prof.words.phrases import count, first_of
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from lorafa_prof.learning.plan import PlannedRun
     from lorafa_prof.learning.record import RunRecord
     from lorafa_prof.learning.run import LearningRun
     from lorafa_prof.learning.sweep import Records, Rerun
@@ -72,6 +73,7 @@ if TYPE_CHECKING:
     help="Run programs that the model writes for a task of programming, in a sandbox without network.",
 )
 @click.option("--figures/--no-figures", default=True, show_default=True, help="Draw figures at the end.")
+@json_option
 def learn_command(
     arguments: Sequence[str] | None,
     scenario: str,
@@ -88,10 +90,12 @@ def learn_command(
     max_failures: int | None,
     run_generated_code: bool,
     figures: bool,
+    as_json: JsonOutput,
 ) -> int:
-    """Train every cell of SCENARIO on its task, by all learning rates and seeds, and evaluate.
+    """Train a scenario's cells on its task, and evaluate them.
 
-    SCENARIO, a file or the name of a shipped one, has a task: and a training: block. The command goes on
+    SCENARIO, a file or the name of a shipped one, has a task: and a training: block. Each cell is trained by
+    all learning rates and seeds. The command goes on
     where it stopped, within a run from its last checkpoint. The results are in OUT: learning.csv, learning/,
     provenance.json, figures/.
     """
@@ -119,12 +123,13 @@ def learn_command(
     wanted = set(matching(labels, pattern, "no run matches; lorafa-prof learn --dry-run lists them"))
     chosen = [plan.run for plan in planned if plan.run.run_id in wanted and not plan.only_at_best_rate]
     console = Console(stderr=True)
-    with console.status(f"checking {count(len(runs), 'run')}"):
-        check_cells(loaded, cells)
-        steps = check_runs(loaded, planned)
+    with Countdown("checking cells") as checked:
+        check_cells(loaded, cells, checked)
+    steps = check_runs(loaded, planned)
     store = Store(out or Path("out") / loaded.scenario.name)
     if dry_run:
-        _print_plan(planned, wanted, labels, steps, read_records(store.out, runs, discard=rerun == "all"))
+        listed = [plan for plan in planned if plan.run.run_id in wanted]
+        tell_plan(listed, labels, steps, read_records(store.out, runs, discard=rerun == "all"), as_json)
         return 0
     command = arguments or sys.argv[1:]
     store.prepare()
@@ -164,10 +169,12 @@ def learn_command(
             say(f"{count(len(more), 'run')} with more seeds, at the learning rates that are best so far")
             train(more)
             chosen += more
-    _print_results(chosen, labels, records)
+    tell_results(chosen, labels, records, store.out, as_json)
     say(f"results: {store.out / LEARNING_NAME}")
     if figures and (store.out / LEARNING_NAME).is_file():
-        tell_drawn(draw_learning_figures(store.out), store.out / "figures")
+        with Countdown("drawing") as tell:
+            drawn = draw_learning_figures(store.out, tell=tell)
+        tell_drawn(drawn, store.out / "figures")
     return _exit_code(chosen, labels, records)
 
 
@@ -258,46 +265,6 @@ def _tell_what_changed(kept: Sequence[RunRecord], todo: Sequence[LearningRun], r
             what = first_of(list(dict.fromkeys(each for part in changed for each in part)), 4)
             these = f"{count(len(changed), 'run')} of other than today's {what}"
             say(f"note: {these}: {words}; --rerun all trains anew")
-
-
-def _print_plan(
-    planned: Sequence[PlannedRun],
-    wanted: Collection[str],
-    labels: Mapping[str, str],
-    steps: Mapping[str, int],
-    records: Records,
-) -> None:
-    def status(plan: PlannedRun) -> str:
-        record = records.get(plan.run.run_id)
-        if record is None:
-            return "if best" if plan.only_at_best_rate else "-"
-        return record.status if record.has_ended else "unfinished"
-
-    rows = [
-        (plan.run.run_id, status(plan), str(steps[plan.run.run_id]), labels[plan.run.run_id])
-        for plan in planned
-        if plan.run.run_id in wanted
-    ]
-    print_table("runs", ("run", "status", "steps", "label"), rows)
-
-
-def _print_results(runs: Sequence[LearningRun], labels: Mapping[str, str], records: Records) -> None:
-    """Print the last evaluation of each run."""
-    from lorafa_prof.learning.progress import evaluation_text
-    from lorafa_prof.words.numbers import size_or_dash
-
-    rows = []
-    for run in runs:
-        record = records.get(run.run_id)
-        if record is not None and record.rows:
-            last = record.rows[-1]
-            peak = size_or_dash(last.get("peak_allocated_bytes"))
-            rows.append((labels[run.run_id], record.status, evaluation_text(last), peak))
-    print_table("runs", ("run", "status", "last evaluation", "peak"), rows)
-    for note in sorted(
-        {record.message for record in records.values() if record.status == "ok" and record.message}
-    ):
-        say(f"note: {note}")
 
 
 def _exit_code(runs: Sequence[LearningRun], labels: Mapping[str, str], records: Records) -> int:

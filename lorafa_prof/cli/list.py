@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import click
 
+from lorafa_prof.cli.json_output import JsonOutput, json_option
 from lorafa_prof.cli.say import put
 from lorafa_prof.cli.tables import print_table
+from lorafa_prof.errors import UsageError
 
 Section = tuple[tuple[str, ...], list[tuple[str, ...]]]
+"""A header, and rows; a column `SOURCE` is the last."""
+
+SOURCE = "source"
+
+#: Tells editors where the schema is.
+_FOR_EDITORS = re.compile(r"#\s*yaml-language-server:")
+#: Up to a full stop before a new sentence: not that of "vs. 4" or "2.5".
+_SENTENCE = re.compile(r".*?[.!?](?=\s+[A-Z\"']|$)|.*", re.DOTALL)
 
 
 def _models() -> Section:
@@ -42,7 +54,7 @@ def _gpus() -> Section:
     def exactly(gpu: Gpu) -> str:
         if gpu.memory_bytes is None:
             return ""
-        return f"{'' if gpu.memory_exact else '≥ '}{gpu.memory_bytes:,}"
+        return f"{'' if gpu.memory_exact else '≥'}{gpu.memory_bytes:,}"
 
     header = (
         "name",
@@ -88,7 +100,7 @@ def _metrics() -> Section:
 def _scenarios() -> Section:
     from lorafa_prof.scenario.shipped import shipped_scenarios
 
-    return ("name", "about"), [(name, first_comment(path)) for name, path in shipped_scenarios().items()]
+    return ("name", "about"), [(name, first_sentence(path)) for name, path in shipped_scenarios().items()]
 
 
 def _tasks() -> Section:
@@ -118,22 +130,38 @@ SECTIONS: dict[str, Callable[[], Section]] = {
 }
 
 
-def first_comment(path: Path) -> str:
-    """The first comment line of a scenario file, without its ``#``; empty if it has none."""
-    lines = path.read_text(encoding="utf-8").splitlines()
-    return next((line.lstrip("# ").strip() for line in lines if line.startswith("#")), "")
+def first_sentence(path: Path) -> str:
+    """The first sentence of the comment that a scenario file begins with; empty if it has none."""
+    lines = [line for line in path.read_text(encoding="utf-8").splitlines() if not _FOR_EDITORS.match(line)]
+    begun = itertools.dropwhile(lambda line: not line.startswith("#"), lines)
+    comment = itertools.takewhile(lambda line: line.startswith("#"), begun)
+    text = " ".join(line.lstrip("# ").strip() for line in comment)
+    return _SENTENCE.match(text)[0]  # type: ignore[index]  # it matches any text
 
 
 @click.command("list")
-@click.argument("section", required=False, type=click.Choice(list(SECTIONS)))
-def list_command(section: str | None) -> None:
-    """List what can be named.
+@click.argument("section", required=False, metavar="[SECTION]", type=click.Choice(list(SECTIONS)))
+@click.option("--sources", is_flag=True, help="Tell where each entry is from, where that is known.")
+@json_option
+def list_command(section: str | None, sources: bool, as_json: JsonOutput) -> None:
+    """List models, methods, GPUs and all else that has a name.
 
-    Models, methods, optimizers, gpus, metrics, tasks, scenarios, figures or the kernels of the twin; all by
-    default.
+    SECTION is one of models, methods, optimizers, gpus, metrics, tasks, scenarios, figures or kernels (those
+    of the twin); without it all are listed.
     """
-    for index, name in enumerate([section] if section else SECTIONS):
+    if as_json.target in SECTIONS:
+        raise UsageError(f"--json {as_json.target}: write `lorafa-prof list {as_json.target} --json`")
+    listed = {name: SECTIONS[name]() for name in ([section] if section else SECTIONS)}
+    for index, (name, (header, rows)) in enumerate(listed.items()):
         if index:
             put()
-        header, rows = SECTIONS[name]()
-        print_table(name, header, rows)
+        if header[-1] == SOURCE and not sources:
+            print_table(name, header[:-1], [row[:-1] for row in rows])
+        else:
+            print_table(name, header, rows, last_below=header[-1] == SOURCE)
+    as_json.give(
+        {
+            name: [{key: text or None for key, text in zip(header, row, strict=True)} for row in rows]
+            for name, (header, rows) in listed.items()
+        }
+    )

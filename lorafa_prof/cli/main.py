@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import os
 import sys
 import traceback
@@ -80,12 +81,28 @@ class LazyGroup(click.Group):
             )
         return super().resolve_command(ctx, args)
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Each command with the first sentence of its help, whole: click would cut it where the line ends."""
+        found = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, _first_sentence(command)) for name, command in found if command])
+
+
+def _first_sentence(command: click.Command) -> str:
+    if command.short_help:
+        return command.short_help
+    paragraph = " ".join(inspect.cleandoc(command.help or "").split("\n\n")[0].split())
+    return f"{paragraph.partition('. ')[0].removesuffix('.')}."
+
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="lorafa-prof")
 @click.pass_context
 def cli(context: click.Context) -> None:
-    """Measure the memory, FLOPs and speed of fine-tuning steps: Full-FT, LoRA and LoRA-FA."""
+    """Tell what fine-tuning takes, by full fine-tuning, LoRA or LoRA-FA: memory, FLOPs and time of a step.
+
+    Without a GPU memory and FLOPs are predicted, by running the step on shapes alone.
+    """
     if context.invoked_subcommand in RUNNING:
         for name in ("torch", "transformers"):
             check_version(name)

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from lorafa_prof.cli.countdown import Countdown
+from lorafa_prof.cli.json_output import JsonOutput, json_option
 from lorafa_prof.cli.options import PATH
 from lorafa_prof.cli.say import put, say
 from lorafa_prof.errors import UsageError
@@ -45,13 +47,20 @@ _FIGURE_FORMATS = "png,pdf"
     type=PATH,
     help="Where all files go  [default: the report to OUT, figures to OUT/figures]",
 )
+@json_option
 def report_command(
-    out: Path, names: tuple[str, ...], formats: str | None, style_name: str, folder: Path | None
+    out: Path,
+    names: tuple[str, ...],
+    formats: str | None,
+    style_name: str,
+    folder: Path | None,
+    as_json: JsonOutput,
 ) -> None:
-    """Write a report of the results in the folder OUT, and its figures.
+    """Write a report of a run, and its figures.
 
-    report.html is one file that needs no network, report.md is for pull requests, tables.tex for papers.
-    Prints the path of every file written; what is missing or cannot be drawn is told on stderr.
+    OUT is the folder of its results. report.html is one file that needs no network, report.md is for pull
+    requests, tables.tex for papers. Prints the path of every file written; what is missing or cannot be drawn
+    is told on stderr.
     """
     # pandas, matplotlib and jinja2 take a second to load: `--help` need not.
     from lorafa_prof.report.write import write_report
@@ -61,7 +70,10 @@ def report_command(
     kinds = [part.strip() for part in formats.split(",") if part.strip()]
     if not kinds:
         raise UsageError("--format: no format given; write for example --format html")
-    written = write_report(out, kinds, folder=folder, figures=names or None, style_name=style_name)
+    with Countdown("drawing") as tell:
+        written = write_report(
+            out, kinds, folder=folder, figures=names or None, style_name=style_name, tell=tell
+        )
     for note in written.notes:
         say(f"note: {note}")
     if written.no_report:
@@ -70,3 +82,11 @@ def report_command(
         say(f"{name}: not drawn: {reason}")
     for path in written.paths:
         put(path)
+    as_json.give(
+        {
+            "files": written.paths,
+            "not_drawn": dict(written.not_drawn),
+            "no_report": written.no_report or None,
+            "notes": list(written.notes),
+        }
+    )

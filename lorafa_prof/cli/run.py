@@ -11,7 +11,9 @@ import click
 
 from lorafa_prof.cli.allocated import follows
 from lorafa_prof.cli.axes import CommandWithAxes
+from lorafa_prof.cli.countdown import Countdown
 from lorafa_prof.cli.drawing import tell_drawn
+from lorafa_prof.cli.json_output import JsonOutput, json_option
 from lorafa_prof.cli.options import (
     cells_option,
     device_option,
@@ -63,6 +65,7 @@ if TYPE_CHECKING:
     help="Start no other cell once N have failed (status error, timeout or skipped).",
 )
 @click.option("--figures/--no-figures", default=True, show_default=True, help="Draw figures at the end.")
+@json_option
 def run_command(
     arguments: Sequence[str] | None,
     scenario: str | None,
@@ -79,11 +82,14 @@ def run_command(
     max_failures: int | None,
     stale: Stale,
     figures: bool,
+    as_json: JsonOutput,
 ) -> int:
-    """Measure every cell of SCENARIO, a file or the name of a shipped one.
+    """Measure a scenario's steps, or predict them without a GPU.
 
-    A run continues where it stopped. The results are in OUT: results.csv, cells/, provenance.json, figures/.
-    Started by torchrun or srun, rank 0 runs, and the other ranks take part in its cells of several GPUs.
+    SCENARIO is a file or the name of a shipped one; each combination of its values is a cell, and all are
+    run. Ends with what was found and a table. A run continues where it stopped. The results are in OUT:
+    results.csv, cells/, provenance.json, figures/. Started by torchrun or srun, rank 0 runs, and the other
+    ranks take part in its cells of several GPUs.
     """
     if on is None and follows():
         return 0
@@ -97,8 +103,8 @@ def run_command(
     from lorafa_prof.running.plan import check_cells
 
     console = Console(stderr=True)
-    with console.status(f"checking {count(len(cell_ids), 'cell')}"):
-        check_cells(loaded, found.planned)
+    with Countdown("checking cells") as checked:
+        check_cells(loaded, found.planned, checked)
     for note in dict.fromkeys(filter(None, map(note_of_types, chosen))):
         say(f"note: {note}")
     if loaded.scenario.training is not None:
@@ -111,7 +117,7 @@ def run_command(
     store = Store(out or Path("out") / loaded.scenario.name)
     discard = {cell.cell_id for cell in chosen} if rerun != "missing" else set()
     if dry_run:
-        _print_plan(chosen, labels, store.load_all(cell_ids, discard=discard))
+        _print_plan(chosen, labels, store.load_all(cell_ids, discard=discard), as_json)
         return 0
     command = arguments or sys.argv[1:]
     store.prepare()
@@ -139,7 +145,7 @@ def run_command(
     measured = [results[cell.cell_id] for cell in chosen if cell.cell_id in results]
     if left := len(chosen) - len(measured):
         say(f"{count(left, 'cell')} not run, because of --max-failures {max_failures}")
-    print_results(measured)
+    print_results(measured, store.out, as_json)
     _print_notes(measured)
     say(f"results: {store.results_csv}")
     if figures:
@@ -149,12 +155,14 @@ def run_command(
     return _exit_code(measured, labels)
 
 
-def _print_plan(cells: Sequence[Cell], labels: Mapping[str, str], results: CellResults) -> None:
-    def status(cell: Cell) -> str:
-        return str(results[cell.cell_id].row["status"]) if cell.cell_id in results else "-"
-
-    rows = [(cell.cell_id, status(cell), labels[cell.cell_id]) for cell in cells]
+def _print_plan(
+    cells: Sequence[Cell], labels: Mapping[str, str], results: CellResults, as_json: JsonOutput
+) -> None:
+    known = {cell_id: str(result.row["status"]) for cell_id, result in results.items()}
+    rows = [(cell.cell_id, known.get(cell.cell_id, "-"), labels[cell.cell_id]) for cell in cells]
     print_table("cells", ("cell", "status", "label"), rows)
+    planned = [{"cell_id": name, "status": known.get(name), "label": label} for name, _, label in rows]
+    as_json.give({"cells": planned})
 
 
 def _changed(kept: Sequence[CellResult]) -> dict[str, list[str]]:
@@ -225,7 +233,9 @@ def _draw(store: Store) -> None:
     from lorafa_prof.results.records import read_results
 
     folder = store.out / "figures"
-    tell_drawn(save_all(read_results(store.out), folder, None, ["png", "pdf"]), folder)
+    with Countdown("drawing") as tell:
+        drawn = save_all(read_results(store.out), folder, None, ["png", "pdf"], tell=tell)
+    tell_drawn(drawn, folder)
 
 
 def _exit_code(results: Sequence[CellResult], labels: Mapping[str, str]) -> int:

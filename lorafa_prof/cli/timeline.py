@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from lorafa_prof.cli.axes import CommandWithAxes
+from lorafa_prof.cli.countdown import Countdown
+from lorafa_prof.cli.json_output import JsonOutput, json_option
 from lorafa_prof.cli.options import cells_option, device_option, output_option, set_option
 from lorafa_prof.cli.say import put, say
 from lorafa_prof.cli.scenario_cells import loaded_scenario, scenario_cells
@@ -26,17 +28,20 @@ if TYPE_CHECKING:
 @set_option
 @device_option("auto or sim:<gpu>")
 @cells_option
+@json_option
 def timeline_command(
     scenario: str | None,
     out: Path | None,
     overrides: tuple[str, ...],
     device: str | None,
     pattern: str | None,
+    as_json: JsonOutput,
 ) -> None:
-    """Predict the memory of one training step over its allocations, for the cells of SCENARIO.
+    """Predict a step's memory, allocation by allocation.
 
-    For each cell OUT/timelines has a .pickle that https://pytorch.org/memory_viz opens, with module names, a
-    .csv of the live bytes by kind, and a figure of them, .png and .pdf. Prints the path of every file.
+    For each cell of SCENARIO OUT/timelines has a .pickle that https://pytorch.org/memory_viz opens, with
+    module names, a .csv of the live bytes by kind, and a figure of them, .png and .pdf. Prints the path of
+    every file.
     """
     loaded = loaded_scenario(scenario, overrides, device)
     found = scenario_cells(loaded, _twin_or_refused, pattern)
@@ -44,16 +49,28 @@ def timeline_command(
     _check_devices(chosen)
     from lorafa_prof.running.plan import check_cells
 
-    check_cells(loaded, [plan for plan in found.planned if plan.cell in chosen])
+    with Countdown("checking cells") as checked:
+        check_cells(loaded, [plan for plan in found.planned if plan.cell in chosen], checked)
     from lorafa_prof.running.recorded_step import predict_timeline
 
     folder = (out or Path("out") / loaded.scenario.name) / "timelines"
-    for cell in chosen:
-        timeline = predict_timeline(cell)
-        for note in _notes(timeline):
-            say(f"{labels[cell.cell_id]}: {note}")
-        for path in _write(timeline, folder, cell, labels[cell.cell_id]):
+    told: list[dict[str, Any]] = []
+    # Nothing is printed while there is a bar.
+    with Countdown("predicting") as tell:
+        for done, cell in enumerate(chosen):
+            label = labels[cell.cell_id]
+            tell(done, len(chosen), label)
+            timeline = predict_timeline(cell)
+            paths = _write(timeline, folder, cell, label)
+            told.append(
+                {"cell_id": cell.cell_id, "label": label, "files": paths, "notes": [*_notes(timeline)]}
+            )
+    for each in told:
+        for note in each["notes"]:
+            say(f"{each['label']}: {note}")
+        for path in each["files"]:
             put(path)
+    as_json.give({"cells": told})
 
 
 def _twin_or_refused(device: str, gpu: str) -> ResolvedDevice:

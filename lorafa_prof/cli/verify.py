@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 import click
 
 from lorafa_prof.cli.allocated import follows
+from lorafa_prof.cli.countdown import Countdown
+from lorafa_prof.cli.json_output import JsonOutput, json_option
 from lorafa_prof.cli.options import cells_option, gpu_use_options, output_option, set_option, timeout_option
-from lorafa_prof.cli.say import put, say
+from lorafa_prof.cli.say import put_prose, say
 from lorafa_prof.cli.scenario_cells import loaded_scenario, scenario_cells
 from lorafa_prof.cli.sweeping import clear_what_the_dead_left
 from lorafa_prof.cli.tables import print_table
@@ -51,6 +53,7 @@ if TYPE_CHECKING:
     help="Which cells: those without a record, also failed ones, or all; twin: predict those that have a "
     "record again, for which no GPU is needed.",
 )
+@json_option
 def verify_command(
     arguments: Sequence[str] | None,
     scenario: str,
@@ -62,12 +65,13 @@ def verify_command(
     wait_s: float | None,
     share_gpu: bool,
     rerun: Rerun,
+    as_json: JsonOutput,
 ) -> int:
-    """Predict and measure every cell of SCENARIO, and tell where the twin is wrong, byte by byte.
+    """Set predictions against the GPU that is here, byte by byte.
 
-    Cells run on the GPU that is there and on its twin, whatever the scenario's device. The results are in
-    OUT: verify.csv, verify/, traces/, provenance.json. Exits with 3 where the twin differs from the GPU.
-    Cells of several GPUs are compared rank by rank; torchrun and srun may start it, as `run`.
+    Cells of SCENARIO run on the GPU that is there and on its twin, whatever the scenario's device. The
+    results are in OUT: verify.csv, verify/, traces/, provenance.json. Exits with 3 where the twin differs
+    from the GPU. Cells of several GPUs are compared rank by rank; torchrun and srun may start it, as `run`.
     """
     if follows():
         return 0
@@ -85,10 +89,11 @@ def verify_command(
     from lorafa_prof.verification.store import VerifyStore
     from lorafa_prof.verification.summary import HEADER, exit_code, summary, table_rows
     from lorafa_prof.verification.sweep import cells_to_verify, verify_sweep
+    from lorafa_prof.verification.verify_csv import VERIFY_COLUMNS
 
     console = Console(stderr=True)
-    with console.status(f"checking {count(len(own_ids), 'cell')}"):
-        check_cells(loaded, _sides(found.planned, predict_only=rerun == "twin"))
+    with Countdown("checking cells") as checked:
+        check_cells(loaded, _sides(found.planned, predict_only=rerun == "twin"), checked)
     store = VerifyStore(out or Path("out") / f"verify-{loaded.scenario.name}")
     store.prepare()
     with locked(store.out, arguments or sys.argv[1:]):
@@ -128,8 +133,15 @@ def verify_command(
             there = [records[cell_id] for cell_id in cell_ids if cell_id in records]
             _write_provenance(store, loaded.scenario, there, arguments or sys.argv[1:])
     verified = [records[cell.cell_id] for cell in chosen if cell.cell_id in records]
-    print_table("predicted less measured, bytes", HEADER, table_rows(verified, labels))
-    put(summary(verified, labels))
+    put_prose(summary(verified, labels))
+    print_table("predicted less measured, bytes", HEADER, table_rows(verified, labels), names=1)
+    as_json.give(
+        {
+            "out": str(store.out),
+            "summary": summary(verified, labels),
+            "rows": [{name: each.row.get(name) for name in VERIFY_COLUMNS} for each in verified],
+        }
+    )
     say(f"results: {store.table}")
     return exit_code(verified)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Executor, Future, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
@@ -18,9 +18,7 @@ from lorafa_prof.explaining.remedies import Remedy, remedies_for
 from lorafa_prof.explaining.subject import Subject
 from lorafa_prof.explaining.trial import Trial, tried
 from lorafa_prof.running.pool import work_pool
-
-#: Told how many predictions there are, how many are done, and what the last one was of.
-Tell = Callable[[int, int, str], None]
+from lorafa_prof.running.progress_bar import Tell
 
 
 @dataclass(frozen=True)
@@ -65,6 +63,8 @@ def explain_cells(subjects: Sequence[Subject], jobs: int, tell: Tell, *, what_if
     # Processes that nothing is left for would be started, and load PyTorch, all the same.
     with work_pool(max(1, min(jobs, sum(each.predictions for each in questions)))) as pool:
         asked = [_ask(question, pool, names) for question in questions]
+        if names:
+            tell(0, len(names), "")
         try:
             for done, future in enumerate(as_completed(names), start=1):
                 if future.exception() is None:

@@ -18,6 +18,7 @@ from lorafa_prof.figures.kit.style import PAGES, style
 from lorafa_prof.registry import nearest
 from lorafa_prof.results.files import write_atomically
 from lorafa_prof.results.records import Results, read_results
+from lorafa_prof.running.progress_bar import Tell, tell_nobody
 
 FORMATS = ("png", "pdf", "svg")
 
@@ -51,6 +52,7 @@ def save_all(
     names: Iterable[str] | None = None,
     formats: Sequence[str] = ("png", "pdf"),
     style_name: str = "paper",
+    tell: Tell = tell_nobody,
 ) -> list[SavedFigure | SkippedFigure]:
     """Draw figures of `results` into ``folder/<name>.<format>``; `folder` is made if need be.
 
@@ -60,6 +62,7 @@ def save_all(
         names: figures to draw; if None all but those `on_request`.
         formats: some of `FORMATS`.
         style_name: one of `PAGES`.
+        tell: is told of each figure that is drawn.
 
     Raises:
         UsageError: an unknown figure, format or style, before anything is written; or a folder that cannot be
@@ -70,12 +73,18 @@ def save_all(
     for format_ in formats:
         _check("format", format_, FORMATS)
     _check("style", style_name, tuple(PAGES))
-    drawn = [_save(figure, known, folder, formats, style_name) for figure in chosen]
+    drawn = []
+    for done, figure in enumerate(chosen):
+        tell(done, len(chosen), figure.name)
+        drawn.append(_save(figure, known, folder, formats, style_name))
     return [*drawn, *left_for_request(names)]
 
 
 def draw_learning_figures(
-    out: Path, formats: Sequence[str] = ("png", "pdf"), style_name: str = "paper"
+    out: Path,
+    formats: Sequence[str] = ("png", "pdf"),
+    style_name: str = "paper",
+    tell: Tell = tell_nobody,
 ) -> list[SavedFigure | SkippedFigure]:
     """Draw the figures of the learning runs in `out` into ``out/figures``; arguments as of `save_all`.
 
@@ -84,7 +93,7 @@ def draw_learning_figures(
         UsageError: the folder cannot be read or written to.
     """
     names = [name for name in FIGURES if _of_learning(name)]
-    return save_all(read_results(out), out / "figures", names, formats, style_name)
+    return save_all(read_results(out), out / "figures", names, formats, style_name, tell)
 
 
 def names_of(names: Iterable[str] | None, results: Results) -> list[str]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from lorafa_prof.figures import FIGURES
 from lorafa_prof.figures.save import SavedFigure, SkippedFigure, left_for_request, names_of, save_all
 from lorafa_prof.results.records import Results
+from lorafa_prof.running.progress_bar import Tell, tell_nobody
 
 Outcomes = list[SavedFigure | SkippedFigure]
 
@@ -23,7 +24,12 @@ _MOST_PROCESSES = 4
 
 @contextmanager
 def figures_beside(
-    results: Results, folder: Path, names: Sequence[str] | None, formats: Sequence[str], style_name: str
+    results: Results,
+    folder: Path,
+    names: Sequence[str] | None,
+    formats: Sequence[str],
+    style_name: str,
+    tell: Tell = tell_nobody,
 ) -> Iterator[Callable[[], Outcomes]]:
     """A context in which the figures of many cells are drawn in processes of their own.
 
@@ -40,7 +46,9 @@ def figures_beside(
     left = left_for_request(names)
     save_all(results, folder, (), formats, style_name)  # draws nothing, but says what is unknown
     if len(results.table) < MANY_CELLS or not formats:
-        yield lambda: [*save_all(results, folder, chosen, formats, style_name), *left] if formats else []
+        yield (
+            lambda: [*save_all(results, folder, chosen, formats, style_name, tell), *left] if formats else []
+        )
         return
     processes = min(os.cpu_count() or 1, _MOST_PROCESSES)
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
@@ -48,9 +56,13 @@ def figures_beside(
 
         def outcomes() -> Outcomes:
             try:
-                return [*(outcome for future in drawing for outcome in future.result()), *left]
+                drawn: Outcomes = []
+                for done, (name, future) in enumerate(zip(chosen, drawing, strict=True)):
+                    tell(done, len(chosen), name)
+                    drawn += future.result()
+                return [*drawn, *left]
             except BrokenProcessPool:  # no memory for one more process, or none may be started here
-                return [*save_all(results, folder, chosen, formats, style_name), *left]
+                return [*save_all(results, folder, chosen, formats, style_name, tell), *left]
 
         try:
             yield outcomes

@@ -19,6 +19,7 @@ from lorafa_prof.report.pictures import pictures_of
 from lorafa_prof.report.reading import read_source
 from lorafa_prof.results.files import write_atomically, writing
 from lorafa_prof.results.records import read_known_results
+from lorafa_prof.running.progress_bar import Tell, tell_nobody
 
 #: The forms of a report, and their files.
 REPORT_FILES = {"html": "report.html", "md": "report.md", "tex": "tables.tex"}
@@ -48,6 +49,7 @@ def write_report(
     folder: Path | None = None,
     figures: Sequence[str] | None = None,
     style_name: str = "paper",
+    tell: Tell = tell_nobody,
 ) -> Written:
     """Write a report of the results in `out`, and its figures.
 
@@ -57,6 +59,7 @@ def write_report(
         folder: where all files go; None: the report to `out` and figures to ``out/figures``.
         figures: only these figures, and no report; None: all of them.
         style_name: of figures.
+        tell: is told of each figure that is drawn.
 
     Raises:
         UsageError: no such folder of results, an unknown format, figure or style, or a folder that cannot be
@@ -76,8 +79,8 @@ def write_report(
     place = folder or out / "figures"
     with (
         TemporaryDirectory() as temporary,
-        figures_beside(known.results, place, figures, kinds, style_name) as drawn,
-        figures_beside(known.results, Path(temporary), None, pictures, style_name) as pictured,
+        figures_beside(known.results, place, figures, kinds, style_name, tell) as drawn,
+        figures_beside(known.results, Path(temporary), None, pictures, style_name, tell) as pictured,
     ):
         content = content_of(read_source(out, known)) if forms else None
         outcomes = drawn()

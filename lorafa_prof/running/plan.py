@@ -19,6 +19,7 @@ from lorafa_prof.models.quantization import BY_BITSANDBYTES, EIGHT_BIT, EIGHT_BI
 from lorafa_prof.models.resolve import ResolvedModel, resolve_model
 from lorafa_prof.models.undrawn import nothing_drawn
 from lorafa_prof.optim.choices import check_update
+from lorafa_prof.running.progress_bar import Tell, tell_nobody
 from lorafa_prof.scenario.expand import PlannedCell
 from lorafa_prof.scenario.load import LoadedScenario
 from lorafa_prof.scenario.options import complete_options, same_option
@@ -45,8 +46,13 @@ _OF_BATCHES = (
 )
 
 
-def check_cells(loaded: LoadedScenario, planned: Sequence[PlannedCell]) -> None:
+def check_cells(loaded: LoadedScenario, planned: Sequence[PlannedCell], tell: Tell = tell_nobody) -> None:
     """Build each model on the meta device and prepare it by each method, as its cells will.
+
+    Args:
+        loaded: whose cells they are.
+        planned: the cells.
+        tell: is told of each that is checked.
 
     Raises:
         ScenarioError: a cell cannot be built: an unknown model, target or optimizer, a rank larger than a
@@ -60,7 +66,8 @@ def check_cells(loaded: LoadedScenario, planned: Sequence[PlannedCell]) -> None:
     from lorafa_prof.running.ranks.limits import check_ranks
 
     checked: set[str] = set()
-    for plan in planned:
+    for done, plan in enumerate(planned):
+        tell(done, len(planned), plan.cell.label)
         cell = plan.cell
         key = _shape_key(cell)
         try:

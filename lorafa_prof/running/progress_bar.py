@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import TracebackType
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+#: Told how many are done, of how many, and the name of the last one.
+Tell = Callable[[int, int, str], None]
+
+
+def tell_nobody(done: int, total: int, name: str) -> None:
+    """A `Tell` for who does not want to know."""
 
 
 class ProgressBar:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable
 from io import StringIO
 
@@ -31,6 +32,24 @@ def rendered(parts: Iterable[RenderableType], width: int, *, coloured: bool) -> 
     with console.capture() as captured:
         console.print(*parts, sep="\n")
     return "\n".join(line.rstrip() for line in captured.get().splitlines()) + "\n"
+
+
+def wrapped(text: str, width: int, indent: str = "") -> str:
+    """The lines of `text` broken between words at `width` columns; what follows a break begins with `indent`.
+
+    Words, such as paths and commands' options, are never cut.
+    """
+    return "\n".join(
+        textwrap.fill(
+            line,
+            width,
+            subsequent_indent=indent,
+            break_long_words=False,
+            break_on_hyphens=False,
+            drop_whitespace=True,
+        )
+        for line in text.split("\n")
+    )
 
 
 class _Harmless(RenderHook):

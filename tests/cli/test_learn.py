@@ -88,6 +88,8 @@ def test_a_scenario_is_trained_and_goes_on_where_it_stopped(
     assert len(rows) == 10 * 4
     assert all(row["status"] == "ok" for row in rows)
     provenance = json.loads((out / "provenance.json").read_text())
+    assert "\nin short\n- On toy, lora-fa " in told.err
+    assert "\n- On toy, the best of 3 cells is " in told.err
     assert provenance["cells"] == list(dict.fromkeys(row["cell_id"] for row in rows))
     assert provenance["scenario"]["training"]["learning_rate"] == [1e-2, 1e-3]
     assert (out / "figures" / "loss-over-steps.png").is_file()
@@ -95,6 +97,10 @@ def test_a_scenario_is_trained_and_goes_on_where_it_stopped(
     assert code_of(scenario, "-o", out, "--no-figures") == 0
     assert "10 of 10 runs have ended already" in capsys.readouterr().err
     assert rows_of(out) == rows
+    assert code_of(scenario, "-o", out, "--no-figures", "--json") == 0
+    learned = json.loads(capsys.readouterr().out)
+    assert [len(run["evaluations"]) for run in learned["runs"]] == [4] * 10
+    assert {each["kind"] for each in learned["conclusions"]} == {"learning"}
     assert code_of(scenario, "-o", out, "--rerun", "all", "-k", "full-ft.*seed 0", "--no-figures") == 0
     assert {row["run_id"]: row for row in rows_of(out)}.keys() == {row["run_id"]: row for row in rows}.keys()
 

@@ -190,3 +190,19 @@ def test_the_first_word_comes_before_what_takes_long(arguments, tmp_path):
     seconds, *words = done.stderr.split()
     assert words[0] == "loading", done.stderr
     assert float(seconds) < 1
+
+
+def test_summaries_of_commands_are_whole_sentences_each_on_a_line(capsys):
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    lines = capsys.readouterr().out.split("Commands:\n")[1].splitlines()
+    assert [line.split()[0] for line in lines if not line.startswith("   ")] == list(module.COMMANDS)
+    assert all(line.endswith(".") and not line.endswith("...") for line in lines)
+    assert max(map(len, lines)) <= 80
+
+
+def test_every_command_has_json():
+    context = click.Context(cli)
+    options = {name: cli.get_command(context, name).params for name in module.COMMANDS}
+    without = {name for name, has in options.items() if not any("--json" in each.opts for each in has)}
+    assert without <= {"schema"}, "what that prints is JSON"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from tiny_cells import tiny_cell
 
 from lorafa_prof.cell import Cell, MethodChoice, ModelChoice, Steps
+from lorafa_prof.cli.json_output import JsonOutput
 from lorafa_prof.cli.results_table import print_results
 from lorafa_prof.parallel.shard import Shard
 from lorafa_prof.results.record import CellResult
@@ -50,6 +52,7 @@ OTHERS: dict[str, Any] = {
     "instruments": ("fidelity",),
 }
 GIB = 2**30
+OUT = Path("out")
 
 
 def result(cell: Cell, **values: Any) -> CellResult:
@@ -63,7 +66,7 @@ def changed(name: str) -> Cell:
 
 @pytest.mark.parametrize("name", Cell.model_fields)
 def test_two_cells_never_look_alike(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    print_results([result(CELL), result(changed(name))])
+    print_results([result(CELL), result(changed(name))], OUT, JsonOutput(None))
     title, header, one, other = capsys.readouterr().out.splitlines()
     assert (title, header.split()[0]) == ("# results", "method")
     assert one != other
@@ -73,11 +76,9 @@ def test_what_all_share_is_said_once_and_what_nobody_measured_not_at_all(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     oom = result(changed("attention"), status="oom", failed_phase="backward", activation_bytes=None)
-    print_results([result(CELL), oom])
+    print_results([result(CELL), oom], OUT, JsonOutput(None))
     shown = capsys.readouterr()
-    assert shown.err.startswith(
-        "all cells: tiny-llama, r4, on all-linear, dropout 0, fp32 adapters, adamw, batch 2"
-    )
+    assert "\nall cells: tiny-llama, r4, on all-linear, dropout 0, fp32 adapters, adamw, batch 2" in shown.err
     assert shown.out.splitlines() == [
         "# results",
         "method  attention  status           held       peak       reserved",
@@ -86,19 +87,26 @@ def test_what_all_share_is_said_once_and_what_nobody_measured_not_at_all(
     ]
 
 
-def test_a_narrow_terminal_shows_as_much(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    times = {"step_ms_median": 1613.2, "tokens_per_s": 12999.0}
+def test_a_narrow_terminal_shows_as_much(terminal: Callable[[int], Callable[[], list[str]]]) -> None:
     cells = [CELL, changed("attention"), changed("checkpointing"), changed("seed")]
-    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
-    monkeypatch.setenv("COLUMNS", "80")
-    print_results([result(cell, **times) for cell in cells])
-    lines = capsys.readouterr().out.splitlines()
-    assert max(map(len, lines)) <= 80
-    assert lines[2:6] == [
-        "method lora, attention sdpa, checkpointing none, settings seed=0",
-        "  ok      1.000 GiB  2.000 GiB  3.000 GiB  1,613 ms  12,999",
-        "method lora, attention eager, checkpointing none",
-        "  ok      1.000 GiB  2.000 GiB  3.000 GiB  1,613 ms  12,999",
+    results = [
+        result(cell, activation_bytes=(i + 1) * GIB, step_ms_median=1613.2 + i, tokens_per_s=12999.0 - i)
+        for i, cell in enumerate(cells)
+    ]
+    shown = terminal(50)
+    print_results(results, OUT, JsonOutput(None))
+    assert shown() == [
+        "results, all with method lora, status ok, peak",
+        "2.000 GiB, reserved 3.000 GiB",
+        "  held       step      tokens/s",
+        "attention sdpa, checkpointing none, settings",
+        "seed=0",
+        "  1.000 GiB  1,613 ms  12,999",
+        "attention eager, checkpointing none",
+        "  2.000 GiB  1,614 ms  12,998",
+        "attention sdpa, checkpointing full",
+        "  3.000 GiB  1,615 ms  12,997",
+        "attention sdpa, checkpointing none, settings",
+        "seed=3",
+        "  4.000 GiB  1,616 ms  12,996",
     ]

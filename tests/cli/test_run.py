@@ -40,9 +40,43 @@ def test_data_go_to_stdout_and_the_rest_to_stderr(run):
         ["lora", "4", "ok"],
     ]
     assert [line[:5] for line in run.err.splitlines()[:3]] == ["[1/3]", "[2/3]", "[3/3]"]
-    assert run.err.splitlines()[3].startswith("all cells: tiny-llama, ")
+    assert run.err.index("\nin short\n- ") < run.err.index("\nall cells: tiny-llama, ")
     assert "results: out/mine/results.csv" in run.err.splitlines()
     assert "\x1b" not in run.out + run.err
+
+
+def test_what_was_found_is_told_before_the_table_with_what_to_look_at_next(run):
+    run.status = {LABELS[2]: "oom"}
+    run("--no-figures")
+    said = run.err.split("\nin short\n")[1].split("\n\n")[0].splitlines()
+    assert said == [
+        "- LoRA holds as much as full fine-tuning for backward (1.000 MiB and 1.000 MiB). Its peak is the "
+        "same (2.000 MiB and 2.000 MiB). A step takes about as long (1.5 ms and 1.5 ms). This is at rank 2, "
+        "batch 1, seq 8.",
+        "- 1 of 3 cells ran out of memory on the cpu: LoRA (rank 4).",
+        "- To see a page of all this:",
+        "  lorafa-prof report out/mine",
+    ]
+
+
+def test_json_on_stdout_is_alone_there_and_has_every_row(run):
+    run("--no-figures", "--json")
+    told = json.loads(run.out)
+    assert [row["cell_id"] for row in told["rows"]] == [cell.cell_id for cell in run.measured]
+    assert (told["rows"][0]["activation_bytes"], told["rows"][0]["tokens_per_s"]) == (2**20, None)
+    assert [each["text"] in run.err for each in told["conclusions"]] == [True] * len(told["conclusions"])
+    assert "# results" in run.err
+    run("--no-figures", "--json", "deep/all.json")
+    assert json.loads(Path("deep/all.json").read_text()) == told
+    assert run.out.startswith("# results")
+    run("--dry-run", "--json")
+    assert [cell["status"] for cell in json.loads(run.out)["cells"]] == ["ok"] * 3
+
+
+def test_json_never_takes_the_place_of_a_scenario(run):
+    assert run("--json", "s.yaml") == 2
+    assert "this would write over a scenario" in run.err
+    assert Path("s.yaml").read_text() == SCENARIO
 
 
 def test_figures_are_drawn_at_the_end_unless_told_not_to(run):

@@ -203,8 +203,13 @@ def test_stderr_has_a_line_for_each_cell_and_no_noise(done):
     assert [line[:5] for line in lines[:6]] == [f"[{index}/6]" for index in range(1, 7)]
     assert "Traceback" not in done.err
     assert "Warning" not in done.err
-    # What all cells share, what the marks mean, the failed ones again, their count, where results are.
-    assert len(lines) == 6 + 1 + 1 + 3 + 2, done.err
+    out_of_memory, largest, failed, look = (line for line in lines if line.startswith("- "))
+    assert out_of_memory == "- 1 of 6 cells ran out of memory on the cpu: fragile (on default targets)."
+    assert largest.startswith("- The largest, fragile (on default targets), holds ")
+    assert failed == "- 3 of 6 cells failed with an error: fragile (on default targets)."
+    assert look == "- To see a page of all this:"
+    # What was found, what all share, what marks mean, the failed ones again, their count, where results are.
+    assert len(lines) == 6 + 8 + 1 + 1 + 3 + 2, done.err
 
 
 def wait_for_second_cell(run: Run) -> list[psutil.Process]:

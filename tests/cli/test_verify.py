@@ -60,19 +60,28 @@ def table() -> list[dict[str, str]]:
 def test_all_exact(verify):
     assert verify("--no-gpu-trace") == 0
     lines = verify.out.splitlines()
+    assert lines.pop(0).startswith("3 of 3 cells exact in allocated and requested; worst residual 0 bytes; ")
     assert lines[0] == "# predicted less measured, bytes"
     assert [line.split("  ")[0] for line in lines[2:5]] == [
         "tiny-llama full-ft b1 s8",
         "tiny-llama lora r2 b1 s8",
         "tiny-llama lora r4 b1 s8",
     ]
-    assert lines[5].startswith("3 of 3 cells exact in allocated and requested; worst residual 0 bytes")
-    assert len(lines) == 6
+    assert len(lines) == 5
     assert "[3/3]" in verify.err
     assert verify.asked[:2] == [("full-ft", "measured"), ("full-ft", "predicted")]
     rows = table()
     assert tuple(rows[0]) == VERIFY_COLUMNS
     assert {(row["status"], row["device"], row["gpu"]) for row in rows} == {("exact", "cuda", "h100-80gb")}
+
+
+def test_json_has_what_the_table_of_the_folder_has(verify):
+    assert verify("--no-gpu-trace", "--json") == 0
+    told = json.loads(verify.out)
+    assert told["summary"] in verify.err
+    assert [row["cell_id"] for row in told["rows"]] == [row["cell_id"] for row in table()]
+    assert tuple(told["rows"][0]) == VERIFY_COLUMNS
+    assert told["rows"][0]["residual_peak_allocated_bytes"] == 0
 
 
 def test_a_twin_that_is_wrong_ends_with_3(verify):

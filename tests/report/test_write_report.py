@@ -93,8 +93,12 @@ def test_figures_of_many_cells_are_the_same_drawn_in_another_process(
     monkeypatch.setattr(drawing, "_MOST_PROCESSES", 1)
     results = read_results(out)
     names = ["memory-over-seq", "throughput"]
-    with figures_beside(results, tmp_path / "a", names, ["svg"], "paper") as drawn:
+    told: list[tuple[int, int, str]] = []
+    with figures_beside(
+        results, tmp_path / "a", names, ["svg"], "paper", lambda *of: told.append(of)
+    ) as drawn:
         beside = drawn()
+    assert told == [(0, 2, names[0]), (1, 2, names[1])]
     here = save_all(results, tmp_path / "b", names, ["svg"])
     assert [(each.name, type(each)) for each in beside] == [(each.name, type(each)) for each in here]
     assert beside[1] == here[1]

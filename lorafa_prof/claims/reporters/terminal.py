@@ -30,11 +30,13 @@ from lorafa_prof.words.terminal import ENDLESS, rendered
 _MARK: dict[State, str] = {"pass": "✓", "fail": "✗", "unknown": "?"}
 _STYLE: dict[State, str] = {"pass": "green", "fail": "bold red", "unknown": "bold yellow"}
 _INDENT = 4
+#: Lines that are seen at once.
+_SCREEN = 24
 _BLANK = Text(" ")
 
 
 def terminal(judgements: Sequence[Judgement], width: int | None = None) -> str:
-    """All judgements and, as the last line, what they come to.
+    """All judgements and, as the last line, what they come to; where that is a screen away also as the first.
 
     Args:
         judgements: to tell of.
@@ -43,8 +45,9 @@ def terminal(judgements: Sequence[Judgement], width: int | None = None) -> str:
     """
     room = width or ENDLESS
     parts = [part for judgement in judgements for part in (*_judgement(judgement, room), Text())]
-    style = _STYLE[overall(judgements)]
-    return _rendered([*parts, Text(outcome(judgements), style=style)], width)
+    conclusion = Text(outcome(judgements), style=_STYLE[overall(judgements)])
+    told = _rendered([*parts, conclusion], width)
+    return told if told.count("\n") <= _SCREEN else _rendered([conclusion, Text(), *parts, conclusion], width)
 
 
 def finding_text(finding: Finding) -> str:

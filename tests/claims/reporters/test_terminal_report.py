@@ -77,6 +77,12 @@ def test_the_last_line_says_what_it_comes_to(told: list[Judgement], last: str) -
     assert terminal(told).splitlines()[-1] == last
 
 
+def test_where_it_is_a_screen_away_what_it_comes_to_is_the_first_line_too() -> None:
+    few, many = (terminal([WELL] * number).splitlines() for number in (7, 9))
+    assert (few[0], few[-1]) == ("well", "7 claims: 7 hold")
+    assert (many[:3], many[-1]) == (["9 claims: 9 hold", "", "well"], "9 claims: 9 hold")
+
+
 def test_notes_and_failed_cells_are_told() -> None:
     assert "note: no rows in out/x\n" in terminal([NOTHING])
     assert "failed unexpectedly: lora r8 b2\n" in terminal([CELL_FAILED])

@@ -1,6 +1,6 @@
 """SmolLM2's GGUF as a folder of weights in bf16 and a tokenizer.
 
-python reports/learning/weights.py GGUF FOLDER
+python benchmarks/gguf_weights.py GGUF FOLDER
 """
 
 from __future__ import annotations
