@@ -12,6 +12,8 @@ from lorafa_prof.errors import UsageError
 
 _ALL_FORMATS = "html,md,tex,png,pdf"
 _FIGURE_FORMATS = "png,pdf"
+_INCHES = click.FloatRange(1, 50)
+_NO_TITLE = "none"
 
 
 @click.command("report")
@@ -33,11 +35,29 @@ _FIGURE_FORMATS = "png,pdf"
 @click.option(
     "--style",
     "style_name",
-    type=click.Choice(["paper", "slide"]),
+    type=click.Choice(["paper", "two-columns", "slide"]),
     default="paper",
     show_default=True,
-    help="Of figures: for a column of a paper, 3.5 inches wide, or for a slide, 16:9 in large letters.",
+    help="Of figures: for one column of a paper, 3.5 inches wide, for two, 7.16, or for a slide, 16:9.",
 )
+@click.option("--width", type=_INCHES, metavar="INCHES", help="Of figures, instead of the style's.")
+@click.option("--height", type=_INCHES, metavar="INCHES", help="Of figures, instead of as high as they need.")
+@click.option(
+    "--title",
+    metavar="TEXT",
+    help="Of figures, instead of their own; `none` for none, with all notes in the caption's file.",
+)
+@click.option(
+    "--labels",
+    "labels_file",
+    type=PATH,
+    metavar="FILE",
+    help="YAML of what figures shall write instead of names, such as `lora-fa: LoRA-FA`.",
+)
+@click.option(
+    "--axes", default="", metavar="AXES", help="Of figures: scales and limits, such as x=log,y=0:80."
+)
+@click.option("--dark", is_flag=True, help="Figures for a dark page.")
 @click.option(
     "-o",
     "--output",
@@ -46,7 +66,17 @@ _FIGURE_FORMATS = "png,pdf"
     help="Where all files go  [default: the report to OUT, figures to OUT/figures]",
 )
 def report_command(
-    out: Path, names: tuple[str, ...], formats: str | None, style_name: str, folder: Path | None
+    out: Path,
+    names: tuple[str, ...],
+    formats: str | None,
+    style_name: str,
+    width: float | None,
+    height: float | None,
+    title: str | None,
+    labels_file: Path | None,
+    axes: str,
+    dark: bool,
+    folder: Path | None,
 ) -> None:
     """Write a report of the results in the folder OUT, and its figures.
 
@@ -54,6 +84,8 @@ def report_command(
     Prints the path of every file written; what is missing or cannot be drawn is told on stderr.
     """
     # pandas, matplotlib and jinja2 take a second to load: `--help` need not.
+    from lorafa_prof.figures.kit.wishes import Wishes
+    from lorafa_prof.figures.wished import axes_of, labels_of
     from lorafa_prof.report.write import write_report
 
     if formats is None:
@@ -61,7 +93,19 @@ def report_command(
     kinds = [part.strip() for part in formats.split(",") if part.strip()]
     if not kinds:
         raise UsageError("--format: no format given; write for example --format html")
-    written = write_report(out, kinds, folder=folder, figures=names or None, style_name=style_name)
+    if title not in (None, _NO_TITLE) and len(names) != 1:
+        raise UsageError("--title: a title is of one figure; name it with --figure, or write --title none")
+    wishes = Wishes(
+        width,
+        height,
+        "" if title == _NO_TITLE else title,
+        labels_of(labels_file) if labels_file else {},
+        axes_of(axes),
+        dark,
+    )
+    written = write_report(
+        out, kinds, folder=folder, figures=names or None, style_name=style_name, wishes=wishes
+    )
     for note in written.notes:
         say(f"note: {note}")
     if written.no_report:

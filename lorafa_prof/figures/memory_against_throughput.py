@@ -24,6 +24,7 @@ from lorafa_prof.figures.kit.points import (
 )
 from lorafa_prof.figures.kit.scatter import Axis, Mark, ScatterPanel, method_handles, plain
 from lorafa_prof.figures.kit.style import Look, looks, style
+from lorafa_prof.figures.kit.wishes import said
 from lorafa_prof.words.phrases import count, first_of
 from lorafa_prof.words.scales import bytes_scale
 
@@ -74,7 +75,7 @@ def draw(table: DataFrame) -> Drawing:
     assemble(
         drawing,
         title=_TITLE,
-        subtitle=fixed(points),
+        shared=fixed(points),
         rows=placed,
         handles=method_handles(look),
         notes=[
@@ -98,8 +99,8 @@ def _panel(
     return ScatterPanel(
         _RATE,
         [Mark(point.method, *place(point), point.against(_MEMORY, _RATE)) for point in members],
-        Axis(f"peak allocated ({scale.unit})", plain),
-        Axis("throughput (tokens/s)", plain),
+        Axis(f"{said('peak allocated')} ({scale.unit})", plain),
+        Axis(f"{said('throughput')} (tokens/s)", plain),
         look,
         height,
         front=[place(point) for point in best],
@@ -115,7 +116,7 @@ def _rows(points: Sequence[Point], task: Sequence[str]) -> dict[str, list[Point]
     )
     rows: dict[str, list[Point]] = {}
     for point in ordered:
-        rows.setdefault(", ".join(filter(None, (point.model, phrases(point, task)))), []).append(point)
+        rows.setdefault(", ".join(filter(None, (said(point.model), phrases(point, task)))), []).append(point)
     return rows
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
 
@@ -13,11 +13,14 @@ from pandas import DataFrame
 from lorafa_prof.errors import UsageError
 from lorafa_prof.figures import FIGURES
 from lorafa_prof.figures.figure import Figure, NoDataError, RecordFigure
-from lorafa_prof.figures.kit.page import PageFullError
+from lorafa_prof.figures.kit.dark import darken
+from lorafa_prof.figures.kit.page import CaptionedDrawing, PageFullError
 from lorafa_prof.figures.kit.style import PAGES, style
+from lorafa_prof.figures.kit.wishes import NO_WISHES, Honoured, Wishes, current_wishes, wishing
 from lorafa_prof.registry import nearest
-from lorafa_prof.results.files import write_atomically
+from lorafa_prof.results.files import write_atomically, writing
 from lorafa_prof.results.records import Results, read_results
+from lorafa_prof.words.latex import latex_text
 
 FORMATS = ("png", "pdf", "svg")
 
@@ -31,10 +34,19 @@ _METADATA: dict[str, dict[str, str | None]] = {
 
 @dataclass(frozen=True)
 class SavedFigure:
-    """A figure that was drawn, and its files."""
+    """A figure that was drawn, and its files.
+
+    Attributes:
+        captions: files with what belongs in its caption, as text and as LaTeX.
+        caption: the same, sentence by sentence.
+        honoured: which wishes it had a use for.
+    """
 
     name: str
     paths: tuple[Path, ...]
+    captions: tuple[Path, ...] = ()
+    caption: tuple[str, ...] = ()
+    honoured: Honoured = field(default_factory=Honoured, compare=False)
 
 
 @dataclass(frozen=True)
@@ -51,8 +63,11 @@ def save_all(
     names: Iterable[str] | None = None,
     formats: Sequence[str] = ("png", "pdf"),
     style_name: str = "paper",
+    wishes: Wishes = NO_WISHES,
 ) -> list[SavedFigure | SkippedFigure]:
     """Draw figures of `results` into ``folder/<name>.<format>``; `folder` is made if need be.
+
+    Beside each are ``<name>.txt`` and ``<name>.tex``, its caption: title, what all cells share, notes.
 
     Args:
         results: of a run; a table alone, as `read_table` gives it, has no records to draw from.
@@ -60,6 +75,7 @@ def save_all(
         names: figures to draw; if None all but those `on_request`.
         formats: some of `FORMATS`.
         style_name: one of `PAGES`.
+        wishes: what shall be otherwise than the style has it.
 
     Raises:
         UsageError: an unknown figure, format or style, before anything is written; or a folder that cannot be
@@ -70,7 +86,7 @@ def save_all(
     for format_ in formats:
         _check("format", format_, FORMATS)
     _check("style", style_name, tuple(PAGES))
-    drawn = [_save(figure, known, folder, formats, style_name) for figure in chosen]
+    drawn = [_save(figure, known, folder, formats, style_name, wishes) for figure in chosen]
     return [*drawn, *left_for_request(names)]
 
 
@@ -122,22 +138,46 @@ def _check(kind: str, name: str, there: Sequence[str]) -> None:
 
 
 def _save(
-    figure: Figure | RecordFigure, results: Results, folder: Path, formats: Sequence[str], style_name: str
+    figure: Figure | RecordFigure,
+    results: Results,
+    folder: Path,
+    formats: Sequence[str],
+    style_name: str,
+    wishes: Wishes,
 ) -> SavedFigure | SkippedFigure:
     """Draw one figure on the first page of the style that has room for it."""
+    needs = ""
     for page in PAGES[style_name]:
-        with style(page):
+        with wishing(wishes) as honoured, style(page):
             try:
                 drawing = _drawn(figure, results)
-            except PageFullError:
+            except PageFullError as error:
+                needs = str(error)
                 continue
             except NoDataError as error:
                 return SkippedFigure(figure.name, str(error))
-            return SavedFigure(figure.name, write_drawing(drawing, folder, figure.name, formats))
+            paths = write_drawing(drawing, folder, figure.name, formats)
+            caption = drawing.caption if isinstance(drawing, CaptionedDrawing) else ()
+            captions = _write_caption(caption, folder, figure.name) if caption else ()
+            return SavedFigure(figure.name, paths, captions, caption, honoured)
+    if wishes.width is not None or wishes.height is not None:
+        return SkippedFigure(figure.name, f"there is no room for it in the size asked for: {needs}")
     return SkippedFigure(
         figure.name,
         f"there is more to show than a {style_name} has room for; use --style paper, or fewer cells",
     )
+
+
+def _write_caption(caption: Sequence[str], folder: Path, name: str) -> tuple[Path, ...]:
+    """As text, and as LaTeX for ``\\input`` inside of a float."""
+    written = " ".join(latex_text(sentence) for sentence in caption)
+    texts = {"txt": "\n".join(caption), "tex": f"\\caption{{{written}}}\n\\label{{fig:{name}}}"}
+    paths = []
+    with writing(folder):
+        for ending, text in texts.items():
+            paths.append(folder / f"{name}.{ending}")
+            write_atomically(paths[-1], f"{text}\n".encode())
+    return tuple(paths)
 
 
 def _drawn(figure: Figure | RecordFigure, results: Results) -> Drawing:
@@ -160,6 +200,8 @@ def write_drawing(drawing: Drawing, folder: Path, name: str, formats: Sequence[s
     paths = tuple(folder / f"{name}.{format_}" for format_ in dict.fromkeys(formats))
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        if current_wishes().dark:
+            darken(drawing)
         for path in paths:
             format_ = path.suffix[1:]
             drawn = (

@@ -11,6 +11,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from lorafa_prof.figures import FIGURES
+from lorafa_prof.figures.kit.wishes import NO_WISHES, Wishes
 from lorafa_prof.figures.save import SavedFigure, SkippedFigure, left_for_request, names_of, save_all
 from lorafa_prof.results.records import Results
 
@@ -23,7 +24,12 @@ _MOST_PROCESSES = 4
 
 @contextmanager
 def figures_beside(
-    results: Results, folder: Path, names: Sequence[str] | None, formats: Sequence[str], style_name: str
+    results: Results,
+    folder: Path,
+    names: Sequence[str] | None,
+    formats: Sequence[str],
+    style_name: str,
+    wishes: Wishes = NO_WISHES,
 ) -> Iterator[Callable[[], Outcomes]]:
     """A context in which the figures of many cells are drawn in processes of their own.
 
@@ -38,19 +44,25 @@ def figures_beside(
     """
     chosen = [FIGURES[name].name for name in names_of(names, results)]
     left = left_for_request(names)
-    save_all(results, folder, (), formats, style_name)  # draws nothing, but says what is unknown
+    save_all(results, folder, (), formats, style_name, wishes)  # draws nothing, but says what is unknown
     if len(results.table) < MANY_CELLS or not formats:
-        yield lambda: [*save_all(results, folder, chosen, formats, style_name), *left] if formats else []
+        yield (
+            lambda: (
+                [*save_all(results, folder, chosen, formats, style_name, wishes), *left] if formats else []
+            )
+        )
         return
     processes = min(os.cpu_count() or 1, _MOST_PROCESSES)
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        drawing = [pool.submit(save_all, results, folder, (name,), formats, style_name) for name in chosen]
+        drawing = [
+            pool.submit(save_all, results, folder, (name,), formats, style_name, wishes) for name in chosen
+        ]
 
         def outcomes() -> Outcomes:
             try:
                 return [*(outcome for future in drawing for outcome in future.result()), *left]
             except BrokenProcessPool:  # no memory for one more process, or none may be started here
-                return [*save_all(results, folder, chosen, formats, style_name), *left]
+                return [*save_all(results, folder, chosen, formats, style_name, wishes), *left]
 
         try:
             yield outcomes

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,9 +16,9 @@ from lorafa_prof.figures.kit.points import (
     phrases,
     sort_key,
 )
-from lorafa_prof.one_line import harmless
 from lorafa_prof.report.content import Content
 from lorafa_prof.results.marks import meanings
+from lorafa_prof.words.latex import latex_text
 from lorafa_prof.words.scales import bytes_scale
 
 #: So many columns of a metric, and lines, fit on a page.
@@ -40,33 +39,6 @@ _HEAD = """\
 
 #: Behind a value that a mark of its row speaks against.
 _MARKED = r"$^\dagger$"
-
-_SPECIAL = {
-    "\\": r"\textbackslash{}",
-    "{": r"\{",
-    "}": r"\}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    '"': "''",
-    "×": r"$\times$",
-    "–": "--",
-    **{sign: f"\\{sign}" for sign in "$&#_%"},
-}
-
-
-def latex_text(text: str) -> str:
-    """`text` as it stands, in ASCII, for any engine and font; what has no ASCII form is a question mark."""
-    return "".join(_SPECIAL.get(sign) or _ascii(sign) for sign in harmless(text))
-
-
-def _ascii(sign: str) -> str:
-    if sign.isascii():
-        return sign
-    plain = unicodedata.normalize("NFKD", sign).encode("ascii", "ignore").decode()
-    return "".join(_SPECIAL.get(each, each) for each in plain) or "?"
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Figures inside a report: small enough to be sent by mail."""
+"""Figures inside a report, for light pages and dark ones: small enough to be sent by mail."""
 
 from __future__ import annotations
 
@@ -11,38 +11,49 @@ from pathlib import Path
 from PIL import Image
 
 from lorafa_prof.figures import FIGURES
+from lorafa_prof.figures.kit.page import SHARED
 from lorafa_prof.figures.save import SavedFigure, SkippedFigure
 
 #: Figures have few colours, so that a palette takes a quarter of the bytes and shows the same.
 _COLORS = 256
 
+Outcome = SavedFigure | SkippedFigure
+
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure as a ``data:`` address; width and height in pixels."""
+    """A figure as ``data:`` addresses; width and height in pixels; `about` is what all its cells share."""
 
     name: str
     title: str
-    address: str
+    about: str
+    light: str
+    dark: str
     width: int
     height: int
 
 
-def pictures_of(drawn: Iterable[SavedFigure | SkippedFigure]) -> list[Picture]:
-    """Those that have a PNG file."""
-    return [
-        _picture(outcome.name, path)
-        for outcome in drawn
-        if isinstance(outcome, SavedFigure)
-        for path in outcome.paths
-        if path.suffix == ".png"
-    ]
+def pictures_of(light: Iterable[Outcome], dark: Iterable[Outcome]) -> list[Picture]:
+    """Those that have a PNG file, drawn for a light page and for a dark one."""
+    files = {outcome.name: _png(outcome) for outcome in dark if isinstance(outcome, SavedFigure)}
+    return [_picture(outcome, files[outcome.name]) for outcome in light if isinstance(outcome, SavedFigure)]
 
 
-def _picture(name: str, file: Path) -> Picture:
+def _png(outcome: SavedFigure) -> Path:
+    return next(path for path in outcome.paths if path.suffix == ".png")
+
+
+def _picture(light: SavedFigure, dark: Path) -> Picture:
+    shared = [sentence for sentence in light.caption if sentence.startswith(SHARED)]
+    address, (width, height) = _address(_png(light))
+    title = FIGURES[light.name].title
+    return Picture(light.name, title, " ".join(shared), address, _address(dark)[0], width, height)
+
+
+def _address(file: Path) -> tuple[str, tuple[int, int]]:
+    """The picture itself, and its width and height."""
     with Image.open(file) as image:
         flat = image.convert("RGB").quantize(_COLORS, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
     data = BytesIO()
     flat.save(data, "PNG", compress_level=6)  # its best takes five times as long, for a tenth less
-    address = f"data:image/png;base64,{base64.b64encode(data.getvalue()).decode()}"
-    return Picture(name, FIGURES[name].title, address, flat.width, flat.height)
+    return f"data:image/png;base64,{base64.b64encode(data.getvalue()).decode()}", flat.size

@@ -74,7 +74,7 @@ class LossChart:
         assemble(
             drawing,
             title=self.title,
-            subtitle=fixed(list(points.values())),
+            shared=fixed(list(points.values())),
             rows=placed,
             handles=list(handles.values()),
             notes=[

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from matplotlib.artist import Artist
@@ -13,9 +13,11 @@ from matplotlib.figure import Figure as Drawing
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullLocator
 
+from lorafa_prof.figures.figure import NoDataError
 from lorafa_prof.figures.kit.marked import draw_rings
 from lorafa_prof.figures.kit.page import text_width
-from lorafa_prof.figures.kit.style import GREY, VERMILION, Look, method_order, pt
+from lorafa_prof.figures.kit.style import GREY, LOST, Look, method_order, pt
+from lorafa_prof.figures.kit.wishes import axis_wish, said
 
 _OOM_ROW = 0.09
 _MARKER = 3.8
@@ -40,16 +42,32 @@ class Mark:
 class Axis:
     """What an axis shows: `label` with its unit, how a number is written, and whether it is logarithmic.
 
-    A logarithmic axis takes numbers above 0. `places` are those of its ticks, if they are not any.
+    A logarithmic axis takes numbers above 0. `places` are those of its ticks, if they are not any; `ends` are
+    where it begins and ends, if that is not up to its values.
     """
 
     label: str
     text: Callable[[float], str]
     logarithmic: bool = False
     places: tuple[float, ...] = ()
+    ends: tuple[float, float] | None = None
+
+    def as_wished(self, name: str) -> Axis:
+        """This axis as whoever draws the figure wants its axis ``x`` or ``y``."""
+        wish = axis_wish(name)
+        logarithmic = self.logarithmic if wish.logarithmic is None else wish.logarithmic
+        return replace(self, label=said(self.label), logarithmic=logarithmic, ends=wish.limits or self.ends)
 
     def limits(self, values: Sequence[float]) -> tuple[float, float]:
-        """Around the values, with some room."""
+        """Around the values, with some room.
+
+        Raises:
+            NoDataError: it is logarithmic, and one of the values is not above 0.
+        """
+        if self.logarithmic and min(values) <= 0:
+            raise NoDataError(f"a logarithmic axis has no place for {min(values):g}: {self.label}")
+        if self.ends is not None:
+            return self.ends
         places = [math.log10(value) if self.logarithmic else value for value in values]
         low, high = min(places), max(places)
         pad = 0.08 * (high - low) or (0.3 if self.logarithmic else 0.1 * abs(low) or 1.0)
@@ -137,19 +155,27 @@ class ScatterPanel:
         return rows * _OOM_ROW + 0.04 if rows else 0.0
 
     @cached_property
+    def _x(self) -> Axis:
+        return self.x.as_wished("x")
+
+    @cached_property
+    def _y(self) -> Axis:
+        return self.y if self.level else self.y.as_wished("y")
+
+    @cached_property
     def _x_limits(self) -> tuple[float, float]:
-        return self.x.limits([*(mark.x for mark in self.marks), *(place for _, place in self.failed)])
+        return self._x.limits([*(mark.x for mark in self.marks), *(place for _, place in self.failed)])
 
     @cached_property
     def _y_limits(self) -> tuple[float, float]:
         values = [end for mark in self.marks for end in (mark.y, *(mark.span or ()))]
-        low, high = self.y.limits([*values, 0.0] if self.level else values)
-        return low, self.y.beyond(low, high, self.height / self.plot_height)
+        low, high = self._y.limits([*values, 0.0] if self.level else values)
+        return low, self._y.beyond(low, high, self.height / self.plot_height)
 
     @cached_property
     def _upright(self) -> dict[float, str]:
         low, high = self._y_limits
-        return self.y.ticks(low, self.y.beyond(low, high, self.plot_height / self.height))
+        return self._y.ticks(low, self._y.beyond(low, high, self.plot_height / self.height))
 
     def labels_width(self, drawing: Drawing) -> float:
         """Inches that labels take left of the axes."""
@@ -163,12 +189,12 @@ class ScatterPanel:
 
     def draw(self, drawing: Drawing, axes: Axes, width: float) -> None:
         """Draw on `axes`, which will be `width` inches wide and `height` high."""
-        if self.x.logarithmic:
+        if self._x.logarithmic:
             axes.set_xscale("log")
-        if self.y.logarithmic:
+        if self._y.logarithmic:
             axes.set_yscale("log")
-        axes.set_title(self.y.label, loc="left")
-        axes.set_xlabel(self.x.label)
+        axes.set_title(self._y.label, loc="left")
+        axes.set_xlabel(self._x.label)
         axes.grid()
         self._draw_lines(axes)
         for method in sorted({mark.method for mark in self.marks}, key=method_order):
@@ -213,7 +239,7 @@ class ScatterPanel:
         """Crosses above the data, a line of them for each method."""
         bottom = self.plot_height / self.height
         low, high = self._y_limits
-        axes.axhspan(self.y.beyond(low, high, bottom), high, color="#F2F2F2", zorder=0)
+        axes.axhspan(self._y.beyond(low, high, bottom), high, color="#F2F2F2", zorder=0)
         axes.annotate(
             "OOM",
             (0, (1 + bottom) / 2),
@@ -222,7 +248,7 @@ class ScatterPanel:
             textcoords="offset points",
             ha="right",
             va="center",
-            color=VERMILION,
+            color=LOST,
         )
         methods = sorted({method for method, _ in self.failed}, key=method_order)
         for row, method in enumerate(methods):
@@ -244,8 +270,8 @@ class ScatterPanel:
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_minor_locator(NullLocator())
         axes.set_yticks(list(self._upright), list(self._upright.values()))
-        across = self.x.ticks(*self._x_limits)
-        axes.set_xticks(list(across), self.x.thinned(drawing, across, self._x_limits, width))
+        across = self._x.ticks(*self._x_limits)
+        axes.set_xticks(list(across), self._x.thinned(drawing, across, self._x_limits, width))
 
 
 def _size(method: str, look: Mapping[str, Look]) -> float:
