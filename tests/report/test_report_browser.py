@@ -12,8 +12,8 @@ from chromium import PROGRAM, Chromium, Tab
 from PIL import Image
 from reported_runs import MIB, cell, content, details, record, storage, write_run
 
-from lorafa_prof.parts import PEAK_PARTS
 from lorafa_prof.figures.kit.shades import shades
+from lorafa_prof.parts import PEAK_PARTS
 from lorafa_prof.report.html import html_report
 from lorafa_prof.results.table import write_table
 from lorafa_prof.words.numbers import size

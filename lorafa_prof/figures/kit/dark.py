@@ -37,8 +37,8 @@ def darken(drawing: Drawing) -> None:
 
 
 def _change(artist: Any, *names: str) -> None:
-    for name in names:
-        color = getattr(artist, f"get_{name}")()
+    before = {name: getattr(artist, f"get_{name}")() for name in names}  # one may follow from another
+    for name, color in before.items():
         if not (isinstance(color, str) and color == "none"):
             getattr(artist, f"set_{name}")(on_dark(to_rgba(color)))
 

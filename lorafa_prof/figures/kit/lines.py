@@ -143,8 +143,9 @@ def _fitting(points: Sequence[Point], axis: str) -> list[Point]:
     apart = _apart(points, axis)
     rows = _rows(points, apart).values()
     lines = _lines(points, axis, apart)
-    finished = Counter(lines[point.cell_id] for point in points if point.ok)
-    fullest = {line for line, _ in finished.most_common(_MOST_SERIES)} or set(lines.values())
+    finished = Counter(dict.fromkeys(lines.values(), 0))
+    finished.update(lines[point.cell_id] for point in points if point.ok)
+    fullest = {line for line, _ in finished.most_common(_MOST_SERIES)}
     chosen: set[str] = set()
     for row in sorted(rows, key=len, reverse=True)[:MOST_ROWS]:
         there = Counter(lines[cell] for cell in row if lines[cell] in fullest)

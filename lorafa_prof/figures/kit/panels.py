@@ -8,7 +8,15 @@ from typing import Protocol
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
-from lorafa_prof.figures.kit.page import MARGIN, Panel, PanelRow, draw_name, line_height
+from lorafa_prof.figures.kit.page import (
+    MARGIN,
+    PageFullError,
+    Panel,
+    PanelRow,
+    draw_name,
+    line_height,
+    text_width,
+)
 
 _GAP = 0.1
 _BELOW = 0.38
@@ -54,6 +62,8 @@ def panel_row(drawing: Drawing, name: str, panels: Sequence[PlotPanel], room: fl
         axes = drawing.add_axes((0, 0, 1, 1), label=f"{name}:{panel.key}")
         left += labels
         panel.draw(drawing, axes, width)
+        if text_width(drawing, axes.get_title(loc="left")) > width + names + _GAP:
+            raise PageFullError("a panel is narrower than its title: it needs more width")
         placed.append(Panel(axes, left, width))
         left += width + names + _GAP
     above = draw_name(drawing, placed[0], name, room, free=line_height())
