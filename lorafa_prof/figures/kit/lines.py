@@ -15,8 +15,8 @@ from lorafa_prof.figures.figure import NoDataError
 from lorafa_prof.figures.kit.capacities import capacity_note
 from lorafa_prof.figures.kit.line_panel import LINE, MARKER, LinePanel, Metric, joined
 from lorafa_prof.figures.kit.marked import rings_note
-from lorafa_prof.figures.kit.page import assemble, column_width, new_drawing
-from lorafa_prof.figures.kit.panels import MOST_ROWS, panel_row, plot_height
+from lorafa_prof.figures.kit.page import MARGIN, assemble, column_width, new_drawing, text_width
+from lorafa_prof.figures.kit.panels import GAP, MOST_ROWS, panel_row, plot_height
 from lorafa_prof.figures.kit.points import (
     CONTEXT_SETTINGS,
     METHOD_SETTINGS,
@@ -116,8 +116,7 @@ class LineChart:
         }
         drawing = new_drawing()
         room = column_width(len(rows))
-        lasts = [members[-1] for members in panels.values()]
-        if named := all(panel.can_be_named(drawing, _NAMES_SHARE * room) for panel in lasts):
+        if named := all(_can_be_named(drawing, members, room) for members in panels.values()):
             panels = {name: [*them[:-1], replace(them[-1], named=True)] for name, them in panels.items()}
         placed = [panel_row(drawing, name, members, room) for name, members in panels.items()]
         cards = {card for members in panels.values() for panel in members for card in panel.capacities}
@@ -136,6 +135,12 @@ class LineChart:
             ],
         )
         return drawing
+
+
+def _can_be_named(drawing: Drawing, panels: Sequence[LinePanel], room: float) -> bool:
+    """Whether a row has room for its lines' names right of its last panel, and still for the panels' titles."""
+    titles = sum(text_width(drawing, panel.title) + panel.labels_width(drawing) + GAP for panel in panels)
+    return panels[-1].can_be_named(drawing, min(_NAMES_SHARE * room, room - titles - 2 * MARGIN))
 
 
 def _fitting(points: Sequence[Point], axis: str) -> list[Point]:
