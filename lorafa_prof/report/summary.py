@@ -7,27 +7,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from lorafa_prof.cell import twin_gpu
-from lorafa_prof.figures.kit.points import SETTINGS, Point, Setting
+from lorafa_prof.concluding.alike import pairs
+from lorafa_prof.concluding.between_methods import COMPARED
+from lorafa_prof.concluding.conclusion import HELD, PEAK, SPEED
+from lorafa_prof.figures.kit.points import Point
 from lorafa_prof.figures.kit.style import method_order
 from lorafa_prof.results.marks import DISTURBED
 from lorafa_prof.words.numbers import shown
 from lorafa_prof.words.phrases import count, first_of
 
-HELD, PEAK, SPEED = "activation_bytes", "peak_allocated_bytes", "tokens_per_s"
-
 #: So many cells without a result are named.
 _MOST_NAMED = 6
-
-#: A method, and the one that people want it compared with.
-_COMPARED = (
-    ("lora-fa", "lora"),
-    ("lora-fa", "full-ft"),
-    ("lora", "full-ft"),
-    ("peft-lora-fa", "peft-lora"),
-)
-
-#: What full fine-tuning has none of.
-_OF_ADAPTERS = ("rank", "targets", "dropout", "adapter_dtype")
 
 _STATUS_WORDS = {
     "ok": "ran to the end",
@@ -161,12 +151,12 @@ def _extremes(
 
 def _ratios(points: Sequence[Point]) -> list[Ratio]:
     found = []
-    for method, reference in _COMPARED:
-        pairs = _pairs(points, method, reference)
+    for method, reference in COMPARED:
+        alike = pairs(points, method, reference)
         for metric in (HELD, PEAK, SPEED):
             values = [
                 ours / theirs
-                for one, other in pairs
+                for one, other in alike
                 if not {*one.against(metric), *other.against(metric)} & set(DISTURBED)
                 and (ours := one.value(metric)) is not None
                 and (theirs := other.value(metric))
@@ -174,25 +164,6 @@ def _ratios(points: Sequence[Point]) -> list[Ratio]:
             if values:
                 found.append(Ratio(method, reference, metric, len(values), min(values), max(values)))
     return found
-
-
-def _pairs(points: Sequence[Point], method: str, reference: str) -> list[tuple[Point, Point]]:
-    """Cells of the two methods alike in all settings that both have; none where several are."""
-    ignored = _OF_ADAPTERS if reference == "full-ft" else ()
-    names = [name for name in SETTINGS if name not in ignored]
-
-    def alike(point: Point) -> tuple[Setting, ...]:
-        return (point.model, *(point.settings[name] for name in names))
-
-    others: defaultdict[tuple[Setting, ...], list[Point]] = defaultdict(list)
-    for point in points:
-        if point.method == reference:
-            others[alike(point)].append(point)
-    return [
-        (point, others[alike(point)][0])
-        for point in points
-        if point.method == method and len(others[alike(point)]) == 1
-    ]
 
 
 def _in_words(ratios: Sequence[Ratio]) -> list[str]:
