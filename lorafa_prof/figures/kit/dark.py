@@ -13,10 +13,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.text import Text
 
-from lorafa_prof.figures.kit.shades import DARK_PAGE, shades
+from lorafa_prof.figures.kit.shades import DARK_INK, DARK_PAGE, shades
 
-#: What black becomes; as --ink in report/assets/page.css.
-_INK = "#e8ebef"
 #: Parts of a colour that are so little apart are a grey.
 _GREY = 0.04
 
@@ -50,6 +48,6 @@ def on_dark(color: tuple[float, float, float, float]) -> tuple[float, float, flo
     if max(red, green, blue) - min(red, green, blue) > _GREY:
         return to_rgba(shades(to_hex((red, green, blue))).dark, alpha)
     light = (red + green + blue) / 3
-    ink, page = to_rgba(_INK), to_rgba(DARK_PAGE)
+    ink, page = to_rgba(DARK_INK), to_rgba(DARK_PAGE)
     mixed = [(1 - light) * one + light * other for one, other in zip(ink[:3], page[:3], strict=True)]
     return (mixed[0], mixed[1], mixed[2], alpha)

@@ -24,7 +24,7 @@ class Module:
 
 @dataclass(frozen=True)
 class LayerBytes:
-    """Bytes by module and number of the layer, modules in the order of forward; what is in none by its path."""
+    """Bytes by module and number of the layer, in the order of forward; what is in none by its path."""
 
     by_module: Mapping[Module, Mapping[int, int]]
     outside: Mapping[str, int]

@@ -138,7 +138,7 @@ class LineChart:
 
 
 def _can_be_named(drawing: Drawing, panels: Sequence[LinePanel], room: float) -> bool:
-    """Whether a row has room for its lines' names right of its last panel, and still for the panels' titles."""
+    """Whether a row has room for its lines' names right of the last panel, beside the panels' titles."""
     titles = sum(text_width(drawing, panel.title) + panel.labels_width(drawing) + GAP for panel in panels)
     return panels[-1].can_be_named(drawing, min(_NAMES_SHARE * room, room - titles - 2 * MARGIN))
 
