@@ -67,11 +67,11 @@ def draw(table: DataFrame) -> Drawing:
     height = plot_height(len(shown))
     drawing = new_drawing()
     room = column_width(len(shown))
-    placed, notes = [], []
+    placed, fronts = [], []
     for name, members in shown.items():
         best = front(members)
-        placed.append(panel_row(drawing, name, [_panel(members, best, look, height)], room))
-        notes.append(_on_front(name if len(shown) > 1 else "", best, choices))
+        placed.append(panel_row(drawing, name, [_panel(members, best, choices, look, height)], room))
+        fronts.append(best)
     assemble(
         drawing,
         title=_TITLE,
@@ -79,7 +79,7 @@ def draw(table: DataFrame) -> Drawing:
         rows=placed,
         handles=method_handles(look),
         notes=[
-            *notes,
+            _on_front(fronts, choices),
             *rings_note(point.against(_MEMORY, _RATE) for members in shown.values() for point in members),
             *_without(len(everything) - len(points)),
             *left_out(len(points) - sum(map(len, shown.values())), len(points)),
@@ -89,8 +89,15 @@ def draw(table: DataFrame) -> Drawing:
 
 
 def _panel(
-    members: Sequence[Point], best: Sequence[Point], look: Mapping[str, Look], height: float
+    members: Sequence[Point],
+    best: Sequence[Point],
+    choices: Sequence[str],
+    look: Mapping[str, Look],
+    height: float,
 ) -> ScatterPanel:
+    """Cells, those on the front with their names."""
+    names = {point.cell_id: named(point, choices) for point in best}
+
     scale = bytes_scale(max(point.values[_MEMORY] for point in members))
 
     def place(point: Point) -> tuple[float, float]:
@@ -98,7 +105,15 @@ def _panel(
 
     return ScatterPanel(
         _RATE,
-        [Mark(point.method, *place(point), point.against(_MEMORY, _RATE)) for point in members],
+        [
+            Mark(
+                point.method,
+                *place(point),
+                point.against(_MEMORY, _RATE),
+                name=names.get(point.cell_id, ""),
+            )
+            for point in members
+        ],
         Axis(f"{said('peak allocated')} ({scale.unit})", plain),
         Axis(f"{said('throughput')} (tokens/s)", plain),
         look,
@@ -120,11 +135,13 @@ def _rows(points: Sequence[Point], task: Sequence[str]) -> dict[str, list[Point]
     return rows
 
 
-def _on_front(name: str, best: Sequence[Point], choices: Sequence[str]) -> str:
-    names = first_of([named(point, choices) for point in best], _MOST_NAMED, between="; ")
-    where = f" of {name}" if name else ""
-    what = f"On the front{where} (no cell needs less and is as fast)"
-    return f"{what}, from the least memory on: {names}."
+def _on_front(fronts: Sequence[Sequence[Point]], choices: Sequence[str]) -> str:
+    """What the grey line is; of a single panel also what is on it, since not every name may have room there."""
+    what = "On the front no cell needs less and is as fast"
+    if len(fronts) > 1:
+        return f"{what}."
+    names = first_of([named(point, choices) for point in fronts[0]], _MOST_NAMED, between="; ")
+    return f"{what}; from the least memory on: {names}."
 
 
 def _without(number: int) -> list[str]:

@@ -64,12 +64,14 @@ def _panels(
         values = {point.cell_id: value for point in points if (value := point.value(metric.column))}
         if values:
             scale = bytes_scale(max(values.values()))
+            named = _highest(points, values)
             marks = [
                 Mark(
                     point.method,
                     sizes[point.cell_id],
                     values[point.cell_id] / scale.divisor,
                     point.against(metric.column),
+                    name=said(point.model) if point.cell_id in named else "",
                 )
                 for point in points
                 if point.cell_id in values
@@ -77,6 +79,16 @@ def _panels(
             axis = Axis(f"{said(metric.label)} ({scale.unit})", plain, logarithmic=True)
             panels.append(ScatterPanel(metric.column, marks, _X, axis, look, height, failed=failed))
     return panels
+
+
+def _highest(points: Sequence[Point], values: Mapping[str, float]) -> set[str]:
+    """The cell of each model that has the largest of these values: the model's name stands at its point."""
+    highest: dict[str, str] = {}
+    for point in points:
+        if point.cell_id in values:
+            best = highest.setdefault(point.model, point.cell_id)
+            highest[point.model] = max(best, point.cell_id, key=lambda cell_id: values[cell_id])
+    return set(highest.values())
 
 
 @style()

@@ -212,9 +212,8 @@ def test_charts_are_drawn_in_the_colours_of_figures(tab: Tab) -> None:
         assert pixels(tab, 1, blue_or_vermilion) > 100
         assert pixels(tab, 2, blue_or_vermilion) > 5000
     # Four times as many tokens per second are a bar four times as long.
-    lengths = tab.value(
-        "Chart.getChart(document.querySelectorAll('#charts canvas')[2]).getDatasetMeta(0).data.map((it) => it.width)"
-    )
+    speeds = "Chart.getChart(document.querySelectorAll('#charts canvas')[2])"
+    lengths = tab.value(f"{speeds}.getDatasetMeta(0).data.map((it) => it.width)")
     assert lengths[2] == pytest.approx(4 * lengths[0], rel=0.01)
 
 

@@ -14,8 +14,9 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullLocator
 
 from lorafa_prof.figures.figure import NoDataError
+from lorafa_prof.figures.kit.beside import Place, places_beside
 from lorafa_prof.figures.kit.marked import draw_rings
-from lorafa_prof.figures.kit.page import text_width
+from lorafa_prof.figures.kit.page import line_height, text_width
 from lorafa_prof.figures.kit.style import GREY, LOST, Look, method_order, pt
 from lorafa_prof.figures.kit.wishes import axis_wish, said
 
@@ -28,7 +29,7 @@ _MOST_TICKS = 6
 class Mark:
     """A point, in the units of its axes; with `doubts`, marks that speak against it, it is ringed.
 
-    `span` is an interval that `y` lies in.
+    `span` is an interval that `y` lies in; `name` stands beside the point where there is room for it.
     """
 
     method: str
@@ -36,6 +37,7 @@ class Mark:
     y: float
     doubts: tuple[str, ...] = ()
     span: tuple[float, float] | None = None
+    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,13 @@ class Axis:
         ends = low - pad, high + pad
         return (math.pow(10, ends[0]), math.pow(10, ends[1])) if self.logarithmic else ends
 
+    def share(self, value: float, limits: tuple[float, float]) -> float:
+        """How far along an axis with these limits a value is; 1 at its end."""
+        low, place, high = (
+            math.log10(each) if self.logarithmic else each for each in (limits[0], value, limits[1])
+        )
+        return (place - low) / (high - low)
+
     def beyond(self, low: float, high: float, times: float) -> float:
         """The upper limit of an axis that is `times` as long as one from `low` to `high`."""
         if self.logarithmic:
@@ -94,11 +103,9 @@ class Axis:
         self, drawing: Drawing, ticks: Mapping[float, str], limits: tuple[float, float], width: float
     ) -> list[str]:
         """The labels of a horizontal axis `width` inches wide, empty where one would touch the one before."""
-        low, high = (math.log10(end) if self.logarithmic else end for end in limits)
         texts, free_from = [], -math.inf
         for tick, text in ticks.items():
-            place = math.log10(tick) if self.logarithmic else tick
-            inches = (place - low) / (high - low) * width
+            inches = self.share(tick, limits) * width
             half = text_width(drawing, text) / 2
             touches = inches - half < free_from
             texts.append("" if touches else text)
@@ -204,6 +211,32 @@ class ScatterPanel:
         self._set_ticks(drawing, axes, width)
         if self.failed:
             self._draw_band(axes)
+        self._draw_names(drawing, axes, width)
+
+    def _draw_names(self, drawing: Drawing, axes: Axes, width: float) -> None:
+        def place(x: float, y: float) -> Place:
+            across = self._x.share(x, self._x_limits) * width
+            return across, self._y.share(y, self._y_limits) * self.height
+
+        named = [mark for mark in self.marks if mark.name]
+        places = places_beside(
+            [(place(mark.x, mark.y), text_width(drawing, mark.name)) for mark in named],
+            [place(mark.x, mark.y) for mark in self.marks],
+            [place(*corner) for corner in self.front],
+            line_height(),
+            width,
+            self.plot_height,
+        )
+        for mark, found in zip(named, places, strict=True):
+            if found is not None:
+                across, up = found
+                axes.annotate(
+                    mark.name,
+                    (across / width, up / self.height),
+                    xycoords="axes fraction",
+                    va="center_baseline",
+                    gid=f"name:{self.key}",
+                )
 
     def _draw_lines(self, axes: Axes) -> None:
         if self.front:
