@@ -136,7 +136,7 @@ def _rows(points: Sequence[Point], task: Sequence[str]) -> dict[str, list[Point]
 
 
 def _on_front(fronts: Sequence[Sequence[Point]], choices: Sequence[str]) -> str:
-    """What the grey line is; of a single panel also what is on it, since not every name may have room there."""
+    """What the grey line is; of a single panel also what is on it: not every name may have room there."""
     what = "On the front no cell needs less and is as fast"
     if len(fronts) > 1:
         return f"{what}."

@@ -49,10 +49,10 @@ def places_beside(
     width: float,
     height: float,
 ) -> list[Place | None]:
-    """The left end and middle height of each name: right of its mark, left, above or below; None without room.
+    """The left end and middle height of each name: right of its mark, left, above, below; None without room.
 
     Args:
-        named: where each mark with a name is, and the name's width; those that come first have the choice.
+        named: where each mark with a name is, and the name's width; the first have the choice.
         marks: where all are; names may not lie upon them.
         steps: corners of a line of steps that names may not lie upon, each the start of one; ascending.
         line: height of a name.
