@@ -17,6 +17,7 @@ from lorafa_prof.figures.kit.dark import darken
 from lorafa_prof.figures.kit.page import CaptionedDrawing, PageFullError
 from lorafa_prof.figures.kit.style import PAGES, style
 from lorafa_prof.figures.kit.wishes import NO_WISHES, Honoured, Wishes, current_wishes, wishing
+from lorafa_prof.one_line import harmless
 from lorafa_prof.registry import nearest
 from lorafa_prof.results.files import write_atomically, writing
 from lorafa_prof.results.records import Results, read_results
@@ -171,7 +172,7 @@ def _save(
 def _write_caption(caption: Sequence[str], folder: Path, name: str) -> tuple[Path, ...]:
     """As text, and as LaTeX for ``\\input`` inside of a float."""
     written = " ".join(latex_text(sentence) for sentence in caption)
-    texts = {"txt": "\n".join(caption), "tex": f"\\caption{{{written}}}\n\\label{{fig:{name}}}"}
+    texts = {"txt": "\n".join(map(harmless, caption)), "tex": f"\\caption{{{written}}}\n\\label{{fig:{name}}}"}
     paths = []
     with writing(folder):
         for ending, text in texts.items():
