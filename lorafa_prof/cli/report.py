@@ -101,7 +101,7 @@ def report_command(
         "" if title == _NO_TITLE else title,
         labels_of(labels_file) if labels_file else {},
         axes_of(axes),
-        dark,
+        ("dark",) if dark else ("light",),
     )
     written = write_report(
         out, kinds, folder=folder, figures=names or None, style_name=style_name, wishes=wishes

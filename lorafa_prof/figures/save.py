@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -172,7 +173,10 @@ def _save(
 def _write_caption(caption: Sequence[str], folder: Path, name: str) -> tuple[Path, ...]:
     """As text, and as LaTeX for ``\\input`` inside of a float."""
     written = " ".join(latex_text(sentence) for sentence in caption)
-    texts = {"txt": "\n".join(map(harmless, caption)), "tex": f"\\caption{{{written}}}\n\\label{{fig:{name}}}"}
+    texts = {
+        "txt": "\n".join(map(harmless, caption)),
+        "tex": f"\\caption{{{written}}}\n\\label{{fig:{name}}}",
+    }
     paths = []
     with writing(folder):
         for ending, text in texts.items():
@@ -195,21 +199,26 @@ def _drawn(figure: Figure | RecordFigure, results: Results) -> Drawing:
 def write_drawing(drawing: Drawing, folder: Path, name: str, formats: Sequence[str]) -> tuple[Path, ...]:
     """Write a drawing, in the `style` it was drawn in, to ``folder/<name>.<format>``, and return the paths.
 
+    Where it is wished for light pages and for dark ones, the latter's are ``folder/<name>-dark.<format>``.
+
     Raises:
         UsageError: the folder cannot be written to.
     """
-    paths = tuple(folder / f"{name}.{format_}" for format_ in dict.fromkeys(formats))
+    grounds = current_wishes().grounds
+    paths: list[Path] = []
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if current_wishes().dark:
-            darken(drawing)
-        for path in paths:
-            format_ = path.suffix[1:]
+        for ground, format_ in itertools.product(grounds, dict.fromkeys(formats)):
+            dark = ground == "dark"
+            if dark and format_ == formats[0]:
+                darken(drawing)
+            path = folder / f"{name}{'-dark' if dark and len(grounds) > 1 else ''}.{format_}"
             drawn = (
                 BytesIO()
             )  # first in memory: a full disk leaves the figure of before, not half of this one
             drawing.savefig(drawn, format=format_, metadata=_METADATA[format_])
             write_atomically(path, drawn.getvalue())
+            paths.append(path)
     except OSError as error:
         raise UsageError(f"{folder}: cannot write figures there: {error.strerror or error}") from error
-    return paths
+    return tuple(paths)

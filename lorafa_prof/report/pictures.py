@@ -17,8 +17,6 @@ from lorafa_prof.figures.save import SavedFigure, SkippedFigure
 #: Figures have few colours, so that a palette takes a quarter of the bytes and shows the same.
 _COLORS = 256
 
-Outcome = SavedFigure | SkippedFigure
-
 
 @dataclass(frozen=True)
 class Picture:
@@ -33,21 +31,17 @@ class Picture:
     height: int
 
 
-def pictures_of(light: Iterable[Outcome], dark: Iterable[Outcome]) -> list[Picture]:
-    """Those that have a PNG file, drawn for a light page and for a dark one."""
-    files = {outcome.name: _png(outcome) for outcome in dark if isinstance(outcome, SavedFigure)}
-    return [_picture(outcome, files[outcome.name]) for outcome in light if isinstance(outcome, SavedFigure)]
+def pictures_of(drawn: Iterable[SavedFigure | SkippedFigure]) -> list[Picture]:
+    """Those that were drawn, as PNG for light pages and for dark ones."""
+    return [_picture(outcome) for outcome in drawn if isinstance(outcome, SavedFigure)]
 
 
-def _png(outcome: SavedFigure) -> Path:
-    return next(path for path in outcome.paths if path.suffix == ".png")
-
-
-def _picture(light: SavedFigure, dark: Path) -> Picture:
-    shared = [sentence for sentence in light.caption if sentence.startswith(SHARED)]
-    address, (width, height) = _address(_png(light))
-    title = FIGURES[light.name].title
-    return Picture(light.name, title, " ".join(shared), address, _address(dark)[0], width, height)
+def _picture(drawn: SavedFigure) -> Picture:
+    light, dark = drawn.paths
+    shared = [sentence for sentence in drawn.caption if sentence.startswith(SHARED)]
+    address, (width, height) = _address(light)
+    title = FIGURES[drawn.name].title
+    return Picture(drawn.name, title, " ".join(shared), address, _address(dark)[0], width, height)
 
 
 def _address(file: Path) -> tuple[str, tuple[int, int]]:

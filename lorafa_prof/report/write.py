@@ -109,14 +109,13 @@ def _text(form: str, content: Content, results: Results) -> str:
     if form == "tex":
         return latex_tables(content)
     names = [name for name in names_of(None, results) if name not in CHARTED]
+    wishes = Wishes(grounds=("light", "dark"))
     with (
-        TemporaryDirectory() as light,
-        TemporaryDirectory() as dark,
-        figures_beside(results, Path(light), names, ["png"], "paper") as on_light,
-        figures_beside(results, Path(dark), names, ["png"], "paper", Wishes(dark=True)) as on_dark,
+        TemporaryDirectory() as folder,
+        figures_beside(results, Path(folder), names, ["png"], "paper", wishes) as pictured,
     ):
-        drawn = on_light()
-        pictures = pictures_of(drawn, on_dark())
+        drawn = pictured()
+        pictures = pictures_of(drawn)
     return html_report(content, pictures, _not_drawn([*drawn, *left_for_request(None)]))
 
 

@@ -12,6 +12,8 @@ from lorafa_prof.figures import FIGURES
 from lorafa_prof.figures.kit.dark import darken, on_dark
 from lorafa_prof.figures.kit.shades import DARK_INK, DARK_PAGE, contrast, shades
 from lorafa_prof.figures.kit.style import LOST, looks, style
+from lorafa_prof.figures.kit.wishes import Wishes
+from lorafa_prof.figures.save import save_all
 from lorafa_prof.parts import PEAK_PARTS
 
 PEAK = "peak_allocated_bytes"
@@ -55,3 +57,13 @@ def test_a_dark_drawing_has_no_text_that_cannot_be_read_and_crosses_that_are_see
     (cross,) = {line for line in drawing.axes[0].lines if (line.get_gid() or "").startswith(f"oom:{PEAK}")}
     assert isinstance(cross, Line2D)
     assert to_hex(cross.get_markeredgecolor()) == DARK_INK
+
+
+def test_for_both_pages_there_are_two_files_and_the_light_one_is_as_ever(table, tmp_path):
+    for name, grounds in (("light", ("light",)), ("dark", ("dark",)), ("both", ("light", "dark"))):
+        save_all(table({}), tmp_path / name, ["flops"], ["png", "svg"], "paper", Wishes(grounds=grounds))
+    for kind in ("png", "svg"):
+        light, dark = ((tmp_path / name / f"flops.{kind}").read_bytes() for name in ("light", "dark"))
+        assert light != dark
+        assert (tmp_path / "both" / f"flops.{kind}").read_bytes() == light
+        assert (tmp_path / "both" / f"flops-dark.{kind}").read_bytes() == dark

@@ -189,12 +189,13 @@ def _rows(points: Sequence[Point], apart: Sequence[str]) -> dict[str, list[str]]
     by_key: dict[tuple[Setting, ...], list[Point]] = {}
     for point in points:
         by_key.setdefault((point.model, *(point.settings[name] for name in apart)), []).append(point)
+    narrow = [key for key in by_key if None in key and any(_lacking(key, other) for other in by_key)]
     rows: dict[str, list[str]] = {}
     for key, members in by_key.items():
-        if not any(_lacking(key, other) for other in by_key):
+        if key not in narrow:
             name = ", ".join(filter(None, (said(members[0].model), phrases(members[0], apart))))
-            alike = {other for other in by_key if other == key or _lacking(other, key)}
-            cells = [point.cell_id for other in by_key if other in alike for point in by_key[other]]
+            alike = [other for other in narrow if _lacking(other, key)]
+            cells = [point.cell_id for other in (*alike, key) for point in by_key[other]]
             rows.setdefault(name, []).extend(cells)
     return rows
 

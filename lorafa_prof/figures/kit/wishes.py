@@ -6,6 +6,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from typing import Literal
+
+Ground = Literal["light", "dark"]
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,7 @@ class Wishes:
         title: None is the figure's own, an empty one none; then notes are in the caption's file alone.
         labels: what to write instead of a name: of a method, a model, a setting in words, a metric, an axis.
         axes: by ``x`` and ``y``.
-        dark: for a dark page.
+        grounds: pages to draw for, ``light`` and ``dark``; of both, the dark one's file says so in its name.
     """
 
     width: float | None = None
@@ -34,7 +37,7 @@ class Wishes:
     title: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
     axes: Mapping[str, AxisWish] = field(default_factory=dict)
-    dark: bool = False
+    grounds: tuple[Ground, ...] = ("light",)
 
 
 @dataclass(frozen=True)
