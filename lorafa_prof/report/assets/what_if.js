@@ -94,7 +94,7 @@ class WhatIf {
     const worst = (column) => Math.max(...this.grids.map((grid) => grid.errors[column] ?? -1));
     const [held, peak] = [worst("activation_bytes"), worst("peak_allocated_bytes")];
     if (held < 0) return "How far that is off this run cannot tell: it has no cell between others.";
-    const text = (share) => `${(100 * share).toFixed(1)} %`;
+    const text = (share) => (share < 0.0005 ? "less than 0.1 %" : `${(100 * share).toFixed(1)} %`);
     return `Left out and told by their neighbours, cells of this run come out at most ${text(held)} off in what is held, and ${text(peak)} in the peak.`;
   }
 }
