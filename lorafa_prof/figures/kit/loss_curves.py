@@ -23,7 +23,6 @@ from lorafa_prof.quality.group import Group
 from lorafa_prof.quality.losses import Loss, in_bins, training_losses, validation_losses
 from lorafa_prof.results.records import Results
 
-#: More lines are not told apart; then the best of each method are drawn.
 #: A loss of one step is noise: each point is the mean over a stretch of steps.
 _STRETCHES = 40
 _TRAINING, _VALIDATION = "training loss (nats)", "validation loss (nats)"
