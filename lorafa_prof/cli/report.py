@@ -14,6 +14,8 @@ from lorafa_prof.errors import UsageError
 
 _ALL_FORMATS = "html,md,tex,png,pdf"
 _FIGURE_FORMATS = "png,pdf"
+_INCHES = click.FloatRange(1, 50)
+_NO_TITLE = "none"
 
 
 @click.command("report")
@@ -35,11 +37,29 @@ _FIGURE_FORMATS = "png,pdf"
 @click.option(
     "--style",
     "style_name",
-    type=click.Choice(["paper", "slide"]),
+    type=click.Choice(["paper", "two-columns", "slide"]),
     default="paper",
     show_default=True,
-    help="Of figures: for a column of a paper, 3.5 inches wide, or for a slide, 16:9 in large letters.",
+    help="Of figures: for one column of a paper, 3.5 inches wide, for two, 7.16, or for a slide, 16:9.",
 )
+@click.option("--width", type=_INCHES, metavar="INCHES", help="Of figures, instead of the style's.")
+@click.option("--height", type=_INCHES, metavar="INCHES", help="Of figures, instead of as high as they need.")
+@click.option(
+    "--title",
+    metavar="TEXT",
+    help="Of figures, instead of their own; `none` for none, with all notes in the caption's file.",
+)
+@click.option(
+    "--labels",
+    "labels_file",
+    type=PATH,
+    metavar="FILE",
+    help="YAML of what figures shall write instead of names, such as `lora-fa: LoRA-FA`.",
+)
+@click.option(
+    "--axes", default="", metavar="AXES", help="Of figures: scales and limits, such as x=log,y=0:80."
+)
+@click.option("--dark", is_flag=True, help="Figures for a dark page.")
 @click.option(
     "-o",
     "--output",
@@ -53,6 +73,12 @@ def report_command(
     names: tuple[str, ...],
     formats: str | None,
     style_name: str,
+    width: float | None,
+    height: float | None,
+    title: str | None,
+    labels_file: Path | None,
+    axes: str,
+    dark: bool,
     folder: Path | None,
     as_json: JsonOutput,
 ) -> None:
@@ -63,6 +89,8 @@ def report_command(
     is told on stderr.
     """
     # pandas, matplotlib and jinja2 take a second to load: `--help` need not.
+    from lorafa_prof.figures.kit.wishes import Wishes
+    from lorafa_prof.figures.wished import axes_of, labels_of
     from lorafa_prof.report.write import write_report
 
     if formats is None:
@@ -70,9 +98,25 @@ def report_command(
     kinds = [part.strip() for part in formats.split(",") if part.strip()]
     if not kinds:
         raise UsageError("--format: no format given; write for example --format html")
+    if title not in (None, _NO_TITLE) and len(names) != 1:
+        raise UsageError("--title: a title is of one figure; name it with --figure, or write --title none")
+    wishes = Wishes(
+        width,
+        height,
+        "" if title == _NO_TITLE else title,
+        labels_of(labels_file) if labels_file else {},
+        axes_of(axes),
+        ("dark",) if dark else ("light",),
+    )
     with Countdown("drawing") as tell:
         written = write_report(
-            out, kinds, folder=folder, figures=names or None, style_name=style_name, tell=tell
+            out,
+            kinds,
+            folder=folder,
+            figures=names or None,
+            style_name=style_name,
+            wishes=wishes,
+            tell=tell,
         )
     for note in written.notes:
         say(f"note: {note}")

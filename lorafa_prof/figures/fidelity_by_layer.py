@@ -26,8 +26,9 @@ from lorafa_prof.figures.kit.page import (
     text_width,
 )
 from lorafa_prof.figures.kit.points import METHOD_SETTINGS, differing, fixed, named, points_of
-from lorafa_prof.figures.kit.representatives import first_of_each_method, not_drawn
-from lorafa_prof.figures.kit.style import BLACK, BLUE, ORANGE, PURPLE, pt, style
+from lorafa_prof.figures.kit.representatives import largest_of_each_method, not_drawn
+from lorafa_prof.figures.kit.style import DASHES, INK, Dash, looks, pt, style
+from lorafa_prof.figures.kit.wishes import said
 from lorafa_prof.instruments.fidelity.fidelity import FULL, floor_space
 from lorafa_prof.instruments.fidelity.rules import OPTIMIZER
 from lorafa_prof.results.records import Results
@@ -41,11 +42,12 @@ _NOTE = (
 _BASE_NOTE = "By quantizing the base: how far that moved the plain step, relative to the step's norm."
 _HEIGHT, _ABOVE, _BELOW = 1.1, 0.1, 0.36
 _HEADROOM = 1.08
-_LINES = {
-    "plain": (BLUE, "plain step"),
-    "optimizer": (ORANGE, "optimizer's step"),
-    "floor": (BLACK, "floor"),
-    "base": (PURPLE, "by quantizing the base"),
+# Dashes and markers of lines in the colour of the panel's method.
+_LINES: Mapping[str, tuple[Dash, str, str]] = {
+    "plain": (DASHES[0], "o", "plain step"),
+    "optimizer": (DASHES[1], "s", "optimizer's step"),
+    "floor": (DASHES[2], "", "floor"),
+    "base": (DASHES[3], "x", "by quantizing the base"),
 }
 
 Value = Callable[[Mapping[str, Any]], float | None]
@@ -115,7 +117,7 @@ def draw(results: Results) -> Drawing:
     Raises:
         NoDataError: no cell that finished has a record of its fidelity in numbered layers.
     """
-    chosen = first_of_each_method(
+    chosen = largest_of_each_method(
         points_of(results.table), lambda point: results.read(point.cell_id, _layers)
     )
     if not chosen:
@@ -125,31 +127,37 @@ def draw(results: Results) -> Drawing:
     drawing = new_drawing()
     points = [point for point, _ in chosen]
     own = differing(points, METHOD_SETTINGS)
+    look = looks(point.method for point in points)
     top = _HEADROOM * max(layers.largest for _, layers in chosen) or 1.0
     room = column_width(len(chosen))
     with_base = any("base" in layers.lines for _, layers in chosen)
     assemble(
         drawing,
         title=_TITLE,
-        subtitle=", ".join(filter(None, (points[0].model, fixed(points)))),
-        rows=[_row(drawing, named(point, own), layers, top, room) for point, layers in chosen],
+        shared=", ".join(filter(None, (said(points[0].model), fixed(points)))),
+        rows=[
+            _row(drawing, named(point, own), layers, look[point.method].color, top, room)
+            for point, layers in chosen
+        ],
         handles=_legend(with_base),
         notes=[_NOTE, *([_BASE_NOTE] if with_base else []), *not_drawn(len(chosen), len(results.table))],
     )
     return drawing
 
 
-def _row(drawing: Drawing, name: str, layers: _Layers, top: float, room: float) -> PanelRow:
+def _row(drawing: Drawing, name: str, layers: _Layers, color: str, top: float, room: float) -> PanelRow:
+    """A cell in its method's colour."""
     axes = drawing.add_axes((0, 0, 1, 1), label=f"layers:{name}")
     for line, heights in layers.lines.items():
+        dash, marker, _ = _LINES[line]
         axes.plot(
             range(layers.count),
             heights,
-            color=_LINES[line][0],
+            color=color,
             linewidth=pt(1.0),
-            marker="o",
+            marker=marker,
             markersize=pt(2.0),
-            linestyle="--" if line == "floor" else "-",
+            linestyle=dash,
             clip_on=False,
             gid=f"{line}:{name}",
         )
@@ -176,8 +184,8 @@ def _dress(drawing: Drawing, axes: Axes, layers: int, top: float) -> float:
 
 def _legend(with_base: bool) -> list[Artist]:
     return [
-        Line2D([], [], color=color, label=label, linestyle="--" if line == "floor" else "-")
-        for line, (color, label) in _LINES.items()
+        Line2D([], [], color=INK, label=label, linestyle=dash, marker=marker, markersize=pt(2.0))
+        for line, (dash, marker, label) in _LINES.items()
         if line != "base" or with_base
     ]
 

@@ -10,18 +10,19 @@ from lorafa_prof.figures.figure import Figure, NoDataError
 from lorafa_prof.figures.kit.bar import Bar, Stretch
 from lorafa_prof.figures.kit.bars import BarChart
 from lorafa_prof.figures.kit.points import Point, points_of
-from lorafa_prof.figures.kit.style import BLUE, GREEN, ORANGE, style
+from lorafa_prof.figures.kit.style import INK, looks, paler, style
 from lorafa_prof.words.scales import flop_scale
 
 _TITLE = "Operations of one training step, by method"
+# What each is called, and by how much it is paler than the colour of its method.
 _PARTS = {
-    "flops_forward": ("forward", BLUE),
-    "flops_backward": ("backward", ORANGE),
-    "rest": ("rest of the step", GREEN),
+    "flops_forward": ("forward", 0.0),
+    "flops_backward": ("backward", 0.5),
+    "rest": ("rest of the step", 0.8),
 }
 
 
-def _bar(point: Point) -> Bar | None:
+def _bar(point: Point, color: str) -> Bar | None:
     forward, backward = point.value("flops_forward"), point.value("flops_backward")
     lengths = {
         key: value
@@ -35,7 +36,10 @@ def _bar(point: Point) -> Bar | None:
     if not missing and step is not None and step > sum(lengths.values()):
         lengths["rest"] = step - sum(lengths.values())
     remark = f"({missing[0]} not counted)" if missing else ""
-    return Bar(tuple(Stretch(key, value, _PARTS[key][1]) for key, value in lengths.items()), remark=remark)
+    return Bar(
+        tuple(Stretch(key, value, paler(color, _PARTS[key][1])) for key, value in lengths.items()),
+        remark=remark,
+    )
 
 
 @style()
@@ -46,11 +50,16 @@ def draw(table: DataFrame) -> Drawing:
         NoDataError: no finished cell has counted FLOPs of forward or backward.
     """
     points = points_of(table)
-    bars = {point.cell_id: bar for point in points if (bar := _bar(point)) is not None}
+    look = looks(point.method for point in points)
+    bars = {
+        point.cell_id: bar for point in points if (bar := _bar(point, look[point.method].color)) is not None
+    }
     if not bars:
         raise NoDataError("no finished cell has flops_forward or flops_backward")
     drawn = {stretch.key for bar in bars.values() for stretch in bar.stretches}
-    handles = [Patch(color=color, label=label) for key, (label, color) in _PARTS.items() if key in drawn]
+    handles = [
+        Patch(color=paler(INK, pale), label=label) for key, (label, pale) in _PARTS.items() if key in drawn
+    ]
     return BarChart(_TITLE, "operations", flop_scale, handles).draw(points, bars)
 
 

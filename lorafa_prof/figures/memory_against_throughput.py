@@ -24,6 +24,7 @@ from lorafa_prof.figures.kit.points import (
 )
 from lorafa_prof.figures.kit.scatter import Axis, Mark, ScatterPanel, method_handles, plain
 from lorafa_prof.figures.kit.style import Look, looks, style
+from lorafa_prof.figures.kit.wishes import said
 from lorafa_prof.words.phrases import count, first_of
 from lorafa_prof.words.scales import bytes_scale
 
@@ -66,19 +67,19 @@ def draw(table: DataFrame) -> Drawing:
     height = plot_height(len(shown))
     drawing = new_drawing()
     room = column_width(len(shown))
-    placed, notes = [], []
+    placed, fronts = [], []
     for name, members in shown.items():
         best = front(members)
-        placed.append(panel_row(drawing, name, [_panel(members, best, look, height)], room))
-        notes.append(_on_front(name if len(shown) > 1 else "", best, choices))
+        placed.append(panel_row(drawing, name, [_panel(members, best, choices, look, height)], room))
+        fronts.append(best)
     assemble(
         drawing,
         title=_TITLE,
-        subtitle=fixed(points),
+        shared=fixed(points),
         rows=placed,
         handles=method_handles(look),
         notes=[
-            *notes,
+            _on_front(fronts, choices),
             *rings_note(point.against(_MEMORY, _RATE) for members in shown.values() for point in members),
             *_without(len(everything) - len(points)),
             *left_out(len(points) - sum(map(len, shown.values())), len(points)),
@@ -88,8 +89,15 @@ def draw(table: DataFrame) -> Drawing:
 
 
 def _panel(
-    members: Sequence[Point], best: Sequence[Point], look: Mapping[str, Look], height: float
+    members: Sequence[Point],
+    best: Sequence[Point],
+    choices: Sequence[str],
+    look: Mapping[str, Look],
+    height: float,
 ) -> ScatterPanel:
+    """Cells, those on the front with their names."""
+    names = {point.cell_id: named(point, choices) for point in best}
+
     scale = bytes_scale(max(point.values[_MEMORY] for point in members))
 
     def place(point: Point) -> tuple[float, float]:
@@ -97,9 +105,17 @@ def _panel(
 
     return ScatterPanel(
         _RATE,
-        [Mark(point.method, *place(point), point.against(_MEMORY, _RATE)) for point in members],
-        Axis(f"peak allocated ({scale.unit})", plain),
-        Axis("throughput (tokens/s)", plain),
+        [
+            Mark(
+                point.method,
+                *place(point),
+                point.against(_MEMORY, _RATE),
+                name=names.get(point.cell_id, ""),
+            )
+            for point in members
+        ],
+        Axis(f"{said('peak allocated')} ({scale.unit})", plain),
+        Axis(f"{said('throughput')} (tokens/s)", plain),
         look,
         height,
         front=[place(point) for point in best],
@@ -115,15 +131,17 @@ def _rows(points: Sequence[Point], task: Sequence[str]) -> dict[str, list[Point]
     )
     rows: dict[str, list[Point]] = {}
     for point in ordered:
-        rows.setdefault(", ".join(filter(None, (point.model, phrases(point, task)))), []).append(point)
+        rows.setdefault(", ".join(filter(None, (said(point.model), phrases(point, task)))), []).append(point)
     return rows
 
 
-def _on_front(name: str, best: Sequence[Point], choices: Sequence[str]) -> str:
-    names = first_of([named(point, choices) for point in best], _MOST_NAMED, between="; ")
-    where = f" of {name}" if name else ""
-    what = f"On the front{where} (no cell needs less and is as fast)"
-    return f"{what}, from the least memory on: {names}."
+def _on_front(fronts: Sequence[Sequence[Point]], choices: Sequence[str]) -> str:
+    """What the grey line is; of a single panel also what is on it: not every name may have room there."""
+    what = "On the front no cell needs less and is as fast"
+    if len(fronts) > 1:
+        return f"{what}."
+    names = first_of([named(point, choices) for point in fronts[0]], _MOST_NAMED, between="; ")
+    return f"{what}; from the least memory on: {names}."
 
 
 def _without(number: int) -> list[str]:

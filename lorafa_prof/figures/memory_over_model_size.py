@@ -24,6 +24,7 @@ from lorafa_prof.figures.kit.points import (
 )
 from lorafa_prof.figures.kit.scatter import Axis, Mark, ScatterPanel, method_handles, plain
 from lorafa_prof.figures.kit.style import Look, looks, style
+from lorafa_prof.figures.kit.wishes import said
 from lorafa_prof.words.phrases import count, first_of
 from lorafa_prof.words.scales import bytes_scale
 
@@ -63,19 +64,31 @@ def _panels(
         values = {point.cell_id: value for point in points if (value := point.value(metric.column))}
         if values:
             scale = bytes_scale(max(values.values()))
+            named = _highest(points, values)
             marks = [
                 Mark(
                     point.method,
                     sizes[point.cell_id],
                     values[point.cell_id] / scale.divisor,
                     point.against(metric.column),
+                    name=said(point.model) if point.cell_id in named else "",
                 )
                 for point in points
                 if point.cell_id in values
             ]
-            axis = Axis(f"{metric.label} ({scale.unit})", plain, logarithmic=True)
+            axis = Axis(f"{said(metric.label)} ({scale.unit})", plain, logarithmic=True)
             panels.append(ScatterPanel(metric.column, marks, _X, axis, look, height, failed=failed))
     return panels
+
+
+def _highest(points: Sequence[Point], values: Mapping[str, float]) -> set[str]:
+    """The cell of each model that has the largest of these values: the model's name stands at its point."""
+    highest: dict[str, str] = {}
+    for point in points:
+        if point.cell_id in values:
+            best = highest.setdefault(point.model, point.cell_id)
+            highest[point.model] = max(best, point.cell_id, key=lambda cell_id: values[cell_id])
+    return set(highest.values())
 
 
 @style()
@@ -110,7 +123,7 @@ def draw(table: DataFrame) -> Drawing:
     assemble(
         drawing,
         title=_TITLE,
-        subtitle=fixed(points),
+        shared=fixed(points),
         rows=[panel_row(drawing, name, members, room) for name, members in shown.items()],
         handles=method_handles(look),
         notes=[
@@ -130,7 +143,7 @@ def _models(points: Sequence[Point], sizes: Mapping[str, float]) -> str:
     for point in points:
         fewest[point.model] = min(sizes[point.cell_id], fewest.get(point.model, float("inf")))
     ordered = sorted(fewest, key=lambda model: fewest[model])
-    named = first_of([f"{model} {_count(fewest[model])}" for model in ordered], _MOST_NAMED)
+    named = first_of([f"{said(model)} {_count(fewest[model])}" for model in ordered], _MOST_NAMED)
     return f"Models: {named}. Adapters count among the parameters."
 
 

@@ -5,6 +5,6 @@ from __future__ import annotations
 from lorafa_prof.figures.figure import Figure
 from lorafa_prof.figures.kit.lines import LineChart
 
-_CHART = LineChart("Memory of one training step over the adapter rank", "rank", "rank")
+_CHART = LineChart("Memory of one training step over the adapter rank", "rank", "rank", logarithmic=True)
 
 FIGURE = Figure("memory-over-rank", _CHART.title, _CHART.draw)

@@ -24,8 +24,9 @@ from lorafa_prof.figures.kit.page import (
     text_width,
 )
 from lorafa_prof.figures.kit.points import METHOD_SETTINGS, Point, differing, fixed, named, points_of
-from lorafa_prof.figures.kit.representatives import first_of_each_method, not_drawn
-from lorafa_prof.figures.kit.style import BLACK, BLUE, GREY, SKY, pt, style
+from lorafa_prof.figures.kit.representatives import largest_of_each_method, not_drawn
+from lorafa_prof.figures.kit.style import DASHES, FAINT, GREY, INK, SOLID, looks, pt, style
+from lorafa_prof.figures.kit.wishes import said
 from lorafa_prof.results.records import Results
 from lorafa_prof.words.numbers import size
 from lorafa_prof.words.scales import Scale, bytes_scale
@@ -34,6 +35,8 @@ _TITLE = "Memory over steps of different lengths"
 _NOTE = "Peaks within each step, and its length in tokens. Warm-up steps are not shown."
 _HEIGHT, _ABOVE, _BELOW = 1.1, 0.16, 0.36
 _HEADROOM = 1.08
+# Of lines in the colour of the panel's method.
+_DASHES = {"reserved": DASHES[1], "allocated": SOLID}
 
 
 @dataclass(frozen=True)
@@ -65,40 +68,56 @@ def draw(results: Results) -> Drawing:
     Raises:
         NoDataError: no cell that finished has a record of a run of different lengths.
     """
-    chosen = first_of_each_method(points_of(results.table), lambda point: results.read(point.cell_id, _run))
+    chosen = largest_of_each_method(points_of(results.table), lambda point: results.read(point.cell_id, _run))
     if not chosen:
         raise NoDataError("no finished cell has a record (OUT/cells) of a run of different lengths")
     drawing = new_drawing()
     points = [point for point, _ in chosen]
     own = differing(points, METHOD_SETTINGS)
+    look = looks(point.method for point in points)
     largest = max(run.largest_bytes for _, run in chosen)
     scale, room = bytes_scale(largest), column_width(len(chosen))
     top = _HEADROOM * largest / scale.divisor
     assemble(
         drawing,
         title=_TITLE,
-        subtitle=", ".join(filter(None, (points[0].model, fixed(points)))),
-        rows=[_row(drawing, named(point, own), run, scale, top, room) for point, run in chosen],
+        shared=", ".join(filter(None, (said(points[0].model), fixed(points)))),
+        rows=[
+            _row(drawing, named(point, own), run, look[point.method].color, scale, top, room)
+            for point, run in chosen
+        ],
         handles=_legend([run for _, run in chosen]),
         notes=[*map(_worst, chosen), *not_drawn(len(chosen), len(results.table)), _NOTE],
     )
     return drawing
 
 
-def _row(drawing: Drawing, name: str, run: _Run, scale: Scale, top: float, room: float) -> PanelRow:
+def _row(
+    drawing: Drawing, name: str, run: _Run, color: str, scale: Scale, top: float, room: float
+) -> PanelRow:
+    """A run in its method's colour."""
     axes = drawing.add_axes((0, 0, 1, 1), label=f"run:{name}")
     beside = axes.twinx()
     numbers = range(1, len(run.lengths) + 1)
-    beside.bar(numbers, run.lengths, width=1.0, color=SKY, alpha=0.35, linewidth=0, gid=f"lengths:{name}")
+    beside.bar(numbers, run.lengths, width=1.0, color=FAINT, alpha=0.6, linewidth=0, gid=f"lengths:{name}")
     beside.set_ylim(0, _HEADROOM * max(run.lengths))
     beside.set_ylabel("tokens")
     # Above the bars, of which matplotlib draws those axes last that came last.
     axes.set_zorder(beside.get_zorder() + 1)
     axes.patch.set_visible(False)
-    for values, color, what in ((run.reserved, BLACK, "reserved"), (run.allocated, BLUE, "allocated")):
+    for values, what in ((run.reserved, "reserved"), (run.allocated, "allocated")):
         if values:
             heights = [value / scale.divisor for value in values]
-            axes.step(numbers, heights, where="mid", color=color, linewidth=pt(1.0), gid=f"{what}:{name}")
+            dash = _DASHES[what]
+            axes.step(
+                numbers,
+                heights,
+                where="mid",
+                color=color,
+                linestyle=dash,
+                linewidth=pt(1.0),
+                gid=f"{what}:{name}",
+            )
     left, right = _dress(drawing, axes, scale, top), _dress_lengths(drawing, beside, max(run.lengths))
     axes.set_xlim(0.5, len(run.lengths) + 0.5)
     # A tick outside of the axes would be a label outside of the page.
@@ -133,10 +152,9 @@ def _dress_lengths(drawing: Drawing, axes: Axes, longest: int) -> float:
 
 
 def _legend(runs: Sequence[_Run]) -> list[Artist]:
-    handles: list[Artist] = [Line2D([], [], color=BLUE, label="allocated")]
-    if any(run.reserved for run in runs):
-        handles.insert(0, Line2D([], [], color=BLACK, label="reserved"))
-    return [*handles, Line2D([], [], color=SKY, alpha=0.35, linewidth=pt(4), label="length")]
+    there = [what for what in _DASHES if what == "allocated" or any(run.reserved for run in runs)]
+    lines = [Line2D([], [], color=INK, linestyle=_DASHES[what], label=what) for what in there]
+    return [*lines, Line2D([], [], color=FAINT, alpha=0.6, linewidth=pt(4), label="length")]
 
 
 def _worst(shown: tuple[Point, _Run]) -> str:

@@ -9,9 +9,10 @@ from lorafa_prof.errors import LorafaProfError
 from lorafa_prof.figures.figure import NoDataError, RecordFigure
 from lorafa_prof.figures.kit.page import assemble, column_width, new_drawing
 from lorafa_prof.figures.kit.points import METHOD_SETTINGS, Point, differing, fixed, named, points_of
-from lorafa_prof.figures.kit.representatives import first_of_each_method, not_drawn
+from lorafa_prof.figures.kit.representatives import largest_of_each_method, not_drawn
 from lorafa_prof.figures.kit.step_panel import NOTE, StepMemory, kinds_seen, legend, step_panel, too_small
 from lorafa_prof.figures.kit.style import current_page, style
+from lorafa_prof.figures.kit.wishes import said
 from lorafa_prof.results.records import Results
 from lorafa_prof.words.numbers import size
 from lorafa_prof.words.scales import bytes_scale
@@ -47,7 +48,7 @@ def draw(results: Results) -> Drawing:
     Raises:
         NoDataError: of no cell that finished is the record there, and a twin that could run its step again.
     """
-    chosen = first_of_each_method(points_of(results.table), lambda point: _step(results, point))
+    chosen = largest_of_each_method(points_of(results.table), lambda point: _step(results, point))
     if not chosen:
         raise NoDataError(
             "no finished cell has a record (OUT/cells) and a GPU whose twin could run its step again"
@@ -63,7 +64,7 @@ def draw(results: Results) -> Drawing:
     assemble(
         drawing,
         title=_TITLE,
-        subtitle=", ".join(filter(None, (points[0].model, fixed(points)))),
+        shared=", ".join(filter(None, (said(points[0].model), fixed(points)))),
         rows=[step_panel(drawing, step, scale, largest, room, height) for step in steps],
         handles=legend(seen),
         notes=[

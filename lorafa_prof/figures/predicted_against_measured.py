@@ -146,7 +146,7 @@ def draw(results: Results) -> Drawing:
     assemble(
         drawing,
         title=_TITLE,
-        subtitle="from verify.csv" if verification is not None else "from results.csv",
+        shared="from verify.csv" if verification is not None else "from results.csv",
         rows=[panel_row(drawing, count(len(pairs), "cell"), panels, column_width(1))],
         handles=method_handles(look),
         notes=[*_agreement(pairs), *rings_note(pair.doubts for pair in pairs), *_uncompared(verification)],

@@ -57,7 +57,7 @@ def draw(results: Results) -> Drawing:
     assemble(
         drawing,
         title=_TITLE,
-        subtitle=fixed(points),
+        shared=fixed(points),
         rows=placed,
         handles=[],
         notes=[f"{_NOTE} {seeds_note(drawn)}", *left_out(len(cells) - len(drawn), len(cells))],
@@ -88,7 +88,7 @@ def _row(
         for cell in cells
         for value in (*values_by_seed(cell.group, QUALITY).values(), *(cell.span or ()))
     ]
-    x = Axis(quality_label(cell.group for cell in cells), plain)
+    x = Axis(quality_label(cell.group for cell in cells), plain).as_wished("x")
     limits = x.limits(values)
     ticks = x.ticks(*limits)
     axes.set_xlim(limits)

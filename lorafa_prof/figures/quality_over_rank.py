@@ -19,8 +19,6 @@ from lorafa_prof.figures.kit.style import style
 from lorafa_prof.results.records import Results
 
 _TITLE = "Quality over rank"
-#: From here on ranks are doubled rather than added to.
-_LOG_FROM = 8.0
 
 
 @style()
@@ -38,7 +36,7 @@ def draw(results: Results) -> Drawing:
     series = series_of(points, "rank")
     rows = rows_of([(cell.point, cell.group) for cell in cells])
     ranks = tuple(sorted({float(rank) for cell in cells if (rank := cell.group.settings.get("rank"))}))
-    x = Axis("rank", plain, ranks[-1] / ranks[0] >= _LOG_FROM, ranks)
+    x = Axis("rank", plain, logarithmic=True, places=ranks)
     drawing = new_drawing()
     room = column_width(len(rows))
     placed: list[PanelRow] = []
@@ -54,7 +52,7 @@ def draw(results: Results) -> Drawing:
     assemble(
         drawing,
         title=_TITLE,
-        subtitle=fixed(points),
+        shared=fixed(points),
         rows=placed,
         handles=list(handles.values()),
         notes=[seeds_note(cells), *left_out(len(cells) - sum(map(len, rows.values())), len(cells))],

@@ -7,12 +7,25 @@ from dataclasses import dataclass
 
 from lorafa_prof.figures.kit.points import Point
 from lorafa_prof.figures.kit.series import series_of
+from lorafa_prof.figures.kit.shades import Shades, shades
 from lorafa_prof.figures.kit.style import looks
 from lorafa_prof.parts import PEAK_PARTS
-from lorafa_prof.report.colors import Shades, shades
 
 #: Settings that a chart may have as its horizontal axis.
 AXES = ("seq", "batch", "rank", "accumulation", "padding")
+
+
+#: Figures that show nothing but what the page's charts do.
+CHARTED = frozenset(
+    {
+        "memory-by-method",
+        "memory-by-kind",
+        "memory-over-seq",
+        "memory-over-batch",
+        "memory-over-rank",
+        "throughput",
+    }
+)
 
 
 @dataclass(frozen=True)

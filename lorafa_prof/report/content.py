@@ -126,7 +126,7 @@ def content_of(source: Source) -> Content:
     return Content(
         title=str(name or source.out.resolve().name),
         notes=(*source.notes, *learned_notes, *_record_notes(cells), *_marks_note(cells)),
-        summary=summary_of(points, labels) if points else Summary((), (), ()),
+        summary=summary_of(points),
         points=tuple(points),
         shared=fixed(points),
         varying=tuple(varying),

@@ -11,6 +11,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from lorafa_prof.figures import FIGURES
+from lorafa_prof.figures.kit.wishes import NO_WISHES, Wishes
 from lorafa_prof.figures.save import SavedFigure, SkippedFigure, left_for_request, names_of, save_all
 from lorafa_prof.results.records import Results
 from lorafa_prof.running.progress_bar import Tell, tell_nobody
@@ -29,6 +30,7 @@ def figures_beside(
     names: Sequence[str] | None,
     formats: Sequence[str],
     style_name: str,
+    wishes: Wishes = NO_WISHES,
     tell: Tell = tell_nobody,
 ) -> Iterator[Callable[[], Outcomes]]:
     """A context in which the figures of many cells are drawn in processes of their own.
@@ -44,15 +46,21 @@ def figures_beside(
     """
     chosen = [FIGURES[name].name for name in names_of(names, results)]
     left = left_for_request(names)
-    save_all(results, folder, (), formats, style_name)  # draws nothing, but says what is unknown
+    save_all(results, folder, (), formats, style_name, wishes)  # draws nothing, but says what is unknown
     if len(results.table) < MANY_CELLS or not formats:
         yield (
-            lambda: [*save_all(results, folder, chosen, formats, style_name, tell), *left] if formats else []
+            lambda: (
+                [*save_all(results, folder, chosen, formats, style_name, wishes, tell), *left]
+                if formats
+                else []
+            )
         )
         return
     processes = min(os.cpu_count() or 1, _MOST_PROCESSES)
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        drawing = [pool.submit(save_all, results, folder, (name,), formats, style_name) for name in chosen]
+        drawing = [
+            pool.submit(save_all, results, folder, (name,), formats, style_name, wishes) for name in chosen
+        ]
 
         def outcomes() -> Outcomes:
             try:
@@ -62,7 +70,7 @@ def figures_beside(
                     drawn += future.result()
                 return [*drawn, *left]
             except BrokenProcessPool:  # no memory for one more process, or none may be started here
-                return [*save_all(results, folder, chosen, formats, style_name, tell), *left]
+                return [*save_all(results, folder, chosen, formats, style_name, wishes, tell), *left]
 
         try:
             yield outcomes

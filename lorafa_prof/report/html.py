@@ -19,14 +19,21 @@ from lorafa_prof.report.content import Content
 from lorafa_prof.report.learned_table import COMPARED_HEADER, HEADER
 from lorafa_prof.report.page_data import page_data, script_safe_json
 from lorafa_prof.report.pictures import Picture
-from lorafa_prof.report.summary import range_text
 from lorafa_prof.results.provenance import package_version
 from lorafa_prof.scenario.schema import Scenario
 from lorafa_prof.words.phrases import and_more
 
 CHART_JS = "4.6.1"
 
-_SCRIPTS = ("numbers.js", "elements.js", "explanation.js", "charts.js", "table.js", "page.js")
+_SCRIPTS = (
+    "numbers.js",
+    "elements.js",
+    "explanation.js",
+    "charts.js",
+    "table.js",
+    "what_if.js",
+    "page.js",
+)
 _SOURCE_MAP = "\n//# sourceMappingURL="
 
 
@@ -60,7 +67,6 @@ def html_report(content: Content, pictures: Sequence[Picture], not_drawn: Mappin
         not_drawn=not_drawn,
         wording=wording,
         and_more=and_more,
-        range_text=range_text,
         machines=[list(_facts(each)) for each in content.environments],
         command=content.command,
         written=content.provenance.get("written"),

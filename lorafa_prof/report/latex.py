@@ -1,8 +1,7 @@
-"""A report's tables for papers: LaTeX with booktabs, methods in rows, what was swept in columns."""
+"""A report's tables for papers of one column or two: booktabs, methods in rows, what was swept in columns."""
 
 from __future__ import annotations
 
-import unicodedata
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,14 +16,17 @@ from lorafa_prof.figures.kit.points import (
     phrases,
     sort_key,
 )
-from lorafa_prof.one_line import harmless
 from lorafa_prof.report.content import Content
 from lorafa_prof.results.marks import meanings
+from lorafa_prof.words.latex import latex_text
 from lorafa_prof.words.scales import bytes_scale
 
-#: So many columns of a metric, and lines, fit on a page.
-_MOST_VALUES = 5
+#: So many lines fit on a page.
 _MOST_LINES = 45
+#: Points: one of two columns, as narrow as they are in use, and both of them.
+_COLUMN, _BOTH = 235.0, 487.0
+#: Points of a character of 8-point type, a little more than a digit has, and beside each column.
+_CHARACTER, _SEPARATION = 4.4, 3.0
 #: LaTeX puts so many tables off before it gives up; then they must be set.
 _MOST_FLOATS = 15
 
@@ -35,38 +37,11 @@ _IN_LINES = (*METHOD_SETTINGS, "checkpointing", "kernels")
 
 _HEAD = """\
 % Written by `lorafa-prof report`. In the preamble: \\usepackage{booktabs}
-% OOM: out of memory; --: not measured.
+% OOM: out of memory; --: not measured. A table* is as wide as both columns of a page.
 """
 
 #: Behind a value that a mark of its row speaks against.
 _MARKED = r"$^\dagger$"
-
-_SPECIAL = {
-    "\\": r"\textbackslash{}",
-    "{": r"\{",
-    "}": r"\}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    '"': "''",
-    "×": r"$\times$",
-    "–": "--",
-    **{sign: f"\\{sign}" for sign in "$&#_%"},
-}
-
-
-def latex_text(text: str) -> str:
-    """`text` as it stands, in ASCII, for any engine and font; what has no ASCII form is a question mark."""
-    return "".join(_SPECIAL.get(sign) or _ascii(sign) for sign in harmless(text))
-
-
-def _ascii(sign: str) -> str:
-    if sign.isascii():
-        return sign
-    plain = unicodedata.normalize("NFKD", sign).encode("ascii", "ignore").decode()
-    return "".join(_SPECIAL.get(each, each) for each in plain) or "?"
 
 
 @dataclass(frozen=True)
@@ -109,8 +84,22 @@ def _tables(points: Sequence[Point], axis: str | None, own: Sequence[str], about
         about = f"{about}, {phrases(points[0], [axis])}"
     elif axis:
         metrics = metrics[:2]
-    for first in range(0, len(values), _MOST_VALUES):
-        yield from _split(points, axis, values[first : first + _MOST_VALUES], own, metrics, about)
+    most = _values_beside(points, own, metrics)
+    for first in range(0, len(values), most):
+        yield from _split(points, axis, values[first : first + most], own, metrics, about)
+
+
+def _values_beside(points: Sequence[Point], own: Sequence[str], metrics: Sequence[_Metric]) -> int:
+    """So many columns of each metric fit on a page, whatever is in them; one at least."""
+    label = max(len(named(point, own)) for point in points)
+    widest = [max(len(metric.text(point).replace(_MARKED, "+")) for point in points) for metric in metrics]
+    room = _BOTH - _width([label])
+    return max(1, int(room // _width(widest)))
+
+
+def _width(characters: Sequence[int]) -> float:
+    """Points that columns with at most so many characters take."""
+    return sum(each * _CHARACTER + 2 * _SEPARATION for each in characters)
 
 
 def _metrics(points: Sequence[Point]) -> list[_Metric]:
@@ -139,14 +128,21 @@ def _split(
     for point in points:
         value = point.settings[axis] if axis else None
         lines[named(point, own)].setdefault(value, []).append(point)
-    texts = [
-        _line(latex_text(label), [metric.text(point) for metric in metrics for point in in_columns])
+    cells = [
+        [label, *(metric.text(point) for metric in metrics for point in in_columns)]
         for label, by_value in lines.items()
         for in_columns in _side_by_side(by_value, values)
     ]
+    titles = ["method", *(metric.title if len(values) == 1 else "" for metric in metrics for _ in values)]
+    columns = zip(titles, *cells, strict=True)
+    narrow = (
+        _width([max(len(text.replace(_MARKED, "+")) for text in column) for column in columns]) <= _COLUMN
+    )
+    texts = [_line(latex_text(label), values_of) for label, *values_of in cells]
     said = meanings({name for point in points for metric in metrics for name in point.against(metric.column)})
     for first in range(0, len(texts), _MOST_LINES):
-        yield _table(texts[first : first + _MOST_LINES], axis, values, metrics, about, said)
+        floating = "table" if narrow else "table*"
+        yield _table(floating, texts[first : first + _MOST_LINES], axis, values, metrics, about, said)
 
 
 def _side_by_side(
@@ -160,6 +156,7 @@ def _side_by_side(
 
 
 def _table(
+    floating: str,
     lines: Sequence[str],
     axis: str | None,
     values: Sequence[Setting],
@@ -170,13 +167,14 @@ def _table(
     width = len(values)
     legend = f" {_MARKED} {latex_text(said)}." if any(_MARKED in line for line in lines) else ""
     parts = [
-        "\n\\begin{table}[htbp]\n\\centering\n",
+        f"\n\\begin{{{floating}}}[htbp]\n\\centering\n\\footnotesize\n",
+        f"\\setlength{{\\tabcolsep}}{{{_SEPARATION:g}pt}}\n",
         f"\\caption{{Memory of one training step: {latex_text(about)}.{legend}}}\n",
         f"\\begin{{tabular}}{{l{'r' * (width * len(metrics))}}}\n\\toprule\n",
         *_heads(axis, values, metrics),
         "\\midrule\n",
         *lines,
-        "\\bottomrule\n\\end{tabular}\n\\end{table}\n",
+        f"\\bottomrule\n\\end{{tabular}}\n\\end{{{floating}}}\n",
     ]
     return "".join(parts)
 

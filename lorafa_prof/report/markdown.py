@@ -9,8 +9,8 @@ from lorafa_prof.claims.reporters.markdown import MARK
 from lorafa_prof.claims.reporters.wording import culprit_line, outcome, summary
 from lorafa_prof.report.cells_table import cells_table
 from lorafa_prof.report.content import Content
+from lorafa_prof.report.equal_cells import EqualCells
 from lorafa_prof.report.learned_table import COMPARED_HEADER, HEADER, LearnedTable
-from lorafa_prof.report.summary import MethodNeeds, range_text
 from lorafa_prof.words.markdown import escaped, fitting, header, row
 from lorafa_prof.words.phrases import count
 
@@ -34,8 +34,9 @@ def markdown_report(content: Content) -> str:
             (f"> {escaped(note)}\n>\n" for note in content.notes), _OF_THEM_NOTES, "> {} left out\n", "note"
         ),
         "\n" if content.notes else "",
+        f"**{escaped(content.summary.headline.text)}**\n\n" if content.summary.headline else "",
         *(f"- {escaped(sentence)}\n" for sentence in content.summary.sentences),
-        *(_methods(content.summary.methods) if content.cells else ()),
+        *(_equal_cells(content.summary.shown) if content.summary.shown else ()),
         *(_learned(content.learned) if content.learned else ()),
         *(_claims(content.judgement) if content.judgement else ()),
     ]
@@ -44,17 +45,13 @@ def markdown_report(content: Content) -> str:
     return "".join([*above, *(_cells(content, room) if content.cells else ()), below])
 
 
-def _methods(needs: Sequence[MethodNeeds]) -> Iterator[str]:
-    timed = any(each.speed for each in needs)
-    yield header("method", "cells finished", "held", "peak", *(["tokens/s"] if timed else []))
-    for each in needs:
-        yield row(
-            escaped(each.method),
-            f"{each.finished:,} of {each.cells:,}",
-            range_text(each.held, "bytes"),
-            range_text(each.peak, "bytes"),
-            *([range_text(each.speed, "")] if timed else []),
-        )
+def _equal_cells(group: EqualCells) -> Iterator[str]:
+    if group.about:
+        yield f"\nAt equal settings: {escaped(group.about)}\n"
+    yield header(*group.header)
+    yield from (row(*map(escaped, line)) for line in group.rows)
+    if group.left_out:
+        yield f"\n{group.left_out}\n"
 
 
 def _learned(learned: LearnedTable) -> Iterator[str]:

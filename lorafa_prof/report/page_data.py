@@ -12,6 +12,7 @@ from lorafa_prof.report.cell_cards import CellCards
 from lorafa_prof.report.cells_table import SHOWN_METRICS, column_name
 from lorafa_prof.report.charts import lines_of, method_shades, part_shades
 from lorafa_prof.report.content import CellContent, Content
+from lorafa_prof.report.what_if import AXES, grids_of
 from lorafa_prof.results.columns import Column
 from lorafa_prof.results.marks import against, meanings, read
 from lorafa_prof.results.table import pandas_dtype
@@ -48,8 +49,34 @@ def page_data(content: Content) -> dict[str, Any]:
             {**asdict(line), "cell_ids": [index[cell_id] for cell_id in line.cell_ids]}
             for line in lines_of(content.points)
         ],
+        "groups": [
+            {"about": group.about, "cells": [index[point.cell_id] for point in group.points]}
+            for group in content.summary.groups
+        ],
+        "pair": _pair(content, index),
+        "shown": next(
+            (number for number, group in enumerate(content.summary.groups) if group is content.summary.shown),
+            0,
+        ),
+        "what_if": [
+            {
+                "about": grid.about,
+                "method": grid.method,
+                "axes": list(grid.axes.values()),
+                "cells": [index[cell_id] for cell_id in grid.cell_ids],
+                "errors": grid.errors,
+            }
+            for grid in grids_of(content.points)
+        ],
+        "what_if_axes": list(AXES),
         "several_machines": len(content.environments) > 1,
     }
+
+
+def _pair(content: Content, index: Mapping[str, int]) -> list[int]:
+    """The cells that the headline compares; none without one."""
+    headline = content.summary.headline
+    return [index[point.cell_id] for point in headline.pair] if headline else []
 
 
 def _unit(column: Column) -> str:

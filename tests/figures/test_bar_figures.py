@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from drawings import by_gid, notes, stack, texts
+from drawings import by_gid, stack, texts
 
 from lorafa_prof.figures import FIGURES
 from lorafa_prof.figures.figure import NoDataError
@@ -80,7 +80,7 @@ def test_throughputs_spread_counts_all_micro_batches(table):
 
 def test_padding_accumulation_and_clipping_are_told_where_they_are_not_the_usual(table):
     unusual = {"padding": 0.25, "accumulation": 4, "max_grad_norm": 1.0}
-    shared = " ".join(texts(FIGURES["throughput"].draw(table(unusual, {**unusual, "rank": 64}))))
+    shared = " ".join(FIGURES["throughput"].draw(table(unusual, {**unusual, "rank": 64})).caption)
     assert "padding 0.25, accumulation 4, clipping 1" in shared
     # One method with it and another without: it differs, though the other one's column is empty.
     mixed = " ".join(texts(FIGURES["throughput"].draw(table({}, {"method": "full-ft", **unusual}))))
@@ -106,13 +106,13 @@ def test_small_values_get_a_small_unit(table):
     assert "allocated (KiB)" in texts(drawing)
 
 
-def test_settings_that_differ_head_the_bars_and_the_rest_is_the_subtitle(table):
+def test_settings_that_differ_head_the_bars_and_the_rest_is_in_the_caption(table):
     rows = table({"batch": 4}, {"batch": 8}, {"batch": 8, "rank": 64}, {"method": "full-ft", "batch": 8})
     drawing = FIGURES["memory-by-method"].draw(rows)
     shown = texts(drawing)
     assert {"batch 4", "batch 8", "lora r8", "lora r64", "full-ft"} <= set(shown)
-    subtitle = " ".join(shown)
-    assert "seq 1024, bf16 weights, sdpa attention" in subtitle.replace("\n", " ")
+    assert "seq 1024, bf16 weights, sdpa attention" in " ".join(drawing.caption)
+    assert not any("sdpa" in text for text in shown)
 
 
 def test_cells_the_table_cannot_tell_apart_are_told_apart_by_their_id(table):
@@ -163,4 +163,4 @@ def test_what_peft_trains_by_default_is_not_what_others_were_told_to(table):
     assert "lora on all-linear" in shown
     assert "full-ft on" not in shown
     alike = FIGURES["memory-by-method"].draw(table({}, {"method": "full-ft"}))
-    assert "on all-linear" in notes(alike)
+    assert "on all-linear" in " ".join(alike.caption)

@@ -122,7 +122,7 @@ def test_any_name_is_only_a_name(results, tmp_path, text):
     outcomes = save_all(made, tmp_path, None, ["svg"])
     undrawn = {outcome.name for outcome in outcomes if not isinstance(outcome, SavedFigure)}
     assert undrawn == {"batch-per-budget", "memory-over-time"}
-    for path in tmp_path.iterdir():
+    for path in tmp_path.glob("*.svg"):
         tags = {element.tag.rpartition("}")[2] for element in ElementTree.parse(path).iter()}
         assert "script" not in tags
 

@@ -27,7 +27,7 @@ FROM_TABLE = [
     "throughput",
 ]
 FROM_RECORDS = [
-    "activation-heatmap",
+    "activations-by-module",
     "fidelity-by-layer",
     "memory-by-kind",
     "memory-over-steps",
@@ -50,11 +50,9 @@ def test_every_figure_is_found_by_its_file():
 
 
 def test_files_are_written_in_each_format(table, tmp_path):
-    outcomes = save_all(table({}), tmp_path / "new", ["flops"], ["png", "pdf", "svg"])
-    assert outcomes == [
-        SavedFigure("flops", tuple(tmp_path / "new" / f"flops.{kind}" for kind in ("png", "pdf", "svg")))
-    ]
-    heads = [path.read_bytes()[:5] for path in outcomes[0].paths]
+    (saved,) = save_all(table({}), tmp_path / "new", ["flops"], ["png", "pdf", "svg"])
+    assert saved.paths == tuple(tmp_path / "new" / f"flops.{kind}" for kind in ("png", "pdf", "svg"))
+    heads = [path.read_bytes()[:5] for path in saved.paths]
     assert heads == [b"\x89PNG\r", b"%PDF-", b"<?xml"]
 
 
@@ -71,7 +69,7 @@ def test_a_figure_without_data_is_reported_and_not_written(table, tmp_path):
     assert outcomes[0] == SkippedFigure(
         "throughput", "no finished cell has tokens_per_s; a predicted step is not timed"
     )
-    assert [path.name for path in tmp_path.iterdir()] == ["flops.png"]
+    assert {path.stem for path in tmp_path.iterdir()} == {"flops"}
 
 
 def test_unknown_names_and_formats_stop_before_anything_is_written(table, tmp_path):
@@ -179,7 +177,7 @@ def _media_box(path):
 
 def test_a_record_of_another_form_takes_no_other_figure_with_it(results, tmp_path):
     made = results({}, details={"cell0": {"saved": {"storages": "x"}}})
-    outcomes = save_all(made, tmp_path, ["activation-heatmap", "flops"], ["png"])
+    outcomes = save_all(made, tmp_path, ["activations-by-module", "flops"], ["png"])
     assert outcomes[0].reason.startswith("cell0.json holds other than this version writes (KeyError")
     assert isinstance(outcomes[1], SavedFigure)
 

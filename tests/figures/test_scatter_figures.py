@@ -60,7 +60,7 @@ def test_throughput_stands_over_memory_and_the_front_joins_the_best(table):
     assert points(drawing, "tokens_per_s") == {"lora": [(10, 1000), (20, 900)], "lora-fa": [(30, 3000)]}
     ((xs, ys, _),) = lines(drawing, "front")
     assert list(zip(xs, ys, strict=True)) == [(10, 1000), (30, 3000)]
-    assert "(no cell needs less and is as fast), from the least memory on: lora r8; lora-fa r8." in notes(
+    assert "no cell needs less and is as fast; from the least memory on: lora r8; lora-fa r8." in notes(
         drawing
     )
     assert "Not drawn: 1 cell without" in notes(drawing)

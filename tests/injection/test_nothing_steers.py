@@ -185,7 +185,7 @@ def test_report_in_latex(report):
     # Each command is ours, and each sign that means something is escaped or stands where we put it.
     assert set(re.findall(r"\\([a-z]+)", text)) <= {
         *("begin", "end", "centering", "caption", "toprule", "midrule", "bottomrule"),
-        *("cmidrule", "multicolumn"),
+        *("cmidrule", "multicolumn", "footnotesize", "setlength", "tabcolsep"),
         *("textbackslash", "textasciitilde", "textasciicircum", "textless", "textgreater", "textbar"),
         *("usepackage", "clearpage", "times"),
     }

@@ -5,9 +5,9 @@ from importlib.resources import files
 
 import pytest
 
+from lorafa_prof.figures.kit.shades import DARK_PAGE, LIGHT_PAGE, contrast, shades
 from lorafa_prof.figures.kit.style import BLACK, BLUE, SKY
 from lorafa_prof.parts import PEAK_PARTS, Part
-from lorafa_prof.report.colors import DARK_PAGE, LIGHT_PAGE, contrast, shades
 
 
 def test_contrast_is_that_of_the_standard() -> None:

@@ -20,7 +20,9 @@ from lorafa_prof.report.page_data import page_data, script_safe_json
 from lorafa_prof.report.pictures import Picture
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"
-PICTURE = Picture("flops", "FLOPs", "data:image/png;base64,AA==", 10, 20)
+PICTURE = Picture(
+    "flops", "FLOPs", "All cells: bf16.", "data:image/png;base64,AA==", "data:image/png;base64,BB==", 10, 20
+)
 #: Attributes by which a page asks for something when it is opened.
 ASKING = {
     "src",
@@ -88,7 +90,11 @@ def test_nothing_is_asked_of_anyone(page: Page) -> None:
         for name, value in attributes.items()
         if name in ASKING or (name == "href" and tag != "a")
     }
-    assert asked == {("link", "href"): "data:,", ("img", "src"): PICTURE.address}
+    assert asked == {
+        ("link", "href"): "data:,",
+        ("img", "src"): PICTURE.light,
+        ("source", "srcset"): PICTURE.dark,
+    }
     assert "sourceMappingURL" not in "".join(text for _, text in page.raw)
 
 
@@ -116,7 +122,7 @@ def test_the_policy_names_what_is_on_the_page_and_no_more(page: Page) -> None:
 def test_a_hostile_name_is_text(page: Page) -> None:
     assert [kind for kind, _ in page.raw] == ["style", "script", "script", "script"]
     assert page.all("img") == [
-        {"src": PICTURE.address, "alt": "FLOPs", "width": "10", "height": "20"},
+        {"src": PICTURE.light, "alt": "FLOPs", "width": "10", "height": "20"},
     ]
     assert HOSTILE in page.data["cells"][0]["row"]
     assert page.said.count(HOSTILE) >= 3  # in what all cells share, the scenario, and a figure's reason

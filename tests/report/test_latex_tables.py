@@ -78,12 +78,25 @@ def test_a_table_for_each_model_and_context_and_none_wider_than_a_page(tmp_path:
         for batch in (1, 2)
     ]
     text = latex_tables(content(write_run(tmp_path, runs)))
-    assert text.count("\\begin{table}") == 8  # two models, two batches, eight lengths in two halves
+    assert text.count("\\begin{table*}") == text.count("\\end{table*}") == 4  # two models, two batches
     assert "a\\_b, batch 2" in text
     for table in text.split("\\begin{tabular}")[1:]:
         columns = table[: table.index("\n")].count("r")
-        assert columns <= 10
+        assert columns == 16
         assert {len(each) for each in rows(table)} == {columns + 1}
+
+
+def test_a_table_is_no_wider_than_a_page_and_one_of_few_columns_than_one_of_two(tmp_path: Path) -> None:
+    few = latex_tables(content(write_run(tmp_path / "few", [record(cell(seq=seq)) for seq in (1, 2)])))
+    assert "\\begin{table}[htbp]" in few
+    assert "*}" not in few
+    many = [record(cell(seq=seq), activation_bytes=seq * MIB) for seq in range(100, 140)]
+    text = latex_tables(content(write_run(tmp_path / "many", many)))
+    columns = [part[: part.index("\n")].count("r") for part in text.split("\\begin{tabular}")[1:]]
+    assert sum(columns) == 2 * 40
+    for part, number in zip(text.split("\\begin{tabular}")[1:], columns, strict=True):
+        (line,) = rows(part)
+        assert 4.25 * sum(map(len, line)) + 6 * (number + 1) <= 487  # digits of 8 points are 4.25 wide
 
 
 def test_cells_that_no_label_tells_apart_have_a_line_each(tmp_path: Path) -> None:

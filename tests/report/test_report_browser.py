@@ -12,8 +12,8 @@ from chromium import PROGRAM, Chromium, Tab
 from PIL import Image
 from reported_runs import MIB, cell, content, details, record, storage, write_run
 
+from lorafa_prof.figures.kit.shades import shades
 from lorafa_prof.parts import PEAK_PARTS
-from lorafa_prof.report.colors import shades
 from lorafa_prof.report.html import html_report
 from lorafa_prof.results.table import write_table
 from lorafa_prof.words.numbers import size
@@ -89,7 +89,7 @@ def pixels(tab: Tab, chart: int, color: str) -> int:
     wanted = [int(color[place : place + 2], 16) for place in (1, 3, 5)]
     found: int = tab.value(
         f"""(() => {{
-            const canvas = document.querySelectorAll("canvas")[{chart}], wanted = {wanted};
+            const canvas = document.querySelectorAll("#charts canvas")[{chart}], wanted = {wanted};
             const {{ data }} = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
             let found = 0;
             for (let at = 0; at < data.length; at += 4) {{
@@ -178,7 +178,7 @@ def test_filters_hold_for_table_and_charts(tab: Tab) -> None:
     tab.write("FA 100")
     until(tab, "document.getElementById('shown').textContent === '2 of 9 cells'")
     assert column(tab, "method") == ["lora-fa", "lora-fa"]
-    labels = tab.value("Chart.getChart(document.querySelector('canvas')).data.labels.flat()")
+    labels = tab.value("Chart.getChart(document.querySelector('#charts canvas')).data.labels.flat()")
     assert labels == ["lora-fa r4, seq 100", "lora-fa r16, seq 100"]
     choose(tab, "document.querySelectorAll('#filters select')[2]", "16")
     assert column(tab, "rank") == ["16"]
@@ -205,16 +205,15 @@ def test_the_keyboard_opens_and_closes_an_explanation(tab: Tab) -> None:
 
 
 def test_charts_are_drawn_in_the_colours_of_figures(tab: Tab) -> None:
-    assert tab.value("document.querySelectorAll('canvas').length") == 3
+    assert tab.value("document.querySelectorAll('#charts canvas').length") == 3
     for key in ("weights_bytes", "saved_norm", "saved_logits_loss", "other"):
         assert pixels(tab, 0, PEAK_PARTS[key].color) > 500, key
     for blue_or_vermilion in ("#0072B2", "#D55E00"):
         assert pixels(tab, 1, blue_or_vermilion) > 100
         assert pixels(tab, 2, blue_or_vermilion) > 5000
     # Four times as many tokens per second are a bar four times as long.
-    lengths = tab.value(
-        "Chart.getChart(document.querySelectorAll('canvas')[2]).getDatasetMeta(0).data.map((it) => it.width)"
-    )
+    speeds = "Chart.getChart(document.querySelectorAll('#charts canvas')[2])"
+    lengths = tab.value(f"{speeds}.getDatasetMeta(0).data.map((it) => it.width)")
     assert lengths[2] == pytest.approx(4 * lengths[0], rel=0.01)
 
 
@@ -230,25 +229,78 @@ def test_charts_are_drawn_anew_for_a_reader_who_comes_to_prefer_the_dark(tab: Ta
 def test_the_line_chart_shows_what_is_chosen(tab: Tab) -> None:
     def shown() -> dict[str, list[list[float]]]:
         found: dict[str, list[list[float]]] = tab.value(
-            "Object.fromEntries(Chart.getChart(document.querySelectorAll('canvas')[1]).data.datasets"
+            "Object.fromEntries(Chart.getChart(document.querySelectorAll('#charts canvas')[1]).data.datasets"
             ".map((line) => [line.label, line.data.map((point) => [point.x, point.y])]))"
         )
         return found
 
     assert shown()["lora-fa r4"] == [[20, 24 * MIB], [100, 104 * MIB]]
     for place, value in enumerate(("activation_bytes", "rank")):
-        choose(tab, f"document.querySelectorAll('.chart select')[{place}]", value)
+        choose(tab, f"document.querySelectorAll('#charts .chart:nth-of-type(2) select')[{place}]", value)
     assert shown()["lora-fa seq 20"] == [[4, 7 * MIB], [16, 19 * MIB]]
 
 
 def test_a_click_on_a_bar_opens_the_cell(tab: Tab) -> None:
     x, y = tab.value(
-        "(() => { const canvas = document.querySelector('canvas'); canvas.scrollIntoView();"
+        "(() => { const canvas = document.querySelector('#charts canvas'); canvas.scrollIntoView();"
         " const bar = Chart.getChart(canvas).getDatasetMeta(1).data[3], box = canvas.getBoundingClientRect();"
         " return [box.x + bar.x - 5, box.y + bar.y]; })()"
     )
     tab.click_at(x, y)
-    assert tab.value("document.querySelector('.behind h3').textContent") == "lora r16, seq 20"
+    assert tab.value("document.querySelector('.behind h3').textContent") == "lora-fa r16, seq 100"
+
+
+def labels(tab: Tab, canvas: str) -> list[str]:
+    """What stands at the bars of a chart."""
+    found: list[str] = tab.value(f"Chart.getChart(document.querySelector('{canvas}')).data.labels.flat()")
+    return found
+
+
+def test_the_headline_is_of_two_cells_and_methods_stand_side_by_side_at_its_settings(tab: Tab) -> None:
+    assert labels(tab, "#headline-chart canvas") == ["lora r16, seq 100", "lora-fa r16, seq 100"]
+    pairs = [f"{method} r{rank}, seq 100" for rank in (4, 16) for method in ("lora", "lora-fa")]
+    assert labels(tab, "#charts canvas") == pairs
+    choose(tab, "document.querySelector('#charts select')", "")
+    both = labels(tab, "#charts canvas")
+    assert len(both) > 8
+    assert [label for label in both if label in pairs] == pairs
+    assert tab.complaints == []
+
+
+def what_if(tab: Tab, **values: int | float) -> list[list[str]]:
+    """Lines of the panel once these are written into it."""
+    label = "[...document.querySelectorAll('#what-if label')].find((it) => it.textContent.startsWith('{}'))"
+    for axis, value in values.items():
+        tab.value(
+            f"(() => {{ const input = {label.format(axis)}.querySelector('input');"
+            f" input.value = '{value}'; input.dispatchEvent(new Event('input')); }})()"
+        )
+    rows: list[list[str]] = tab.value(
+        "[...document.querySelectorAll('#what-if tbody tr')]"
+        ".map((row) => [...row.children].map((each) => each.textContent))"
+    )
+    return rows
+
+
+def test_between_cells_values_are_straight_lines_and_beyond_them_none(tab: Tab) -> None:
+    cell_of_the_run = ["lora", "19.000 MiB", "116.000 MiB", "a cell of the run"]
+    assert what_if(tab)[0] == cell_of_the_run
+    assert what_if(tab, rank=10, seq=60)[0] == ["lora", "≈ 13.000 MiB", "≈ 70.000 MiB", "between 4 cells"]
+    assert what_if(tab, rank=32)[0] == ["lora", "", "", "beyond the run's cells"]
+    assert what_if(tab, rank=16, seq=100)[0] == cell_of_the_run
+    assert "this run cannot tell" in tab.value("document.querySelector('#what-if .muted').textContent")
+    assert tab.complaints == []
+
+
+def test_nothing_is_clipped_on_a_phone(browser: Chromium, report: Path) -> None:
+    tab = Tab(browser, 390)
+    tab.open(report)
+    tab.click(".opener")
+    clipped = (
+        "[...document.querySelectorAll('.scroll, .card')].filter((it) => it.scrollWidth > it.clientWidth + 1)"
+    )
+    assert tab.value(f"{clipped}.map((it) => it.textContent)") == []
+    assert tab.value("document.documentElement.scrollWidth") == 390
 
 
 def test_a_hostile_name_is_shown_as_it_is(tab: Tab) -> None:
@@ -315,14 +367,14 @@ def test_marked_values_are_hollow_and_the_charts_say_why(browser: Chromium, tmp_
 
     tab = Tab(browser)
     tab.open(written(tmp_path, [run(2), run(4, "unsteady"), run(8, "retries")]))
-    canvases = "document.querySelectorAll('canvas')"
+    canvases = "document.querySelectorAll('#charts canvas')"
     memory, line, speed = (f"Chart.getChart({canvases}[{at}]).data.datasets[0]" for at in range(3))
     assert tab.value(f"{memory}.pointStyle") == ["line", "line", "circle"]
     own = tab.value(f"{line}.borderColor")
     assert [fill == own for fill in tab.value(f"{line}.pointBackgroundColor")] == [True, True, False]
     fills = tab.value(f"{speed}.backgroundColor")
     assert [fill == "transparent" for fill in fills] == [False, True, True]
-    notes = tab.value("[...document.querySelectorAll('.chart .muted')].map((it) => it.textContent)")
+    notes = tab.value("[...document.querySelectorAll('#charts .muted')].map((it) => it.textContent)")
     assert "Circles at the peak, and worth less than the others: allocator retried." in notes[0]
     assert notes[1] == "Hollow, and worth less than the others: allocator retried."
     assert notes[2] == "Hollow, and worth less than the others: unsteady samples; allocator retried."

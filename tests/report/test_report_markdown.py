@@ -34,7 +34,10 @@ def test_summary_claims_and_cells(tmp_path: Path) -> None:
     assert text.startswith("## made-up\n")
     assert "- 2 cells: 1 ran to the end, 1 ran out of memory.\n" in text
     methods, claims, cells = tables(text)
-    assert methods[3] == "| lora | 1 of 1 | 3.000 MiB | 12.000 MiB |"
+    assert methods[2:] == [
+        "| full-ft | OOM in backward |  |  |",
+        "| lora | 3.000 MiB | 12.000 MiB | 14.000 MiB |",
+    ]
     assert claims[2].startswith("| ❌ fails | small<br>Source: arXiv 1234.5 | tiny-llama lora r4")
     assert cells[2:] == [
         "| lora | ok | 3.000 MiB | 12.000 MiB | 14.000 MiB |",

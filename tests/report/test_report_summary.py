@@ -2,9 +2,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
 from reported_runs import MIB, cell, content, record, write_run
 
+from lorafa_prof.report.summary import Summary
 from lorafa_prof.results.record import CellResult
 
 
@@ -21,15 +21,8 @@ def test_what_ran_and_what_did_not(tmp_path: Path) -> None:
         record(cell(batch=8), "error", message="bad"),
     )
     assert "4 cells: 2 ran to the end, 1 ran out of memory, 1 failed with an error." in told
-    assert "Out of memory: lora batch 4." in told
-    assert "Failed: lora batch 8." in told
+    assert "1 of 4 cells ran out of memory on the h100-80gb: LoRA (batch 4)." in told
     assert "Predicted for h100-80gb by the twin, which has no clock." in told
-
-
-def test_many_without_a_result_are_counted(tmp_path: Path) -> None:
-    told = sentences(tmp_path, *(record(cell(batch=batch), "oom") for batch in range(1, 10)))
-    assert "9 cells: 9 ran out of memory." in told
-    assert "lora batch 6; and 3 more." in told
 
 
 def test_measured_and_predicted_are_told_apart(tmp_path: Path) -> None:
@@ -38,47 +31,57 @@ def test_measured_and_predicted_are_told_apart(tmp_path: Path) -> None:
     assert "Measured on h100-80gb; predicted for h100-80gb by the twin, which has no clock." in told
 
 
-def test_methods_are_compared_where_cells_are_alike_in_all_else(tmp_path: Path) -> None:
-    def pair(rank: int, held: int, peak: int) -> list[CellResult]:
-        return [
-            record(cell("lora", rank), activation_bytes=100 * MIB, peak_allocated_bytes=200 * MIB),
-            record(cell("lora-fa", rank), activation_bytes=held * MIB, peak_allocated_bytes=peak * MIB),
-        ]
-
-    alone = record(cell("lora-fa", batch=64), activation_bytes=1)
-    told = sentences(tmp_path, *pair(4, 80, 190), *pair(8, 75, 210), alone)
-    assert (
-        "lora-fa against lora (2 pairs of cells alike in all else): "
-        "it holds 20.0 % to 25.0 % less, its peak is between 5.0 % less and 5.0 % more." in told
-    )
-
-
-def test_full_fine_tuning_is_compared_with_every_rank(tmp_path: Path) -> None:
-    full = record(cell("full-ft"), activation_bytes=8 * MIB)
-    told = sentences(tmp_path, full, *(record(cell("lora-fa", rank)) for rank in (4, 8)))
-    assert "lora-fa against full-ft (2 pairs of cells alike in all else): it holds 62.5 % less" in told
-    assert "its peak is the same" in told
-
-
-@pytest.mark.parametrize("status", ["oom", "error"])
-def test_a_cell_that_did_not_finish_is_compared_with_nothing(tmp_path: Path, status: str) -> None:
-    told = sentences(tmp_path, record(cell("lora"), status, activation_bytes=1), record(cell("lora-fa")))
-    assert "against" not in told
-
-
-def test_where_several_could_be_the_other_one_none_is(tmp_path: Path) -> None:
-    twins = [record(cell("lora").model_copy(update={"seed": seed})) for seed in (0, 1)]
-    assert "against" not in sentences(tmp_path, *twins, record(cell("lora-fa")))
-
-
-def test_least_and_most_of_each_method(tmp_path: Path) -> None:
-    sizes = [5, 2, 9]
-    runs = [record(cell(batch=b), activation_bytes=size * MIB) for b, size in enumerate(sizes, 1)]
-    lost = record(cell(batch=7), "oom")
-    (needs,) = content(write_run(tmp_path, [*runs, lost])).summary.methods
-    assert (needs.method, needs.cells, needs.finished, needs.speed) == ("lora", 4, 3, None)
-    assert needs.held is not None
-    assert [(each.value, each.label) for each in needs.held] == [
-        (2 * MIB, "lora batch 2"),
-        (9 * MIB, "lora batch 3"),
+def swept(tmp_path: Path) -> Summary:
+    """Two methods over two lengths and two ranks; the longer ones hold more."""
+    runs = [
+        record(
+            cell(method, rank, seq=seq),
+            activation_bytes=(10 if method == "lora" else 8) * seq * MIB,
+            peak_allocated_bytes=(20 * seq + rank) * MIB,
+        )
+        for method in ("lora", "lora-fa")
+        for seq in (16, 32)
+        for rank in (4, 8)
     ]
+    lost = record(cell("full-ft", seq=32), "oom", failed_phase="forward")
+    return content(write_run(tmp_path, [*runs, lost])).summary
+
+
+def test_the_headline_is_of_the_largest_two_cells_alike_in_all_else(tmp_path: Path) -> None:
+    headline = swept(tmp_path).headline
+    assert headline is not None
+    assert headline.text == "LoRA-FA holds 64.000 MiB (20 %) less than LoRA at rank 8, batch 2, seq 32"
+    assert [point.method for point in headline.pair] == ["lora", "lora-fa"]
+
+
+def test_all_methods_are_told_at_the_settings_of_the_headline_side_by_side(tmp_path: Path) -> None:
+    summary = swept(tmp_path)
+    assert [group.about for group in summary.groups] == ["seq 16", "seq 32"]
+    assert summary.shown is summary.groups[1]
+    assert summary.shown.header == ["method", "held for backward", "peak allocated", "reserved"]
+    assert [row[:2] for row in summary.shown.rows] == [
+        ["full-ft", "OOM in forward"],
+        ["lora r4", "320.000 MiB"],
+        ["lora-fa r4", "256.000 MiB"],
+        ["lora r8", "320.000 MiB"],
+        ["lora-fa r8", "256.000 MiB"],
+    ]
+
+
+def test_no_headline_where_nothing_can_be_compared(tmp_path: Path) -> None:
+    summary = content(write_run(tmp_path, [record(cell()), record(cell("lora-fa", batch=64))])).summary
+    assert summary.headline is None
+    assert summary.shown is not None
+
+
+def test_a_headline_of_what_is_the_same(tmp_path: Path) -> None:
+    headline = content(write_run(tmp_path, [record(cell()), record(cell("lora-fa"))])).summary.headline
+    assert headline is not None
+    assert headline.text == "LoRA-FA holds as much as LoRA at rank 4, batch 2, seq 48"
+
+
+def test_of_many_cells_at_equal_settings_the_rest_is_counted(tmp_path: Path) -> None:
+    shown = content(write_run(tmp_path, [record(cell(rank=rank)) for rank in range(1, 21)])).summary.shown
+    assert shown is not None
+    assert len(shown.rows) == 16
+    assert shown.left_out == "and 4 more"

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 
 from lorafa_prof.figures.kit.marked import hatch
 from lorafa_prof.figures.kit.points import Point
-from lorafa_prof.figures.kit.style import BLACK, VERMILION, pt
+from lorafa_prof.figures.kit.style import BLACK, LOST, pt
 from lorafa_prof.words.numbers import three_digits
 from lorafa_prof.words.scales import Scale
 
@@ -24,7 +24,7 @@ class Stretch:
 
     key: str
     length: float
-    color: str
+    color: str | tuple[float, float, float]
     hatch: str = ""
 
 
@@ -84,7 +84,7 @@ def draw_bar(axes: Axes, middle: float, point: Point, bar: Bar | None, scale: Sc
         xytext=(pt(VALUE_GAP * 72), 0),
         textcoords="offset points",
         va="center_baseline",
-        color=VERMILION if bar is None and not point.ok else BLACK,
+        color=LOST if bar is None and not point.ok else BLACK,
         gid=f"text:{point.cell_id}",
     )
 

@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 from matplotlib.ticker import MaxNLocator
 
+from lorafa_prof.figures.figure import NoDataError
 from lorafa_prof.figures.kit.bar import VALUE_GAP, Bar, draw_bar, value_text
 from lorafa_prof.figures.kit.marked import hatches_note
 from lorafa_prof.figures.kit.page import (
@@ -37,6 +38,7 @@ from lorafa_prof.figures.kit.points import (
     phrases,
 )
 from lorafa_prof.figures.kit.style import BLACK, pt
+from lorafa_prof.figures.kit.wishes import axis_wish, said
 from lorafa_prof.words.scales import Scale
 
 _LABEL_WIDTH = 1.5
@@ -95,7 +97,7 @@ class BarChart:
         assemble(
             drawing,
             title=self.title,
-            subtitle=fixed(points),
+            shared=fixed(points),
             rows=[self._panel(drawing, model, lines, bars, left, room) for model, lines in panels.items()],
             handles=self.handles,
             notes=[*self.notes, *hatches_note(doubts), *left_out(len(points) - len(shown), len(points))],
@@ -117,18 +119,22 @@ class BarChart:
         ends = [bars[point.cell_id].end for point in cells if point.cell_id in bars]
         longest = max(ends, default=0.0)
         scale = self.scale(longest)
+        wish = axis_wish("x")
+        if wish.logarithmic or (wish.limits and wish.limits[0]):
+            raise NoDataError("bars start at 0 and are linear: write for example --axes x=0:80")
         texts = [value_text(point, bars[point.cell_id], scale) for point in cells if point.cell_id in bars]
         beside = max((text_width(drawing, text) for text in texts), default=0.0) + 2 * VALUE_GAP
         # Room for the number behind the longest bar, whatever the bar's length.
-        axes.set_xlim(0, (longest / scale.divisor or 1.0) * width / max(width - beside, width / 4))
+        furthest = (longest / scale.divisor or 1.0) * width / max(width - beside, width / 4)
+        axes.set_xlim(0, wish.limits[1] if wish.limits else furthest)
         _draw_lines(axes, lines, bars, scale)
-        _dress(drawing, axes, width)
+        dress_bars(drawing, axes, width)
         if ends:
-            axes.set_xlabel(f"{self.quantity} ({scale.unit})")
+            axes.set_xlabel(f"{said(self.quantity)} ({scale.unit})")
         else:
             axes.set_xticks([])
         panel = Panel(axes, left, width)
-        above = draw_name(drawing, panel, model, room)
+        above = draw_name(drawing, panel, said(model), room)
         below = _TICKS_BELOW if ends else 0.08
         return PanelRow((panel,), sum(line.height for line in lines), above, below)
 
@@ -178,7 +184,8 @@ def _draw_heading(axes: Axes, middle: float, text: str) -> None:
     )
 
 
-def _dress(drawing: Drawing, axes: Axes, width: float) -> None:
+def dress_bars(drawing: Drawing, axes: Axes, width: float) -> None:
+    """Give axes of horizontal bars, `width` inches wide, their ticks and lines."""
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
     axes.axvline(0, color=BLACK, linewidth=pt(0.6))

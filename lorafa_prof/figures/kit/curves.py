@@ -68,18 +68,26 @@ class CurvePanel:
         return self.plot_height
 
     @cached_property
+    def _x(self) -> Axis:
+        return self.x.as_wished("x")
+
+    @cached_property
+    def _y(self) -> Axis:
+        return self.y.as_wished("y")
+
+    @cached_property
     def _x_limits(self) -> tuple[float, float]:
         values = [place.x for curve in self.curves if not curve.level for place in curve.places]
-        return self.x.limits([*values, *self.x.places])
+        return self._x.limits([*values, *self._x.places])
 
     @cached_property
     def _y_limits(self) -> tuple[float, float]:
         places = [place for curve in self.curves for place in curve.places]
-        return self.y.limits([end for place in places for end in (place.y, place.low, place.high)])
+        return self._y.limits([end for place in places for end in (place.y, place.low, place.high)])
 
     def labels_width(self, drawing: Drawing) -> float:
         """Inches that labels take left of the axes."""
-        texts = self.y.ticks(*self._y_limits).values()
+        texts = self._y.ticks(*self._y_limits).values()
         return max((text_width(drawing, text) for text in texts), default=0.0) + 0.08
 
     def names_width(self, drawing: Drawing) -> float:
@@ -89,10 +97,10 @@ class CurvePanel:
 
     def draw(self, drawing: Drawing, axes: Axes, width: float) -> None:
         """Draw on `axes`, which will be `width` inches wide and `height` high."""
-        if self.x.logarithmic:
+        if self._x.logarithmic:
             axes.set_xscale("log")
-        axes.set_title(self.y.label, loc="left")
-        axes.set_xlabel(self.x.label)
+        axes.set_title(self._y.label, loc="left")
+        axes.set_xlabel(self._x.label)
         axes.grid(axis="y")
         marked = [curve.name for curve in self.curves if curve.marked and not curve.level]
         for curve in self.curves:
@@ -106,9 +114,9 @@ class CurvePanel:
         axes.set_ylim(self._y_limits)
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_minor_locator(NullLocator())
-        upright, across = self.y.ticks(*self._y_limits), self.x.ticks(*self._x_limits)
+        upright, across = self._y.ticks(*self._y_limits), self._x.ticks(*self._x_limits)
         axes.set_yticks(list(upright), list(upright.values()))
-        axes.set_xticks(list(across), self.x.thinned(drawing, across, self._x_limits, width))
+        axes.set_xticks(list(across), self._x.thinned(drawing, across, self._x_limits, width))
 
     def _draw_banded(self, axes: Axes, curve: Curve) -> None:
         xs, ys, lows, highs = _columns(curve)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -23,15 +24,49 @@ class Module:
 
 @dataclass(frozen=True)
 class LayerBytes:
-    """Bytes by module and number of the layer, modules in the order of forward, and what is in no layer."""
+    """Bytes by module and number of the layer, in the order of forward; what is in none by its path."""
 
     by_module: Mapping[Module, Mapping[int, int]]
-    outside_bytes: int
+    outside: Mapping[str, int]
+
+    @property
+    def outside_bytes(self) -> int:
+        """Of all that is in no layer."""
+        return sum(self.outside.values())
 
     @property
     def total_bytes(self) -> int:
         """Of all layers."""
         return sum(sum(layers.values()) for layers in self.by_module.values())
+
+    def typical(self) -> dict[Module, int]:
+        """Of each stack the layer that most others are equal to, the first of several."""
+        layer, _ = self._typical
+        return layer
+
+    @property
+    def typical_share(self) -> tuple[int, int]:
+        """How many layers are equal to the typical one of their stack, and how many there are."""
+        _, alike = self._typical
+        return alike, len(
+            {(module.stack, number) for module, held in self.by_module.items() for number in held}
+        )
+
+    @property
+    def _typical(self) -> tuple[dict[Module, int], int]:
+        stacks: dict[str, dict[int, dict[Module, int]]] = {}
+        for module, held in self.by_module.items():
+            for number, nbytes in held.items():
+                stacks.setdefault(module.stack, {}).setdefault(number, {})[module] = nbytes
+        typical: dict[Module, int] = {}
+        alike = 0
+        for layers in stacks.values():
+            ((layer, times),) = Counter(
+                tuple(held.items()) for _, held in sorted(layers.items())
+            ).most_common(1)
+            typical |= dict(layer)
+            alike += times
+        return typical, alike
 
 
 def split_path(path: str) -> tuple[Module, int] | None:
@@ -39,9 +74,7 @@ def split_path(path: str) -> tuple[Module, int] | None:
 
     What PEFT puts into a linear counts to the linear.
     """
-    parts = path.split(".")
-    if parts[:2] == _WRAPPER:
-        parts = parts[2:]
+    parts = _unwrapped(path)
     stack, _, number = layer_of(".".join(parts)).rpartition(".")
     if not number:
         return None
@@ -50,20 +83,26 @@ def split_path(path: str) -> tuple[Module, int] | None:
     return Module(stack, ".".join(inner[:end])), int(number)
 
 
+def _unwrapped(path: str) -> list[str]:
+    parts = path.split(".")
+    return parts[2:] if parts[:2] == _WRAPPER else parts
+
+
 def layer_bytes(saved: Mapping[str, Any]) -> LayerBytes:
     """Sum the storages of `details.saved`; those that were there before the step are no activations."""
     total: dict[Module, dict[int, int]] = {module: {} for module in _in_order(saved["by_module"])}
-    outside_bytes = 0
+    outside: dict[str, int] = {}
     for storage in saved["storages"]:
         if storage["from_before"]:
             continue
         place = split_path(storage["module"])
         if place is None:
-            outside_bytes += storage["nbytes"]
+            path = ".".join(_unwrapped(storage["module"]))
+            outside[path] = outside.get(path, 0) + storage["nbytes"]
         else:
             layers = total.setdefault(place[0], {})
             layers[place[1]] = layers.get(place[1], 0) + storage["nbytes"]
-    return LayerBytes({module: layers for module, layers in total.items() if layers}, outside_bytes)
+    return LayerBytes({module: layers for module, layers in total.items() if layers}, outside)
 
 
 def _in_order(paths: Iterable[str]) -> list[Module]:

@@ -12,12 +12,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 from matplotlib.ticker import MaxNLocator, NullLocator
 
+from lorafa_prof.figures.figure import NoDataError
 from lorafa_prof.figures.kit.capacities import Capacity, capacities_near
+from lorafa_prof.figures.kit.end_labels import LEADER, EndLabel, draw_end_labels, fits
 from lorafa_prof.figures.kit.marked import draw_rings
 from lorafa_prof.figures.kit.page import text_width
 from lorafa_prof.figures.kit.points import Point
 from lorafa_prof.figures.kit.series import Series, SeriesStyle
-from lorafa_prof.figures.kit.style import GREY, VERMILION, pt
+from lorafa_prof.figures.kit.style import GREY, LOST, pt
+from lorafa_prof.figures.kit.wishes import axis_wish, said
 from lorafa_prof.words.scales import Scale, bytes_scale
 
 LINE, MARKER = 1.1, 3.8
@@ -51,6 +54,8 @@ class LinePanel:
         series: all series of the figure.
         plot_height: inches without the band of cells out of memory.
         steps: a value holds up to the next place on the axis, instead of going straight to the next value.
+        logarithmic: the horizontal axis is, however far apart its values are.
+        named: the lines' names stand right of the panel, each where its line ends.
     """
 
     cells: frozenset[str]
@@ -61,6 +66,8 @@ class LinePanel:
     series: tuple[Series, ...]
     plot_height: float
     steps: bool = False
+    logarithmic: bool = False
+    named: bool = False
 
     @property
     def key(self) -> str:
@@ -106,19 +113,30 @@ class LinePanel:
     @property
     def title(self) -> str:
         """The metric and its unit; no unit where there is no value."""
-        return f"{self.metric.label} ({self.scale.unit})" if self._largest else self.metric.label
+        label = said(self.metric.label)
+        return f"{label} ({self.scale.unit})" if self._largest else label
 
-    @property
-    def _top(self) -> float:
+    @cached_property
+    def _ends(self) -> tuple[float, float]:
+        """The vertical axis below the band, in the unit of its scale."""
+        wish = axis_wish("y")
+        if wish.logarithmic:
+            raise NoDataError("its vertical axis is linear, whatever --axes asks for")
         highest = max([self._largest, *(capacity.size_bytes for capacity in self.capacities)])
-        return 1.06 * highest / self.scale.divisor or 1.0
+        return wish.limits or (0.0, 1.06 * highest / self.scale.divisor or 1.0)
+
+    def _level(self, inches: float) -> float:
+        """The value on the vertical axis that is so high above the axes' foot, within the band too."""
+        low, high = self._ends
+        return low + (high - low) * inches / self.plot_height
 
     def tick_labels(self) -> dict[float, str]:
         """Ticks of the vertical axis, below the band, and their labels."""
         if not self._largest:
             return {}
-        places = MaxNLocator(nbins=4, steps=[1, 2, 2.5, 5, 10]).tick_values(0.0, self._top)
-        return {float(place): f"{place:,g}" for place in places if 0 <= place <= self._top}
+        low, high = self._ends
+        places = MaxNLocator(nbins=4, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)
+        return {float(place): f"{place:,g}" for place in places if low <= place <= high}
 
     def labels_width(self, drawing: Drawing) -> float:
         """Inches the labels left of the axis take, "OOM" among them."""
@@ -126,17 +144,36 @@ class LinePanel:
         return max((text_width(drawing, text) for text in texts), default=0.0) + 0.08
 
     def names_width(self, drawing: Drawing) -> float:
-        """Inches the names of GPUs right of the axis take."""
-        return max((text_width(drawing, name.label) + 0.04 for name in self.capacities), default=0.0)
+        """Inches the names right of the axis take, of GPUs and of lines."""
+        if self.named:
+            texts = [*(line.label for line in self._shown), *(card.label for card in self.capacities)]
+            return max(text_width(drawing, text) for text in texts) + LEADER
+        return max((text_width(drawing, card.label) + 0.04 for card in self.capacities), default=0.0)
+
+    def can_be_named(self, drawing: Drawing, most: float) -> bool:
+        """Whether names of lines have room right of the panel, in `most` inches and one below the other."""
+        texts = [line.label for line in self._shown]
+        ends = [self._end(line) for line in self._shown]
+        if not texts or None in ends:
+            return False
+        fitting = fits(
+            [*filter(None, ends), *(self._card_end(card) for card in self.capacities)], self.height
+        )
+        return fitting and max(text_width(drawing, text) for text in texts) + LEADER <= most
+
+    @property
+    def _shown(self) -> list[Series]:
+        """The series of which this panel has cells."""
+        return [line for line in self.series if self._points(line)]
 
     def draw(self, drawing: Drawing, axes: Axes, width: float) -> None:
         """Draw on `axes`, which will be `width` inches wide and `height` high."""
         labels = self.tick_labels()
-        axes.set_ylim(0, self._top * self.height / self.plot_height)
+        axes.set_ylim(self._ends[0], self._level(self.height))
         axes.set_yticks(list(labels), list(labels.values()))
         axes.grid(axis="y")
         axes.set_title(self.title, loc="left")
-        axes.set_xlabel(self.axis_label)
+        axes.set_xlabel(said(self.axis_label))
         self._set_horizontal(drawing, axes, width)
         for capacity in self.capacities:
             self._draw_capacity(axes, capacity)
@@ -145,6 +182,31 @@ class LinePanel:
             self._draw_marked(axes, line)
         if self._band:
             self._draw_band(axes)
+        if self.named:
+            ends = [end for line in self._shown if (end := self._end(line)) is not None]
+            ends += [self._card_end(card) for card in self.capacities]
+            draw_end_labels(axes, ends, width, self.height)
+
+    def _end(self, line: Series) -> EndLabel | None:
+        """Where a series ends: its last value, or the cross of a cell out of memory; None without either."""
+        points = self._points(line)
+        known = [point for point in points if not math.isnan(self._value(point))]
+        if known:
+            low, high = self._ends
+            share = (self._value(known[-1]) / self.scale.divisor - low) / (high - low)
+            place = 1.0 if line.reference else self._share(_place(known[-1], self.axis))
+            return EndLabel(line.label, line.style.color, place, share * self.plot_height)
+        if line in self.out_of_memory:
+            last = [point for point in points if point.status == "oom"][-1]
+            place = 0.5 if line.reference else self._share(_place(last, self.axis))
+            height = self._band_height(self.out_of_memory.index(line))
+            return EndLabel(line.label, line.style.color, place, height)
+        return None
+
+    def _card_end(self, card: Capacity) -> EndLabel:
+        low, high = self._ends
+        share = (card.size_bytes / self.scale.divisor - low) / (high - low)
+        return EndLabel(card.label, GREY, 1.0, share * self.plot_height)
 
     def _points(self, line: Series) -> list[Point]:
         return line.of(self.cells, self.axis)
@@ -155,21 +217,40 @@ class LinePanel:
         return math.nan if value is None else value
 
     def _set_horizontal(self, drawing: Drawing, axes: Axes, width: float) -> None:
-        low, high = self.ticks[0], self.ticks[-1]
-        logarithmic = low > 0 and high / low >= _LOG_FROM
-        places = [math.log2(tick) if logarithmic else tick for tick in self.ticks]
-        pad = 0.07 * (places[-1] - places[0]) or 0.5 * abs(places[0]) or 1.0
-        left, right = places[0] - pad, places[-1] + pad
-        if logarithmic:
+        left, right = self._sides
+        if self._logarithmic:
             axes.set_xscale("log", base=2)
-            axes.set_xlim(2**left, 2**right)
-        else:
-            axes.set_xlim(left, right)
-        every = math.ceil(len(self.ticks) / _MOST_TICKS)
-        ticks = self.ticks[::every]
-        inches = [(place - left) / (right - left) * width for place in places[::every]]
+        axes.set_xlim(left, right)
+        there = [tick for tick in self.ticks if left <= tick <= right]
+        ticks = there[:: math.ceil(len(there) / _MOST_TICKS) or 1]
+        inches = [self._share(tick) * width for tick in ticks]
         axes.xaxis.set_minor_locator(NullLocator())
-        axes.set_xticks(list(ticks), _thinned(drawing, ticks, inches))
+        axes.set_xticks(ticks, _thinned(drawing, ticks, inches))
+
+    @cached_property
+    def _logarithmic(self) -> bool:
+        low, high = self.ticks[0], self.ticks[-1]
+        wish = axis_wish("x").logarithmic
+        if wish and low <= 0:
+            raise NoDataError(f"a logarithmic {self.axis} has no place for {low:g}")
+        return (low > 0 and (self.logarithmic or high / low >= _LOG_FROM)) if wish is None else wish
+
+    @cached_property
+    def _sides(self) -> tuple[float, float]:
+        """Where the horizontal axis begins and ends."""
+        if (limits := axis_wish("x").limits) is not None:
+            return limits
+        low, high = (self._along(tick) for tick in (self.ticks[0], self.ticks[-1]))
+        pad = 0.07 * (high - low) or 0.5 * abs(low) or 1.0
+        return (2.0 ** (low - pad), 2.0 ** (high + pad)) if self._logarithmic else (low - pad, high + pad)
+
+    def _along(self, value: float) -> float:
+        return math.log2(value) if self._logarithmic else value
+
+    def _share(self, value: float) -> float:
+        """How far along the horizontal axis a value is; 1 at its end."""
+        left, right = (self._along(side) for side in self._sides)
+        return (self._along(value) - left) / (right - left)
 
     def _draw_capacity(self, axes: Axes, capacity: Capacity) -> None:
         level = capacity.size_bytes / self.scale.divisor
@@ -180,6 +261,8 @@ class LinePanel:
             zorder=1,
             gid=f"capacity:{self.metric.column}:{capacity.card}",
         )
+        if self.named:
+            return
         axes.annotate(
             capacity.label,
             (1, level),
@@ -232,10 +315,14 @@ class LinePanel:
         gids = [f"marked:{self.metric.column}:{point.cell_id}" for point in marked]
         draw_rings(axes, places, size, line.style.color, ",".join(gids), level=line.reference)
 
+    def _band_height(self, row: int) -> float:
+        """Inches above the foot of the axes."""
+        return self.plot_height + 0.02 + (row + 0.5) * _OOM_ROW
+
     def _draw_band(self, axes: Axes) -> None:
         across = axes.get_yaxis_transform()
         bottom = self.plot_height / self.height
-        axes.axhspan(self._top, axes.get_ylim()[1], color="#F2F2F2", zorder=0)
+        axes.axhspan(self._ends[1], self._level(self.height), color="#F2F2F2", zorder=0)
         axes.annotate(
             "OOM",
             (0, (1 + bottom) / 2),
@@ -244,10 +331,10 @@ class LinePanel:
             textcoords="offset points",
             ha="right",
             va="center",
-            color=VERMILION,
+            color=LOST,
         )
         for row, line in enumerate(self.out_of_memory):
-            level = (self.plot_height + 0.02 + (row + 0.5) * _OOM_ROW) / self.height * axes.get_ylim()[1]
+            level = self._level(self._band_height(row))
             failed = [point for point in self._points(line) if point.status == "oom"]
             if line.reference:
                 axes.axhline(level, color=line.style.color, linestyle=line.style.dash, linewidth=pt(0.8))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from matplotlib.artist import Artist
 from matplotlib.figure import Figure as Drawing
@@ -14,11 +15,13 @@ from lorafa_prof.figures.figure import NoDataError
 from lorafa_prof.figures.kit.capacities import capacity_note
 from lorafa_prof.figures.kit.line_panel import LINE, MARKER, LinePanel, Metric, joined
 from lorafa_prof.figures.kit.marked import rings_note
-from lorafa_prof.figures.kit.page import assemble, column_width, new_drawing
-from lorafa_prof.figures.kit.panels import MOST_ROWS, panel_row, plot_height
+from lorafa_prof.figures.kit.page import MARGIN, assemble, column_width, new_drawing, text_width
+from lorafa_prof.figures.kit.panels import GAP, MOST_ROWS, panel_row, plot_height
 from lorafa_prof.figures.kit.points import (
     CONTEXT_SETTINGS,
+    METHOD_SETTINGS,
     Point,
+    Setting,
     differing,
     fixed,
     left_out,
@@ -28,11 +31,15 @@ from lorafa_prof.figures.kit.points import (
 )
 from lorafa_prof.figures.kit.series import Series, series_of
 from lorafa_prof.figures.kit.style import pt, style
+from lorafa_prof.figures.kit.wishes import said
 from lorafa_prof.words.phrases import count
 
-_MOST_LINES = 12
+MOST_LINES = 6
+"""Of a panel; more are told apart in panels of their own, or left out."""
 # What a legend has room for.
 _MOST_SERIES = 24
+# Of a column's width the names of lines may take.
+_NAMES_SHARE = 0.3
 
 _ACTIVATIONS = Metric("activation_bytes", "activations")
 MEMORY = (Metric("peak_allocated_bytes", "peak allocated"), _ACTIVATIONS)
@@ -44,7 +51,8 @@ MEMORY_AND_CARDS = (Metric("peak_allocated_bytes", "peak allocated", capacities=
 class LineChart:
     """A whole figure: metrics, memory unless said otherwise, over the setting `axis`.
 
-    `steps` is as of a `LinePanel`; `items` is what its points are called where some are left out.
+    `steps` and `logarithmic` are as of a `LinePanel`; `items` is what its points are called where some
+    are left out.
     """
 
     title: str
@@ -53,6 +61,7 @@ class LineChart:
     metrics: tuple[Metric, ...] = MEMORY
     steps: bool = False
     items: str = "cells"
+    logarithmic: bool = False
 
     @style()
     def draw(self, table: DataFrame) -> Drawing:
@@ -99,6 +108,7 @@ class LineChart:
                     series,
                     plot_height(len(rows)),
                     self.steps,
+                    self.logarithmic,
                 )
                 for metric in metrics
             ]
@@ -106,14 +116,16 @@ class LineChart:
         }
         drawing = new_drawing()
         room = column_width(len(rows))
+        if named := all(_can_be_named(drawing, members, room) for members in panels.values()):
+            panels = {name: [*them[:-1], replace(them[-1], named=True)] for name, them in panels.items()}
         placed = [panel_row(drawing, name, members, room) for name, members in panels.items()]
         cards = {card for members in panels.values() for panel in members for card in panel.capacities}
         assemble(
             drawing,
             title=self.title,
-            subtitle=fixed(points),
+            shared=fixed(points),
             rows=placed,
-            handles=[_handle(line) for line in series],
+            handles=[] if named else [_handle(line) for line in series],
             notes=[
                 *notes,
                 *_notes(points, series, rows, metrics, self.axis),
@@ -125,35 +137,72 @@ class LineChart:
         return drawing
 
 
+def _can_be_named(drawing: Drawing, panels: Sequence[LinePanel], room: float) -> bool:
+    """Whether a row has room for its lines' names right of the last panel, beside the panels' titles."""
+    titles = sum(text_width(drawing, panel.title) + panel.labels_width(drawing) + GAP for panel in panels)
+    return panels[-1].can_be_named(drawing, min(_NAMES_SHARE * room, room - titles - 2 * MARGIN))
+
+
 def _fitting(points: Sequence[Point], axis: str) -> list[Point]:
     """The cells of the fullest lines and rows, as many as there is room for."""
     apart = _apart(points, axis)
-    lines = [line.points for line in series_of(points, axis, apart)]
-    rows = _rows(points, apart)
-    fullest = sorted(lines, key=_finished, reverse=True)[:_MOST_SERIES]
-    in_lines = {point.cell_id for line in fullest for point in line}
-    in_rows = {cell for row in sorted(rows.values(), key=len, reverse=True)[:MOST_ROWS] for cell in row}
-    return [point for point in points if point.cell_id in in_lines & in_rows]
-
-
-def _finished(points: Sequence[Point]) -> int:
-    return sum(point.ok for point in points)
+    rows = _rows(points, apart).values()
+    lines = _lines(points, axis, apart)
+    finished = Counter(dict.fromkeys(lines.values(), 0))
+    finished.update(lines[point.cell_id] for point in points if point.ok)
+    fullest = {line for line, _ in finished.most_common(_MOST_SERIES)}
+    chosen: set[str] = set()
+    for row in sorted(rows, key=len, reverse=True)[:MOST_ROWS]:
+        there = Counter(lines[cell] for cell in row if lines[cell] in fullest)
+        drawn = {line for line, _ in there.most_common(MOST_LINES)}
+        chosen |= {cell for cell in row if lines[cell] in drawn}
+    return [point for point in points if point.cell_id in chosen]
 
 
 def _apart(points: Sequence[Point], axis: str) -> list[str]:
-    """The settings by which panels are split, each in rows of its own; none while lines are few."""
-    if len(series_of(points, axis)) <= _MOST_LINES:
-        return []
-    return [name for name in differing(points, CONTEXT_SETTINGS) if name != axis]
+    """The settings by which rows of panels are told apart: as few as leave no panel more than its lines."""
+    candidates = [name for name in differing(points, (*CONTEXT_SETTINGS, *METHOD_SETTINGS)) if name != axis]
+    apart: list[str] = []
+    while candidates and _most_lines(points, axis, apart) > MOST_LINES:
+        apart.append(candidates.pop(0))
+    return apart
+
+
+def _most_lines(points: Sequence[Point], axis: str, apart: Sequence[str]) -> int:
+    """Lines of the panel with most of them."""
+    lines = _lines(points, axis, apart)
+    return max(len({lines[cell] for cell in row}) for row in _rows(points, apart).values())
+
+
+def _lines(points: Sequence[Point], axis: str, apart: Sequence[str]) -> dict[str, int]:
+    """The number of each cell's line."""
+    series = series_of(points, axis, apart)
+    return {point.cell_id: number for number, line in enumerate(series) for point in line.points}
 
 
 def _rows(points: Sequence[Point], apart: Sequence[str]) -> dict[str, list[str]]:
-    """The cell_ids of each row of panels, by the row's name."""
-    rows: dict[str, list[str]] = {}
+    """The cell_ids of each row of panels, by the row's name.
+
+    What lacks a setting that tells rows apart, as Full-FT does the rank, is in all rows that are like it in
+    the others.
+    """
+    by_key: dict[tuple[Setting, ...], list[Point]] = {}
     for point in points:
-        name = ", ".join(filter(None, (point.model, phrases(point, apart))))
-        rows.setdefault(name, []).append(point.cell_id)
+        by_key.setdefault((point.model, *(point.settings[name] for name in apart)), []).append(point)
+    narrow = [key for key in by_key if None in key and any(_lacking(key, other) for other in by_key)]
+    rows: dict[str, list[str]] = {}
+    for key, members in by_key.items():
+        if key not in narrow:
+            name = ", ".join(filter(None, (said(members[0].model), phrases(members[0], apart))))
+            alike = [other for other in narrow if _lacking(other, key)]
+            cells = [point.cell_id for other in (*alike, key) for point in by_key[other]]
+            rows.setdefault(name, []).extend(cells)
     return rows
+
+
+def _lacking(key: tuple[Setting, ...], other: tuple[Setting, ...]) -> bool:
+    """Whether a row is like another one but for settings that it lacks."""
+    return key != other and all(own is None or own == value for own, value in zip(key, other, strict=True))
 
 
 def _handle(line: Series) -> Artist:

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure as Drawing
 from lorafa_prof.figures.figure import NoDataError
 from lorafa_prof.figures.kit.curves import Curve, CurvePanel, Place, curve_handle
 from lorafa_prof.figures.kit.learned import RATES_NOTE, groups_in, rows_of
+from lorafa_prof.figures.kit.lines import MOST_LINES
 from lorafa_prof.figures.kit.page import PanelRow, assemble, column_width, new_drawing
 from lorafa_prof.figures.kit.panels import panel_row, plot_height
 from lorafa_prof.figures.kit.points import Point, distinct_names, fixed, left_out
@@ -22,8 +23,6 @@ from lorafa_prof.quality.group import Group
 from lorafa_prof.quality.losses import Loss, in_bins, training_losses, validation_losses
 from lorafa_prof.results.records import Results
 
-#: More lines are not told apart; then the best of each method are drawn.
-_MOST_LINES = 8
 #: A loss of one step is noise: each point is the mean over a stretch of steps.
 _STRETCHES = 40
 _TRAINING, _VALIDATION = "training loss (nats)", "validation loss (nats)"
@@ -74,7 +73,7 @@ class LossChart:
         assemble(
             drawing,
             title=self.title,
-            subtitle=fixed(list(points.values())),
+            shared=fixed(list(points.values())),
             rows=placed,
             handles=list(handles.values()),
             notes=[
@@ -115,7 +114,7 @@ class LossChart:
 
 def _best(cells: Sequence[Learned]) -> list[Learned]:
     """All cells, or where they are many of each model, task and method that which validates best."""
-    if len(cells) <= _MOST_LINES:
+    if len(cells) <= MOST_LINES:
         return list(cells)
     best: dict[tuple[str, str, str], Learned] = {}
     for cell in cells:

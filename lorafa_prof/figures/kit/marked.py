@@ -49,7 +49,14 @@ def draw_rings(
     )
 
 
-def hatch(axes: Axes, middle: float, length: float, thickness: float, color: str, gid: str) -> None:
+def hatch(
+    axes: Axes,
+    middle: float,
+    length: float,
+    thickness: float,
+    color: str | tuple[float, float, float],
+    gid: str,
+) -> None:
     """Hatch a bar of this length whose colour this is."""
     edge = "white" if sum(to_rgb(color)) < 2 else "#333333"
     drawn = axes.barh(middle, length, thickness, facecolor="none", edgecolor=edge, hatch=_HATCH, linewidth=0)

@@ -13,18 +13,30 @@ from matplotlib.figure import Figure as Drawing
 from matplotlib.legend import Legend
 
 from lorafa_prof.figures.kit.style import TEXT, TITLE, current_page, pt
+from lorafa_prof.figures.kit.wishes import current_wishes, said
 
 MARGIN = 0.05
 """Inches left free on every side."""
+
+SHARED = "All cells:"
+"""How the sentence of a caption starts that says what all cells share."""
 
 _LEGEND_COLUMNS = 6
 _HANDLE_WIDTH = 0.4
 # On a page of fixed height panels grow to fill it, but a single bar does not become a wall.
 _MOST_STRETCH = 2.0
+# Inches; a narrower panel shows nothing.
+_LEAST_PANEL = 0.4
 
 
 class PageFullError(Exception):
-    """What is to be drawn is higher than the page."""
+    """What is to be drawn is higher or wider than the page; `str(error)` says by how much it must grow."""
+
+
+class CaptionedDrawing(Drawing):
+    """A figure, and what belongs in its caption, sentence by sentence: what it shows, settings, notes."""
+
+    caption: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -46,13 +58,13 @@ class PanelRow:
     below: float
 
 
-def new_drawing() -> Drawing:
+def new_drawing() -> CaptionedDrawing:
     """An empty figure that no global state of matplotlib knows of.
 
     Its text is measured at the resolution it is saved in: hinting makes it wider at a lower one.
     """
     page = current_page()
-    drawing = Drawing(figsize=(page.width * page.scale, page.scale), dpi=page.dpi)
+    drawing = CaptionedDrawing(figsize=(page.width * page.scale, page.scale), dpi=page.dpi)
     FigureCanvasAgg(drawing)
     return drawing
 
@@ -111,10 +123,11 @@ def draw_name(drawing: Drawing, first: Panel, name: str, room: float, free: floa
 
 
 def assemble(
-    drawing: Drawing,
+    drawing: CaptionedDrawing,
     *,
     title: str,
-    subtitle: str,
+    subtitle: str = "",
+    shared: str = "",
     rows: Sequence[PanelRow],
     handles: Sequence[Artist],
     notes: Sequence[str],
@@ -122,17 +135,30 @@ def assemble(
 ) -> None:
     """Give the figure its height and put title, panels, legend and notes in their places, top to bottom.
 
-    Rows stand in the page's columns, or with `one_column` one below the other, as wide as the page.
+    Rows stand in the page's columns, or with `one_column` one below the other, as wide as the page. The
+    settings that all cells share, `shared`, are in the caption alone; without a title the notes are, too.
 
     Raises:
-        PageFullError: the page has a height of its own, and this does not fit.
+        PageFullError: the page has a height of its own, and this does not fit; or a panel has no width left.
     """
     page = current_page()
+    wished = current_wishes().title
+    heading = said(title) if wished is None else wished
+    settings = f"{SHARED} {shared}." if shared else ""
+    about = f"{heading or title}: {subtitle}" if subtitle else heading or title
+    drawing.caption = tuple(filter(None, (f"{about.rstrip('.')}.", settings, *notes)))
+    narrowest = min(panel.width for row in rows for panel in row.panels)
+    if narrowest < _LEAST_PANEL:
+        raise PageFullError(
+            f"it needs a width of {(page.width + _LEAST_PANEL - narrowest) * page.scale:.1f} in"
+        )
     inner = page.width - 2 * MARGIN
-    head = [(line, TITLE, "bold") for line in wrap(drawing, title, inner, TITLE, "bold")]
-    if subtitle:
+    head = [
+        (line, TITLE, "bold") for line in (wrap(drawing, heading, inner, TITLE, "bold") if heading else [])
+    ]
+    if heading and subtitle:
         head += [(line, TEXT, "normal") for line in wrap(drawing, subtitle, inner)]
-    foot = [line for note in notes for line in wrap(drawing, note, inner)]
+    foot = [line for note in (notes if heading else ()) for line in wrap(drawing, note, inner)]
     legend = _legend(drawing, handles)
     legend_height = _extent(drawing, legend)[1] + 0.04 if legend else 0.0
     columns = [rows] if one_column else _in_columns(rows)
@@ -177,8 +203,9 @@ def _stretch(columns: Sequence[Sequence[PanelRow]], text_height: float) -> float
     if page.height is None:
         return 1.0
     room = page.height - text_height
-    if max(map(_height, columns)) > room:
-        raise PageFullError
+    needed = max(map(_height, columns))
+    if needed > room:
+        raise PageFullError(f"it needs a height of {(needed + text_height) * page.scale:.1f} in")
     panels = [sum(row.height for row in column) for column in columns]
     spare = [room - _height(column) for column in columns]
     return min(_MOST_STRETCH, *(1 + free / own for free, own in zip(spare, panels, strict=True)))
@@ -227,7 +254,9 @@ def _legend(drawing: Drawing, handles: Sequence[Artist]) -> Legend | None:
     if not handles:
         return None
     width = current_page().width - 2 * MARGIN
-    labels = ["\n".join(wrap(drawing, str(handle.get_label()), width - _HANDLE_WIDTH)) for handle in handles]
+    labels = [
+        "\n".join(wrap(drawing, said(str(handle.get_label())), width - _HANDLE_WIDTH)) for handle in handles
+    ]
     for columns in range(min(_LEGEND_COLUMNS, len(handles)), 0, -1):
         legend = drawing.legend(
             handles=list(handles),

@@ -8,9 +8,19 @@ from typing import Protocol
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
-from lorafa_prof.figures.kit.page import MARGIN, Panel, PanelRow, draw_name, line_height
+from lorafa_prof.figures.kit.page import (
+    MARGIN,
+    PageFullError,
+    Panel,
+    PanelRow,
+    draw_name,
+    line_height,
+    text_width,
+)
 
-_GAP = 0.1
+GAP = 0.1
+"""Inches between panels side by side."""
+
 _BELOW = 0.38
 
 MOST_ROWS = 6
@@ -47,14 +57,16 @@ def panel_row(drawing: Drawing, name: str, panels: Sequence[PlotPanel], room: fl
     """Draw panels of equal width, `room` inches in all, margins included; each has a title above it."""
     before = [panel.labels_width(drawing) for panel in panels]
     after = [panel.names_width(drawing) for panel in panels]
-    free = room - 2 * MARGIN - 0.05 - sum(before) - sum(after) - _GAP * (len(panels) - 1)
+    free = room - 2 * MARGIN - 0.05 - sum(before) - sum(after) - GAP * (len(panels) - 1)
     width = free / len(panels)
     left, placed = MARGIN, []
     for panel, labels, names in zip(panels, before, after, strict=True):
         axes = drawing.add_axes((0, 0, 1, 1), label=f"{name}:{panel.key}")
         left += labels
         panel.draw(drawing, axes, width)
+        if text_width(drawing, axes.get_title(loc="left")) > width + names + GAP:
+            raise PageFullError("a panel is narrower than its title: it needs more width")
         placed.append(Panel(axes, left, width))
-        left += width + names + _GAP
+        left += width + names + GAP
     above = draw_name(drawing, placed[0], name, room, free=line_height())
     return PanelRow(tuple(placed), max(panel.height for panel in panels), above, _BELOW)

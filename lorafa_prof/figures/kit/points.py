@@ -11,6 +11,7 @@ import pandas as pd
 
 from lorafa_prof.cell import twin_device
 from lorafa_prof.figures.kit.style import method_order
+from lorafa_prof.figures.kit.wishes import said
 from lorafa_prof.results.columns import METRICS
 from lorafa_prof.results.marks import against, read
 
@@ -215,7 +216,7 @@ def phrase(name: str, value: Setting) -> str:
     if value is None:
         return ""
     text = f"{value:g}" if isinstance(value, float) else str(value)
-    return _PHRASES.get(name, "{}").format(text)
+    return said(_PHRASES.get(name, "{}").format(text))
 
 
 def phrases(point: Point, names: Sequence[str]) -> str:
@@ -225,7 +226,7 @@ def phrases(point: Point, names: Sequence[str]) -> str:
 
 def named(point: Point, names: Sequence[str]) -> str:
     """The method, and these settings of the cell."""
-    return " ".join(filter(None, (point.method, phrases(point, names))))
+    return " ".join(filter(None, (said(point.method), phrases(point, names))))
 
 
 def distinct_names(points: Sequence[Point]) -> dict[str, str]:

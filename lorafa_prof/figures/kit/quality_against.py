@@ -70,7 +70,7 @@ class QualityAgainst:
         assemble(
             drawing,
             title=self.title,
-            subtitle=fixed([cell.point for cell in cells]),
+            shared=fixed([cell.point for cell in cells]),
             rows=placed,
             handles=method_handles(look),
             notes=[

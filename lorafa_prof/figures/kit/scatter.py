@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from matplotlib.artist import Artist
@@ -13,9 +13,12 @@ from matplotlib.figure import Figure as Drawing
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullLocator
 
+from lorafa_prof.figures.figure import NoDataError
+from lorafa_prof.figures.kit.beside import Place, places_beside
 from lorafa_prof.figures.kit.marked import draw_rings
-from lorafa_prof.figures.kit.page import text_width
-from lorafa_prof.figures.kit.style import GREY, VERMILION, Look, method_order, pt
+from lorafa_prof.figures.kit.page import line_height, text_width
+from lorafa_prof.figures.kit.style import GREY, LOST, Look, method_order, pt
+from lorafa_prof.figures.kit.wishes import axis_wish, said
 
 _OOM_ROW = 0.09
 _MARKER = 3.8
@@ -26,7 +29,7 @@ _MOST_TICKS = 6
 class Mark:
     """A point, in the units of its axes; with `doubts`, marks that speak against it, it is ringed.
 
-    `span` is an interval that `y` lies in.
+    `span` is an interval that `y` lies in; `name` stands beside the point where there is room for it.
     """
 
     method: str
@@ -34,27 +37,51 @@ class Mark:
     y: float
     doubts: tuple[str, ...] = ()
     span: tuple[float, float] | None = None
+    name: str = ""
 
 
 @dataclass(frozen=True)
 class Axis:
     """What an axis shows: `label` with its unit, how a number is written, and whether it is logarithmic.
 
-    A logarithmic axis takes numbers above 0. `places` are those of its ticks, if they are not any.
+    A logarithmic axis takes numbers above 0. `places` are those of its ticks, if they are not any; `ends` are
+    where it begins and ends, if that is not up to its values.
     """
 
     label: str
     text: Callable[[float], str]
     logarithmic: bool = False
     places: tuple[float, ...] = ()
+    ends: tuple[float, float] | None = None
+
+    def as_wished(self, name: str) -> Axis:
+        """This axis as whoever draws the figure wants its axis ``x`` or ``y``."""
+        wish = axis_wish(name)
+        logarithmic = self.logarithmic if wish.logarithmic is None else wish.logarithmic
+        return replace(self, label=said(self.label), logarithmic=logarithmic, ends=wish.limits or self.ends)
 
     def limits(self, values: Sequence[float]) -> tuple[float, float]:
-        """Around the values, with some room."""
+        """Around the values, with some room.
+
+        Raises:
+            NoDataError: it is logarithmic, and one of the values is not above 0.
+        """
+        if self.logarithmic and min(values) <= 0:
+            raise NoDataError(f"a logarithmic axis has no place for {min(values):g}: {self.label}")
+        if self.ends is not None:
+            return self.ends
         places = [math.log10(value) if self.logarithmic else value for value in values]
         low, high = min(places), max(places)
         pad = 0.08 * (high - low) or (0.3 if self.logarithmic else 0.1 * abs(low) or 1.0)
         ends = low - pad, high + pad
         return (math.pow(10, ends[0]), math.pow(10, ends[1])) if self.logarithmic else ends
+
+    def share(self, value: float, limits: tuple[float, float]) -> float:
+        """How far along an axis with these limits a value is; 1 at its end."""
+        low, place, high = (
+            math.log10(each) if self.logarithmic else each for each in (limits[0], value, limits[1])
+        )
+        return (place - low) / (high - low)
 
     def beyond(self, low: float, high: float, times: float) -> float:
         """The upper limit of an axis that is `times` as long as one from `low` to `high`."""
@@ -76,11 +103,9 @@ class Axis:
         self, drawing: Drawing, ticks: Mapping[float, str], limits: tuple[float, float], width: float
     ) -> list[str]:
         """The labels of a horizontal axis `width` inches wide, empty where one would touch the one before."""
-        low, high = (math.log10(end) if self.logarithmic else end for end in limits)
         texts, free_from = [], -math.inf
         for tick, text in ticks.items():
-            place = math.log10(tick) if self.logarithmic else tick
-            inches = (place - low) / (high - low) * width
+            inches = self.share(tick, limits) * width
             half = text_width(drawing, text) / 2
             touches = inches - half < free_from
             texts.append("" if touches else text)
@@ -137,19 +162,27 @@ class ScatterPanel:
         return rows * _OOM_ROW + 0.04 if rows else 0.0
 
     @cached_property
+    def _x(self) -> Axis:
+        return self.x.as_wished("x")
+
+    @cached_property
+    def _y(self) -> Axis:
+        return self.y if self.level else self.y.as_wished("y")
+
+    @cached_property
     def _x_limits(self) -> tuple[float, float]:
-        return self.x.limits([*(mark.x for mark in self.marks), *(place for _, place in self.failed)])
+        return self._x.limits([*(mark.x for mark in self.marks), *(place for _, place in self.failed)])
 
     @cached_property
     def _y_limits(self) -> tuple[float, float]:
         values = [end for mark in self.marks for end in (mark.y, *(mark.span or ()))]
-        low, high = self.y.limits([*values, 0.0] if self.level else values)
-        return low, self.y.beyond(low, high, self.height / self.plot_height)
+        low, high = self._y.limits([*values, 0.0] if self.level else values)
+        return low, self._y.beyond(low, high, self.height / self.plot_height)
 
     @cached_property
     def _upright(self) -> dict[float, str]:
         low, high = self._y_limits
-        return self.y.ticks(low, self.y.beyond(low, high, self.plot_height / self.height))
+        return self._y.ticks(low, self._y.beyond(low, high, self.plot_height / self.height))
 
     def labels_width(self, drawing: Drawing) -> float:
         """Inches that labels take left of the axes."""
@@ -163,12 +196,12 @@ class ScatterPanel:
 
     def draw(self, drawing: Drawing, axes: Axes, width: float) -> None:
         """Draw on `axes`, which will be `width` inches wide and `height` high."""
-        if self.x.logarithmic:
+        if self._x.logarithmic:
             axes.set_xscale("log")
-        if self.y.logarithmic:
+        if self._y.logarithmic:
             axes.set_yscale("log")
-        axes.set_title(self.y.label, loc="left")
-        axes.set_xlabel(self.x.label)
+        axes.set_title(self._y.label, loc="left")
+        axes.set_xlabel(self._x.label)
         axes.grid()
         self._draw_lines(axes)
         for method in sorted({mark.method for mark in self.marks}, key=method_order):
@@ -178,6 +211,32 @@ class ScatterPanel:
         self._set_ticks(drawing, axes, width)
         if self.failed:
             self._draw_band(axes)
+        self._draw_names(drawing, axes, width)
+
+    def _draw_names(self, drawing: Drawing, axes: Axes, width: float) -> None:
+        def place(x: float, y: float) -> Place:
+            across = self._x.share(x, self._x_limits) * width
+            return across, self._y.share(y, self._y_limits) * self.height
+
+        named = [mark for mark in self.marks if mark.name]
+        places = places_beside(
+            [(place(mark.x, mark.y), text_width(drawing, mark.name)) for mark in named],
+            [place(mark.x, mark.y) for mark in self.marks],
+            [place(*corner) for corner in self.front],
+            line_height(),
+            width,
+            self.plot_height,
+        )
+        for mark, found in zip(named, places, strict=True):
+            if found is not None:
+                across, up = found
+                axes.annotate(
+                    mark.name,
+                    (across / width, up / self.height),
+                    xycoords="axes fraction",
+                    va="center_baseline",
+                    gid=f"name:{self.key}",
+                )
 
     def _draw_lines(self, axes: Axes) -> None:
         if self.front:
@@ -213,7 +272,7 @@ class ScatterPanel:
         """Crosses above the data, a line of them for each method."""
         bottom = self.plot_height / self.height
         low, high = self._y_limits
-        axes.axhspan(self.y.beyond(low, high, bottom), high, color="#F2F2F2", zorder=0)
+        axes.axhspan(self._y.beyond(low, high, bottom), high, color="#F2F2F2", zorder=0)
         axes.annotate(
             "OOM",
             (0, (1 + bottom) / 2),
@@ -222,7 +281,7 @@ class ScatterPanel:
             textcoords="offset points",
             ha="right",
             va="center",
-            color=VERMILION,
+            color=LOST,
         )
         methods = sorted({method for method, _ in self.failed}, key=method_order)
         for row, method in enumerate(methods):
@@ -244,8 +303,8 @@ class ScatterPanel:
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_minor_locator(NullLocator())
         axes.set_yticks(list(self._upright), list(self._upright.values()))
-        across = self.x.ticks(*self._x_limits)
-        axes.set_xticks(list(across), self.x.thinned(drawing, across, self._x_limits, width))
+        across = self._x.ticks(*self._x_limits)
+        axes.set_xticks(list(across), self._x.thinned(drawing, across, self._x_limits, width))
 
 
 def _size(method: str, look: Mapping[str, Look]) -> float:

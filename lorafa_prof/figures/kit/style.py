@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import matplotlib as mpl
 from matplotlib.colors import to_rgb
+
+from lorafa_prof.figures.kit.wishes import current_wishes
 
 TEXT, TITLE = 7.0, 8.0
 """Points of all text and of a figure's title, on a page of scale 1."""
@@ -41,6 +43,7 @@ def _slide(scale: float, columns: int) -> Page:
 
 PAGES: dict[str, tuple[Page, ...]] = {
     "paper": (Page(3.5),),
+    "two-columns": (Page(7.16, columns=2),),
     "slide": (_slide(2.5, 1), _slide(2.0, 2), _slide(1.7, 2)),
 }
 """The pages of each style, the one to prefer first: a later one has room for more, in smaller letters."""
@@ -49,6 +52,12 @@ _page: ContextVar[Page] = ContextVar("page", default=PAGES["paper"][0])
 
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 YELLOW, BLUE, VERMILION, PURPLE, GREY = "#F0E442", "#0072B2", "#D55E00", "#CC79A7", "#7F7F7F"
+
+INK, FAINT = "#444444", "#C9C9C9"
+"""What is of no method and no part of memory, and what stands behind it."""
+
+LOST = "#B00020"
+"""Cells without a result; no method and no part of memory has this colour."""
 
 Dash = tuple[float, tuple[float, ...]]
 
@@ -124,7 +133,7 @@ def style(on: Page | None = None) -> Iterator[None]:
     Args:
         on: the page; None: that of the context around this one, else a paper's column.
     """
-    page = _page.get() if on is None else on
+    page = _page.get() if on is None else _as_wished(on)
     token = _page.set(page)
     size = page.width * page.scale, (page.height or 0.75 * page.width) * page.scale
     settings: Any = {  # older and newer matplotlib type the keys differently
@@ -140,6 +149,14 @@ def style(on: Page | None = None) -> Iterator[None]:
             yield
     finally:
         _page.reset(token)
+
+
+def _as_wished(page: Page) -> Page:
+    """The page with the width and height that are wished for, which are inches of the file."""
+    wishes = current_wishes()
+    width = page.width if wishes.width is None else wishes.width / page.scale
+    height = page.height if wishes.height is None else wishes.height / page.scale
+    return replace(page, width=width, height=height)
 
 
 def current_page() -> Page:

@@ -154,6 +154,16 @@ function lineKeys(chart, datasets) {
   return keys.map((key) => ({ ...key, pointStyle: "line", lineWidth: 2, lineDash: datasets[key.datasetIndex].borderDash }));
 }
 
+/** The cells of one group alone, methods side by side, where the table is not sorted otherwise; all without one. */
+function atEqualSettings(cells, report, chosen, sortedByReader) {
+  const wanted = chosen === "" ? report.groups : [report.groups[Number(chosen)]];
+  const there = new Set(cells);
+  const sideBySide = wanted.flatMap((group) => group.cells.map((number) => report.cells[number])).filter((cell) => there.has(cell));
+  if (!sideBySide.length) return cells;
+  const among = new Set(sideBySide);
+  return sortedByReader ? cells.filter((cell) => among.has(cell)) : sideBySide;
+}
+
 /** Lines of one model over one axis, of the cells that are shown. */
 function lineChart(place, cells, report, { axis, metric, model: asked }) {
   const shown = new Set(cells);
@@ -191,7 +201,7 @@ function lineChart(place, cells, report, { axis, metric, model: asked }) {
       animation: false, responsive: true, maintainAspectRatio: false, interaction: { mode: "nearest", intersect: false },
       onClick: (event, hits) => { if (hits.length) report.open(datasets[hits[0].datasetIndex].data[hits[0].index].cell); },
       scales: {
-        x: { type: "linear", title: { display: true, text: axis }, afterBuildTicks: (own) => { own.ticks = places.map((value) => ({ value })); },
+        x: { type: axis === "rank" && places[0] > 0 ? "logarithmic" : "linear", title: { display: true, text: axis }, afterBuildTicks: (own) => { own.ticks = places.map((value) => ({ value })); },
           ticks: { callback: (value) => String(value), autoSkip: true, maxRotation: 0 } },
         y: { beginAtZero: true, title: { display: true, text: `${column.label} ${scale.name}` },
           ticks: { callback: (value) => (value / scale.divisor).toLocaleString("en", { maximumFractionDigits: 3 }) },

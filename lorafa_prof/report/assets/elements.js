@@ -36,9 +36,9 @@ function swatch(shades) {
 /** Rows of texts, numbers or elements; the columns of which `numeric` is true stand to the right. */
 function smallTable(header, numeric, rows) {
   const side = (index) => (numeric[index] ? "number" : null);
-  return element("table", {},
+  return element("table", { class: header.length > 3 ? "stacked" : null },
     element("thead", {}, element("tr", {},
       ...header.map((text, index) => element("th", { scope: "col", class: side(index) }, text)))),
     element("tbody", {}, ...rows.map((row) => element("tr", {},
-      ...row.map((cell, index) => element("td", { class: side(index) }, cell))))));
+      ...row.map((cell, index) => element("td", { class: side(index), "data-label": header[index] || null }, cell))))));
 }

@@ -30,6 +30,8 @@ class Page {
     this.order = null;
     this.charts = [];
     this.report.open = (cell) => this.table.open(cell);
+    this.makeHeadline();
+    if (this.report.what_if.length) this.whatIf = new WhatIf(document.getElementById("what-if"), this.report);
     this.makeFilters();
     this.makeCharts();
     this.table = new CellTable(document.getElementById("table"), this.report, (index, descending) => {
@@ -38,7 +40,12 @@ class Page {
     });
     this.colorMethods();
     this.update();
-    window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { this.colorMethods(); this.update(); });
+    window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+      this.colorMethods();
+      this.drawHeadline?.();
+      this.whatIf?.show();
+      this.update();
+    });
   }
 
   makeFilters() {
@@ -61,13 +68,34 @@ class Page {
     }
   }
 
+  /** What the headline compares, as bars. */
+  makeHeadline() {
+    const { report } = this;
+    const pair = report.pair.map((number) => report.cells[number]);
+    if (!pair.length || !pair.some((cell) => Object.keys(cell.parts).length)) return;
+    const bars = chartBox("What holds memory in a step");
+    document.getElementById("headline-chart").append(bars.box);
+    this.drawHeadline = () => barChart(bars, pair, report, { unit: "bytes", legend: true, what: "What holds memory, by kind,", datasets: (chosen) => memoryBars(chosen, report) });
+    this.drawHeadline();
+  }
+
+  /** Which of the settings at which methods can be compared the bars are of. */
+  groupChoice() {
+    const { report } = this;
+    this.group = String(report.shown);
+    const options = report.groups.map((group, number) => [String(number), group.about || "all"]);
+    const select = choice("at", [...options, ["", "all settings"]], (chosen) => { this.group = chosen; this.update(); });
+    select.querySelector("select").value = this.group;
+    return report.groups.length > 1 ? [select] : [];
+  }
+
   makeCharts() {
     const { report } = this;
     const place = document.getElementById("charts");
     if (report.cells.some((cell) => Object.keys(cell.parts).length)) {
-      const bars = chartBox("What holds memory in a step");
+      const bars = chartBox("What holds memory in a step, method by method", this.groupChoice());
       place.append(bars.box);
-      this.charts.push((cells) => barChart(bars, cells, report, { unit: "bytes", legend: true, what: "What holds memory, by kind,", datasets: (chosen) => memoryBars(chosen, report) }));
+      this.charts.push((cells) => barChart(bars, atEqualSettings(cells, report, this.group, this.order !== null), report, { unit: "bytes", legend: true, what: "What holds memory, by kind,", datasets: (chosen) => memoryBars(chosen, report) }));
     }
     this.makeLineChart(place);
     if (report.cells.some((cell) => report.value(cell, "tokens_per_s") !== null)) {

@@ -1,6 +1,7 @@
 // The table: sorted by a column, page by page, each row with its explanation behind it.
 
-const PAGE = 50;
+/** Rows of a page; on a narrow one each takes several lines. */
+const PAGE = narrow() ? 20 : 50;
 
 function compare(one, other) {
   return typeof one === "string" ? one.localeCompare(other, "en", { numeric: true }) : one - other;
@@ -28,7 +29,7 @@ class CellTable {
     this.pages = element("div", { class: "pages" });
     place.append(this.columnChoice(),
       element("div", { class: "scroll", role: "region", "aria-label": "Table of cells", tabindex: "0" },
-        element("table", { class: "sortable" }, element("thead", {}, this.head), this.body)),
+        element("table", { class: "sortable stacked" }, element("thead", {}, this.head), this.body)),
       this.pages);
   }
 
@@ -114,8 +115,9 @@ class CellTable {
 
   value(cell, column) {
     if (column.name === "status") {
-      return element("td", { class: cell.row[column.index] }, this.report.statusText(cell));
+      return element("td", { class: cell.row[column.index], "data-label": column.label }, this.report.statusText(cell));
     }
-    return element("td", { class: column.text ? null : "number" }, valueText(column, cell.row[column.index], column.scale));
+    const unit = column.scale.name && !column.text ? `${column.label} ${column.scale.name}` : column.label;
+    return element("td", { class: column.text ? null : "number", "data-label": unit }, valueText(column, cell.row[column.index], column.scale));
   }
 }

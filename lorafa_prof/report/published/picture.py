@@ -13,7 +13,7 @@ from matplotlib.patches import Patch
 
 from lorafa_prof.claims.checks import Check
 from lorafa_prof.figures.kit.page import MARGIN, Panel, PanelRow, assemble, new_drawing
-from lorafa_prof.figures.kit.style import BLACK, BLUE, GREEN, GREY, current_page, paler, pt, style
+from lorafa_prof.figures.kit.style import BLACK, FAINT, GREY, INK, current_page, paler, pt, style
 from lorafa_prof.figures.save import write_drawing
 from lorafa_prof.report.published.experiment import Experiment, Judged, experiment
 from lorafa_prof.report.published.folder import BOTH, By, PublishedFolder
@@ -110,9 +110,9 @@ def draw(numbers: Sequence[Published], note: str) -> Drawing:
         subtitle="A mark for each setting that was assumed; 1 is the published number.",
         rows=[row],
         handles=[
-            Line2D([], [], color=BLUE, marker="o", linestyle="", markersize=pt(4), label="measured"),
+            Line2D([], [], color=INK, marker="o", linestyle="", markersize=pt(4), label="measured"),
             Line2D([], [], color=GREY, marker="|", linestyle="", markersize=pt(6), label="predicted"),
-            Patch(color=paler(GREEN, 0.65), label="as published, within the tolerance"),
+            Patch(color=paler(FAINT, 0.5), label="as published, within the tolerance"),
         ],
         notes=[note] if note else [],
     )
@@ -121,10 +121,10 @@ def draw(numbers: Sequence[Published], note: str) -> Drawing:
 
 def _draw_line(axes: Axes, height: int, number: Published) -> None:
     most = _MOST if math.isinf(number.most) else number.most
-    axes.barh(height, most - number.least, 0.42, number.least, color=paler(GREEN, 0.65), zorder=0)
+    axes.barh(height, most - number.least, 0.42, number.least, color=paler(FAINT, 0.5), zorder=0)
     axes.plot([1, 1], [height - 0.21, height + 0.21], color=BLACK, linewidth=pt(0.8), zorder=1)
     axes.text(0.01, height + 0.28, number.label, va="bottom", zorder=3)
-    looks = {"predicted": (GREY, "|", 6.0, 1), "measured": (BLUE, "o", 3.6, 2)}
+    looks = {"predicted": (GREY, "|", 6.0, 1), "measured": (INK, "o", 3.6, 2)}
     for by, values in number.ours.items():
         color, marker, size, order = looks[by]
         xs = [min(value, _MOST) for value in values]

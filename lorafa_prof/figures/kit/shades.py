@@ -11,6 +11,9 @@ from lorafa_prof.figures.kit.style import paler
 #: The page's two backgrounds, as in assets/page.css.
 LIGHT_PAGE, DARK_PAGE = "#ffffff", "#14171c"
 
+#: What is written on the dark one with.
+DARK_INK = "#e8ebef"
+
 #: Of a graphical object against its background (WCAG 2.1, 1.4.11).
 _LEAST_CONTRAST = 3.0
 
@@ -26,7 +29,12 @@ class Shades:
 
 
 def shades(color: Color) -> Shades:
-    """The colour itself on a light page, as in figures; on a dark one made paler until it can be seen."""
+    """The colour itself on a light page, as in figures; on a dark one made paler until it can be seen.
+
+    Black becomes the dark page's ink, as in figures for such a page.
+    """
+    if to_hex(color) == "#000000":
+        return Shades("#000000", DARK_INK)
     on_dark = next(
         pale
         for step in range(11)
