@@ -4,7 +4,7 @@
 
 A fenced block of the language `console` is run: its lines that begin with `$ ` in the order of the page, in one folder that
 is the page's own, and what is shown below each is what it prints. A block of yaml or python whose first line is `# NAME`
-is a file there. What is shown is stdout; of a command that prints nothing there, stderr. `$ echo $?` shows the exit code
+is a file there. What is shown is stdout; of a command that prints nothing there, stderr; paths are those from this folder's root on. `$ echo $?` shows the exit code
 of the command before, and without it that has to be 0. A line `…` stands for lines that the page leaves out.
 """
 
@@ -104,7 +104,8 @@ def run_page(text: str, folder: Path) -> list[Shown]:
                 printed, code = run_command(step.command)
                 if code and following != EXIT_CODE:
                     raise PageError(f"exit code {code}: {step.command}\n{printed}")
-            done.append(replace(step, lines=tuple(line.rstrip() for line in printed.splitlines())))
+            lines = printed.replace(f"{ROOT}/", "").splitlines()
+            done.append(replace(step, lines=tuple(line.rstrip() for line in lines)))
     return done
 
 
