@@ -11,13 +11,17 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lorafa_prof.cli.axes import CommandWithAxes
+from lorafa_prof.cli.expectations import claims_of, expectation_options
 from lorafa_prof.cli.judgement_output import Outputs, judgement_options, tell
 from lorafa_prof.cli.options import (
     PATH,
     device_option,
+    given_axes,
     gpu_use_options,
     marked_option,
     output_option,
+    save_file,
     set_option,
     stale_option,
     timeout_option,
@@ -56,11 +60,14 @@ class _Asked:
     stale: Stale
     marked: Marked
     arguments: Sequence[str]
+    at_most: Sequence[str]
+    at_least: Sequence[str]
 
 
-@click.command("check")
+@click.command("check", cls=CommandWithAxes)
 @click.pass_obj
-@click.argument("what", nargs=-1, required=True, metavar="(SCENARIO | OUT)...")
+@click.argument("what", nargs=-1, metavar="[SCENARIO | OUT]...")
+@expectation_options
 @output_option("Folder of the results  [default: out/check-<scenario's name>]")
 @click.option(
     "--baseline",
@@ -91,9 +98,14 @@ def check_command(
     share_gpu: bool,
     stale: Stale,
     marked: Marked,
+    at_most: tuple[str, ...],
+    at_least: tuple[str, ...],
     outputs: Outputs,
 ) -> int:
     """Judge the claims of each SCENARIO (a file, or the name of a shipped one), or of the results in OUT.
+
+    With a --model and other axes in the place of a file: that the step fits, or what --at-most and --at-least
+    expect.
 
     Cells that claims need and that have no result yet are run first, on the twin unless --device or the file
     says otherwise; so are predictions of other code than today's, which in OUT are not judged. Exits with 0
@@ -103,7 +115,20 @@ def check_command(
         raise UsageError("-o and --baseline are of one scenario: check several without them, or one by one")
     words = arguments or sys.argv[1:]
     asked = _Asked(
-        out, baseline, update, overrides, device, pattern, timeout_s, wait_s, share_gpu, stale, marked, words
+        out,
+        baseline,
+        update,
+        overrides,
+        device,
+        pattern,
+        timeout_s,
+        wait_s,
+        share_gpu,
+        stale,
+        marked,
+        words,
+        at_most,
+        at_least,
     )
     judgements = [_judgement(name, loaded, asked) for name, loaded in _loaded(what, asked)]
     tell(judgements, outputs)
@@ -113,11 +138,19 @@ def check_command(
 
 def _loaded(what: Sequence[str], asked: _Asked) -> list[tuple[str, LoadedScenario | None]]:
     """Return all that is to be judged; of results no scenario is loaded: they are judged as they are."""
+    if not what:
+        claims = claims_of(asked.at_most, asked.at_least)
+        scenario = loaded_scenario(None, asked.overrides, asked.device, [claims])
+        return [(scenario.scenario.name, scenario)]
+    if asked.at_most or asked.at_least:
+        raise UsageError("--at-most and --at-least are of axes without a file, whose claims are its own")
     loaded: list[tuple[str, LoadedScenario | None]] = []
     for name in what:
         if os.path.isdir(name):  # noqa: PTH112 - of a name that is too long `Path.is_dir` raises
-            if asked.overrides or asked.device is not None or asked.out:
-                raise UsageError(f"{name}: results are judged as they are: without --set, --device and -o")
+            if asked.overrides or asked.device is not None or asked.out or given_axes() or save_file():
+                raise UsageError(
+                    f"{name}: results are judged as they are: without --set, --device, -o and axes"
+                )
             loaded.append((name, None))
         else:
             scenario = loaded_scenario(name, asked.overrides, asked.device)

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lorafa_prof.cli.options import device_option, set_option
+from lorafa_prof.cli.axes import CommandWithAxes
+from lorafa_prof.cli.options import device_option, given_axes, save_file, set_option
 from lorafa_prof.cli.say import put_whole, say
 from lorafa_prof.cli.scenario_cells import loaded_scenario, scenario_cells
 from lorafa_prof.errors import UsageError
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
     from lorafa_prof.explaining.subject import Subject
 
 
-@click.command("explain")
-@click.argument("what", metavar="(OUT | SCENARIO)")
+@click.command("explain", cls=CommandWithAxes)
+@click.argument("what", required=False, metavar="[OUT | SCENARIO]")
 @click.option("-k", "--cell", "pattern", metavar="REGEX", help="The cell whose id or label matches.")
 @click.option("--against", metavar="REGEX", help="Tell what differs from the cell that matches this.")
 @click.option(
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
 @device_option("auto or sim:<gpu>")
 @click.option("--jobs", type=click.IntRange(min=1), help="Predictions at once  [default: one a core]")
 def explain_command(
-    what: str,
+    what: str | None,
     pattern: str | None,
     against: str | None,
     what_if: bool | None,
@@ -55,20 +56,21 @@ def explain_command(
     device: str | None,
     jobs: int | None,
 ) -> None:
-    """Explain the memory of a cell: of results in the folder OUT, or of a SCENARIO without running it.
+    """Explain the memory of a cell: of results in the folder OUT, or of a SCENARIO or a --model, not run.
 
     A tree from the peak down to single tensors, why each of them is kept, and what would remove it, by the
-    twin of the cell's GPU. Of a cell that was measured, what the twin cannot explain is told.
+    twin of the cell's GPU. Of a cell that was measured, what the twin cannot explain is told. Where axes
+    make two cells, the second is told against the first.
     """
     _check_before(what, device, json_file)
-    if not os.path.isdir(what):  # noqa: PTH112 - of a name that is too long `Path.is_dir` raises
+    if what is None or not os.path.isdir(what):  # noqa: PTH112 - `Path.is_dir` raises of a name too long
         subjects = _picked_of_scenario(what, pattern, against, overrides, device)
-    elif overrides or device:
-        raise UsageError(f"{what}: results are explained as they are: without --set and --device")
+    elif overrides or device or given_axes() or save_file():
+        raise UsageError(f"{what}: results are explained as they are: without --set, --device and axes")
     else:
         subjects = _picked_in_folder(Path(what), pattern, against)
     if what_if is None:
-        what_if = against is None
+        what_if = len(subjects) == 1
     from lorafa_prof.explaining.explain_cells import explain_cells
     from lorafa_prof.running.pool import available_cores
 
@@ -76,9 +78,9 @@ def explain_command(
     _show(explanations, depth, json_file)
 
 
-def _check_before(what: str, device: str | None, json_file: str | None) -> None:
+def _check_before(what: str | None, device: str | None, json_file: str | None) -> None:
     """What would come to nothing only after all predictions."""
-    if Path(what).suffix == ".csv" and os.path.isfile(what):  # noqa: PTH113
+    if what is not None and Path(what).suffix == ".csv" and os.path.isfile(what):  # noqa: PTH113
         raise UsageError(f"{what}: give the folder of the results, '{Path(what).parent}', or a scenario")
     if device in ("cpu", "cuda"):
         raise UsageError(f"--device {device}: a scenario is explained on a twin; give auto or sim:<gpu>")
@@ -122,14 +124,18 @@ def _picked_in_folder(out: Path, pattern: str | None, against: str | None) -> li
 
 
 def _picked_of_scenario(
-    name: str, pattern: str | None, against: str | None, overrides: tuple[str, ...], device: str | None
+    name: str | None, pattern: str | None, against: str | None, overrides: tuple[str, ...], device: str | None
 ) -> list[Subject]:
     loaded = loaded_scenario(name, overrides, device)
     from lorafa_prof.devices.device import resolve_twin_of_gpu_here
     from lorafa_prof.explaining.subject import subjects_of
 
     found = scenario_cells(loaded, resolve_twin_of_gpu_here, None)
-    picked = _picked(subjects_of(found.cells), pattern, against)
+    subjects = subjects_of(found.cells)
+    if name is None and len(subjects) == 2 and pattern is None and against is None:
+        picked = subjects[::-1]
+    else:
+        picked = _picked(subjects, pattern, against)
     ids = {subject.cell_id for subject in picked}
     from lorafa_prof.running.plan import check_cells
 

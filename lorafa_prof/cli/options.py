@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,8 @@ def device_option(choices: str) -> Decorator:
 
 
 _MAX_CELLS = "lorafa_prof.max_cells"
+_GIVEN_AXES = "lorafa_prof.given_axes"
+_SAVE = "lorafa_prof.save"
 
 _set_option: Decorator = click.option(
     "--set",
@@ -68,6 +70,39 @@ def set_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """``--set``, as `overrides`, and ``--max-cells``, which is `max_cells`: of all that take a scenario."""
     decorated: Callable[..., Any] = _set_option(_max_cells_option(command))
     return decorated
+
+
+def keep_axis(context: click.Context, option: click.Parameter, value: Sequence[str]) -> None:
+    """What an axis's option does, so that it is one of `given_axes`."""
+    if value:
+        context.meta.setdefault(_GIVEN_AXES, {})[option.name] = tuple(value)
+
+
+def given_axes() -> dict[str, tuple[str, ...]]:
+    """What was written of axes, by name, as often as it was; empty of a command that takes none."""
+    context = click.get_current_context(silent=True)
+    return dict(context.meta.get(_GIVEN_AXES, {})) if context is not None else {}
+
+
+def _keep_save(context: click.Context, option: click.Parameter, value: Path | None) -> None:
+    context.meta[_SAVE] = value
+
+
+save_option: Decorator = click.option(
+    "--save",
+    type=PATH,
+    metavar="FILE",
+    expose_value=False,
+    callback=_keep_save,
+    help="Write the scenario that the axes make as a file, and go on.",
+)
+
+
+def save_file() -> Path | None:
+    """What ``--save`` says."""
+    context = click.get_current_context(silent=True)
+    file: Path | None = context.meta.get(_SAVE) if context is not None else None
+    return file
 
 
 cells_option: Decorator = click.option(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lorafa_prof.cli.allocated import follows
+from lorafa_prof.cli.axes import CommandWithAxes
 from lorafa_prof.cli.drawing import tell_drawn
 from lorafa_prof.cli.options import (
     cells_option,
@@ -36,9 +37,9 @@ if TYPE_CHECKING:
     from lorafa_prof.running.sweep import Rerun
 
 
-@click.command("run")
+@click.command("run", cls=CommandWithAxes)
 @click.pass_obj
-@click.argument("scenario")
+@click.argument("scenario", required=False)
 @output_option("Folder of the results  [default: out/<scenario's name>]")
 @set_option
 @device_option("auto, cuda, cpu or sim:<gpu>")
@@ -64,7 +65,7 @@ if TYPE_CHECKING:
 @click.option("--figures/--no-figures", default=True, show_default=True, help="Draw figures at the end.")
 def run_command(
     arguments: Sequence[str] | None,
-    scenario: str,
+    scenario: str | None,
     out: Path | None,
     overrides: tuple[str, ...],
     device: str | None,
@@ -79,7 +80,7 @@ def run_command(
     stale: Stale,
     figures: bool,
 ) -> int:
-    """Measure every cell of SCENARIO, a file or the name of a shipped one.
+    """Measure every cell of SCENARIO, a file or the name of a shipped one; or of a --model and other axes.
 
     A run continues where it stopped. The results are in OUT: results.csv, cells/, provenance.json, figures/.
     Started by torchrun or srun, rank 0 runs, and the other ranks take part in its cells of several GPUs.

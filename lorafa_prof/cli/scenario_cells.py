@@ -7,13 +7,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from lorafa_prof.cli.options import max_cells
+import click
+
+from lorafa_prof.cli.options import given_axes, max_cells, save_file
+from lorafa_prof.cli.say import say
 from lorafa_prof.errors import UsageError
 
 if TYPE_CHECKING:
     from lorafa_prof.cell import Cell
     from lorafa_prof.scenario.expand import PlannedCell, ResolveDevice
     from lorafa_prof.scenario.load import LoadedScenario
+    from lorafa_prof.scenario.overrides import Override
+    from lorafa_prof.scenario.yaml_lines import Document
 
 
 @dataclass(frozen=True)
@@ -43,23 +48,68 @@ class ScenarioCells:
         return [plan.cell.cell_id for plan in self.planned]
 
 
-def loaded_scenario(name: str, overrides: Sequence[str], device: str | None = None) -> LoadedScenario:
-    """The scenario of this file or shipped name; ``--set`` and ``--device`` stand before what it says.
+def loaded_scenario(
+    name: str | None,
+    overrides: Sequence[str],
+    device: str | None = None,
+    own: Sequence[Override] = (),
+) -> LoadedScenario:
+    """The scenario of this file or shipped name, or of the axes that are given as options.
 
-    It may make as many cells as ``--max-cells`` says.
+    It may make as many cells as ``--max-cells`` says. Before what a file says stand axes, ``--set`` and
+    ``--device``.
+
+    Args:
+        name: None: there is no file.
+        overrides: what ``--set`` says.
+        device: what ``--device`` says.
+        own: what the command itself says of a scenario that no file has; axes stand before it.
 
     Raises:
-        UsageError: there is none, it is not valid, or an override is not.
+        UsageError: there is none, it is not valid, or an option is not.
     """
-    from lorafa_prof.scenario.load import load_scenario
+    from lorafa_prof.scenario.load import loaded_document
     from lorafa_prof.scenario.overrides import Override, parse_override
-    from lorafa_prof.scenario.shipped import find_scenario
 
+    document = _document(name, own, device_is_given=device is not None)
     settings = [parse_override(text) for text in overrides]
     if device is not None:
         settings.append(Override(("device",), device, f"--device {device}"))
-    loaded = load_scenario(find_scenario(name), settings)
+    loaded = loaded_document(document, settings)
+    if (file := save_file()) is not None:
+        from lorafa_prof.scenario.saved import save_scenario
+
+        if name is not None:
+            raise UsageError(f"--save {file}: {name} is a file already; --save writes one of axes alone")
+        save_scenario(document, file)
+        say(f"scenario: {file}")
     return replace(loaded, most_cells=max_cells() or loaded.most_cells)
+
+
+def _document(name: str | None, own: Sequence[Override], *, device_is_given: bool) -> Document:
+    given = given_axes()
+    if name is None and "model" not in given:
+        raise UsageError(
+            "--model is missing, or a SCENARIO; `lorafa-prof list models` and `lorafa-prof list scenarios` "
+            "show what there is"
+        )
+    if name is None:
+        from lorafa_prof.scenario.given_axes import scenario_of_axes
+        from lorafa_prof.scenario.overrides import apply_override
+
+        document = scenario_of_axes(given, click.get_current_context().command_path)
+        for each in own:
+            apply_override(document, each)
+    else:
+        from lorafa_prof.scenario.load import read_scenario
+        from lorafa_prof.scenario.shipped import find_scenario
+
+        document = read_scenario(find_scenario(name))
+    if given:
+        from lorafa_prof.scenario.given_axes import put_over
+
+        put_over(document, given, device_is_given=device_is_given)
+    return document
 
 
 def scenario_cells(loaded: LoadedScenario, resolve: ResolveDevice, pattern: str | None) -> ScenarioCells:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lorafa_prof.cli.axes import CommandWithAxes
 from lorafa_prof.cli.options import cells_option, device_option, output_option, set_option
 from lorafa_prof.cli.say import put, say
 from lorafa_prof.cli.scenario_cells import loaded_scenario, scenario_cells
@@ -19,16 +20,20 @@ if TYPE_CHECKING:
     from lorafa_prof.instruments.allocations.timeline import OutOfMemory, Timeline
 
 
-@click.command("timeline")
-@click.argument("scenario")
+@click.command("timeline", cls=CommandWithAxes)
+@click.argument("scenario", required=False)
 @output_option("Files go to its folder timelines  [default: out/<scenario's name>]")
 @set_option
 @device_option("auto or sim:<gpu>")
 @cells_option
 def timeline_command(
-    scenario: str, out: Path | None, overrides: tuple[str, ...], device: str | None, pattern: str | None
+    scenario: str | None,
+    out: Path | None,
+    overrides: tuple[str, ...],
+    device: str | None,
+    pattern: str | None,
 ) -> None:
-    """Predict the memory of one training step over its allocations, for the cells of SCENARIO.
+    """Predict the memory of one training step over its allocations, of a SCENARIO or a --model.
 
     For each cell OUT/timelines has a .pickle that https://pytorch.org/memory_viz opens, with module names, a
     .csv of the live bytes by kind, and a figure of them, .png and .pdf. Prints the path of every file.

@@ -93,12 +93,12 @@ def resolve_twin_of_gpu_here(device: str, gpu: str) -> ResolvedDevice:
 
 
 def resolve_twin(device: str, gpu: str) -> ResolvedDevice:
-    """Return the twin of `gpu`, whatever the scenario's `device`.
+    """Return the twin that `device` names, else that of `gpu`.
 
     Raises:
         UsageError: there is no such GPU in the catalogue.
     """
-    return resolve_device(twin_device(gpu), gpu)
+    return resolve_device(device if twin_gpu(device) is not None else twin_device(gpu), gpu)
 
 
 def cell_on_twin(cell: Cell) -> Cell | None:

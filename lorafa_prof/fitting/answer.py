@@ -91,13 +91,37 @@ class Fewest:
 
 
 @dataclass(frozen=True)
+class Change:
+    """A setting in the place of a cell's own.
+
+    Attributes:
+        key: of a scenario.
+        words: what that is, as it follows "with".
+    """
+
+    key: str
+    value: int | str
+    words: str
+
+
+#: Changes that make a step fit together.
+Way = tuple[Change, ...]
+
+
+@dataclass(frozen=True)
 class Answer:
-    """All that is said of one cell; `gpus` is None where nothing is sharded."""
+    """All that is said of one cell.
+
+    Attributes:
+        gpus: None where nothing is sharded.
+        ways: in which it would fit; None where that was not asked: it fits, or another does.
+    """
 
     fit: Fit
     batch: Largest
     seq: Largest
     gpus: Fewest | None = None
+    ways: tuple[Way, ...] | None = None
 
     @property
     def tokens_per_step(self) -> int | None:

@@ -6,80 +6,54 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lorafa_prof.cell import Cell
 from lorafa_prof.fitting.answer import Answer, Largest
 from lorafa_prof.fitting.fewest import MOST_GPUS
+from lorafa_prof.fitting.settings import settings_of
 from lorafa_prof.results.row import method_label
-from lorafa_prof.scenario.labels import told_apart
 from lorafa_prof.words.phrases import listed
 from lorafa_prof.words.scales import GIB
 
-_ASKED = ("model", "gpu", "method", "rank", "batch", "seq")
-_ANSWERED = (
-    "fits",
-    "runs out in",
-    "peak GiB",
-    "left GiB",
-    "largest batch",
-    "tokens/step",
-    "longest seq",
-)
+_ANSWERED = ("fits", "peak GiB", "left GiB", "max batch", "max seq")
 #: Where a cell is of several GPUs.
-_GPUS, _FEWEST = "gpus", "fewest gpus"
+_FEWEST = "fewest gpus"
 
 
 @dataclass(frozen=True)
 class AnswersTable:
-    """The answers as text; the first `names` columns say what was asked."""
+    """The answers as text.
 
+    Attributes:
+        shared: the settings of all of them.
+        names: so many columns say in what settings they differ; they are the first.
+    """
+
+    shared: str
     header: tuple[str, ...]
     rows: list[tuple[str, ...]]
     names: int
 
 
 def answers_table(answers: Sequence[Answer]) -> AnswersTable:
-    """A row for each answer. Where others are asked alike, a column more says what tells them apart."""
+    """A row for each answer."""
     cells = [answer.fit.asked.cell for answer in answers]
+    settings = settings_of(cells)
     spread = any(cell.parallel != "none" for cell in cells)
-
-    def asked(cell: Cell) -> tuple[str, ...]:
-        return (*_asked(cell), *([str(cell.gpus)] if spread else []))
-
-    apart = told_apart(cells, asked)
-    others = any(apart.values())
-    named = (*_ASKED, *([_GPUS] if spread else []), *(["settings"] if others else []))
     rows = [
-        (
-            *asked(cell),
-            *([apart[cell.cell_id] or "-"] if others else []),
-            *_answered(answer),
-            *([_fewest(answer)] if spread else []),
-        )
-        for cell, answer in zip(cells, answers, strict=True)
+        (*own, *_answered(answer), *([_fewest(answer)] if spread else []))
+        for own, answer in zip(settings.of_each, answers, strict=True)
     ]
-    return AnswersTable((*named, *_ANSWERED, *([_FEWEST] if spread else [])), rows, len(named))
-
-
-def _asked(cell: Cell) -> tuple[str, ...]:
-    return (
-        cell.model.name,
-        cell.gpu or "-",
-        method_label(cell),
-        str(cell.method.options.get("rank") or "-"),
-        str(cell.batch),
-        str(cell.seq),
-    )
+    header = (*settings.varying, *_ANSWERED, *([_FEWEST] if spread else []))
+    shared = ", ".join(f"{key} {value}" for key, value in settings.shared.items())
+    return AnswersTable(shared, header, rows, len(settings.varying))
 
 
 def _answered(answer: Answer) -> tuple[str, ...]:
     fit = answer.fit
     return (
-        "yes" if fit.fits else "no",
-        fit.failed_phase or "-",
+        "yes" if fit.fits else f"no: {fit.failed_phase}",
         GIB.text(fit.memory.peak_allocated_bytes),
         GIB.text(fit.left_bytes),
         _largest(answer.batch),
-        "-" if answer.tokens_per_step is None else str(answer.tokens_per_step),
         _largest(answer.seq),
     )
 
@@ -123,6 +97,9 @@ def _record(answer: Answer) -> dict[str, Any]:
         "longest_seq_retries": answer.seq.retries,
         "fewest_gpus": None if answer.gpus is None else answer.gpus.value,
         "fewest_gpus_retries": None if answer.gpus is None else answer.gpus.retries,
+        "fits_with": None
+        if answer.ways is None
+        else [{change.key: change.value for change in way} for way in answer.ways],
         "notes": list(fit.notes),
     }
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from lorafa_prof.cell import Dtype, Update
-from lorafa_prof.frozen_data import Frozen
+from lorafa_prof.methods.method_options import MethodOptions as MethodOptions
 from lorafa_prof.models.preset import Task
 from lorafa_prof.registry import Registry
 
@@ -24,17 +24,6 @@ TORCH_DTYPES: dict[str, torch.dtype] = {
     "bf16": torch.bfloat16,
     "fp16": torch.float16,
 }
-
-
-class MethodOptions(Frozen):
-    """Base of a method's options. Every field is an axis of the sweep.
-
-    Attributes:
-        added_later: options that came after the first ids of cells were given. A cell has them not at their
-            defaults, so that one of before keeps its id and its record.
-    """
-
-    added_later: ClassVar[tuple[str, ...]] = ()
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator
 
-from lorafa_prof.methods.base import MethodOptions
+from lorafa_prof.methods.method_options import MethodOptions
 
 _LAYER = re.compile(r".*?\.[^.]*\.(\d+)\.")
 
@@ -68,16 +68,28 @@ class LowRankOptions(MethodOptions):
         "draw_seed",
     )
 
-    rank: Rank = 8
-    alpha: Alpha = 8.0
-    targets: str = "all-linear"
-    dropout: float = Field(default=0.0, ge=0, lt=1)
-    rslora: bool = False
-    layers_to_transform: Layers | None = None
-    rank_pattern: Annotated[dict[str, Rank], AfterValidator(_patterns)] | None = None
-    alpha_pattern: Annotated[dict[str, Alpha], AfterValidator(_patterns)] | None = None
-    modules_to_save: str | None = None
-    draw_seed: Annotated[int, Field(ge=0, lt=2**63)] | None = None
+    undivided: ClassVar[tuple[str, ...]] = ("targets", "layers_to_transform", "modules_to_save")
+
+    rank: Rank = Field(8, description="Rank of the adapters.")
+    alpha: Alpha = Field(8.0, description="What scales them: alpha / rank.")
+    targets: str = Field(
+        "all-linear", description="Adapted layers: all-linear, or names such as q_proj,v_proj."
+    )
+    dropout: float = Field(default=0.0, ge=0, lt=1, description="Dropout of what goes into the adapters.")
+    rslora: bool = Field(False, description="Whether they are scaled by alpha / √rank.")
+    layers_to_transform: Layers | None = Field(
+        None, description="Only layers of these numbers have adapters."
+    )
+    rank_pattern: Annotated[dict[str, Rank], AfterValidator(_patterns)] | None = Field(
+        None, description="Ranks by pattern of a layer's name, such as {q_proj: 4}."
+    )
+    alpha_pattern: Annotated[dict[str, Alpha], AfterValidator(_patterns)] | None = Field(
+        None, description="Alphas, likewise."
+    )
+    modules_to_save: str | None = Field(None, description="Modules that train as a whole, by name.")
+    draw_seed: Annotated[int, Field(ge=0, lt=2**63)] | None = Field(
+        None, description="Seed of the adapters' own; without one they follow on the base's."
+    )
 
     _canonical_names = field_validator("targets", "modules_to_save", mode="before")(canonical_targets)
 

@@ -45,21 +45,40 @@ class LoadedScenario:
 
 
 def load_scenario(file: Path, overrides: Sequence[str | Override] = ()) -> LoadedScenario:
-    """Read a scenario from its file, override it, and return it validated.
+    """Read a scenario from its file, override it, and return it validated; errors are as those of both steps.
 
     Args:
         file: the YAML file.
-        overrides: ``key=value`` each, nested keys as errors show them ("steps.timed", "method[1].rank"), the
-            value in YAML ("seq=[512, 1024]"). Of two for the same key the later one counts.
+        overrides: as `loaded_document` takes them.
+    """
+    return loaded_document(read_scenario(file), overrides)
+
+
+def read_scenario(file: Path) -> Document:
+    """Return what a scenario's file says.
 
     Raises:
-        ScenarioError: the file or an override is invalid; the line names file, line and key, or the override.
+        ScenarioError: it cannot be read, or is no mapping; the line names the file.
     """
     document = read_document(Path(file))
     if document.data is None:
         raise document.error("the file is empty: a scenario is a mapping of keys to values")
     if not isinstance(document.data, dict):
         raise document.error("a scenario is a mapping of keys to values; this is not")
+    return document
+
+
+def loaded_document(document: Document, overrides: Sequence[str | Override] = ()) -> LoadedScenario:
+    """Override what a file says, and return it validated, with paths that start at the file.
+
+    Args:
+        document: of the file, or of none, where paths start at the current directory.
+        overrides: ``key=value`` each, nested keys as errors show them ("steps.timed", "method[1].rank"), the
+            value in YAML ("seq=[512, 1024]"). Of two for the same key the later one counts.
+
+    Raises:
+        ScenarioError: the file or an override is invalid; the line names file, line and key, or the override.
+    """
     loaded = validated_scenario(document, overrides)
     return replace(loaded, scenario=_with_paths_from(document, loaded.scenario))
 

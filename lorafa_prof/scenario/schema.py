@@ -96,31 +96,55 @@ Methods = Annotated[list[Annotated[MethodEntry, BeforeValidator(as_choice)]], _l
 class Axes(Frozen):
     """The axes of the scenario as a whole, which a method entry may also set for itself."""
 
-    batch: Counts = [8]
-    seq: Seqs | None = None
-    dtype: Dtypes = ["bf16"]
-    adapter_dtype: Dtypes | None = None
-    attention: Names = ["sdpa"]
-    kernels: Names = ["eager"]
-    checkpointing: Names = ["none"]
-    optimizer: Names = ["adamw"]
-    padding: Shares = [0.0]
-    accumulation: Counts = [1]
-    max_grad_norm: Norms = [None]
-    update: Updates = ["step"]
-    quantization: Names = ["none"]
-    double_quant: Switches = [False]
-    autocast: Autocasts = ["none"]
-    kbit_prepare: Switches = [False]
-    phase: CellPhases = ["train"]
-    kept_logits: WholeNumbers = [0]
-    packing: Switches = [False]
-    loss: Losses = ["full"]
-    launch: Launches = ["eager"]
-    parallel: Parallels = ["none"]
-    gpus: Counts = [1]
-    shard: Shards = [Shard()]
-    instruments: Instruments = [()]
+    batch: Counts = Field([8], description="Samples of each forward pass, on each GPU.")
+    seq: Seqs | None = Field(
+        None, description="Tokens of a sample: 1024, or all positions of a model that has fewer."
+    )
+    dtype: Dtypes = Field(["bf16"], description="Type of the base's weights.")
+    adapter_dtype: Dtypes | None = Field(
+        None, description="Type of the adapters: the base's, in PEFT's methods fp32."
+    )
+    attention: Names = Field(["sdpa"], description="sdpa, eager, flash_attention_2, flash_attention_3, flex.")
+    kernels: Names = Field(
+        ["eager"], description="eager, fused-norm, fused-loss, fused, packed, liger, compile."
+    )
+    checkpointing: Names = Field(
+        ["none"], description="Activation checkpointing: none, full; or attention, mlp, offload joined by +."
+    )
+    optimizer: Names = Field(
+        ["adamw"], description="adamw, adamw-8bit, adafactor, sgd and others: `lorafa-prof list optimizers`."
+    )
+    padding: Shares = Field([0.0], description="Share of the last sequence of a batch that is padding.")
+    accumulation: Counts = Field(
+        [1], description="Batches of a step: forward and backward run so often before the optimizer."
+    )
+    max_grad_norm: Norms = Field(
+        [None], description="Norm to which gradients are clipped; null: they are not."
+    )
+    update: Updates = Field(["step"], description="When weights are updated: step (at its end), or backward.")
+    quantization: Names = Field(["none"], description="Of the frozen base: none, nf4, fp4, int8, fp8.")
+    double_quant: Switches = Field(
+        [False], description="Whether the statistics of 4-bit weights are quantized too."
+    )
+    autocast: Autocasts = Field(
+        ["none"], description="Type in which torch.autocast computes: none, bf16, fp16."
+    )
+    kbit_prepare: Switches = Field(
+        [False], description="Whether a quantized base is prepared by PEFT's prepare_model_for_kbit_training."
+    )
+    phase: CellPhases = Field(["train"], description="What is measured: train or eval.")
+    kept_logits: WholeNumbers = Field([0], description="Batches of logits that an evaluation keeps.")
+    packing: Switches = Field(
+        [False], description="Whether all samples of a batch are in one row, without padding."
+    )
+    loss: Losses = Field(["full"], description="Logits: full (all at once) or chunked.")
+    launch: Launches = Field(["eager"], description="How kernels are launched: eager or graph.")
+    parallel: Parallels = Field(["none"], description="How a step is spread over GPUs: none, ddp, fsdp2.")
+    gpus: Counts = Field([1], description="How many GPUs run a step together.")
+    shard: Shards = Field([Shard()], description="How fsdp2 shards, such as {mp: bf16}.")
+    instruments: Instruments = Field(
+        [()], description="What is observed only where it is asked for: fidelity."
+    )
 
 
 class Scenario(Axes):
@@ -131,10 +155,10 @@ class Scenario(Axes):
     schema_version: Literal[1] = Field(alias="schema")
     name: Annotated[StrictStr, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
     description: StrictStr | None = None
-    model: Models
-    method: Methods
+    model: Models = Field(description="A preset, a path or a hub id: `lorafa-prof list models`.")
+    method: Methods = Field(description="A way of training: `lorafa-prof list methods`.")
     device: Names = ["auto"]
-    gpu: Names = ["h100-80gb"]
+    gpu: Names = Field(["h100-80gb"], description="A GPU to predict for: `lorafa-prof list gpus`.")
     steps: Steps = Steps()
     seed: Annotated[StrictInt, Field(ge=0, lt=2**63)] = 0
     isolated: StrictBool | None = None

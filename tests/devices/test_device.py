@@ -96,9 +96,13 @@ def test_a_twin_that_is_named_stays_and_an_unknown_device_is_told(h100):
         resolve_twin_of_gpu_here("gpu", "h200")
 
 
-@pytest.mark.parametrize("device", ["auto", "cpu", "cuda", "sim:t4"])
+@pytest.mark.parametrize("device", ["auto", "cpu", "cuda"])
 def test_fit_asks_the_twin_of_the_scenarios_gpu(device, h100):
     assert resolve_twin(device, "h200") == ResolvedDevice("sim:h200", "h200")
+
+
+def test_fit_asks_the_twin_that_the_device_names(h100):
+    assert resolve_twin("sim:t4", "h200") == ResolvedDevice("sim:t4", "t4")
 
 
 def test_the_twin_of_a_cell():
