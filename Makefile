@@ -65,7 +65,7 @@ pages: ## Run the commands on README and the pages of docs/, and write what they
 	$(BIN)/python .ci/pages.py
 
 site: ## Build the documentation's site into site/; a warning is a failure
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build -q
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 
 docs: site ## Build the site, run the commands of its pages and the notebook
 	$(BIN)/pytest tests/site
