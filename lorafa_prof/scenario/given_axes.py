@@ -10,7 +10,6 @@ from typing import Any
 from lorafa_prof.cell import twin_device
 from lorafa_prof.errors import UsageError
 from lorafa_prof.methods.base import METHODS
-from lorafa_prof.scenario.one_or_many import as_list
 from lorafa_prof.scenario.overrides import Override, apply_override
 from lorafa_prof.scenario.schema import AXES
 from lorafa_prof.scenario.yaml_data import KeyPath, YamlProblemError, parse_yaml
@@ -71,7 +70,7 @@ def _put_over_entries(document: Document, given: Given) -> None:
     own = {name: texts for name, texts in given.items() if name not in ("model", "gpu", "method")}
     if not own or not document.data.get("method"):
         return
-    entries = _spelled_out(document)
+    entries = _entries(document)
     for name, texts in own.items():
         if name in AXES:
             places = [place for place, entry in entries.items() if isinstance(entry, dict) and name in entry]
@@ -81,18 +80,25 @@ def _put_over_entries(document: Document, given: Given) -> None:
             undivided = any(name in METHODS[_name(entries[place])].options.undivided for place in places)
         value = _one_or_many(_values(name, texts, undivided=undivided))
         for place in places:
+            if isinstance(document.value_at(place), str):
+                _spell_out(document, place)
             apply_override(document, Override((*place, name), value, written(name, texts)))
 
 
-def _spelled_out(document: Document) -> dict[KeyPath, Any]:
-    """The entries of the methods by their places, a bare name as a mapping, which can have options."""
+def _entries(document: Document) -> dict[KeyPath, Any]:
+    """The entries of the methods by their places."""
     said = document.data["method"]
-    entries = [{"name": entry} if isinstance(entry, str) else entry for entry in as_list(said)]
-    if not isinstance(said, list):
-        document.data["method"] = entries[0]
-        return {("method",): entries[0]}
-    document.data["method"] = entries
-    return {("method", index): entry for index, entry in enumerate(entries)}
+    return (
+        {("method", i): entry for i, entry in enumerate(said)}
+        if isinstance(said, list)
+        else {("method",): said}
+    )
+
+
+def _spell_out(document: Document, place: KeyPath) -> None:
+    """Write a bare name as a mapping, which can have options."""
+    above = document.value_at(place[:-1])
+    above[place[-1]] = {"name": above[place[-1]]}
 
 
 def _owners(option: str, texts: Sequence[str], entries: Mapping[KeyPath, Any]) -> list[KeyPath]:
@@ -106,7 +112,7 @@ def _owners(option: str, texts: Sequence[str], entries: Mapping[KeyPath, Any]) -
 
 
 def _name(entry: Any) -> str:
-    return str(entry.get("name")) if isinstance(entry, dict) else ""
+    return str(entry.get("name") if isinstance(entry, dict) else entry)
 
 
 def _methods_for(given: Given) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -57,13 +58,10 @@ def data(fit: FitCommand, *arguments: str) -> list[dict[str, Any]]:
 def test_the_table_has_a_row_for_each_method_and_says_what_is_assumed(fit: FitCommand) -> None:
     code, out, err = fit(*TINY, "--seq", "256")
     assert code == 0
-    assert [row[:8] for row in rows(out)] == [
-        ["tiny-llama", "rtx-4090", "full-ft", "-", "1", "256", "yes", "-"],
-        ["tiny-llama", "rtx-4090", "lora", "8", "1", "256", "yes", "-"],
-        ["tiny-llama", "rtx-4090", "lora-fa", "8", "1", "256", "yes", "-"],
-    ]
-    for row in rows(out):
-        assert int(row[11]) == 256 * int(row[10])
+    first, *_, last = out.splitlines()
+    assert first == "# model tiny-llama, gpu rtx-4090, rank 8, batch 1, seq 256"
+    assert [row[:2] for row in rows(out)[:-1]] == [["full-ft", "yes"], ["lora", "yes"], ["lora-fa", "yes"]]
+    assert re.fullmatch(r"All 3 fit; full-ft leaves the most, [0-9.]+ MiB\.", last)
     assert err.count("the memory of rtx-4090 is not known to the byte") == 1
     assert err.count("the CUDA context of rtx-4090 is not measured; h100-80gb's 766.812 MiB is assumed") == 1
     assert "[1] rtx-4090 tiny-llama full-ft b1 s256: peak" in err
@@ -90,11 +88,13 @@ def test_rotary_positions_may_be_asked_beyond_the_configs_and_are_then_the_limit
 def test_what_does_not_fit_is_an_answer_and_no_failure(fit: FitCommand) -> None:
     code, out, err = fit(*TINY, "--method", "full-ft", "--seq", "256", "--batch", "40")
     assert code == 0
-    (row,) = rows(out)
-    assert row[6] == "no"
-    assert row[7] in ("forward", "backward")
-    assert float(row[9]) < 0
-    assert 1 <= int(row[10]) < 40
+    (row, told) = rows(out)
+    assert row[0] == "no:"
+    assert row[1] in ("forward", "backward")
+    assert float(row[3]) < 0
+    assert 1 <= int(row[4]) < 40
+    assert " ".join(told).startswith("Does not fit: ")
+    assert f"with batch {row[4]}" in " ".join(told)
     assert "where it does not fit, peak and left are of a step with memory enough" in err
     assert "without a limit" in err
 
@@ -151,6 +151,16 @@ def test_a_scenario_is_asked_about_on_the_twin_and_options_stand_before_it(
         fit, monkeypatch, "s.yaml", "--gpu", "t4", "--method", "lora-fa", "--rank", "3", "--seq", "32"
     )
     assert [(cell.gpu, cell.label) for cell in cells] == [("t4", "tiny-llama lora-fa r3 b2 s32")]
+    cells = asked_cells(fit, monkeypatch, "s.yaml", "--rank", "8")
+    assert [cell.label for cell in cells] == ["tiny-llama full-ft b2 s64", "tiny-llama lora r8 b2 s64"]
+
+
+def test_every_axis_may_be_given_more_than_once(fit: FitCommand, monkeypatch: pytest.MonkeyPatch) -> None:
+    twice = ["--checkpointing", "none", "--checkpointing", "full", "--batch", "1,2"]
+    cells = asked_cells(fit, monkeypatch, *TINY, "--method", "lora", *twice)
+    assert [(cell.checkpointing, cell.batch) for cell in cells] == [
+        ("none", 1), ("full", 1), ("none", 2), ("full", 2)
+    ]  # fmt: skip
 
 
 def test_a_prepared_quantized_base_can_be_asked_about(
@@ -164,24 +174,24 @@ def test_a_prepared_quantized_base_can_be_asked_about(
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (("--gpu", "t4"), "--model is missing; `lorafa-prof list models` shows what there is"),
+        (("--gpu", "t4"), "--model is missing, or a SCENARIO; `lorafa-prof list models` and"),
         (("--model", "tiny-llama"), "--gpu is missing; `lorafa-prof list gpus` shows what there is"),
         (("--model", "llama-2-7", "--gpu", "t4"), "unknown model 'llama-2-7' (did you mean 'llama-2-7b'?)"),
         ((*TINY, "--gpu", "rtx-409"), "unknown GPU 'rtx-409' (did you mean 'rtx-4090'?)"),
         ((*TINY, "--gpu", "rtx-4070"), "get on rtx-4070 is not known, so nobody can say what fits"),
-        ((*TINY, "--method", "lra"), "--method lra: method[0]: unknown method 'lra' (did you mean 'lora'?)"),
-        ((*TINY, "--rank", "0"), "--rank 0: method[1].rank[0]: it should be at least 1, not 0"),
+        ((*TINY, "--method", "lra"), "--method lra: method: unknown method 'lra' (did you mean 'lora'?)"),
+        ((*TINY, "--rank", "0"), "--rank 0: method[1].rank: it should be at least 1, not 0"),
         ((*TINY, "--rank", "65"), "rank 65 is larger than layer"),
         ((*TINY, "--method", "full-ft", "--rank", "8"), "--rank 8: none of full-ft has a rank"),
         ((*TINY, "--dtype", "bf61"), "--dtype bf61: dtype: it should be 'fp32', 'bf16', 'fp16' or 'fp64'"),
         ((*TINY, "--autocast", "bf61"), "--autocast bf61: autocast: it should be 'none', 'bf16' or 'fp16'"),
         ((*TINY, "--gpu", "t4", "--autocast", "bf16"), "autocast 'bf16': t4 does not compute in bf16"),
-        ((*TINY, "--kbit-prepare"), "--kbit-prepare True: kbit_prepare: kbit_prepare is what PEFT's"),
+        ((*TINY, "--kbit-prepare"), "--kbit-prepare true: kbit_prepare: kbit_prepare is what PEFT's"),
         ((*TINY, "--autocast", "fp16"), "weights that train must be in fp32"),
         ((*TINY, "--optimizer", "adm"), "unknown optimizer 'adm' (did you mean 'adamw'?)"),
         ((*TINY, "--batch", "0"), "--batch 0: batch: it should be at least 1, not 0"),
         (("--model", "tiny-roberta", "--gpu", "t4", "--seq", "300"), "it has 256 positions"),
-        (("s.yaml", "--rank", "8"), "--rank 8: say of which --method, or write it in s.yaml"),
+        (("s.yaml", "--method", "full-ft", "--rank", "8"), "--rank 8: none of full-ft has a rank"),
         (("nope.yaml",), "nope.yaml: no such file"),
     ],
 )

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from predictions import made_up, sim_cell
 
-from lorafa_prof.fitting.answer import Answer, Fit, FitQuestion, Largest
+from lorafa_prof.fitting.answer import Answer, Change, Fit, FitQuestion, Largest
 from lorafa_prof.fitting.answers_table import answers_json, answers_table, remarks
 
 GIB = 2**30
@@ -24,36 +24,35 @@ TOO_LARGE = Answer(
 )
 
 
-def row(answer: Answer) -> dict[str, str]:
-    table = answers_table([answer])
-    (cells,) = table.rows
-    return dict(zip(table.header, cells, strict=True))
+def test_of_one_answer_all_settings_stand_above() -> None:
+    table = answers_table([FITS])
+    assert table.shared == "model tiny-llama, gpu h100-80gb, method lora, rank 4, batch 2, seq 64, dtype fp32"
+    assert table.names == 0
+    assert dict(zip(table.header, table.rows[0], strict=True)) == {
+        "fits": "yes", "peak GiB": "6.000", "left GiB": "3.000", "max batch": "5", "max seq": "256+"
+    }  # fmt: skip
 
 
-def test_a_row_of_what_fits() -> None:
-    assert list(row(FITS).values()) == [
-        *("tiny-llama", "h100-80gb", "lora", "4", "2", "64", "yes", "-"),
-        *("6.000", "3.000", "5", "320", "256+"),
-    ]
-
-
-def test_a_row_of_what_does_not_fit() -> None:
-    assert list(row(TOO_LARGE).values()) == [
-        *("tiny-llama", "h100-80gb", "full-ft", "-", "2", "64", "no", "backward"),
-        *("11.000", "-2.000", "1", "192", "-"),
+def test_settings_that_differ_are_columns_and_what_does_not_fit_says_where() -> None:
+    table = answers_table([FITS, TOO_LARGE])
+    assert table.shared == "model tiny-llama, gpu h100-80gb, rank 4, batch 2, seq 64, dtype fp32"
+    assert table.header[: table.names] == ("method", "accumulation")
+    assert table.rows == [
+        ("lora", "1", "yes", "6.000", "3.000", "5", "256+"),
+        ("full-ft", "3", "no: backward", "11.000", "-2.000", "1", "-"),
     ]
 
 
 def test_where_no_batch_fits_a_step_has_no_tokens() -> None:
-    none_fits = row(replace(TOO_LARGE, batch=Largest(None)))
-    assert (none_fits["largest batch"], none_fits["tokens/step"]) == ("-", "-")
+    none_fits = replace(TOO_LARGE, batch=Largest(None))
+    assert answers_table([none_fits]).rows[0][-2:] == ("-", "-")
+    assert answers_json([none_fits])[0]["tokens_per_step"] is None
 
 
-def test_a_column_more_tells_apart_what_is_asked_with_other_settings() -> None:
-    eager = replace(FITS.fit.asked, cell=LORA.model_copy(update={"attention": "eager"}))
-    table = answers_table([FITS, replace(FITS, fit=replace(FITS.fit, asked=eager)), TOO_LARGE])
-    assert table.header[table.names - 1] == "settings"
-    assert [cells[table.names - 1] for cells in table.rows] == ["attention=sdpa", "attention=eager", "-"]
+def test_ways_to_fit_are_settings_of_a_scenario() -> None:
+    ways = ((Change("batch", 1, "batch 1"), Change("loss", "chunked", "chunked loss")),)
+    fits, too_large = answers_json([FITS, replace(TOO_LARGE, ways=ways)])
+    assert (fits["fits_with"], too_large["fits_with"]) == (None, [{"batch": 1, "loss": "chunked"}])
 
 
 def test_a_record_has_bytes_and_none_where_there_is_no_value() -> None:

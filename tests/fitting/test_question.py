@@ -1,4 +1,4 @@
-"""Options become the cells they ask about, each with the memory and the sequences that there are."""
+"""A scenario becomes what is asked about its cells, each with the memory and the sequences that there are."""
 
 from __future__ import annotations
 
@@ -10,40 +10,20 @@ import pytest
 from lorafa_prof.devices.gpus.gpu import GPUS
 from lorafa_prof.errors import UsageError
 from lorafa_prof.fitting.answer import FitQuestion, Largest, fit_as_asked, longest_seq
-from lorafa_prof.fitting.question import DEFAULT_SEQ_LIMIT, asked_by_options, asked_by_scenario
+from lorafa_prof.fitting.question import DEFAULT_SEQ_LIMIT, asked_of
 from lorafa_prof.running.predict_memory import predict_memory
-
-SCENARIO = """\
-schema: 1
-name: mine
-model: tiny-llama
-method: [full-ft, {name: lora, rank: [2, 4]}]
-batch: 2
-seq: 64
-gpu: h100-80gb
-"""
+from lorafa_prof.scenario.load import validated_scenario
+from lorafa_prof.scenario.yaml_lines import Document
 
 
-def options(model: str = "tiny-llama", *gpus: str, **given: Any) -> dict[str, Any]:
-    """As the command line gives them: what was not written is None or empty."""
-    nothing = {"method": (), "rank": (), "targets": (), "dropout": (), "batch": None, "seq": None}
-    return {"model": (model,), "gpu": gpus or ("h100-80gb",), **nothing, **given}
-
-
-@pytest.fixture
-def scenario(tmp_path: Path) -> Path:
-    file = tmp_path / "s.yaml"
-    file.write_text(SCENARIO)
-    return file
-
-
-def asked_of_scenario(file: Path, **given: Any) -> list[FitQuestion]:
-    return asked_by_scenario(file, {**options(), "model": (), "gpu": (), **given})
+def asked(model: Any = "tiny-llama", method: Any = "lora", **keys: Any) -> list[FitQuestion]:
+    """What is asked about a scenario of these keys."""
+    data = {"schema": 1, "name": "s", "model": model, "method": method, **keys}
+    return asked_of(validated_scenario(Document(Path("s.yaml"), data), []))
 
 
 def test_a_cell_has_what_the_allocator_can_get_on_its_gpu() -> None:
-    asked = asked_by_options(options("tiny-llama", "t4", "h100-80gb", method=("lora",)))
-    capacities = {each.cell.gpu: each.capacity_bytes for each in asked}
+    capacities = {each.cell.gpu: each.capacity_bytes for each in asked(gpu=["t4", "h100-80gb"])}
     assert list(capacities) == ["t4", "h100-80gb"]
     for gpu, capacity in capacities.items():
         memory = GPUS[gpu].memory_bytes
@@ -61,63 +41,42 @@ def test_a_cell_has_what_the_allocator_can_get_on_its_gpu() -> None:
     ],
 )
 def test_the_longest_sequence_that_is_looked_at(model: str, seq: int, limit: int) -> None:
-    (asked,) = asked_by_options(options(model, method=("full-ft",), seq=seq))
-    assert (asked.cell.seq, asked.seq_limit) == (seq, limit)
+    (question,) = asked(model, "full-ft", seq=seq)
+    assert (question.cell.seq, question.seq_limit) == (seq, limit)
 
 
 def test_of_a_network_that_sees_images_the_one_sequence_is_looked_at() -> None:
-    (asked,) = asked_by_options(options("tiny-vit", method=("full-ft",)))
-    assert (asked.cell.seq, asked.seq_limit, asked.seq_unit) == (17, 17, 17)
-    fit = fit_as_asked(asked, predict_memory)
+    (question,) = asked("tiny-vit", "full-ft")
+    assert (question.cell.seq, question.seq_limit, question.seq_unit) == (17, 17, 17)
+    fit = fit_as_asked(question, predict_memory)
     assert longest_seq(fit, predict_memory) == Largest(17, is_limit=True)
 
 
-def test_without_options_the_three_methods_are_asked_about() -> None:
-    cells = [each.cell for each in asked_by_options(options("tiny-gpt2"))]
-    assert [cell.method.name for cell in cells] == ["full-ft", "lora", "lora-fa"]
-    assert {(cell.batch, cell.seq) for cell in cells} == {(1, 256)}
+@pytest.mark.parametrize(
+    ("keys", "gpu"),
+    [({"gpu": "t4"}, "t4"), ({"gpu": "t4", "device": "cpu"}, "t4"), ({"device": "sim:t4"}, "t4")],
+)
+def test_it_is_asked_about_the_twin_that_the_scenario_names(keys: dict[str, str], gpu: str) -> None:
+    (question,) = asked(**keys)
+    assert (question.cell.device, question.cell.gpu) == (f"sim:{gpu}", gpu)
 
 
-def test_a_model_named_twice_is_asked_about_once() -> None:
-    assert len(asked_by_options({**options(method=("lora",)), "model": ("tiny-gpt2", "tiny-gpt2")})) == 1
+def test_what_is_of_one_model_on_one_gpu_stands_together() -> None:
+    questions = asked(["tiny-llama", "tiny-gpt2"], ["lora", "full-ft"], gpu=["t4", "h100-80gb"])
+    assert [(q.cell.model.name, q.cell.gpu, q.cell.method.name) for q in questions] == [
+        (model, gpu, method)
+        for model in ("tiny-llama", "tiny-gpt2")
+        for gpu in ("t4", "h100-80gb")
+        for method in ("lora", "full-ft")
+    ]
 
 
-def test_an_option_of_methods_goes_to_those_that_have_it() -> None:
-    asked = asked_by_options(options(method=("full-ft", "lora"), rank=(2, 3)))
-    assert [each.cell.method.options.get("rank") for each in asked] == [None, 2, 3]
-
-
-def test_an_option_that_no_method_has_is_an_error() -> None:
-    with pytest.raises(UsageError, match=r"^--dropout 0\.1: none of full-ft has a dropout$"):
-        asked_by_options(options(method=("full-ft",), dropout=(0.1,)))
-
-
-def test_a_scenarios_cells_are_asked_about(scenario: Path) -> None:
-    asked = asked_of_scenario(scenario)
-    assert [each.cell.method.options.get("rank") for each in asked] == [None, 2, 4]
-    assert {(each.cell.device, each.cell.batch, each.seq_limit) for each in asked} == {
-        ("sim:h100-80gb", 2, 256)
-    }
-
-
-def test_options_stand_before_a_scenario(scenario: Path) -> None:
-    asked = asked_of_scenario(scenario, batch=5, gpu=("t4",), method=("lora-fa",), rank=(3,))
-    (cell,) = (each.cell for each in asked)
-    assert (cell.batch, cell.seq, cell.gpu) == (5, 64, "t4")
-    assert (cell.method.name, cell.method.options["rank"]) == ("lora-fa", 3)
-
-
-def test_options_of_methods_need_to_know_which(scenario: Path) -> None:
-    with pytest.raises(UsageError, match="--rank 3 --rank 4: say of which --method"):
-        asked_of_scenario(scenario, rank=(3, 4))
-
-
-def test_a_run_of_lengths_has_no_longest_sequence(scenario: Path) -> None:
+def test_a_run_of_lengths_has_no_longest_sequence() -> None:
     with pytest.raises(UsageError, match="seq: fit asks about steps of one length"):
-        asked_of_scenario(scenario, seq={"lengths": [8, 4]})
+        asked(seq={"lengths": [8, 4]})
 
 
 def test_a_gpu_whose_memory_nobody_knows_is_an_error() -> None:
     unknown = next(name for name, gpu in GPUS.items() if gpu.memory_bytes is None)
     with pytest.raises(UsageError, match=f"can get on {unknown} is not known"):
-        asked_by_options(options("tiny-llama", unknown))
+        asked(gpu=unknown)
