@@ -2,10 +2,11 @@
 
     python .ci/pages.py [PAGE...]    runs them, and writes what they print now into the pages
 
-A fenced block of the language `console` is run: its lines that begin with `$ ` in the order of the page, in one folder that
-is the page's own, and what is shown below each is what it prints. A block of yaml or python whose first line is `# NAME`
-is a file there. What is shown is stdout; of a command that prints nothing there, stderr; paths are those from this folder's root on. `$ echo $?` shows the exit code
-of the command before, and without it that has to be 0. A line `…` stands for lines that the page leaves out.
+A fenced block of the language `console` is run: its lines that begin with `$ ` in the order of the page, in one
+folder that is the page's own, and what is shown below each is what it prints. A block of yaml or python whose first
+line is `# NAME` is a file there. What is shown is stdout; of a command that prints nothing there, stderr; paths are
+those from this folder's root on. `$ echo $?` shows the exit code of the command before, and without it that has to
+be 0. A line `…` stands for lines that the page leaves out.
 """
 
 from __future__ import annotations
@@ -53,7 +54,9 @@ def pages() -> list[Path]:
 
 def steps_of(text: str) -> list[Shown]:
     """The commands of a page, in its order."""
-    return [step for language, block in FENCE.findall(text) if language == "console" for step in steps_in(block)]
+    return [
+        step for language, block in FENCE.findall(text) if language == "console" for step in steps_in(block)
+    ]
 
 
 def steps_in(block: str) -> Iterator[Shown]:
@@ -123,7 +126,7 @@ def in_folder(folder: Path) -> Iterator[None]:
 
 
 def run_command(command: str) -> tuple[str, int]:
-    """What it prints, and its exit code; lorafa-prof runs in this process, since importing PyTorch takes seconds."""
+    """What it prints, and its exit code; lorafa-prof runs here: importing PyTorch takes seconds."""
     program, *arguments = shlex.split(command.replace("\\\n", " "))
     if program == "lorafa-prof":
         return run_here(arguments)

@@ -1,6 +1,6 @@
 """Whether a tag may become a release; exits with 1, and a line for each reason against it.
 
-    python .ci/release.py TAG REPOSITORY
+python .ci/release.py TAG REPOSITORY
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def reasons_against(tag: str, repository: str, project: dict[str, object], changes: str, citation: str) -> list[str]:
+def reasons_against(
+    tag: str, repository: str, project: dict[str, object], changes: str, citation: str
+) -> list[str]:
     """Why not, in a line each; `repository` is the URL that the tag was pushed to."""
     version, urls = project["version"], project["urls"]
     assert isinstance(urls, dict)

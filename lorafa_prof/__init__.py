@@ -1,7 +1,8 @@
 """lorafa-prof: memory and systems profiling of fine-tuning steps, Full-FT, LoRA and LoRA-FA.
 
 The Python API is small: `load_scenario` and `expand` turn a file into cells, `measure_cell` measures one in
-this process, `read_table` reads stored results, `Memory` measures any code. They are imported at first use, since PyTorch takes seconds.
+this process, `read_table` reads stored results, `Memory` measures any code. They are imported at first use,
+since PyTorch takes seconds.
 """
 
 from __future__ import annotations

@@ -41,4 +41,6 @@ def test_it_runs_from_its_first_cell_to_its_last(tmp_path: Path, monkeypatch: py
     )
     assert "A keeps 9.375 GiB less for backward than B, 21.9 %" in told
     assert "Profile(activation_bytes=" in told
-    assert any("image/png" in output.get("data", {}) for cell in notebook.cells for output in cell.get("outputs", ()))
+    assert any(
+        "image/png" in output.get("data", {}) for cell in notebook.cells for output in cell.get("outputs", ())
+    )

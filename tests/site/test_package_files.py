@@ -17,8 +17,14 @@ PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PROJECT: dict[str, Any] = PYPROJECT["project"]
 REPOSITORY: str = PROJECT["urls"]["Repository"]
 TOLD = [
-    ROOT / name for name in ("README.md", "CITATION.cff", "mkdocs.yml", "Dockerfile", "pyproject.toml", "action.yml")
-] + [file for folder in ("docs", ".github") for file in sorted((ROOT / folder).rglob("*.*")) if file.suffix != ".png"]
+    ROOT / name
+    for name in ("README.md", "CITATION.cff", "mkdocs.yml", "Dockerfile", "pyproject.toml", "action.yml")
+] + [
+    file
+    for folder in ("docs", ".github")
+    for file in sorted((ROOT / folder).rglob("*.*"))
+    if file.suffix != ".png"
+]
 
 
 @pytest.mark.parametrize("file", TOLD, ids=lambda file: str(file.relative_to(ROOT)))
@@ -44,7 +50,11 @@ def test_links_of_readme_lead_somewhere_on_the_index_too() -> None:
     links = re.findall(r"\]\(([^)\s]+)\)", on_the_index())
     assert [link for link in links if not link.startswith("https://")] == []
     ours = [link for link in links if "/lorafa-prof/blob/main/" in link]
-    assert len(ours) == len(re.findall(r"(?<!!)\[(?:[^\[\]]|!\[[^\]]*\]\([^)]*\))*\]\((?!https)", (ROOT / "README.md").read_text()))
+    assert len(ours) == len(
+        re.findall(
+            r"(?<!!)\[(?:[^\[\]]|!\[[^\]]*\]\([^)]*\))*\]\((?!https)", (ROOT / "README.md").read_text()
+        )
+    )
     (picture,) = (link for link in links if "raw.githubusercontent.com" in link)
     assert (ROOT / picture.split("/main/")[1]).is_file()
 
@@ -89,7 +99,9 @@ def test_a_release_is_published_without_a_token_and_only_as_built_and_used() -> 
     assert publish["permissions"] == {"id-token": "write"}
     assert publish["needs"] == "build"
     assert "secrets." not in (ROOT / ".github/workflows/release.yml").read_text()
-    assert not any("run" in step for step in publish["steps"]), "what publishes runs nothing of the repository"
+    assert not any("run" in step for step in publish["steps"]), (
+        "what publishes runs nothing of the repository"
+    )
     ran = [step["run"] for step in release["jobs"]["build"]["steps"] if "run" in step]
     assert any(".ci/release.py" in line for line in ran)
     assert any(".ci/package dist" in line for line in ran)

@@ -59,9 +59,7 @@ def wrong(words: list[str]) -> str | None:
 
 def options(command: click.Command) -> set[str]:
     context = click.Context(command)
-    return {
-        name for each in command.get_params(context) for name in (*each.opts, *each.secondary_opts)
-    }
+    return {name for each in command.get_params(context) for name in (*each.opts, *each.secondary_opts)}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -70,7 +68,10 @@ def test_commands_and_options_exist(page: Path) -> None:
 
 
 def test_they_are_found_and_judged() -> None:
-    text = "Try `lorafa-prof fit --modle x`:\n\n    lorafa-prof run a.yaml -k x   # --no\n\n```\nlorafa-prof frobnicate && ls --all\n```\n"
+    text = (
+        "Try `lorafa-prof fit --modle x`:\n\n    lorafa-prof run a.yaml -k x   # --no\n\n"
+        "```\nlorafa-prof frobnicate && ls --all\n```\n"
+    )
     found = commands_of(text)
     assert found == [["fit", "--modle", "x"], ["run", "a.yaml", "-k", "x"], ["frobnicate"]]
     assert [wrong(words) for words in found] == ["fit: no option --modle", None, "frobnicate: no command"]
