@@ -2,11 +2,11 @@
 
     python .ci/pages.py [PAGE...]    runs them, and writes what they print now into the pages
 
-A fenced block of the language `console` is run: its lines that begin with `$ ` in the order of the page, in one
-folder that is the page's own, and what is shown below each is what it prints. A block of yaml or python whose first
-line is `# NAME` is a file there. What is shown is stdout; of a command that prints nothing there, stderr; paths are
-those from this folder's root on. `$ echo $?` shows the exit code of the command before, and without it that has to
-be 0. A line `…` stands for lines that the page leaves out.
+A fenced block of the language `console` is run: its lines that begin with `$ ` in the order of the page, in
+one folder that is the page's own, and what is shown below each is what it prints. A block of yaml or python
+whose first line is `# NAME` is a file there. What is shown is stdout; of a command that prints nothing
+there, stderr; paths are those from this folder's root on. `$ echo $?` shows the exit code of the command
+before, and without it that has to be 0. A line `…` stands for lines that the page leaves out.
 """
 
 from __future__ import annotations
