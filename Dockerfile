@@ -6,7 +6,9 @@ COPY lorafa_prof lorafa_prof
 COPY scenarios scenarios
 # Of PyTorch the build without CUDA, a tenth of the size: pip takes 2.13.0+cpu for newer than 2.13.0.
 RUN pip install --no-cache-dir --extra-index-url https://download.pytorch.org/whl/cpu -c constraints.txt ".[peft]"
-RUN useradd --create-home user
+RUN useradd user && install -d -o user /work
+# Also for whoever is named by docker run --user, who has no home and no name here.
+ENV HOME=/tmp LOGNAME=user
 USER user
 WORKDIR /work
 ENTRYPOINT ["lorafa-prof"]
