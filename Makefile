@@ -5,7 +5,7 @@ PYTHON ?= python3
 MUTANTS ?= *[37]
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-gpu coverage fuzz reliability mutants guards lint format types claims licences audit check ci test-versions bench-overhead bench-twin bench-steps bench-architectures bench-step bench-learn bench-gradient-error bench-check bench-report bench-ray quickstart clean
+.PHONY: help setup test test-gpu coverage fuzz reliability mutants guards lint format types claims licences audit pages site docs package check ci test-versions bench-overhead bench-twin bench-steps bench-architectures bench-step bench-learn bench-gradient-error bench-check bench-report bench-ray quickstart clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -61,6 +61,18 @@ licences: ## List the licences of what is installed; one that pyproject.toml doe
 audit: ## Ask pip-audit for known faults of the pinned packages, where it can be reached
 	$(BIN)/python .ci/audit.py
 
+pages: ## Run the commands on README and the pages of docs/, and write what they print now into them
+	$(BIN)/python .ci/pages.py
+
+site: ## Build the documentation's site into site/; a warning is a failure
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
+
+docs: site ## Build the site, run the commands of its pages and the notebook
+	$(BIN)/pytest tests/site
+
+package: ## Build sdist and wheel, and the image where Docker is, and use each where no checkout is
+	PYTHON=$(abspath $(BIN))/python .ci/package
+
 check: lint types test claims ## Everything a pull request must pass, in this environment
 
 ci: ## The same as CI: a fresh environment and the README's own test command
@@ -103,5 +115,5 @@ quickstart: ## Predict Llama-2-7B on an 80 GB H100 into out/quickstart
 	$(BIN)/lorafa-prof run scenarios/quickstart.yaml -o out/quickstart
 
 clean: ## Remove caches and build outputs, never results
-	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.*
+	rm -rf build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.*
 	find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +

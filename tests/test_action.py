@@ -211,7 +211,7 @@ def test_workflows_give_the_inputs_that_there_are(text: str) -> None:
     (job,) = yaml.safe_load(text)["jobs"].values()
     checkout, gate = job["steps"][:2]
     assert checkout["uses"].startswith("actions/checkout@")
-    assert gate["uses"].startswith(("./", "OWNER/lorafa-prof@"))
+    assert gate["uses"].startswith(("./", "lorafa-prof/lorafa-prof@"))
     assert {"scenario"} <= set(gate["with"]) <= set(ACTION["inputs"])
 
 

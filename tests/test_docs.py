@@ -13,7 +13,7 @@ from lorafa_prof.results.columns import COLUMNS
 from lorafa_prof.scenario.schema import Scenario
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "reports/h100/README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "reports/h100/README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def test_every_column_is_described_as_the_code_describes_it() -> None:
