@@ -21,7 +21,7 @@ def with_head(
         resolved: the network; its config is copied, not changed.
         task: what it is to be trained for.
         classes: of a classifier, how many.
-        pad_id: fills up its batches; by it a decoder finds the last token of a text.
+        pad_id: of a classifier of text, fills up its batches; by it a decoder finds the last token of a text.
 
     Raises:
         UsageError: transformers has no such head for it.
@@ -43,6 +43,6 @@ def with_head(
     config: Any = copy.deepcopy(resolved.config)
     config.num_labels = classes
     config.problem_type = "single_label_classification"
-    if config.get_text_config().pad_token_id is None:
+    if task == "sequence-classification" and config.get_text_config().pad_token_id is None:
         config.get_text_config().pad_token_id = pad_id
     return replace(resolved, task=task, config=config, has_new_head=True)
