@@ -32,13 +32,12 @@ def _lower(sentences: str) -> str:
 def _told(group: Group) -> str:
     if len(group.answers) == 1:
         (answer,) = group.answers
-        return _fits(answer) if answer.fit.fits else f"Does not fit: {_lack(answer)}.{_ways(answer)}"
+        return _fits(answer) if answer.fit.fits else f"Does not fit: {_lack(answer)}.{_ways(answer, 'Fits')}"
     names, number = _names(group), len(group.answers)
     if not group.fitting:
         nearest = group.nearest
-        return (
-            f"None of {number} fits: {names[id(nearest)]} is the nearest, {_lack(nearest)}.{_ways(nearest)}"
-        )
+        short = f"{names[id(nearest)]} is the nearest, {_lack(nearest)}"
+        return f"None of {number} fits: {short}.{_ways(nearest, 'It fits')}"
     best = group.fitting[0]
     most = f"{names[id(best)]} leaves the most, {size(best.fit.left_bytes)}"
     if not group.too_large:
@@ -68,13 +67,13 @@ def _lack(answer: Answer) -> str:
     return f"out of memory in {answer.fit.failed_phase}, with enough of it in pieces too small"
 
 
-def _ways(answer: Answer) -> str:
+def _ways(answer: Answer, fits: str) -> str:
     if answer.ways is None:
         return ""
     if not answer.ways:
         return f" {_NOTHING_HELPS}"
     told = alternatives(f"with {listed(change.words for change in way)}" for way in answer.ways[:_MOST_WAYS])
-    return f" It fits {told}."
+    return f" {fits} {told}."
 
 
 def _names(group: Group) -> dict[int, str]:

@@ -34,10 +34,10 @@ def test_of_one_cell_how_much_is_left_and_what_it_could_grow_to() -> None:
 def test_of_one_that_does_not_fit_how_much_is_missing_and_what_would_help() -> None:
     short = replace(answer(19.7), ways=(BATCH_AND_CHECKPOINTS, NF4))
     assert conclusion([short]) == [
-        "Does not fit: 9.700 GiB short. It fits with batch 1 and full checkpointing, or with nf4."
+        "Does not fit: 9.700 GiB short. Fits with batch 1 and full checkpointing, or with nf4."
     ]
     (said,) = conclusion([replace(short, ways=(NF4,))])
-    assert said.endswith(" It fits with nf4.")
+    assert said.endswith(" Fits with nf4.")
     (said,) = conclusion([replace(short, ways=())])
     assert "short. Nothing that was tried makes it fit: " in said
 
