@@ -6,7 +6,8 @@ A fenced block of the language `console` is run: its lines that begin with `$ ` 
 one folder that is the page's own, and what is shown below each is what it prints. A block of yaml or python
 whose first line is `# NAME` is a file there. What is shown is stdout; of a command that prints nothing
 there, stderr; paths are those from this folder's root on. `$ echo $?` shows the exit code of the command
-before, and without it that has to be 0. A line `…` stands for lines that the page leaves out.
+before, and without it that has to be 0. With `2>&1` stderr is shown with stdout. A line `…` stands for
+lines that the page leaves out.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```$", flags=re.MULTILINE | re.DOTAL
 LEFT_OUT = "…"
 EXIT_CODE = "echo $?"
 PROMPT = "$ "
+#: Of a command's arguments: stderr is shown, too.
+TOGETHER = "2>&1"
 #: Columns of the terminal that pages show.
 WIDTH = 80
 #: What differs from run to run, or from build to build of PyTorch, and is compared with no page.
@@ -141,7 +144,9 @@ def run_here(arguments: list[str]) -> tuple[str, int]:
     """What `lorafa-prof` prints, and its exit code."""
     from lorafa_prof.cli.main import main
 
-    out, err = io.StringIO(), io.StringIO()
+    out = io.StringIO()
+    err = out if arguments[-1:] == [TOGETHER] else io.StringIO()
+    arguments = [each for each in arguments if each != TOGETHER]
     code = 0
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:

@@ -10,7 +10,7 @@ import click
 
 from lorafa_prof.cli.axes import CommandWithAxes
 from lorafa_prof.cli.options import given_axes, set_option
-from lorafa_prof.cli.say import put, put_whole, say
+from lorafa_prof.cli.say import put_prose, put_whole, say
 from lorafa_prof.cli.scenario_cells import loaded_scenario
 from lorafa_prof.cli.tables import print_table
 from lorafa_prof.errors import UsageError
@@ -51,7 +51,7 @@ def fit_command(scenario: str | None, overrides: tuple[str, ...], as_json: bool,
     for line in remarks(answers):
         say(f"note: {line}")
     for line in conclusion(answers):
-        (say if as_json else put)(line)
+        (say if as_json else put_prose)(line)
 
 
 def _answers(asked: list[FitQuestion], jobs: int | None) -> list[Answer]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import entry_points
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ COMPLETION_VARIABLE = "_LORAFA_PROF_COMPLETE"
 
 
 class _Text(StringParamType):
-    """A text that is completed by what its parameter is called: as a scenario, or as the key of one."""
+    """A text that is completed by what its parameter is called: a scenario, the key of one, a figure."""
 
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
@@ -29,7 +30,8 @@ class _Text(StringParamType):
         if isinstance(param, click.Argument):
             return _scenarios(incomplete)
         before, comma, begun = incomplete.rpartition(",")
-        known = _words_of(str(param.name))
+        option = max(param.opts, key=len).lstrip("-").replace("-", "_")
+        known = _figures() if option == "figure" else _words_of(option)
         return [CompletionItem(f"{before}{comma}{word}") for word in known if word.startswith(begun)]
 
 
@@ -58,6 +60,14 @@ def _scenarios(incomplete: str) -> list[CompletionItem]:
     names = [*shipped_scenarios(), *(file.name for file in sorted(Path().glob("*.yaml")))]
     begun = [CompletionItem(name) for name in names if name.startswith(incomplete)]
     return [CompletionItem(incomplete, type="file"), *begun]
+
+
+def _figures() -> list[str]:
+    """Names of the modules that make one, and other packages'; to import them takes seconds."""
+    modules = (file for file in files("lorafa_prof.figures").iterdir() if file.name.endswith(".py"))
+    own = [file.name for file in modules if "\nFIGURE = " in file.read_text(encoding="utf-8")]
+    others = [point.name for point in entry_points(group="lorafa_prof.figures")]
+    return [*sorted(name.removesuffix(".py").replace("_", "-") for name in own), *others]
 
 
 def _words_of(key: str) -> list[str]:

@@ -85,8 +85,8 @@ def report_command(
     """Write a report of a run, and its figures.
 
     OUT is the folder of its results. report.html is one file that needs no network, report.md is for pull
-    requests, tables.tex for papers. Prints the path of every file written; what is missing or cannot be drawn
-    is told on stderr.
+    requests, tables.tex for papers. Prints the path of every file written; what the report begins with, and
+    what is missing or cannot be drawn, is told on stderr.
     """
     # pandas, matplotlib and jinja2 take a second to load: `--help` need not.
     from lorafa_prof.figures.kit.wishes import Wishes
@@ -124,10 +124,13 @@ def report_command(
         say(f"no report: {written.no_report}")
     for name, reason in written.not_drawn.items():
         say(f"{name}: not drawn: {reason}")
+    if written.conclusion:
+        say(f"in short: {written.conclusion}")
     for path in written.paths:
         put(path)
     as_json.give(
         {
+            "conclusion": written.conclusion or None,
             "files": written.paths,
             "not_drawn": dict(written.not_drawn),
             "no_report": written.no_report or None,

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from lorafa_prof.explaining.against import TensorDifference, part_bytes, tensor_differences
 from lorafa_prof.explaining.composition import OF_FORWARD
+from lorafa_prof.explaining.conclusion import conclusion_between
 from lorafa_prof.explaining.explanation import Explanation
 from lorafa_prof.explaining.explanation_text import LEAST_SHARE
 from lorafa_prof.explaining.lines import EMPTY, Line, change, heading, share, table, text_of
@@ -29,6 +30,7 @@ def against_text(one: Explanation, other: Explanation, depth: int, width: int | 
         *_named("A", one),
         *_named("B", other),
         EMPTY,
+        *_concluded(one, other),
         *_parts(one, other),
         *_tensors(one, other, depth),
         *_rest(one, other, depth),
@@ -48,6 +50,12 @@ def _named(name: str, explanation: Explanation) -> Iterator[Line]:
     yield Line("   ", explanation.source, style="dim")
     if explanation.predicted is not None and explanation.predicted.ran_out is not None:
         yield Line("   ", "memory runs out; told is the step with as much as it takes", style="dim")
+
+
+def _concluded(one: Explanation, other: Explanation) -> Iterator[Line]:
+    if told := conclusion_between(one, other):
+        yield Line("", told)
+        yield EMPTY
 
 
 def _parts(one: Explanation, other: Explanation) -> Iterator[Line]:

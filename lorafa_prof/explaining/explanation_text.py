@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lorafa_prof.explaining.composition import Piece
+from lorafa_prof.explaining.conclusion import conclusion
 from lorafa_prof.explaining.explanation import Explanation
 from lorafa_prof.explaining.layers import by_layer
 from lorafa_prof.explaining.lines import EMPTY, Line, amount, heading, share, table, text_of
@@ -38,6 +39,8 @@ def explanation_text(explanation: Explanation, depth: int, width: int | None) ->
         width: of the terminal; None where there is none.
     """
     lines = [heading(explanation.subject.label), Line("", explanation.source, style="dim"), EMPTY]
+    if told := conclusion(explanation):
+        lines += [Line("", told), EMPTY]
     for section in (_status, _ran_out, _memory, _modules, _layers, _tensors, _trials, _remarks):
         lines += section(explanation, depth)
     while lines[-1] == EMPTY:

@@ -8,6 +8,7 @@ from typing import Any
 
 from lorafa_prof.explaining.against import TensorDifference, tensor_differences
 from lorafa_prof.explaining.composition import Composition, Piece
+from lorafa_prof.explaining.conclusion import conclusion, conclusion_between
 from lorafa_prof.explaining.explanation import Explanation
 from lorafa_prof.explaining.layers import by_layer
 from lorafa_prof.explaining.predicted_step import PredictedStep, RanOut
@@ -24,6 +25,7 @@ def explanations_json(explanations: Sequence[Explanation]) -> Values:
     found: Values = {"schema": SCHEMA_VERSION, "cells": [_record(each) for each in explanations]}
     if len(explanations) == 2:
         one, other = explanations
+        found["conclusion"] = conclusion_between(one, other)
         found["differences"] = {
             "peak": _differences(one.peak, other.peak),
             "activation": _differences(one.activation, other.activation),
@@ -38,6 +40,7 @@ def _record(explanation: Explanation) -> Values:
         "cell_id": subject.cell_id,
         "label": subject.label,
         "source": explanation.source,
+        "conclusion": conclusion(explanation),
         "status": subject.row.get("status"),
         "message": subject.row.get("message"),
         "settings": subject.cell.model_dump(mode="json") if subject.cell else None,

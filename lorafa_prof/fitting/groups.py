@@ -30,7 +30,7 @@ class Group:
 
     @property
     def nearest(self) -> Answer:
-        """Where nothing fits, what lacks the least."""
+        """Of those that do not fit, what lacks the least."""
         return self.too_large[0]
 
 

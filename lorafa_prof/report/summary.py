@@ -38,6 +38,13 @@ class Summary:
     groups: tuple[EqualCells, ...]
     shown: EqualCells | None
 
+    @property
+    def first(self) -> str:
+        """The most telling of its sentences; empty without cells."""
+        if self.headline is not None:
+            return f"{self.headline.text}."
+        return self.sentences[0] if self.sentences else ""
+
 
 def summary_of(points: Sequence[Point]) -> Summary:
     """Sum up cells."""

@@ -36,12 +36,14 @@ class Written:
         not_drawn: figures that were asked for as files but have no data, and why.
         no_report: why there is no report though one was asked for; empty where there is one.
         notes: what the reader of the report is told before all else, and wishes that no figure had a use for.
+        conclusion: what the report begins with; empty without one.
     """
 
     paths: tuple[Path, ...]
     not_drawn: Mapping[str, str]
     no_report: str
     notes: tuple[str, ...]
+    conclusion: str
 
 
 def write_report(
@@ -92,7 +94,9 @@ def write_report(
         ]
         raise NothingToJudgeError(f"{out}: {'; '.join(filter(None, reasons))}")
     notes = [*(content.notes if content else ()), *_not_honoured(outcomes, wishes)]
-    return Written(tuple(paths), _not_drawn(outcomes), no_report, tuple(notes))
+    return Written(
+        tuple(paths), _not_drawn(outcomes), no_report, tuple(notes), content.summary.first if content else ""
+    )
 
 
 def _kinds(formats: Sequence[str], figures: Sequence[str] | None) -> list[str]:

@@ -27,3 +27,9 @@ def listed(words: Iterable[str]) -> str:
     """All of them as a list: "a, b and c"."""
     *first, last = list(words) or [""]
     return f"{', '.join(first)} and {last}" if first else last
+
+
+def alternatives(words: Iterable[str]) -> str:
+    """All of them as what one may choose from: "a, b, or c"."""
+    *first, last = list(words) or [""]
+    return f"{', '.join(first)}, or {last}" if first else last

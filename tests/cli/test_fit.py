@@ -61,7 +61,7 @@ def test_the_table_has_a_row_for_each_method_and_says_what_is_assumed(fit: FitCo
     first, *_, last = out.splitlines()
     assert first == "# model tiny-llama, gpu rtx-4090, rank 8, batch 1, seq 256"
     assert [row[:2] for row in rows(out)[:-1]] == [["full-ft", "yes"], ["lora", "yes"], ["lora-fa", "yes"]]
-    assert re.fullmatch(r"All 3 fit; full-ft leaves the most, [0-9.]+ MiB\.", last)
+    assert re.fullmatch(r"All 3 fit: full-ft leaves the most, [0-9.]+ MiB\.", last)
     assert err.count("the memory of rtx-4090 is not known to the byte") == 1
     assert err.count("the CUDA context of rtx-4090 is not measured; h100-80gb's 766.812 MiB is assumed") == 1
     assert "[1] rtx-4090 tiny-llama full-ft b1 s256: peak" in err

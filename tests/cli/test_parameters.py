@@ -13,9 +13,12 @@ from click.shell_completion import ShellComplete
 from lorafa_prof.cli.main import cli
 from lorafa_prof.cli.parameters import COMPLETION_VARIABLE
 from lorafa_prof.devices.gpus.gpu import GPUS
+from lorafa_prof.figures import FIGURES
 from lorafa_prof.methods.base import METHODS
 from lorafa_prof.models.preset import PRESETS
 from lorafa_prof.optim.optimizer import OPTIMIZERS
+from lorafa_prof.quality.measures import LEARNING_METRICS
+from lorafa_prof.results.columns import METRICS
 from lorafa_prof.scenario.shipped import shipped_scenarios
 
 
@@ -33,6 +36,15 @@ def test_an_option_is_completed_by_all_names_of_its_catalogue(option, names):
     assert completed("fit", option, "") == list(names)
 
 
+def test_figures_and_metrics_are_completed():
+    assert completed("report", "out", "--figure", "") == sorted(FIGURES)
+    assert set(completed("compare", "--metric", "")) == {
+        "fits",
+        *(metric.name for metric in (*METRICS, *LEARNING_METRICS)),
+    }
+    assert completed("history", "--metric", "peak_f") == ["peak_forward_bytes"]
+
+
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
@@ -45,7 +57,7 @@ def test_an_option_is_completed_by_all_names_of_its_catalogue(option, names):
         (["run", "quickstart", "--device", "sim:t"], ["sim:t4"]),
         (["list", "mod"], ["models"]),
         (["fit", "--targets", "q"], []),
-        (["nothing", "h"], []),
+        (["nothing", "q"], []),
     ],
 )
 def test_what_is_begun_is_completed(words, expected):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
@@ -58,6 +59,16 @@ def test_without_options_there_are_the_report_and_its_figures(out):
     assert paths[:3] == [str(out / name) for name in ("report.html", "report.md", "tables.tex")]
     assert str(out / "figures/flops.pdf") in paths
     assert "note: there is no provenance.json" in result.stderr
+
+
+def test_what_the_report_begins_with_is_told_on_stderr_and_in_json(out):
+    assert "in short: " not in report(out, "--figure", "flops").stderr
+    lora = {**ROW, "peak_allocated_bytes": 9000}
+    lora_fa = {**lora, "cell_id": "b", "method": "lora-fa", "activation_bytes": 1024}
+    write_table([lora, lora_fa], out / "results.csv")
+    told = "LoRA-FA holds 3.000 KiB (75 %) less than LoRA at rank 8, batch 2, seq 16."
+    assert f"\nin short: {told}\n" in report(out, "--format", "html").stderr
+    assert json.loads(report(out, "--format", "html", "--json").stdout)["conclusion"] == told
 
 
 def test_a_report_alone_in_the_folder_asked_for(out, tmp_path):

@@ -62,6 +62,19 @@ def test_quality_over_rank_joins_ranks_and_draws_full_fine_tuning_across(learned
     assert "3 seeds" in notes(drawing)
 
 
+def test_more_lines_than_six_are_told_apart_in_panels(tmp_path: Path) -> None:
+    some = [
+        run_rows(0.6, method=method, optimizer=optimizer, rank=rank, cell_id=f"{method}-{optimizer}-{rank}")
+        for method in METHODS
+        for optimizer in ("adamw", "sgd")
+        for rank in (4, 16)[: 1 if method == "full-ft" else 2]
+    ]
+    drawing = FIGURES["quality-over-rank"].draw(read_results(write_runs(tmp_path / "out", *some)))
+    assert len(lines(drawing, "curve:quality")) == 6
+    assert {"smollm2-135m, adamw, sst2", "smollm2-135m, sgd, sst2"} <= set(texts(drawing))
+    assert_legible(drawing)
+
+
 @pytest.mark.parametrize(
     ("name", "key", "x", "least"),
     [

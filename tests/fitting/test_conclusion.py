@@ -52,20 +52,21 @@ def test_memory_in_pieces_too_small_is_not_short_of_any() -> None:
 def test_of_several_what_tells_them_apart_names_them() -> None:
     some = [answer(12, "full-ft"), answer(7), answer(8, checkpointing="full")]
     assert conclusion(some) == [
-        "lora checkpointing none fits with 3.000 GiB left, lora checkpointing full with 2.000 GiB; "
-        "full-ft checkpointing none is 2.000 GiB short."
+        "2 of 3 fit: lora (checkpointing none) leaves the most, 3.000 GiB; "
+        "full-ft (checkpointing none) is 2.000 GiB short."
     ]
-    assert conclusion([answer(7), answer(6, "lora-fa")]) == ["All 2 fit; lora-fa leaves the most, 4.000 GiB."]
+    assert conclusion([answer(7), answer(6, "lora-fa")]) == ["All 2 fit: lora-fa leaves the most, 4.000 GiB."]
     assert conclusion([answer(12), answer(6, "lora-fa")]) == [
-        "lora-fa fits with 4.000 GiB left; lora is 2.000 GiB short."
+        "Of 2 only lora-fa fits, with 4.000 GiB left; lora is 2.000 GiB short."
+    ]
+    assert conclusion([answer(13, "full-ft"), answer(12), answer(6, "lora-fa")]) == [
+        "Of 3 only lora-fa fits, with 4.000 GiB left; of the others the nearest, lora, is 2.000 GiB short."
     ]
 
 
 def test_where_none_fits_the_nearest_has_what_would_help() -> None:
     none = [answer(14), replace(answer(12, "lora-fa"), ways=(NF4,))]
-    assert conclusion(none) == [
-        "None fits: lora-fa is 2.000 GiB short; lora is 4.000 GiB short. lora-fa fits with nf4."
-    ]
+    assert conclusion(none) == ["None of 2 fits: lora-fa is the nearest, 2.000 GiB short. It fits with nf4."]
 
 
 def test_each_gpu_has_a_line() -> None:

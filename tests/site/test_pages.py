@@ -55,6 +55,15 @@ def test_a_page_is_written_anew_and_then_agrees(tmp_path: Path) -> None:
     assert commands.rewritten(new, commands.run_page(new, tmp_path / "again")) == new
 
 
+def test_stderr_is_shown_where_a_page_asks_for_it(tmp_path: Path) -> None:
+    (shown,) = commands.run_page(
+        "```console\n$ lorafa-prof run --model tiny-llama --method lora --gpu t4 --no-figures 2>&1\n```\n",
+        tmp_path,
+    )
+    assert "in short" in shown.lines
+    assert "# results" in shown.lines
+
+
 def test_a_failure_that_the_page_does_not_tell_of_is_one(tmp_path: Path) -> None:
     with pytest.raises(commands.PageError, match="exit code 2: lorafa-prof run nowhere"):
         commands.run_page("```console\n$ lorafa-prof run nowhere\n```\n", tmp_path)

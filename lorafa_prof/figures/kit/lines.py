@@ -94,9 +94,9 @@ class LineChart:
         ]
         if not metrics:
             raise NoDataError(f"no finished cell has {' or '.join(metric.column for metric in self.metrics)}")
-        apart = _apart(points, self.axis)
+        apart = apart_of(points, self.axis)
         series = tuple(series_of(points, self.axis, apart))
-        rows = _rows(points, apart)
+        rows = rows_apart(points, apart)
         panels = {
             name: [
                 LinePanel(
@@ -145,8 +145,8 @@ def _can_be_named(drawing: Drawing, panels: Sequence[LinePanel], room: float) ->
 
 def _fitting(points: Sequence[Point], axis: str) -> list[Point]:
     """The cells of the fullest lines and rows, as many as there is room for."""
-    apart = _apart(points, axis)
-    rows = _rows(points, apart).values()
+    apart = apart_of(points, axis)
+    rows = rows_apart(points, apart).values()
     lines = _lines(points, axis, apart)
     finished = Counter(dict.fromkeys(lines.values(), 0))
     finished.update(lines[point.cell_id] for point in points if point.ok)
@@ -159,7 +159,7 @@ def _fitting(points: Sequence[Point], axis: str) -> list[Point]:
     return [point for point in points if point.cell_id in chosen]
 
 
-def _apart(points: Sequence[Point], axis: str) -> list[str]:
+def apart_of(points: Sequence[Point], axis: str) -> list[str]:
     """The settings by which rows of panels are told apart: as few as leave no panel more than its lines."""
     candidates = [name for name in differing(points, (*CONTEXT_SETTINGS, *METHOD_SETTINGS)) if name != axis]
     apart: list[str] = []
@@ -171,7 +171,7 @@ def _apart(points: Sequence[Point], axis: str) -> list[str]:
 def _most_lines(points: Sequence[Point], axis: str, apart: Sequence[str]) -> int:
     """Lines of the panel with most of them."""
     lines = _lines(points, axis, apart)
-    return max(len({lines[cell] for cell in row}) for row in _rows(points, apart).values())
+    return max(len({lines[cell] for cell in row}) for row in rows_apart(points, apart).values())
 
 
 def _lines(points: Sequence[Point], axis: str, apart: Sequence[str]) -> dict[str, int]:
@@ -180,7 +180,7 @@ def _lines(points: Sequence[Point], axis: str, apart: Sequence[str]) -> dict[str
     return {point.cell_id: number for number, line in enumerate(series) for point in line.points}
 
 
-def _rows(points: Sequence[Point], apart: Sequence[str]) -> dict[str, list[str]]:
+def rows_apart(points: Sequence[Point], apart: Sequence[str]) -> dict[str, list[str]]:
     """The cell_ids of each row of panels, by the row's name.
 
     What lacks a setting that tells rows apart, as Full-FT does the rank, is in all rows that are like it in
