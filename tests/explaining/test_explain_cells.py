@@ -179,8 +179,9 @@ def test_remedies_are_tried_if_asked_for() -> None:
     (explanation,) = explain_cells([subject], 1, lambda *each: told.append(each), what_if=True)
     changes = [remedy.change for remedy in remedies_for(cell_of("lora"))]
     assert [trial.remedy.change for trial in explanation.trials] == changes
-    assert sorted(done for done, _, _ in told) == list(range(1, len(changes) + 2))
-    assert {what for _, _, what in told} == {subject.label, *changes}
+    assert told[0] == (0, len(changes) + 1, ""), "the time to go is told from the beginning"
+    assert sorted(done for done, _, _ in told[1:]) == list(range(1, len(changes) + 2))
+    assert {what for _, _, what in told[1:]} == {subject.label, *changes}
 
 
 LIMIT = 40 * 2**20
