@@ -67,8 +67,8 @@ def user_frame(frame: FrameType | None) -> FrameType | None:
 def is_users(frame: FrameType) -> bool:
     """Whether a frame is the user's own code.
 
-    It is none of what is installed, of Python's library, of this package, nor of `_LIBRARIES`. What Python was
-    given without a file, with ``-c`` or at its prompt, is the user's.
+    It is none of what is installed, of Python's library, of this package, nor of `_LIBRARIES`. What Python
+    was given without a file, with ``-c`` or at its prompt, is the user's.
     """
     return _is_users(frame.f_code.co_filename, str(frame.f_globals.get("__name__", "")))
 

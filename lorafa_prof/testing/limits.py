@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from lorafa_prof.errors import UsageError
-from lorafa_prof.testing.tensors_table import table_of
+from lorafa_prof.profiling.tensors_table import table_of
 from lorafa_prof.words.amounts import parse_amount
 from lorafa_prof.words.numbers import size
 from lorafa_prof.words.phrases import listed
 
 if TYPE_CHECKING:
-    from lorafa_prof.testing.profile import Profile
+    from lorafa_prof.profiling.profile import Profile
 
 What = Literal["activation", "saved", "peak"]
 

@@ -10,10 +10,10 @@ from torch import nn
 from lorafa_prof.devices.sim.twin import Twin
 from lorafa_prof.errors import NothingToJudgeError, UsageError
 from lorafa_prof.instruments.saved.recorder import SavedStorage
-from lorafa_prof.testing.living import bare_leaves
-from lorafa_prof.testing.passes import Step, Unwatched, let_go, measure_bytes, record_saved, run_step
-from lorafa_prof.testing.place import CPU, CUDA, cuda_allocations, place_of
-from lorafa_prof.testing.tensors_table import table_of
+from lorafa_prof.profiling.living import bare_leaves
+from lorafa_prof.profiling.passes import Step, Unwatched, let_go, measure_bytes, record_saved, run_step
+from lorafa_prof.profiling.place import CPU, CUDA, cuda_allocations, place_of
+from lorafa_prof.profiling.tensors_table import table_of
 
 __tracebackhide__ = True
 

@@ -16,9 +16,9 @@ from lorafa_prof.instruments.saved.kinds import LOSS_OPS, SavePoint, kind_of
 from lorafa_prof.instruments.saved.recorder import SavedStorage, SavedTensorsRecorder
 from lorafa_prof.layers.low_rank_linear import LowRankLinear
 from lorafa_prof.parts import SavedKind
-from lorafa_prof.testing.backward_calls import ForwardWatch, backward_calls
-from lorafa_prof.testing.living import living_tensors
-from lorafa_prof.testing.place import StepPlace
+from lorafa_prof.profiling.backward_calls import ForwardWatch, backward_calls
+from lorafa_prof.profiling.living import living_tensors
+from lorafa_prof.profiling.place import StepPlace
 
 Step = Callable[[], Any]
 #: Tensors that can have a gradient.

@@ -17,7 +17,7 @@ from lorafa_prof.instruments.memory.cpu import FollowedCounters
 from lorafa_prof.instruments.memory.cuda import CudaCounters
 from lorafa_prof.instruments.memory.sim import SimCounters
 from lorafa_prof.instruments.memory.storages import StorageFollower
-from lorafa_prof.testing.living import living_tensors
+from lorafa_prof.profiling.living import living_tensors
 
 
 @dataclass(frozen=True)
