@@ -10,15 +10,16 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
-from lorafa_prof.instruments.memory.allocator import AllocatorCounters
 from lorafa_prof.instruments.saved.kinds import LOSS_OPS, SavePoint, kind_of
 from lorafa_prof.instruments.saved.recorder import SavedStorage, SavedTensorsRecorder
 from lorafa_prof.layers.low_rank_linear import LowRankLinear
 from lorafa_prof.parts import SavedKind
-from lorafa_prof.profiling.backward_calls import ForwardWatch, backward_calls
 from lorafa_prof.profiling.living import living_tensors
+from lorafa_prof.profiling.phase_meter import MeteredStep, PhaseMeter
 from lorafa_prof.profiling.place import StepPlace
+from lorafa_prof.profiling.step_calls import StepWatch, step_calls
 
 Step = Callable[[], Any]
 #: Tensors that can have a gradient.
@@ -28,9 +29,9 @@ Leaves = Sequence[weakref.ref[Tensor]]
 __tracebackhide__ = True
 
 
-def run_step(step: Step, watch: ForwardWatch, bare: Leaves) -> None:
+def run_step(step: Step, watch: StepWatch, bare: Leaves) -> None:
     """Call `step`. If it returns a loss and has run no backward, run it, and let `bare` be bare again."""
-    with backward_calls(watch) as calls:
+    with step_calls(watch) as calls:
         result = step()
         if calls.done:
             return
@@ -54,6 +55,12 @@ class Unwatched:
         """Nothing is looked at."""
 
     def backward_ended(self, keeps_graph: bool) -> None:
+        """Nothing is looked at."""
+
+    def optimizer_started(self, optimizer: Optimizer) -> None:
+        """Nothing is looked at."""
+
+    def optimizer_ended(self) -> None:
         """Nothing is looked at."""
 
 
@@ -85,7 +92,7 @@ def record_saved(step: Step, model: nn.Module | None, place: StepPlace, bare: Le
     return SavedInStep(tuple(storages), tuple(watch.replaced))
 
 
-class _SavedWatch:
+class _SavedWatch(Unwatched):
     def __init__(self, recorder: SavedTensorsRecorder, with_gradient: list[Tensor]) -> None:
         self.storages: list[SavedStorage] = []
         self.replaced: list[Tensor] = []
@@ -97,9 +104,6 @@ class _SavedWatch:
         self.storages = max(self.storages, storages, key=lambda s: sum(storage.nbytes for storage in s))
         self.replaced += [leaf for leaf in self._with_gradient if leaf.grad is None]
         self._with_gradient = []
-
-    def backward_ended(self, keeps_graph: bool) -> None:
-        """Recording goes on: there may be another micro-batch."""
 
 
 #: Around a step's modules, so that none of them is taken for a model with a loss of its own.
@@ -118,15 +122,7 @@ def kind_in_any_code(
     return kind_of(point, shape, dtype, ranks)
 
 
-@dataclass(frozen=True)
-class StepBytes:
-    """What `Profile` says of them."""
-
-    activation_bytes: int
-    peak_bytes: int
-
-
-def measure_bytes(step: Step, place: StepPlace, bare: Leaves, replaced_bytes: int) -> StepBytes:
+def measure_bytes(step: Step, place: StepPlace, bare: Leaves, replaced_bytes: int) -> MeteredStep:
     """Call `step` with nothing but the allocator's counters looking.
 
     Args:
@@ -138,24 +134,11 @@ def measure_bytes(step: Step, place: StepPlace, bare: Leaves, replaced_bytes: in
     # What others left in cycles would be let go of in the midst of the step.
     gc.collect()
     with place.counters() as counters:
-        watch = _BytesWatch(counters, replaced_bytes)
-        run_step(step, watch, bare)
-        return StepBytes(max(watch.held), counters.peak().allocated - watch.start)
-
-
-class _BytesWatch:
-    def __init__(self, counters: AllocatorCounters, replaced_bytes: int) -> None:
-        counters.reset_peaks()
-        self.start = self._forward_start = counters.current().allocated - replaced_bytes
-        self.held: list[int] = []
-        self._counters = counters
-
-    def forward_ended(self) -> None:
-        self.held.append(self._counters.current().allocated - self._forward_start)
-
-    def backward_ended(self, keeps_graph: bool) -> None:
-        if not keeps_graph:
-            self._forward_start = self._counters.current().allocated
+        meter = PhaseMeter(counters, replaced_bytes=replaced_bytes)
+        run_step(step, meter, bare)
+        meter.step_ended()
+    (metered,) = meter.steps
+    return metered
 
 
 def let_go(step: Step, place: StepPlace, bare: Leaves, replaced: tuple[Tensor, ...]) -> int:

@@ -89,9 +89,9 @@ def profile(
             "with memory.twin(...) as device: and on that device"
         )
     return Profile(
-        activation_bytes=memory.activation_bytes,
+        activation_bytes=memory.held_bytes or 0,
         saved_bytes=sum(storage.nbytes for storage in saved.storages),
-        peak_bytes=memory.peak_bytes,
+        peak_bytes=memory.peak_bytes or 0,
         device=place.name,
         tensors=saved.storages,
     )
