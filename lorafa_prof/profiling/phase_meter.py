@@ -139,12 +139,12 @@ class PhaseMeter:
         """End the step here.
 
         What follows its last phase is a part of that; but where no optimizer of PyTorch was seen, and memory
-        was taken or given back after backward, an update written by hand.
+        was taken after backward, an update written by hand.
         """
         step = self._current()
         if not step.seen:
             self._read("forward")
-        elif step.seen[-1] == "backward" and self._has_moved():
+        elif step.seen[-1] == "backward" and self._has_taken():
             self._read("optimizer")
         else:
             self._read(step.seen[-1])
@@ -193,12 +193,11 @@ class PhaseMeter:
             self._mark = self._clock.mark()
             step.marks.append((phase, self._mark))
 
-    def _has_moved(self) -> bool:
+    def _has_taken(self) -> bool:
+        """Whether memory was taken since the last phase."""
         if self._counters is None or self._start is None:
             return False
-        return (
-            not self._start.allocated == self._counters.current().allocated == self._counters.peak().allocated
-        )
+        return self._counters.peak().allocated > self._start.allocated
 
     def _keep_largest(self) -> None:
         if self._counters is not None:

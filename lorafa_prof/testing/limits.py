@@ -14,7 +14,7 @@ from lorafa_prof.words.numbers import size
 from lorafa_prof.words.phrases import listed
 
 if TYPE_CHECKING:
-    from lorafa_prof.profiling.profile import Profile
+    from lorafa_prof.profiling.result import Profile
 
 What = Literal["activation", "saved", "peak"]
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from lorafa_prof.errors import UsageError
 from lorafa_prof.instruments.saved.recorder import SavedStorage
-from lorafa_prof.profiling.profile import Profile
+from lorafa_prof.profiling.result import Profile
 from lorafa_prof.testing.limits import Limit, What, broken, limit_of
 
 MIB = 2**20
