@@ -57,6 +57,14 @@ def user_line_of(error: BaseException) -> str:
     return told
 
 
+def both_lines(users: str, models: str) -> str:
+    """The user's line and the line of the model's code that it led to: "train.py:41 → transformers/…py:88".
+
+    Where they are the same, or one of them is not known, it is one line.
+    """
+    return f"{users} → {models}" if users and models and users != models else users or models
+
+
 def user_frame(frame: FrameType | None) -> FrameType | None:
     """Return the innermost frame from `frame` outwards that is the user's own code, or None."""
     while frame is not None and not is_users(frame):

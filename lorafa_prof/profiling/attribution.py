@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import ExitStack
 from typing import Any
 
@@ -43,7 +44,7 @@ class Attribution:
         self._recorder = SavedTensorsRecorder(
             model, device_type=device_type, before=before, rule=kind_in_any_code, otherwise=False
         )
-        self._with_gradient = [one for one in before if one.is_leaf and one.grad is not None]
+        self._with_gradient = _with_gradient(before)
         del before  # a gradient among them would outlive its end
         self.storages: tuple[SavedStorage, ...] = ()
         self.replaced: list[Tensor] = []
@@ -63,6 +64,12 @@ class Attribution:
     def __exit__(self, *exc: Any) -> None:
         self._goes_into(None)
         self._contexts.close()
+
+    def begin_here(self, device_type: str) -> None:
+        """Take all that lives for what was there before the step."""
+        before = living_tensors(device_type)
+        self._recorder.begins_with(before)
+        self._with_gradient = _with_gradient(before)
 
     @property
     def can_leave(self) -> bool:
@@ -102,6 +109,10 @@ class Attribution:
         self._phase = phase
         if phase is not None:
             self._counter.phase_started(phase)
+
+
+def _with_gradient(tensors: Iterable[Tensor]) -> list[Tensor]:
+    return [one for one in tensors if one.is_leaf and one.grad is not None]
 
 
 def _largest_first(storages: list[SavedStorage]) -> tuple[SavedStorage, ...]:

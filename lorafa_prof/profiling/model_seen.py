@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 from torch import nn
@@ -19,9 +20,13 @@ class ModelSeen:
     Args:
         model: the model, if it is known.
         device_type: of the storages that are counted.
+        first_call: called right before the first call of such a module.
     """
 
-    def __init__(self, model: nn.Module | None, device_type: str) -> None:
+    def __init__(
+        self, model: nn.Module | None, device_type: str, first_call: Callable[[], None] = lambda: None
+    ) -> None:
+        self._first_call = first_call
         self.sizes: dict[str, int] = {}
         self.name = ""
         self._device_type = device_type
@@ -30,8 +35,7 @@ class ModelSeen:
         self._handle: Any = None
 
     def __enter__(self) -> ModelSeen:
-        if self._model is None:
-            self._handle = register_module_forward_pre_hook(self._called)
+        self._handle = register_module_forward_pre_hook(self._called)
         return self
 
     def __exit__(self, *exc: Any) -> None:
@@ -41,8 +45,9 @@ class ModelSeen:
 
     def _called(self, module: nn.Module, args: Any) -> None:
         if next(module.parameters(), None) is not None:
-            self._model = weakref.ref(module)
+            self._model = self._model or weakref.ref(module)
             self.__exit__()
+            self._first_call()
 
     def optimizer_started(self, optimizer: Optimizer) -> None:
         """Keep which it is, and how large its gradients are."""

@@ -102,6 +102,24 @@ class PhaseMeter:
         self._mark = clock.mark() if clock is not None else None
         self._step: MeteredStep | None = None
 
+    @property
+    def last(self) -> MeteredStep | None:
+        """The last step that has ended, or whose optimizer has; None of none."""
+        if self._step is not None and self._step.seen[-1:] == ["optimizer"]:
+            return self._step
+        return self.steps[-1] if self.steps else None
+
+    def begin_here(self) -> bool:
+        """Begin the first step here, and return True; where one has begun, do nothing."""
+        if self._step is not None or self.steps:
+            return False
+        if self._counters is not None:
+            self._keep_largest()
+            self._counters.reset_peaks()
+            self._start = self._forward_start = self._counters.current()
+        self._mark = self._clock.mark() if self._clock is not None else None
+        return True
+
     def forward_ended(self) -> None:
         """Forward ends where backward is called; after an optimizer it was another step's."""
         if self.splits and self._step is not None and "optimizer" in self._step.seen:
@@ -154,14 +172,15 @@ class PhaseMeter:
 
     def end(self) -> None:
         """End all; what ran after the last step's optimizer is no step."""
-        if self._step is None and self.steps:
-            self._keep_largest()
-            return
+        self._keep_largest()
+        self.end_failed()
+        if self._step is not None or not self.steps:
+            self.step_ended()
+
+    def end_failed(self) -> None:
+        """End all where a step has failed: it is none."""
         if self.splits and self._step is not None and self._step.seen[-1:] == ["optimizer"]:
-            self._keep_largest()
             self._close()
-            return
-        self.step_ended()
 
     def _current(self) -> MeteredStep:
         if self._step is None:

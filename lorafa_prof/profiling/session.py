@@ -21,7 +21,7 @@ from lorafa_prof.instruments.timing import Clock, CudaClock, HostClock
 from lorafa_prof.instruments.user_line import user_line_of
 from lorafa_prof.profiling.attribution import Attribution
 from lorafa_prof.profiling.model_seen import ModelSeen
-from lorafa_prof.profiling.phase_meter import PhaseMeter
+from lorafa_prof.profiling.phase_meter import MeteredStep, PhaseMeter
 from lorafa_prof.profiling.place import CPU, CUDA, StepPlace, place_of
 from lorafa_prof.profiling.result import Profile, ProfiledStep, told_of
 from lorafa_prof.profiling.step_calls import dropped_gradients, step_calls
@@ -121,7 +121,7 @@ class Profiling:
     def __enter__(self) -> Profiling:
         with ExitStack() as stack:
             self._place = place = self._entered_place(stack)
-            self._seen = ModelSeen(self._model, place.device_type)
+            self._seen = ModelSeen(self._model, place.device_type, self._first_call)
             counts = self._attribute or place.device_type != "cpu"
             gc.collect()
             counters = stack.enter_context(place.counters()) if counts else None
@@ -148,7 +148,9 @@ class Profiling:
         if error is None:
             self._meter.end()
             self._seen.note_sizes()
-        elif is_out_of_memory(error):
+        else:
+            self._meter.end_failed()
+        if error is not None and is_out_of_memory(error):
             failed_phase = self._meter.phase
             told = self._told_shortage(error)
             self._notes.insert(0, told)
@@ -163,6 +165,15 @@ class Profiling:
         self._meter.splits = False
         self._meter.step_ended()
         self._step_over()
+
+    def last_step(self) -> ProfiledStep | None:
+        """What is known of the last step that has ended, or whose optimizer has; None of none."""
+        last = self._meter.last
+        if last is None:
+            return None
+        if self._clock is not None:
+            self._clock.settle()
+        return self._told(last)
 
     def forward_ended(self) -> None:
         """Told by `step_calls`."""
@@ -189,6 +200,11 @@ class Profiling:
             self._attribution.optimizer_ended()
         if self._meter.splits:
             self._step_over()
+
+    def _first_call(self) -> None:
+        """What was built before the first call of a model is no part of a step."""
+        if self._meter.begin_here() and self._attribution is not None:
+            self._attribution.begin_here(self._place.device_type)
 
     def _step_over(self) -> None:
         if self._attribution is not None and self._attribution.can_leave:
@@ -219,6 +235,10 @@ class Profiling:
         step = len(self._meter.steps) + 1
         return f"out of memory{where}, step {step}, {self._meter.phase}: {out_of_memory_line(error)}"
 
+    def _told(self, step: MeteredStep) -> ProfiledStep:
+        ms = step.phase_ms(self._clock) if self._clock is not None else {}
+        return ProfiledStep(dict(step.phases), step.held_bytes, ms, step.attributed)
+
     def _found(self, failed_phase: str) -> Profile:
         told = told_of(self._meter.steps)
         explained = self._attributed
@@ -233,15 +253,7 @@ class Profiling:
             peak_bytes=told.peak_bytes if told is not None else None,
             device=self._place.name,
             tensors=tensors,
-            steps=tuple(
-                ProfiledStep(
-                    dict(one.phases),
-                    one.held_bytes,
-                    one.phase_ms(self._clock) if self._clock is not None else {},
-                    one.attributed,
-                )
-                for one in self._meter.steps
-            ),
+            steps=tuple(map(self._told, self._meter.steps)),
             sizes=dict(self._seen.sizes),
             flops=explained.flops() if explained is not None else None,
             largest=self._meter.largest,

@@ -249,6 +249,10 @@ class SavedTensorsRecorder:
     ) -> None:
         self._contexts.__exit__(kind, error, trace)
 
+    def begins_with(self, before: Iterable[Tensor]) -> None:
+        """Take these tensors for what was there before the step, in the place of those that were given."""
+        self._before = _Storages(tuple(before))
+
     def _pack(self, tensor: Tensor) -> Tensor:
         # A sparse tensor has no storage of its own.
         if tensor.device.type == self._device_type and torch._C._has_storage(tensor):
