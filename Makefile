@@ -84,6 +84,9 @@ test-versions: ## Try other releases (.ci/versions.txt): the oldest and newest t
 bench-overhead: ## Measure what the instruments themselves cost
 	$(BIN)/python benchmarks/overhead.py
 
+bench-profile: ## Measure what lorafa_prof.profile costs a loop where nothing is attributed
+	$(BIN)/python benchmarks/profile_overhead.py
+
 bench-twin: ## Measure what a prediction costs: single cells, a sweep of 100, host memory
 	$(BIN)/python benchmarks/twin.py
 

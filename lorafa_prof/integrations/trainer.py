@@ -11,7 +11,7 @@ from lorafa_prof.integrations.training_run import TrainingRun
 from lorafa_prof.profiling.result import Profile
 
 
-class TrainerCallback(transformers.TrainerCallback):  # type: ignore[misc]
+class TrainerCallback(transformers.TrainerCallback):
     """Profiles the training of a `Trainer`: a row every so many steps, and a report at the end.
 
     Usage::

@@ -49,21 +49,25 @@ class TrainingRun:
         last = self._profiling.last_step()
         return _values(last) if last is not None else {}
 
-    def end(self) -> Profile | None:
-        """End, and keep what was found where it is to be kept; None where nothing had begun."""
+    def end(self, error: BaseException | None = None) -> Profile | None:
+        """End, and keep what was found where it is to be kept; None where nothing had begun.
+
+        Args:
+            error: what the training failed of.
+        """
         if self._profiling is None:
             return None
         profiling, self._profiling = self._profiling, None
-        profiling.__exit__(None, None, None)
+        profiling.__exit__(type(error) if error is not None else None, error, None)
         self.result = profiling.result
         if self._out is not None:
             self.result.save(self._out)
         return self.result
 
     def abandon(self) -> None:
-        """Take all hooks off, without a result: the training before has failed."""
-        if self._profiling is not None:
-            profiling, self._profiling = self._profiling, None
+        """Take all hooks off, and keep nothing: the training before has failed."""
+        profiling, self._profiling = self._profiling, None
+        if profiling is not None:
             profiling.__exit__(None, None, None)
 
 

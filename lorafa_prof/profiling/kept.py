@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 def result_of(profile: Profile) -> CellResult:
     """The profile as the record of a cell whose method is `OWN_CODE`, with what is known of its settings."""
     cell = _cell(profile)
-    row = {name: value for name, value in _row(profile, cell).items() if value is not None}
+    row: dict[str, Value] = {name: value for name, value in _row(profile, cell).items() if value is not None}
     details: dict[str, Any] = {
         "notes": list(profile.notes),
         "marks": _marks(profile),

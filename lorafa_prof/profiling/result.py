@@ -82,7 +82,8 @@ class Profile:
     @property
     def told(self) -> ProfiledStep | None:
         """The step that is told; None where none ended."""
-        return told_of(self.steps)
+        told: ProfiledStep | None = told_of(self.steps)
+        return told
 
     def __str__(self) -> str:
         return f"{self!r}\n{table_of(self.tensors)}"

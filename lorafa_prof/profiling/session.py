@@ -28,7 +28,7 @@ from lorafa_prof.profiling.step_calls import dropped_gradients, step_calls
 from lorafa_prof.running.out_of_memory import is_out_of_memory, out_of_memory_line
 
 P = ParamSpec("P")
-R = TypeVar("R")
+R = TypeVar("R", covariant=True)
 
 
 class Profiled(Protocol[P, R]):

@@ -79,15 +79,18 @@ def _parts(what: What, profile: Profile) -> list[str]:
     """What the measured bytes are made of, where it is more than the saved tensors."""
     if what == "saved":
         return []
-    saved = profile.saved_bytes
+    saved = profile.saved_bytes or 0
     lines = [f"  {size(saved)} of it are saved for backward"]
     if what == "activation":
         rest, is_what = (
-            profile.activation_bytes - saved,
+            (profile.activation_bytes or 0) - saved,
             "held otherwise: results, what blocks have left over",
         )
     else:
-        rest, is_what = profile.peak_bytes - saved, "temporary, or gradients and state that the step makes"
+        rest, is_what = (
+            (profile.peak_bytes or 0) - saved,
+            "temporary, or gradients and state that the step makes",
+        )
     if rest > 0:
         lines.append(f"  {size(rest)} are {is_what}")
     return lines

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 import lorafa_prof
 from lorafa_prof.cli.main import cli
+from lorafa_prof.devices.sim.out_of_memory import SimOutOfMemoryError
 from lorafa_prof.errors import NothingToJudgeError, UsageError
 from lorafa_prof.profiling.result import Profile
 from lorafa_prof.results.store import Store
@@ -204,7 +205,7 @@ def test_running_out_names_the_line_and_is_raised() -> None:
             trained(1, device="cuda")
             torch.empty(2**42, device="cuda")  # too much
 
-    with pytest.raises(torch.OutOfMemoryError) as raised:
+    with pytest.raises(SimOutOfMemoryError) as raised:
         code()
     told = f"out of memory at {ME}:{number('too much')}, step 2, forward"
     assert run.result.status == "oom"
