@@ -123,7 +123,8 @@ class Profiling:
             self._place = place = self._entered_place(stack)
             self._seen = ModelSeen(self._model, place.device_type, self._first_call)
             counts = self._attribute or place.device_type != "cpu"
-            gc.collect()
+            if counts:
+                gc.collect()  # what others left in cycles would be let go of in the midst of a step
             counters = stack.enter_context(place.counters()) if counts else None
             if not counts:
                 self._notes.append("without attribution nothing counts a CPU's memory: only times are told")
