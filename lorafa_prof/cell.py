@@ -24,6 +24,9 @@ Launch = Literal["eager", "graph"]
 Instrument = Literal["fidelity"]
 """What costs extra, and so is observed only where it is asked for."""
 
+OWN_CODE = "own-code"
+"""The method of a cell that stands for code of the user's own: it was profiled, and cannot be built again."""
+
 _TWIN = "sim:"
 _NAME_LENGTH = 60
 # Settings that came after the first ids were given: what is at its default is not in the digest, so that a
@@ -162,6 +165,11 @@ class Cell(Frozen):
         return self.dtype if self.autocast == "none" else self.autocast
 
     @property
+    def is_own_code(self) -> bool:
+        """Whether it stands for code of the user's own, of which no setting but the device is known."""
+        return self.method.name == OWN_CODE
+
+    @property
     def is_evaluation(self) -> bool:
         """Whether an evaluation is measured, and not the training steps before it."""
         return self.phase == "eval"
@@ -213,8 +221,7 @@ class Cell(Frozen):
             model.removesuffix(".json")[:_NAME_LENGTH],
             self.method.name[:_NAME_LENGTH],
             *([f"r{rank}"] if rank is not None else []),
-            f"b{self.batch}",
-            f"s{self.seq_text}",
+            *([] if self.is_own_code else [f"b{self.batch}", f"s{self.seq_text}"]),
             *([f"{self.parallel}x{self.gpus}"] if self.parallel != "none" else []),
             digest,
         ]
@@ -223,6 +230,8 @@ class Cell(Frozen):
     @property
     def label(self) -> str:
         """A short name for progress and messages: model, method, rank, batch, sequence length, GPUs."""
+        if self.is_own_code:
+            return f"{self.model.name} on {self.device}"
         rank = self.method.options.get("rank")
         ranked = f" r{rank}" if rank is not None else ""
         tag = self.method.options.get("tag")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lorafa_prof.cell import ResolvedDevice, device_kind
+from lorafa_prof.cell import OWN_CODE, ResolvedDevice, device_kind
 from lorafa_prof.claims.baseline import (
     TELLING_PACKAGES,
     Baseline,
@@ -217,7 +217,7 @@ def stored_gate(out: Path, pattern: str | None) -> tuple[Gate, Store, CellResult
         cell_ids, scenario = [str(cell_id) for cell_id in provenance["cells"]], dict(provenance["scenario"])
         replaced = _overridden(provenance.get("command"))
     except FileNotFoundError as error:
-        raise NothingToJudgeError(f"{out}: holds no results of `lorafa-prof run` or `check`") from error
+        raise NothingToJudgeError(_no_scenario(out)) from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(f"{file}: this cannot be read as a record of lorafa-prof") from error
     loaded = validated_scenario(Document(file, scenario, replaced=replaced), [])
@@ -263,3 +263,13 @@ def _where_they_ran(places: Collection[tuple[str, str | None]]) -> ResolveDevice
         return resolve_twin_by_default(device, gpu)
 
     return resolve
+
+
+def _no_scenario(out: Path) -> str:
+    """Why nothing can be judged of a folder that no run has written."""
+    if any(OWN_CODE in cell_id for cell_id in Store(out).others(())):
+        return (
+            f"{out}: holds profiles of code of your own, which make no claims: `lorafa-prof compare BASE "
+            f"{out}` judges them by another folder, and limits in tests by numbers (docs/pytest.md)"
+        )
+    return f"{out}: holds no results of `lorafa-prof run` or `check`"

@@ -12,7 +12,7 @@ from lorafa_prof.cell import Cell
 from lorafa_prof.devices.device import cell_on_twin
 from lorafa_prof.devices.sim.settings import AllocatorSettings, settings_of_record
 from lorafa_prof.errors import LorafaProfError, UsageError, first_line
-from lorafa_prof.explaining.explanation import Explanation, by_record, by_twin
+from lorafa_prof.explaining.explanation import NO_CELL, Explanation, by_record, by_twin
 from lorafa_prof.explaining.predicted_step import PredictedStep, predicted_step
 from lorafa_prof.explaining.remedies import Remedy, remedies_for
 from lorafa_prof.explaining.subject import Subject
@@ -77,7 +77,8 @@ def explain_cells(subjects: Sequence[Subject], jobs: int, tell: Tell, *, what_if
 
 
 def _question(subject: Subject, what_if: bool) -> _Question:
-    twin = cell_on_twin(subject.cell) if subject.cell is not None else None
+    cell = subject.cell
+    twin = cell_on_twin(cell) if cell is not None and not cell.is_own_code else None
     if twin is None:
         return _Question(subject, why_not=_why_no_twin(subject.cell))
     try:
@@ -100,6 +101,8 @@ def _ask(question: _Question, pool: Executor, names: dict[Future[Any], str]) -> 
 def _why_no_twin(cell: Cell | None) -> str:
     if cell is None:
         return "its settings are not known"
+    if cell.is_own_code:
+        return NO_CELL
     if cell.device == "cpu":
         return "there is no twin of a CPU"
     return f"there is no twin of {cell.gpu}"

@@ -15,6 +15,8 @@ from lorafa_prof.explaining.subject import Subject
 from lorafa_prof.explaining.trial import Trial
 from lorafa_prof.results.provenance import own_source_state, package_version
 
+#: Why no twin tells of what `lorafa_prof.profile` found.
+NO_CELL = "it is code of your own, not a cell that can be built again"
 #: Packages that decide what a step allocates.
 _TELLING = ("torch", "transformers", "peft")
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from lorafa_prof.instruments.user_line import both_lines
 from lorafa_prof.words.module_paths import like_modules
 
 
@@ -39,7 +40,7 @@ class TensorKey:
 
 @dataclass(frozen=True)
 class Held:
-    """The storages with one key: how many, their bytes together, and the line that saved the first."""
+    """The storages with one key: how many, their bytes together, and the first one's line by `both_lines`."""
 
     count: int
     nbytes: int
@@ -80,7 +81,7 @@ def saved_tensors(details: Mapping[str, Any]) -> Tensors | None:
                 storage["dtype"],
                 tuple(storage["shape"]),
             ),
-            Held(1, storage["nbytes"], storage.get("line", "")),
+            Held(1, storage["nbytes"], both_lines(storage.get("user_line", ""), storage.get("line", ""))),
         )
         for storage in saved["storages"]
         if not storage["from_before"]

@@ -88,6 +88,8 @@ def _is_seq(cell: Cell, wanted: Any) -> bool:
 
 def cell_settings(cell: Cell) -> dict[str, Any]:
     """Return a cell's settings by the keys of rules, without those that mean nothing to its method."""
+    if cell.is_own_code:
+        return {"model": cell.model.name, "method": cell.method.name, "device": cell.device, "gpu": cell.gpu}
     settings: dict[str, Any] = {
         "model": cell.model.name,
         **cell.model.model_dump(include=set(_MODEL_OPTIONS)),

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from lorafa_prof.errors import UsageError
-from lorafa_prof.testing.tensors_table import table_of
+from lorafa_prof.profiling.tensors_table import table_of
 from lorafa_prof.words.amounts import parse_amount
 from lorafa_prof.words.numbers import size
 from lorafa_prof.words.phrases import listed
 
 if TYPE_CHECKING:
-    from lorafa_prof.testing.profile import Profile
+    from lorafa_prof.profiling.result import Profile
 
 What = Literal["activation", "saved", "peak"]
 
@@ -79,15 +79,18 @@ def _parts(what: What, profile: Profile) -> list[str]:
     """What the measured bytes are made of, where it is more than the saved tensors."""
     if what == "saved":
         return []
-    saved = profile.saved_bytes
+    saved = profile.saved_bytes or 0
     lines = [f"  {size(saved)} of it are saved for backward"]
     if what == "activation":
         rest, is_what = (
-            profile.activation_bytes - saved,
+            (profile.activation_bytes or 0) - saved,
             "held otherwise: results, what blocks have left over",
         )
     else:
-        rest, is_what = profile.peak_bytes - saved, "temporary, or gradients and state that the step makes"
+        rest, is_what = (
+            (profile.peak_bytes or 0) - saved,
+            "temporary, or gradients and state that the step makes",
+        )
     if rest > 0:
         lines.append(f"  {size(rest)} are {is_what}")
     return lines

@@ -11,8 +11,9 @@ from torch import nn
 from lorafa_prof.devices.gpus.gpu import gpu_called
 from lorafa_prof.devices.sim.twin import Twin
 from lorafa_prof.errors import UsageError
-from lorafa_prof.testing.passes import Step
-from lorafa_prof.testing.profile import Profile, profile
+from lorafa_prof.profiling.passes import Step
+from lorafa_prof.profiling.profile import profile_calls
+from lorafa_prof.profiling.result import Profile
 
 __tracebackhide__ = True
 
@@ -36,8 +37,8 @@ class Memory:
         device: str | torch.device | None = None,
         warmup: int = 1,
     ) -> Profile:
-        """As `lorafa_prof.testing.profile.profile`, on the twin inside of `twin`."""
-        taken = profile(step, model=model, device=device, warmup=warmup, twin=self._twin)
+        """As `lorafa_prof.profile`, on the twin inside of `twin`."""
+        taken = profile_calls(step, model=model, device=device, warmup=warmup, twin=self._twin, flops=False)
         self.profiles.append(taken)
         return taken
 

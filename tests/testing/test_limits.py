@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from lorafa_prof.errors import UsageError
 from lorafa_prof.instruments.saved.recorder import SavedStorage
+from lorafa_prof.profiling.result import Profile
 from lorafa_prof.testing.limits import Limit, What, broken, limit_of
-from lorafa_prof.testing.profile import Profile
 
 MIB = 2**20
 

@@ -25,6 +25,7 @@ from lorafa_prof.instruments.module_stack import ModuleStack
 from lorafa_prof.instruments.saved.kinds import SavePoint, is_cast_weight, kind_of
 from lorafa_prof.instruments.saved.needs import Need
 from lorafa_prof.instruments.saved.saving_line import saving_line
+from lorafa_prof.instruments.user_line import user_line
 from lorafa_prof.parts import SAVED_KINDS, SavedKind
 
 KindRule = Callable[[SavePoint, tuple[int, ...], torch.dtype, frozenset[int]], SavedKind]
@@ -43,6 +44,7 @@ class SavedStorage:
         from_before: whether it was there before the step (a batch's ids), so that it is no activation.
         line: the line of the model's or the user's code that had it saved, by `saving_line`.
         needs: what autograd needs it for, if that was read.
+        user_line: the innermost line of the user's own code then, by `user_line`; "" if there is none.
     """
 
     module: str
@@ -55,6 +57,7 @@ class SavedStorage:
     from_before: bool
     line: str = ""
     needs: tuple[Need, ...] = ()
+    user_line: str = ""
 
 
 @dataclass(frozen=True)
@@ -109,10 +112,18 @@ class SavedTensors:
     def as_records(self) -> list[dict[str, Any]]:
         """Return the storages as values for JSON, the largest first.
 
-        They have no needs, which equal tensors of all layers have in common.
+        They have no needs, which equal tensors of all layers have in common, and no line of the user's where
+        nothing ran of it.
         """
-        ordered = sorted(self.storages, key=lambda s: (-s.nbytes, s.module, s.op))
-        return [{key: value for key, value in asdict(s).items() if key != "needs"} for s in ordered]
+        return [_as_record(s) for s in sorted(self.storages, key=lambda s: (-s.nbytes, s.module, s.op))]
+
+
+def _as_record(storage: SavedStorage) -> dict[str, Any]:
+    record = asdict(storage)
+    del record["needs"]
+    if not storage.user_line:
+        del record["user_line"]
+    return record
 
 
 @dataclass
@@ -238,6 +249,10 @@ class SavedTensorsRecorder:
     ) -> None:
         self._contexts.__exit__(kind, error, trace)
 
+    def begins_with(self, before: Iterable[Tensor]) -> None:
+        """Take these tensors for what was there before the step, in the place of those that were given."""
+        self._before = _Storages(tuple(before))
+
     def _pack(self, tensor: Tensor) -> Tensor:
         # A sparse tensor has no storage of its own.
         if tensor.device.type == self._device_type and torch._C._has_storage(tensor):
@@ -266,6 +281,7 @@ class SavedTensorsRecorder:
             savers=1,
             from_before=key in self._before,
             line=saving_line(),
+            user_line=user_line(),
         )
         self._seen[key] = _Seen(weakref.ref(tensor.untyped_storage()), first)
 

@@ -15,7 +15,10 @@ from lorafa_prof import package
 #: Code in these is never the line: PyTorch's own, and what watches a step or runs it on a twin.
 _PASSED_OVER = (
     Path(torch.__file__).parent,
-    *(package.FOLDER / folder for folder in ("instruments", "devices", "testing")),
+    *(
+        package.FOLDER / folder
+        for folder in ("instruments", "devices", "profiling", "integrations", "testing")
+    ),
     *(package.FOLDER / "layers" / name for name in ("flash_attention", "flex_attention.py")),
 )
 _STANDARD_LIBRARY = Path(sysconfig.get_path("stdlib"))

@@ -206,7 +206,7 @@ def test_records_are_largest_first_and_plain() -> None:
     ).as_records()
     assert [r["nbytes"] for r in records] == [96, 60]
     assert set(records[0]) == {
-        "module", "op", "kind", "shape", "dtype", "nbytes", "savers", "from_before", "line",
+        "module", "op", "kind", "shape", "dtype", "nbytes", "savers", "from_before", "line", "user_line",
     }  # fmt: skip
 
 

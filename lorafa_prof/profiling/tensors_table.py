@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
+from lorafa_prof.instruments.user_line import both_lines
 from lorafa_prof.words.module_paths import like_modules
 from lorafa_prof.words.numbers import size
 from lorafa_prof.words.tables import aligned
@@ -28,7 +29,8 @@ def table_of(tensors: Iterable[SavedStorage]) -> str:
     """The `ROWS` largest, equal ones that one line saved in like modules as one; one line of text if none."""
     alike: dict[_Row, list[int]] = defaultdict(list)
     for one in tensors:
-        alike[_Row(one.kind, one.dtype, one.shape, one.line, like_modules(one.module))].append(one.nbytes)
+        line = both_lines(one.user_line, one.line)
+        alike[_Row(one.kind, one.dtype, one.shape, line, like_modules(one.module))].append(one.nbytes)
     if not alike:
         return "Autograd saved no tensors."
     ordered = sorted(alike.items(), key=lambda item: -sum(item[1]))

@@ -17,7 +17,7 @@ from lorafa_prof.instruments.memory.cpu import FollowedCounters
 from lorafa_prof.instruments.memory.cuda import CudaCounters
 from lorafa_prof.instruments.memory.sim import SimCounters
 from lorafa_prof.instruments.memory.storages import StorageFollower
-from lorafa_prof.testing.living import living_tensors
+from lorafa_prof.profiling.living import living_tensors
 
 
 @dataclass(frozen=True)
@@ -74,17 +74,16 @@ def _place(device: torch.device) -> StepPlace:
         return CPU
     if device.type == "meta":
         raise UsageError(
-            "memory.profile: tensors on 'meta' have no memory; build and run them inside "
+            "profile: tensors on 'meta' have no memory; build and run them inside "
             'with memory.twin("h100-80gb") as device: (`lorafa-prof list gpus` shows all GPUs)'
         )
     if device.type != "cuda":
-        raise UsageError(f"memory.profile: device '{device}' is none of cpu, cuda and the twin")
+        raise UsageError(f"profile: device '{device}' is none of cpu, cuda and the twin")
     if not torch.cuda.is_available():
-        raise UsageError("memory.profile: device 'cuda', but PyTorch sees no CUDA GPU here")
+        raise UsageError("profile: device 'cuda', but PyTorch sees no CUDA GPU here")
     if device.index not in (None, torch.cuda.current_device()):
         raise UsageError(
-            "memory.profile: only the current CUDA device is measured; "
-            f"call torch.cuda.set_device({device.index})"
+            f"profile: only the current CUDA device is measured; call torch.cuda.set_device({device.index})"
         )
     return CUDA
 

@@ -21,8 +21,9 @@ from toy_step import NUMBERS
 from toy_steps import TOY_STEPS, ToyStep, bound, returns_the_loss
 
 from lorafa_prof.errors import UsageError
+from lorafa_prof.profiling.profile import profile
+from lorafa_prof.profiling.result import Profile
 from lorafa_prof.running.measure import measure_cell
-from lorafa_prof.testing.profile import Profile, profile
 
 VECTOR, SCALAR = 4 * NUMBERS, 4
 LARGE = 2**22

@@ -35,6 +35,11 @@ class BackwardCalls:
         self._depth = 0
         self._keeps_graph = False
 
+    @property
+    def running(self) -> bool:
+        """Whether a backward is running."""
+        return self._depth > 0
+
     def wrapped(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """`torch.autograd.backward` or `.grad`, watched."""
 

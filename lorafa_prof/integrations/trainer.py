@@ -1,0 +1,85 @@
+"""A callback for transformers' `Trainer`, and for those made of it, such as TRL's `SFTTrainer`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import transformers
+
+from lorafa_prof.integrations.training_run import TrainingRun
+from lorafa_prof.profiling.result import Profile
+
+
+class TrainerCallback(transformers.TrainerCallback):
+    """Profiles the training of a `Trainer`: a row every so many steps, and a report at the end.
+
+    Usage::
+
+        profiled = TrainerCallback(every=10, out="out/mine")
+        Trainer(..., callbacks=[profiled]).train()
+        print(profiled.result.table())
+
+    What an evaluation between two steps takes belongs to the forward after it. After a training that failed,
+    make another callback, or train again with this one: its hooks are off then only.
+
+    Args:
+        every: a row is logged every so many steps, to whatever `report_to` is on.
+        out: the folder in which it is kept at the end; None: nowhere.
+        attribute: whether to attribute the first step: its saved tensors and FLOPs.
+        log: whether rows go to the trainer's log. They are written to stdout as its own are.
+        show: whether the table is printed at the end.
+        name: what it is called in tables; "": the model's class.
+
+    Attributes:
+        rows: those of every so many steps, by step.
+
+    Raises:
+        UsageError: `every` is below 1.
+    """
+
+    def __init__(
+        self,
+        every: int = 10,
+        out: str | Path | None = None,
+        *,
+        attribute: bool = True,
+        log: bool = True,
+        show: bool = True,
+        name: str = "",
+    ) -> None:
+        self.rows: dict[int, dict[str, float]] = {}
+        self._run = TrainingRun(every, attribute=attribute, name=name, out=out)
+        self._log, self._show = log, show
+        self._pending: dict[str, float] = {}
+
+    @property
+    def result(self) -> Profile | None:
+        """What was found; None before the training has ended."""
+        return self._run.result
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, **others: Any) -> None:
+        """Begin."""
+        self.rows.clear()
+        self._run.start(model)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **others: Any) -> Any:
+        """Keep the row of this step if it is one of the every so many, and have the trainer log."""
+        if row := self._run.row(state.global_step):
+            self.rows[state.global_step] = row
+            if self._log:
+                self._pending |= row
+                control.should_log = True
+        return control
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **others: Any) -> None:
+        """Add the row to what the trainer logs: those who write it come after this callback or before it."""
+        if logs is not None and self._pending:
+            logs |= self._pending
+            self._pending = {}
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **others: Any) -> None:
+        """End, and tell."""
+        found = self._run.end()
+        if found is not None and self._show and state.is_world_process_zero:
+            print(found.table())

@@ -1,0 +1,1 @@
+from few_objects import few_objects as few_objects
