@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -32,10 +33,22 @@ _OOM_EXIT_CODE = 3
     help="End the script after so many optimizer steps.",
 )
 @click.option("--fail-on-oom", is_flag=True, help="Exit with code 3 where memory runs out.")
+@click.option(
+    "--dry",
+    multiple=True,
+    metavar="FOLDER",
+    type=click.Path(path_type=Path),
+    help="Write no weights there: those of a prediction are zeros.",
+)
 @json_option
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="-- python SCRIPT [ARGS]...")
 def predict_command(
-    gpu: str, steps: int, fail_on_oom: bool, as_json: JsonOutput, command: tuple[str, ...]
+    gpu: str,
+    steps: int,
+    fail_on_oom: bool,
+    dry: tuple[Path, ...],
+    as_json: JsonOutput,
+    command: tuple[str, ...],
 ) -> int:
     """Run a script as it is on a GPU's twin, and tell whether it fits and which of its lines hold the memory.
 
@@ -50,7 +63,7 @@ def predict_command(
     from lorafa_prof.predicting.predict import predict_script
 
     with _stdout_on_stderr():
-        prediction = predict_script(script, meant, steps)
+        prediction = predict_script(script, meant, steps, dry)
     for note in prediction.notes:
         say(f"note: {note}")
     _show(prediction)

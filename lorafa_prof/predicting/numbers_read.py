@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from lorafa_prof.devices.sim.mode import TwinMode
+from lorafa_prof.devices.sim.streams import TwinEvent
 from lorafa_prof.devices.sim.unknown_on_host import UnknownOnHost
 from lorafa_prof.instruments.user_line import user_line
 from lorafa_prof.models.replaced import replaced
@@ -26,6 +27,7 @@ def numbers_read(mode: TwinMode, notes: Notes) -> Iterator[UnknownOnHost]:
     with ExitStack() as stack:
         stack.enter_context(replaced(Tensor, reads.of_tensors()))
         stack.enter_context(replaced(math, reads.of_math()))
+        stack.enter_context(replaced(TwinEvent, {"elapsed_time": reads.elapsed_time}))
         try:
             yield unknown
         finally:
@@ -88,6 +90,10 @@ class _Reads:
             "__array__": array,
             "__repr__": told,
         }
+
+    def elapsed_time(self, *events: object) -> UnknownNumber:
+        """Return the milliseconds between two events: there is no clock."""
+        return self._number()
 
     def of_math(self) -> dict[str, Callable[..., Any]]:
         """As the twin answers for tensors: all numbers are finite."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sys
 import traceback
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from lorafa_prof.devices.gpus.gpu import Gpu
 from lorafa_prof.devices.sim.honesty import (
@@ -40,7 +42,7 @@ class _End:
     notes: list[str] = field(default_factory=list)
 
 
-def predict_script(script: Script, gpu: Gpu, steps: int) -> Prediction:
+def predict_script(script: Script, gpu: Gpu, steps: int, dry: Sequence[Path] = ()) -> Prediction:
     """Run `script` in this process on the twin of `gpu`, until it has taken `steps` optimizer steps.
 
     What the script does beside that it does: it writes its files, and says what it says.
@@ -49,6 +51,7 @@ def predict_script(script: Script, gpu: Gpu, steps: int) -> Prediction:
         script: what runs, as ``__main__``.
         gpu: whose twin its `cuda` is.
         steps: optimizer steps after which it is ended.
+        dry: folders to which it writes no weights.
 
     Returns:
         what its memory comes to; also where it failed, up to there.
@@ -58,7 +61,7 @@ def predict_script(script: Script, gpu: Gpu, steps: int) -> Prediction:
     with ExitStack() as stack:
         stack.enter_context(twin)
         unknown = stack.enter_context(numbers_read(twin.mode, notes))
-        stack.enter_context(surroundings(notes))
+        stack.enter_context(surroundings(notes, dry))
         stack.enter_context(following.followed(recorder))
         end = _run(script, following)
         following.note_weights()

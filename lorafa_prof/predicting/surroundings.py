@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,15 +14,29 @@ from torch import Tensor
 from lorafa_prof.instruments.user_line import user_line
 from lorafa_prof.models.replaced import replaced
 from lorafa_prof.predicting.notes import Notes
+from lorafa_prof.predicting.checkpoints import checkpoints_without_weights
 from lorafa_prof.predicting.weight_files import weight_files_as_shapes
 
 #: transformers moves weights to the device in threads, in which no twin is on.
 _ENVIRONMENT = {"HF_DEACTIVATE_ASYNC_LOAD": "1"}
 
+#: The state of a GPU's generator, which draws nothing here, lies on the host: a seed and an offset.
+_RANDOM_STATES: dict[str, Callable[..., Any]] = {
+    "get_rng_state": lambda device="cuda": torch.zeros(16, dtype=torch.uint8),
+    "get_rng_state_all": lambda: [torch.zeros(16, dtype=torch.uint8)],
+    "set_rng_state": lambda state, device="cuda": None,
+    "set_rng_state_all": lambda states: None,
+}
+
 
 @contextmanager
-def surroundings(notes: Notes) -> Iterator[None]:
-    """A context in which a script finds what it would find beside a GPU, as far as memory goes."""
+def surroundings(notes: Notes, dry: Sequence[Path]) -> Iterator[None]:
+    """A context in which a script finds what it would find beside a GPU, as far as memory goes.
+
+    Args:
+        notes: gets what a reader must know.
+        dry: folders to which no weights are written.
+    """
     with ExitStack() as stack:
         stack.enter_context(_environment())
         stack.enter_context(
@@ -29,7 +44,10 @@ def surroundings(notes: Notes) -> Iterator[None]:
         )
         stack.enter_context(replaced(torch, {"compile": _compile(notes)}))
         stack.enter_context(replaced(torch.nn.Module, {"compile": _compile_module(notes)}))
+        for module in (torch.cuda, torch.cuda.random):
+            stack.enter_context(replaced(module, _RANDOM_STATES))
         stack.enter_context(weight_files_as_shapes())
+        stack.enter_context(checkpoints_without_weights(notes, dry))
         yield
 
 

@@ -51,6 +51,7 @@ def answers_on_memory(gpu: Gpu, machine: Machine, allocator: CachingAllocator) -
         "memory_reserved": lambda device=None: allocator.reserved.current,
         "max_memory_reserved": lambda device=None: allocator.reserved.peak,
         "memory_stats": lambda device=None: _stats(allocator),
+        "memory_summary": lambda device=None, abbreviated=False: str(_stats(allocator)),
         "mem_get_info": lambda device=None: (_free_bytes(gpu, allocator), gpu.memory_bytes or 0),
         "reset_peak_memory_stats": lambda device=None: allocator.reset_peaks(),
         "empty_cache": allocator.empty_cache,
