@@ -34,7 +34,7 @@ def checkpoints_without_weights(notes: Notes, dry: Sequence[Path]) -> Iterator[N
                 return None
             notes.once(
                 "weights written",
-                f"weights that {user_line() or 'a library'} writes to files are zeros (--dry FOLDER writes none)",
+                f"weights that {user_line() or 'a library'} writes are zeros (--dry FOLDER writes none)",
             )
             return write(*args, **kwargs)
 
@@ -42,11 +42,11 @@ def checkpoints_without_weights(notes: Notes, dry: Sequence[Path]) -> Iterator[N
 
     safetensors = import_module("safetensors.torch")
     with ExitStack() as stack:
-        stack.enter_context(replaced(torch.UntypedStorage, {"cpu": _zeros_of_device(torch.UntypedStorage.cpu)}))
-        stack.enter_context(replaced(torch, {"save": writing(torch.save, 1)}))
         stack.enter_context(
-            replaced(safetensors, {"serialize_file": writing(safetensors.serialize_file, 1)})
+            replaced(torch.UntypedStorage, {"cpu": _zeros_of_device(torch.UntypedStorage.cpu)})
         )
+        stack.enter_context(replaced(torch, {"save": writing(torch.save, 1)}))
+        stack.enter_context(replaced(safetensors, {"serialize_file": writing(safetensors.serialize_file, 1)}))
         yield
 
 

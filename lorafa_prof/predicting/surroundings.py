@@ -13,8 +13,8 @@ from torch import Tensor
 
 from lorafa_prof.instruments.user_line import user_line
 from lorafa_prof.models.replaced import replaced
-from lorafa_prof.predicting.notes import Notes
 from lorafa_prof.predicting.checkpoints import checkpoints_without_weights
+from lorafa_prof.predicting.notes import Notes
 from lorafa_prof.predicting.weight_files import weight_files_as_shapes
 
 #: transformers moves weights to the device in threads, in which no twin is on.

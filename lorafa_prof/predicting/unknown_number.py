@@ -28,6 +28,13 @@ class UnknownNumber(float):
         made.refuse = refuse
         return made
 
+    def __array_ufunc__(self, function: Any, method: str, *inputs: Any, **options: Any) -> Any:
+        """NumPy computes with it as with any `nan`; what compares it is refused."""
+        if function.nargs == 3 and function.types[0].endswith("?"):
+            self.refuse(refusal("compares"))
+        plain = [float(each) if isinstance(each, UnknownNumber) else each for each in inputs]
+        return getattr(function, method)(*plain, **options)
+
     def __copy__(self) -> UnknownNumber:
         return self
 

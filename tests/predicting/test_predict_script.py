@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -77,6 +78,7 @@ def test_fewer_steps_are_told(predict: Predict) -> None:
         "print(f'{loss.item():.3f}', loss, float(loss), loss.tolist(), f'{loss:.2f}')",
         "mean = sum([loss.detach().cpu().item()] * 3) / 3; print(round(mean, 2), str(mean))",
         "import math; assert math.isfinite(loss.item())",
+        "import numpy; print(numpy.mean([loss.item()] * 2), numpy.round(loss.item(), 3))",
         "import json; json.dumps({'loss': loss.item()})",
         "assert torch.stack([loss.detach().cpu()] * 2).mean().item() is not None",
     ],
@@ -100,6 +102,7 @@ def test_that_numbers_are_nan_is_said_once(predict: Predict) -> None:
         "best = min(9.0, loss.item())",
         "if loss.cpu() < 1: break",
         "if loss: break",
+        "import numpy; better = numpy.less(loss.item(), 9.0)",
         "n = int(loss.item())",
         "few = [0, 1][loss.item() == 0]",
         "some = model.weight[model.weight > 0]",
@@ -169,6 +172,18 @@ def test_a_script_that_takes_no_step(predict: Predict, script: str, status: str,
     prediction = predict(script)
     assert prediction.status == status
     assert words in prediction.message
+
+
+def test_checkpoints_are_zeros_or_not_written(predict: Predict, tmp_path: Path) -> None:
+    saving = READING.format("torch.save(model.state_dict(), 'all.pt')")
+    assert any("train.py:9 writes are zeros" in note for note in predict(saving).notes)
+    saved = torch.load("all.pt", weights_only=True, map_location="cpu")
+    assert saved["weight"].shape == (500, 1000)
+    assert not saved["weight"].any()
+    Path("all.pt").unlink()
+    notes = predict(saving, dry=[tmp_path]).notes
+    assert "weights were not written, by --dry, such as all.pt" in notes
+    assert not Path("all.pt").exists()
 
 
 def test_what_the_script_asks_of_the_memory_is_answered(predict: Predict) -> None:
