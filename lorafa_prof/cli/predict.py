@@ -63,11 +63,11 @@ def predict_command(
     as_json: JsonOutput,
     command: tuple[str, ...],
 ) -> int:
-    """Run a script as it is on a GPU's twin, and tell whether it fits and which of its lines hold the memory.
+    """Predict the memory of an unchanged script.
 
-    Its cuda is that of the GPU, of which there need be none: tensors there are shapes. It is ended after some
-    optimizer steps. What it does beside that, such as writing files, it does as ever; what it prints goes to
-    stderr.
+    It runs as it is on a GPU's twin, which needs no GPU: tensors on cuda are shapes. It is ended after some
+    optimizer steps, and told are whether it fits and which of its lines hold the memory. What it does beside
+    that, such as writing files, it does as ever; what it prints goes to stderr.
     """
     from lorafa_prof.devices.gpus.gpu import gpu_called
     from lorafa_prof.predicting.script import script_of
