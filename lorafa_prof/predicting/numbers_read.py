@@ -22,16 +22,14 @@ from lorafa_prof.predicting.unknown_number import UnknownNumber, refusal
 @contextmanager
 def numbers_read(mode: TwinMode, notes: Notes) -> Iterator[UnknownOnHost]:
     """A context in which unknown numbers of tensors are read as `UnknownNumber`; no branch hangs on one."""
-    unknown = mode.unknown_on_host = UnknownOnHost()
+    unknown = UnknownOnHost()
+    mode.follow_onto_host(unknown)
     reads = _Reads(mode, unknown, notes)
     with ExitStack() as stack:
         stack.enter_context(replaced(Tensor, reads.of_tensors()))
         stack.enter_context(replaced(math, reads.of_math()))
         stack.enter_context(replaced(TwinEvent, {"elapsed_time": reads.elapsed_time}))
-        try:
-            yield unknown
-        finally:
-            mode.unknown_on_host = None
+        yield unknown
 
 
 class _Reads:

@@ -61,7 +61,7 @@ def predict_script(script: Script, gpu: Gpu, steps: int, dry: Sequence[Path] = (
     with ExitStack() as stack:
         stack.enter_context(twin)
         unknown = stack.enter_context(numbers_read(twin.mode, notes))
-        stack.enter_context(surroundings(notes, dry))
+        stack.enter_context(surroundings(notes, unknown, dry))
         stack.enter_context(following.followed(recorder))
         end = _run(script, following)
         following.note_weights()

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lorafa_prof.devices.sim.unknown_on_host import UnknownOnHost
 from lorafa_prof.instruments.user_line import user_line
 from lorafa_prof.models.replaced import replaced
 from lorafa_prof.predicting.checkpoints import checkpoints_without_weights
@@ -30,11 +31,12 @@ _RANDOM_STATES: dict[str, Callable[..., Any]] = {
 
 
 @contextmanager
-def surroundings(notes: Notes, dry: Sequence[Path]) -> Iterator[None]:
+def surroundings(notes: Notes, unknown: UnknownOnHost, dry: Sequence[Path]) -> Iterator[None]:
     """A context in which a script finds what it would find beside a GPU, as far as memory goes.
 
     Args:
         notes: gets what a reader must know.
+        unknown: gets the weights that are read.
         dry: folders to which no weights are written.
     """
     with ExitStack() as stack:
@@ -46,7 +48,7 @@ def surroundings(notes: Notes, dry: Sequence[Path]) -> Iterator[None]:
         stack.enter_context(replaced(torch.nn.Module, {"compile": _compile_module(notes)}))
         for module in (torch.cuda, torch.cuda.random):
             stack.enter_context(replaced(module, _RANDOM_STATES))
-        stack.enter_context(weight_files_as_shapes())
+        stack.enter_context(weight_files_as_shapes(unknown))
         stack.enter_context(checkpoints_without_weights(notes, dry))
         yield
 

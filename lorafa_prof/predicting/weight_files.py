@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lorafa_prof.devices.sim.unknown_on_host import UnknownOnHost
 from lorafa_prof.models.replaced import replaced
 
 _TYPES = {
@@ -22,18 +23,18 @@ _TYPES = {
 }
 
 
-def weight_files_as_shapes() -> AbstractContextManager[None]:
+def weight_files_as_shapes(unknown: UnknownOnHost) -> AbstractContextManager[None]:
     """A context in which transformers reads the floats of safetensors files as tensors without values.
 
     Their memory on the host is taken and never touched, so that it costs none. Integers are read.
     """
     modeling: Any = import_module("transformers.modeling_utils")
-    return replaced(modeling, {"safe_open": _opened(modeling.safe_open)})
+    return replaced(modeling, {"safe_open": _opened(modeling.safe_open, unknown)})
 
 
-def _opened(safe_open: Any) -> Any:
+def _opened(safe_open: Any, unknown: UnknownOnHost) -> Any:
     def opened(*args: Any, **kwargs: Any) -> _File:
-        return _File(safe_open(*args, **kwargs))
+        return _File(safe_open(*args, **kwargs), unknown)
 
     return opened
 
@@ -41,8 +42,9 @@ def _opened(safe_open: Any) -> Any:
 class _File:
     """A safetensors file that is open."""
 
-    def __init__(self, file: Any) -> None:
+    def __init__(self, file: Any, unknown: UnknownOnHost) -> None:
         self._file = file
+        self._unknown = unknown
 
     def __enter__(self) -> _File:
         self._file.__enter__()
@@ -58,7 +60,7 @@ class _File:
 
     def get_slice(self, name: str) -> Any:
         piece = self._file.get_slice(name)
-        return _Shape(piece) if piece.get_dtype() in _TYPES else piece
+        return _Shape(piece, self._unknown) if piece.get_dtype() in _TYPES else piece
 
     def get_tensor(self, name: str) -> Tensor:
         tensor: Tensor = self.get_slice(name)[...]
@@ -68,8 +70,9 @@ class _File:
 class _Shape:
     """A tensor of a file, of which a part is taken by its shape."""
 
-    def __init__(self, piece: Any) -> None:
+    def __init__(self, piece: Any, unknown: UnknownOnHost) -> None:
         self._piece = piece
+        self._unknown = unknown
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._piece, name)
@@ -78,4 +81,6 @@ class _Shape:
         dtype = _TYPES[self._piece.get_dtype()]
         shape = self._piece.get_shape()
         part = torch.empty(shape, dtype=dtype, device="meta")[index]
-        return torch.empty(part.shape, dtype=dtype)
+        tensor = torch.empty(part.shape, dtype=dtype)
+        self._unknown.note(tensor)
+        return tensor

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from lorafa_prof.devices.gpus.gpu import GPUS
@@ -102,6 +103,8 @@ def test_that_numbers_are_nan_is_said_once(predict: Predict) -> None:
         "best = min(9.0, loss.item())",
         "if loss.cpu() < 1: break",
         "if loss: break",
+        "if loss.cpu().cuda() > 3: break",
+        "if torch.nn.Linear(2, 2).weight.sum() > 3: break",
         "import numpy; better = numpy.less(loss.item(), 9.0)",
         "n = int(loss.item())",
         "few = [0, 1][loss.item() == 0]",
@@ -172,6 +175,18 @@ def test_a_script_that_takes_no_step(predict: Predict, script: str, status: str,
     prediction = predict(script)
     assert prediction.status == status
     assert words in prediction.message
+
+
+def test_weights_are_read_for_their_shapes(predict: Predict) -> None:
+    save_file({"weight": torch.ones(500, 1000)}, "weights.safetensors")
+    loading = (
+        "from transformers.modeling_utils import load_state_dict\n"
+        "    read = load_state_dict('weights.safetensors', map_location='cpu')['weight']\n"
+        "    assert read.shape == (500, 1000) and read.half().dtype == torch.half\n"
+        "    if read[0, 0] == 1: break"
+    )
+    prediction = predict(READING.format(loading))
+    assert (prediction.status, prediction.error_line) == ("refused", "train.py:12")
 
 
 def test_checkpoints_are_zeros_or_not_written(predict: Predict, tmp_path: Path) -> None:

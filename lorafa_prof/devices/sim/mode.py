@@ -62,7 +62,8 @@ class TwinMode(TorchDispatchMode):
         number: how many operations ran, to tell two of one name apart.
         in_kernel: whether a kernel is asking for memory for itself, not for a tensor.
         newborn: the tensor for whose storage memory is being asked for; None at other times.
-        unknown_on_host: follows unknown numbers onto the host; None: copying them there is an error.
+        unknown_on_host: follows unknown numbers onto the host; None: copying them there is an error. Set by
+            `follow_onto_host`.
     """
 
     def __init__(self, machine: Machine, memory: BlockSource, models: Mapping[Any, Model]) -> None:
@@ -240,6 +241,11 @@ class TwinMode(TorchDispatchMode):
         """What had to be assumed of numbers that the twin does not know, since something hung on it."""
         return frozenset(self._values.assumed)
 
+    def follow_onto_host(self, unknown: UnknownOnHost) -> None:
+        """Let copies to the host of what is not known be as little known, from here on."""
+        self.unknown_on_host = unknown
+        self._values.is_unknown_on_host = unknown.has
+
     def assume(self, assumption: Assumption) -> None:
         """Note that something hung on numbers that are not known, and what was assumed of them."""
         self._values.assumed.add(assumption)
@@ -274,13 +280,14 @@ class TwinMode(TorchDispatchMode):
             self.memory.free(life.block)
 
     def _run_on_host(self, func: Any, args: Any, kwargs: Any) -> Any:
-        if self.unknown_on_host is not None and not self.unknown_on_host.answers(func, args, kwargs):
-            self.unknown_on_host.refuse(_not_known("result", func))
+        unknown = self.unknown_on_host
+        if unknown is not None and unknown.concerns(func, args, kwargs):
+            result = unknown.run(func, args, kwargs, self._shapes.is_view(func))
+            if result is None:
+                unknown.refuse(_not_known("result", func))
+            return result
         with on_shapes(False):
-            result = func(*args, **kwargs)
-        if self.unknown_on_host is not None:
-            self.unknown_on_host.follow(func, args, kwargs, result)
-        return result
+            return func(*args, **kwargs)
 
     def _run_on_values(self, func: Any, args: Any, kwargs: Any) -> Any:
         """Run an operation whose result's shape depends on values, or a copy to the host."""

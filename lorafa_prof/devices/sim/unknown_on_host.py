@@ -10,14 +10,29 @@ import weakref
 from typing import Any, NoReturn
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.utils._pytree import tree_map_only
 
 from lorafa_prof.devices.sim.device_tensors import on_shapes
 from lorafa_prof.devices.sim.shapes import tensors_in
 from lorafa_prof.errors import LorafaProfError
 
-#: Larger copies are zeros, whose pages the host does not have to have.
+#: The memory of larger tensors is taken and not touched, so that the host need not have it.
 _FILLED_BYTES = 1 << 20
+aten = torch.ops.aten
+#: They take nothing of their argument but its shape.
+_OF_A_SHAPE = frozenset(
+    {
+        aten.zeros_like.default,
+        aten.ones_like.default,
+        aten.full_like.default,
+        aten.new_zeros.default,
+        aten.new_ones.default,
+        aten.new_full.default,
+        aten.empty_like.default,
+        aten.new_empty.default,
+    }
+)
 _HANGS_ON_VALUES = (torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape)
 
 
@@ -38,17 +53,17 @@ class UnknownOnHost:
         raise error
 
     def has(self, tensor: Tensor) -> bool:
-        """Return whether the numbers of a tensor on the host are not known."""
-        return tensor.untyped_storage()._cdata in self._storages
+        """Return whether the numbers of a tensor on the host are not known.
+
+        Those of a parameter never are: it was not drawn.
+        """
+        return isinstance(tensor, nn.Parameter) or tensor.untyped_storage()._cdata in self._storages
 
     def copy_of(self, tensor: Tensor, dtype: torch.dtype) -> Tensor:
         """Return a tensor on the host of the size of `tensor`, whose numbers are not known."""
         with on_shapes(False):
-            size_bytes = tensor.numel() * dtype.itemsize
-            if dtype.is_floating_point and size_bytes <= _FILLED_BYTES:
-                copied = torch.full(tensor.size(), torch.nan, dtype=dtype)
-            else:
-                copied = torch.zeros(tensor.size(), dtype=dtype)
+            shape = torch.empty(tensor.size(), device="meta")
+            copied = _blank(shape.size(), shape.stride(), dtype)
         self.note(copied)
         return copied
 
@@ -59,18 +74,49 @@ class UnknownOnHost:
         if key not in self._storages:
             self._storages[key] = weakref.ref(storage, lambda _: self._storages.pop(key, None))
 
-    def answers(self, func: Any, args: Any, kwargs: Any) -> bool:
-        """Return whether what `func` says of tensors on the host hangs on none of these."""
-        if not self._storages or not any(tag in func.tags for tag in _HANGS_ON_VALUES):
-            return True
-        return not self._reads(args, kwargs)
-
-    def follow(self, func: Any, args: Any, kwargs: Any, result: Any) -> None:
-        """Note what `func` made of numbers that are not known; all its tensors are on the host."""
-        if not self._storages or not self._reads(args, kwargs):
-            return
-        for made in tensors_in(result):
-            self.note(made)
-
-    def _reads(self, args: Any, kwargs: Any) -> bool:
+    def concerns(self, func: Any, args: Any, kwargs: Any) -> bool:
+        """Return whether `func`, all of whose tensors are on the host, reads or writes unknown numbers."""
+        if func in _OF_A_SHAPE:
+            return False
         return any(self.has(each) for each in tensors_in((args, tuple(kwargs.values()))))
+
+    def run(self, func: Any, args: Any, kwargs: Any, is_view: bool) -> Any:
+        """Run what reads or writes unknown numbers, by shapes where it can be: weights may be many.
+
+        Returns:
+            its result, as little known; None if it hangs on the numbers.
+        """
+        if any(tag in func.tags for tag in _HANGS_ON_VALUES):
+            return None
+        with on_shapes(False):
+            if is_view:
+                result = func(*args, **kwargs)
+            elif func._schema.is_mutable:
+                result = args[0] if func.__name__.split(".")[0].endswith("_") else func(*args, **kwargs)
+            else:
+                result = self._by_shapes(func, args, kwargs)
+        for made in tensors_in((args[0], result) if func._schema.is_mutable else result):
+            self.note(made)
+        return result
+
+    def _by_shapes(self, func: Any, args: Any, kwargs: Any) -> Any:
+        shapes, options = tree_map_only(Tensor, _shape_of, (args, kwargs))
+        if options.get("device") is not None:
+            options = {**options, "device": torch.device("meta")}
+        try:
+            made = func(*shapes, **options)
+        except NotImplementedError:  # there is no such kernel
+            return func(*args, **kwargs)
+        return tree_map_only(Tensor, lambda shape: _blank(shape.size(), shape.stride(), shape.dtype), made)
+
+
+def _shape_of(tensor: Tensor) -> Tensor:
+    return torch.empty_strided(tensor.size(), tensor.stride(), dtype=tensor.dtype, device="meta")
+
+
+def _blank(size: Any, stride: Any, dtype: torch.dtype) -> Tensor:
+    """Return a tensor whose memory on the host is not touched, unless it is small."""
+    blank = torch.empty_strided(size, stride, dtype=dtype)
+    if blank.nbytes <= _FILLED_BYTES:
+        blank.fill_(torch.nan if dtype.is_floating_point or dtype.is_complex else 0)
+    return blank
