@@ -46,6 +46,8 @@ def test_nothing_fits() -> None:
 def test_more_than_the_script_has_rows_for_is_no_answer() -> None:
     found = largest_that_fits("batch", trial_of(1000, 10, rows=7))
     assert not found.grows
+    assert found.value is not None
+    assert found.value < 100
     assert "grows no more" in found.message
 
 
