@@ -48,16 +48,14 @@ class Holding:
 
 @dataclass(frozen=True)
 class OutOfMemory:
-    """Where memory ran out.
+    """Where memory ran out. The error itself is not kept: it would keep what its frames hold.
 
     Attributes:
-        error: what the script was told.
         line: of the script.
         moment: when.
         short_bytes: what was lacking for this request.
     """
 
-    error: SimOutOfMemoryError
     line: str
     moment: Moment
     short_bytes: int
@@ -99,7 +97,7 @@ class Recorder:
             block = allocator.malloc(requested_bytes)
         except SimOutOfMemoryError as error:
             free = (error.capacity_bytes or 0) - error.reserved_bytes
-            self.out_of_memory = OutOfMemory(error, line, self._moment(), error.requested_bytes - free)
+            self.out_of_memory = OutOfMemory(line, self._moment(), error.requested_bytes - free)
             raise
         holding = Holding(block, len(self._holdings), block.size, line, saving_line(), self._moment())
         if self._twin.mode.in_kernel:

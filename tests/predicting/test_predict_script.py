@@ -149,6 +149,15 @@ def test_a_script_may_catch_out_of_memory(predict: Predict) -> None:
     assert (prediction.status, prediction.out_of_memory) == ("ok", None)
 
 
+def test_what_the_failed_try_held_is_free_again(predict: Predict) -> None:
+    trying = (
+        "def attempt(gib):\n        some = torch.empty(15 * 2**30, dtype=torch.uint8, device='cuda')\n"
+        "        more = torch.empty(gib * 2**30, dtype=torch.uint8, device='cuda')\n"
+        "    try:\n        attempt(40)\n    except torch.OutOfMemoryError:\n        pass\n    attempt(5)"
+    )
+    assert predict(READING.format(trying), gpu="rtx-4090").status == "ok"
+
+
 def test_a_failing_script_shows_its_own_traceback(
     predict: Predict, capsys: pytest.CaptureFixture[str]
 ) -> None:
