@@ -63,15 +63,16 @@ def predict_script(script: Script, gpu: Gpu, steps: int, dry: Sequence[Path] = (
         unknown = stack.enter_context(numbers_read(twin.mode, notes))
         stack.enter_context(surroundings(notes, unknown, dry))
         stack.enter_context(following.followed(recorder))
-        end = _run(script, following)
+        end = _run(script)
         following.note_weights()
     if unknown.refused:
         end = _refused(unknown.refused[0])
     if end.status == "ok":
         end = _judged(end, recorder, following, gpu, twin.allocator.capacity_bytes, steps)
-    elif end.status == "oom":
-        assert recorder.out_of_memory is not None
-        oom = recorder.out_of_memory
+    oom = recorder.out_of_memory
+    if oom is not None and end.status == "ok":
+        end.notes.append(f"memory ran out at {oom.line or 'a library'}, and the script went on")
+    if oom is not None and end.status == "oom":
         end.message = (
             f"out of memory on {gpu.name} at {oom.line or 'a library'}, step {oom.moment.step}, "
             f"{oom.moment.phase}; {size(oom.short_bytes)} short for that request"
@@ -87,7 +88,7 @@ def predict_script(script: Script, gpu: Gpu, steps: int, dry: Sequence[Path] = (
         peak_allocated_bytes=recorder.peak.allocated,
         peak_reserved_bytes=recorder.peak.reserved or 0,
         holders=holders_of(recorder.at_peak()),
-        out_of_memory=recorder.out_of_memory if end.status == "oom" else None,
+        out_of_memory=oom if end.status == "oom" else None,
         notes=(
             *end.notes,
             *notes.all(),
@@ -100,7 +101,7 @@ def predict_script(script: Script, gpu: Gpu, steps: int, dry: Sequence[Path] = (
     )
 
 
-def _run(script: Script, following: Steps) -> _End:
+def _run(script: Script) -> _End:
     try:
         script.run()
     except EnoughSteps:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from lorafa_prof.errors import LorafaProfError
+from lorafa_prof.instruments.saved.saving_line import saving_line
 from lorafa_prof.instruments.user_line import user_line
 
 
@@ -46,10 +47,16 @@ class UnknownNumber(float):
         return float, ("nan",)
 
 
+def _where() -> str:
+    """The script's line, and that of the library which it went through, if it did."""
+    line, code = user_line(), saving_line()
+    return f"{line}, by way of {code}," if line and code not in ("", line) else line or code or "a library"
+
+
 def refusal(what: str) -> UnknownNumberError:
     """Return the error of a line of the script that does `what` to such a number."""
     return UnknownNumberError(
-        f"{user_line() or 'a library'} {what} a number that only the GPU could tell, such as a loss; "
+        f"{_where()} {what} a number that only the GPU could tell, such as a loss; "
         "the twin does not know it (a number that is printed or logged does no harm)"
     )
 

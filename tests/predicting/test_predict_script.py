@@ -119,6 +119,11 @@ def test_a_branch_on_a_number_is_refused_with_its_line(predict: Predict, line: s
     assert "train.py:9" in prediction.message
 
 
+def test_a_branch_in_a_library_has_both_lines(predict: Predict) -> None:
+    line = "import statistics; statistics.median([loss.item(), 2.0])"
+    assert predict(READING.format(line)).message.startswith("train.py:9, by way of statistics.py:")
+
+
 def test_a_refusal_that_the_script_swallows_is_one_all_the_same(predict: Predict) -> None:
     swallowing = "try:\n        stop = loss.item() > 3\n    except Exception:\n        pass"
     prediction = predict(READING.format(swallowing))
@@ -147,6 +152,7 @@ def test_a_script_may_catch_out_of_memory(predict: Predict) -> None:
     )
     prediction = predict(READING.format(caught), gpu="rtx-4090")
     assert (prediction.status, prediction.out_of_memory) == ("ok", None)
+    assert "memory ran out at train.py:10, and the script went on" in prediction.notes
 
 
 def test_what_the_failed_try_held_is_free_again(predict: Predict) -> None:
