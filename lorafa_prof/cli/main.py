@@ -35,6 +35,7 @@ COMMANDS = {
     "compare": ("lorafa_prof.cli.compare", "compare_command"),
     "history": ("lorafa_prof.cli.history", "history_command"),
     "fit": ("lorafa_prof.cli.fit", "fit_command"),
+    "predict": ("lorafa_prof.cli.predict", "predict_command"),
     "explain": ("lorafa_prof.cli.explain", "explain_command"),
     "timeline": ("lorafa_prof.cli.timeline", "timeline_command"),
     "flops": ("lorafa_prof.cli.flops", "flops_command"),
@@ -46,7 +47,7 @@ COMMANDS = {
 }
 
 #: Those that run steps: with other releases of PyTorch and transformers than are supported they do not begin.
-RUNNING = ("run", "learn", "check", "fit", "explain", "timeline", "flops", "verify")
+RUNNING = ("run", "learn", "check", "fit", "predict", "explain", "timeline", "flops", "verify")
 
 
 class LazyGroup(click.Group):

@@ -16,7 +16,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 #: In a block of code, fenced or indented, or between backticks in a sentence.
 _COMMAND = re.compile(r"(?<![\w/.-])lorafa-prof ((?:[a-z]|--)[^`\n]*(?:\\\n[^`\n]*)*)")
 _CODE = re.compile(r"^```.*?^```$|^ {4}lorafa-prof [^\n]*$|`[^`\n]+`", flags=re.MULTILINE | re.DOTALL)
-_ENDS = {"&&", "||", ";", "|", ">", "(", ")"}
+_ENDS = {"--", "&&", "||", ";", "|", ">", "(", ")"}
 
 
 def commands_of(text: str) -> list[list[str]]:

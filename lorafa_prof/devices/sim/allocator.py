@@ -94,6 +94,11 @@ class CachingAllocator:
         self._owner = _COMMON
         self._in_use: set[Block] = set()
 
+    @property
+    def capacity_bytes(self) -> int | None:
+        """Bytes that all segments together may take; None: no limit."""
+        return self._memory.capacity_bytes
+
     def malloc(self, requested_bytes: int) -> Block:
         """Return a block of at least `requested_bytes`; a request of 0 bytes takes no memory.
 

@@ -50,8 +50,31 @@ def answers_on_memory(gpu: Gpu, machine: Machine, allocator: CachingAllocator) -
         "max_memory_allocated": lambda device=None: allocator.allocated.peak,
         "memory_reserved": lambda device=None: allocator.reserved.current,
         "max_memory_reserved": lambda device=None: allocator.reserved.peak,
+        "memory_stats": lambda device=None: _stats(allocator),
+        "memory_summary": lambda device=None, abbreviated=False: str(_stats(allocator)),
+        "mem_get_info": lambda device=None: (_free_bytes(gpu, allocator), gpu.memory_bytes or 0),
         "reset_peak_memory_stats": lambda device=None: allocator.reset_peaks(),
         "empty_cache": allocator.empty_cache,
         **answers_on_streams(allocator),
         **answers_on_graphs(machine, allocator),
     }
+
+
+def _stats(allocator: CachingAllocator) -> dict[str, int]:
+    """Those of PyTorch's statistics that the model of the allocator counts, by their names there."""
+    counters = {
+        "allocated": allocator.allocated,
+        "requested": allocator.requested,
+        "active": allocator.active,
+        "reserved": allocator.reserved,
+    }
+    stats = {"num_alloc_retries": allocator.num_alloc_retries}
+    for name, counter in counters.items():
+        stats[f"{name}_bytes.all.current"] = counter.current
+        stats[f"{name}_bytes.all.peak"] = counter.peak
+    return stats
+
+
+def _free_bytes(gpu: Gpu, allocator: CachingAllocator) -> int:
+    capacity = allocator.capacity_bytes
+    return (gpu.memory_bytes or 0) if capacity is None else capacity - allocator.reserved.current

@@ -18,12 +18,14 @@ from lorafa_prof.devices.sim.kernels.kernel import Model
 from lorafa_prof.devices.sim.machine import Machine
 from lorafa_prof.devices.sim.shapes import ShapeCache, tensors_in
 from lorafa_prof.devices.sim.storages import set_bytes
+from lorafa_prof.devices.sim.unknown_on_host import UnknownOnHost
 from lorafa_prof.devices.sim.values import KNOWN, Assumption, KnownValues
 from lorafa_prof.errors import LorafaProfError
 from lorafa_prof.parallel.local import local_part
 
 _HOST = torch.device("cpu")
 _META = torch.device("meta")
+_COPY = torch.ops.aten.copy_.default
 
 _fake_mode = partial(torch._C._get_dispatch_mode, torch._C._TorchDispatchModeKey.FAKE)
 
@@ -60,6 +62,8 @@ class TwinMode(TorchDispatchMode):
         number: how many operations ran, to tell two of one name apart.
         in_kernel: whether a kernel is asking for memory for itself, not for a tensor.
         newborn: the tensor for whose storage memory is being asked for; None at other times.
+        unknown_on_host: follows unknown numbers onto the host; None: copying them there is an error. Set by
+            `follow_onto_host`.
     """
 
     def __init__(self, machine: Machine, memory: BlockSource, models: Mapping[Any, Model]) -> None:
@@ -71,6 +75,7 @@ class TwinMode(TorchDispatchMode):
         self.number = 0
         self.in_kernel = False
         self.newborn: Tensor | None = None
+        self.unknown_on_host: UnknownOnHost | None = None
         self._models = models
         self._free_gradient = holders_of_a_free_gradient()
         self._values = KnownValues()
@@ -118,8 +123,7 @@ class TwinMode(TorchDispatchMode):
     def run(self, func: Any, args: Any, kwargs: Any) -> Any:
         """Run `func` on shapes and give memory to the storages it returns."""
         if not _concerns_device(args, kwargs):
-            with on_shapes(False):
-                return func(*args, **kwargs)
+            return self._run_on_host(func, args, kwargs)
         key = self._shapes.key(func, args, kwargs)
         result = self._shapes.recall(key, args) if key is not None else None
         if result is not None:
@@ -237,6 +241,15 @@ class TwinMode(TorchDispatchMode):
         """What had to be assumed of numbers that the twin does not know, since something hung on it."""
         return frozenset(self._values.assumed)
 
+    def follow_onto_host(self, unknown: UnknownOnHost) -> None:
+        """Let copies to the host of what is not known be as little known, from here on."""
+        self.unknown_on_host = unknown
+        self._values.is_unknown_on_host = unknown.has
+
+    def assume(self, assumption: Assumption) -> None:
+        """Note that something hung on numbers that are not known, and what was assumed of them."""
+        self._values.assumed.add(assumption)
+
     def learn(self, tensor: Tensor, value: float) -> None:
         """Keep `value` as that of all elements of `tensor`, of any type, until something writes to it."""
         self._followed = self.operation
@@ -266,19 +279,40 @@ class TwinMode(TorchDispatchMode):
         if life.block is not None:
             self.memory.free(life.block)
 
+    def _run_on_host(self, func: Any, args: Any, kwargs: Any) -> Any:
+        unknown = self.unknown_on_host
+        if unknown is not None and unknown.concerns(func, args, kwargs):
+            result = unknown.run(func, args, kwargs, self._shapes.is_view(func))
+            if result is None:
+                unknown.refuse(_not_known("result", func))
+            return result
+        with on_shapes(False):
+            return func(*args, **kwargs)
+
     def _run_on_values(self, func: Any, args: Any, kwargs: Any) -> Any:
         """Run an operation whose result's shape depends on values, or a copy to the host."""
         result = self._values.compute(func, args, kwargs)
         to_host = kwargs.get("device") == _HOST
-        if result is None:
-            unknown = "result" if to_host else "shape of the result"
-            raise LorafaProfError(
-                f"the {unknown} of {func} depends on values that the twin does not know; it knows {KNOWN}"
-            )
-        return result if to_host else _mapped(self._like, result)
+        if result is not None:
+            return result if to_host else _mapped(self._like, result)
+        error = _not_known("result" if to_host else "shape of the result", func)
+        if self.unknown_on_host is not None:
+            if to_host:
+                return self.unknown_on_host.copy_of(args[0], kwargs.get("dtype") or args[0].dtype)
+            if func is _COPY and not args[0].is_cuda:
+                self.unknown_on_host.note(args[0])
+                return args[0]
+            self.unknown_on_host.refuse(error)
+        raise error
 
     def _like(self, tensor: Tensor) -> Tensor:
         return self._tensors.empty_strided(tensor.size(), tensor.stride(), tensor.dtype)
+
+
+def _not_known(what: str, func: Any) -> LorafaProfError:
+    return LorafaProfError(
+        f"the {what} of {func} depends on values that the twin does not know; it knows {KNOWN}"
+    )
 
 
 def _concerns_device(args: Any, kwargs: Any) -> bool:

@@ -1,11 +1,13 @@
-"""The twin's error for running out of memory, which stands for torch.OutOfMemoryError."""
+"""The twin's error for running out of memory, which code that catches PyTorch's catches too."""
 
 from __future__ import annotations
+
+import torch
 
 _UNITS = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
 
 
-class SimOutOfMemoryError(RuntimeError):
+class SimOutOfMemoryError(torch.OutOfMemoryError):
     """A request that the device cannot serve even after cached blocks were given back to it.
 
     Attributes:

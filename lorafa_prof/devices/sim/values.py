@@ -48,12 +48,14 @@ class KnownValues:
     They belong to storages and not to tensors, so that every view of a known tensor is known at no cost.
 
     Attributes:
+        is_unknown_on_host: tells of a tensor on the host whether its value is none to go by.
         assumed: what had to hold where a branch or a shape hung on values that are not known, but assumed.
     """
 
     def __init__(self) -> None:
         self._values: dict[int, _Value] = {}
         self.assumed: set[Assumption] = set()
+        self.is_unknown_on_host: Callable[[Tensor], bool] = _is_parameter
         #: Of values that hold only if something does, by their storage.
         self._if: dict[int, frozenset[Assumption]] = {}
 
@@ -180,8 +182,7 @@ class KnownValues:
         """The tensors that an operation is given; None if the value of one is not known."""
         read = []
         for tensor in tensors_in((args, tuple(kwargs.values()))):
-            # A parameter on the host is drawn, or is to be.
-            if not self.knows(tensor) if tensor.is_cuda else isinstance(tensor, nn.Parameter):
+            if not self.knows(tensor) if tensor.is_cuda else self.is_unknown_on_host(tensor):
                 return None
             read.append(tensor)
         return read
@@ -227,6 +228,11 @@ class KnownValues:
 
     def _read_on_host(self, tensor: Tensor) -> Tensor:
         return cast(Tensor, self.read(tensor)) if tensor.is_cuda else tensor
+
+
+def _is_parameter(tensor: Tensor) -> bool:
+    """It is drawn, or is to be."""
+    return isinstance(tensor, nn.Parameter)
 
 
 def _key(tensor: Tensor) -> int:

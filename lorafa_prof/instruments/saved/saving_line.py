@@ -17,7 +17,7 @@ _PASSED_OVER = (
     Path(torch.__file__).parent,
     *(
         package.FOLDER / folder
-        for folder in ("instruments", "devices", "profiling", "integrations", "testing")
+        for folder in ("instruments", "devices", "profiling", "integrations", "testing", "predicting")
     ),
     *(package.FOLDER / "layers" / name for name in ("flash_attention", "flex_attention.py")),
 )
@@ -46,7 +46,7 @@ def shown_file(filename: str) -> str | None:
     It is relative to where packages are installed, to this package's checkout, to the current directory or to
     the standard library; elsewhere it is the bare name of the file. So it names no person.
     """
-    path = Path(filename)
+    path = Path(filename).absolute()
     if any(path.is_relative_to(folder) for folder in _PASSED_OVER):
         return None
     for installed in ("site-packages", "dist-packages"):

@@ -1,0 +1,1 @@
+"""Running a script as it is on a GPU's twin, and what its memory comes to."""

@@ -1,0 +1,71 @@
+"""A prediction as text: the answer, what the memory is for, and which lines hold it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from lorafa_prof.parts import PARTS
+from lorafa_prof.predicting.prediction import Prediction
+from lorafa_prof.words.numbers import percent, size
+from lorafa_prof.words.tables import aligned
+
+ROWS = 10
+
+#: By what holds the memory: what makes it less. How much, another prediction tells.
+REMEDIES: Mapping[str, str] = {
+    "activations": "a smaller batch with gradient accumulation, checkpointing, or shorter sequences",
+    "optimizer": "an optimizer with 8-bit or no state, or training fewer weights (LoRA)",
+    "gradients": "training fewer weights (LoRA)",
+    "weights": "bf16 instead of fp32 weights, or a base in 4 bits",
+    "temporaries": "a smaller batch, or a loss that is computed in chunks",
+}
+
+
+def prediction_text(prediction: Prediction) -> str:
+    """Return the text, lines ended."""
+    return "\n".join([*_lines(prediction), ""])
+
+
+def _lines(prediction: Prediction) -> Iterator[str]:
+    yield prediction.message
+    if not prediction.holders:
+        return
+    allocated = prediction.peak_allocated_bytes
+    yield ""
+    peaks = ("requested", "allocated", "reserved")
+    yield (
+        ", ".join(f"{name} {size(getattr(prediction, f'peak_{name}_bytes'))}" for name in peaks)
+        + " at the peak"
+    )
+    yield ""
+    yield "When most is allocated:"
+    kinds = [
+        (PARTS[kind].name, size(held), percent(held / allocated))
+        for kind, held in prediction.by_kind().items()
+    ]
+    yield from (f"  {line}" for line in aligned(kinds, right=[1, 2]))
+    yield ""
+    head = ("held", "blocks", "for", "line", "by way of")
+    rows = [
+        (
+            size(one.bytes),
+            f"{one.blocks:,}",
+            PARTS[one.kind].name,
+            one.line or "-",
+            one.code if one.code != one.line else "",
+        )
+        for one in prediction.holders[:ROWS]
+    ]
+    yield from aligned([head, *rows], right=[0, 1])
+    if rest := prediction.holders[ROWS:]:
+        yield f"and {len(rest):,} smaller ones of {size(sum(one.bytes for one in rest))} together"
+    if prediction.status == "oom":
+        yield ""
+        yield from _remedies(prediction)
+
+
+def _remedies(prediction: Prediction) -> Iterator[str]:
+    largest = sorted(prediction.by_kind().items(), key=lambda item: -item[1])
+    for kind, held in largest[:3]:
+        if kind in REMEDIES:
+            yield f"less of {PARTS[kind].name} ({size(held)}): {REMEDIES[kind]}"

@@ -1,0 +1,99 @@
+"""Following a script's steps: when it computes forward, backward and updates, and ending it after enough."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_pre_hook
+from torch.optim import Optimizer
+from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
+
+from lorafa_prof.instruments.memory.storages import optimizer_tensors
+from lorafa_prof.predicting.recorder import Moment, Recorder
+from lorafa_prof.profiling.backward_calls import backward_calls
+from lorafa_prof.profiling.living import living_tensors
+
+
+class EnoughSteps(BaseException):
+    """The script has taken as many optimizer steps as were asked for. Like SystemExit, no error."""
+
+
+class Steps:
+    """Counts optimizer steps, and tells which phase it is.
+
+    Args:
+        enough: after so many the script is ended.
+
+    Attributes:
+        done: optimizer steps so far.
+        phase: "build" before the first module runs, then "forward", "backward" or "optimizer".
+    """
+
+    def __init__(self, enough: int) -> None:
+        self.done = 0
+        self.phase = "build"
+        self._enough = enough
+        self._recorder: Recorder | None = None
+        self._weights_noted = False
+
+    def moment(self) -> Moment:
+        """Return when it is."""
+        return Moment(self.done + 1, self.phase)
+
+    @contextmanager
+    def followed(self, recorder: Recorder) -> Iterator[None]:
+        """A context in which the script's steps are seen, and told to `recorder`."""
+        self._recorder = recorder
+        with ExitStack() as stack:
+            stack.enter_context(backward_calls(self))
+            self._first = register_module_forward_pre_hook(self._forward_begins)
+            stack.callback(self._first.remove)
+            stack.callback(register_optimizer_step_pre_hook(self._update_begins).remove)
+            stack.callback(register_optimizer_step_post_hook(self._update_ended).remove)
+            yield
+
+    def forward_ended(self) -> None:
+        """Backward begins."""
+        assert self._recorder is not None
+        if not self._weights_noted:
+            self.note_weights()
+        self._recorder.forward_ended()
+        self.phase = "backward"
+
+    def backward_ended(self, keeps_graph: bool) -> None:
+        """Gradients are there; whatever comes now is forward, unless an optimizer begins."""
+        del keeps_graph
+        self.phase = "forward"
+
+    def note_weights(self) -> None:
+        """Note the weights among all that lives."""
+        assert self._recorder is not None
+        self._weights_noted = True
+        living = living_tensors("cuda")
+        self._recorder.note("weights", (each for each in living if isinstance(each, nn.Parameter)))
+
+    def _forward_begins(self, *_: Any) -> None:
+        self._first.remove()
+        self.phase = "forward"
+
+    def _update_begins(self, optimizer: Optimizer, *_: Any) -> None:
+        assert self._recorder is not None
+        self.phase = "optimizer"
+        parameters = _parameters(optimizer)
+        self._recorder.note("weights", parameters)
+        self._recorder.note("gradients", (each.grad for each in parameters if each.grad is not None))
+
+    def _update_ended(self, optimizer: Optimizer, *_: Any) -> None:
+        assert self._recorder is not None
+        self._recorder.note("optimizer", optimizer_tensors(optimizer, "cuda"))
+        self.done += 1
+        self.phase = "forward"
+        if self.done >= self._enough:
+            raise EnoughSteps
+
+
+def _parameters(optimizer: Optimizer) -> list[Tensor]:
+    return [each for group in optimizer.param_groups for each in group["params"]]
