@@ -2,8 +2,8 @@
 
 Both loops run in turns in one process, so that a drifting machine moves both alike. The claim is that a step
 takes at most 1 % longer. What is entered and left once, around the loop, is told beside. Run it with
-``make bench-profile``; on a machine with a GPU it is of that GPU. On the CPU it is of one core, in seconds of that
-core, which other programs beside it do not move.
+``make bench-profile``; on a machine with a GPU it is of that GPU. On the CPU it is of one core, in its
+seconds, which other programs beside it do not move.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ import lorafa_prof
 
 def parse_arguments() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--width", type=int, default=512)
     parser.add_argument("--layers", type=int, default=8)
     parser.add_argument("--rows", type=int, default=256)

@@ -51,7 +51,9 @@ def user_line_of(error: BaseException) -> str:
     """Return "file:number" of the user's innermost line that `error` came through; "" if there is none."""
     told, step = "", error.__traceback__
     while step is not None:
-        if is_users(step.tb_frame):
+        if _begins_a_process(step.tb_frame):
+            told = ""
+        elif is_users(step.tb_frame):
             told = _told(step.tb_frame.f_code.co_filename, step.tb_lineno)
         step = step.tb_next
     return told
@@ -66,10 +68,19 @@ def both_lines(users: str, models: str) -> str:
 
 
 def user_frame(frame: FrameType | None) -> FrameType | None:
-    """Return the innermost frame from `frame` outwards that is the user's own code, or None."""
-    while frame is not None and not is_users(frame):
+    """Return the innermost frame from `frame` outwards that is the user's own code, or None.
+
+    A process that multiprocessing began ends the search: outside of that is what Python was started with.
+    """
+    while frame is not None and not _begins_a_process(frame):
+        if is_users(frame):
+            return frame
         frame = frame.f_back
-    return frame
+    return None
+
+
+def _begins_a_process(frame: FrameType) -> bool:
+    return str(frame.f_globals.get("__name__", "")).startswith("multiprocessing.")
 
 
 def is_users(frame: FrameType) -> bool:

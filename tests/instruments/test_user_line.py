@@ -106,3 +106,12 @@ def test_a_saved_tensor_has_the_library_s_line_and_the_user_s() -> None:
     del out
     assert {storage.user_line for storage in storages} == {f"{ME}:{number('forward')}"}
     assert any(storage.line.startswith("transformers/") for storage in storages)
+
+
+def test_the_words_that_started_a_process_are_nobodys_line() -> None:
+    told: dict[str, Any] = {"__name__": "__main__", "user_line": user_line}
+    between: dict[str, Any] = {"__name__": "multiprocessing.forkserver", "sys": __import__("sys")}
+    exec("def main(call):\n return call(sys._getframe())", between)
+    told["main"] = between["main"]
+    exec(compile("line = main(user_line)", "<string>", "exec"), told)
+    assert told["line"] == ""
