@@ -88,4 +88,6 @@ def test_saved_tensors_beside_a_prediction_change_nothing(method: str) -> None:
     assert seen.memory == plain.memory
     assert plain.saved is None
     assert seen.saved is not None
-    assert list(seen.saved.as_records()) == measured(method).details["saved"]["storages"]
+    told, expected = seen.saved.as_records(), measured(method).details["saved"]["storages"]
+    # But for the line of this file that asked for the step.
+    assert [{**each, "user_line": ""} for each in told] == [{**each, "user_line": ""} for each in expected]

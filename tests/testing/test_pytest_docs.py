@@ -49,4 +49,4 @@ def test_a_stray_cast_fails_as_shown(runs: UserRun) -> None:
 
 def test_adapters_in_float32_turn_the_twins_example_red(runs: UserRun) -> None:
     text = runs.outcomes["test_default_on_two_layers_of_llama_7b"].text
-    assert re.search(r"float32\[8192×\d+\] +linear_input +peft/", text)
+    assert re.search(r"float32\[8192×\d+\] +linear_input +\S+\.py:\d+ → peft/", text)
