@@ -96,13 +96,9 @@ def test_a_rank_that_hangs_is_found_by_those_that_wait_for_it(monkeypatch: pytes
 
 @pytest.mark.parametrize("parallel", ["ddp", "fsdp2"])
 def test_the_row_is_of_the_worst_rank_and_the_record_of_all(tmp_path: Path, parallel: str) -> None:
-    for _ in range(3):
-        result = run_cell(CELL.model_copy(update={"parallel": parallel}), tmp_path / "log", 120)
-        row, ranks = result.row, result.details["ranks"]
-        assert row["status"] == "ok", (tmp_path / "log").read_text()
-        # Where cores are few, Gloo's thread may still hold what it gathered (docs/parallel.md).
-        if result.details["reconciliation"]["residual_bytes"] == 0:
-            break
+    result = run_cell(CELL.model_copy(update={"parallel": parallel}), tmp_path / "log", 120)
+    row, ranks = result.row, result.details["ranks"]
+    assert row["status"] == "ok", (tmp_path / "log").read_text()
     assert [rank["rank"] for rank in ranks] == [0, 1]
     assert row["peak_allocated_bytes"] == max(rank["peak_allocated_bytes"] for rank in ranks)
     assert row["step_ms_median"] == max(rank["step_ms_median"] for rank in ranks)

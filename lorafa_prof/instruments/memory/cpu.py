@@ -7,6 +7,7 @@ from torch import nn
 from lorafa_prof.instruments.memory.allocator import AllocatorMeter
 from lorafa_prof.instruments.memory.profile import Counters
 from lorafa_prof.instruments.memory.storages import StorageFollower
+from lorafa_prof.parallel.gloo import await_gloo
 
 
 class FollowedCounters:
@@ -23,6 +24,7 @@ class FollowedCounters:
 
     def current(self) -> Counters:
         """Return the bytes now."""
+        await_gloo()
         self._follower.look_again()
         return Counters(self._follower.live_bytes, self._follower.live_bytes)
 
