@@ -44,12 +44,11 @@ class Countdown:
 
     def __call__(self, done: int, total: int, name: str) -> None:
         """Show it."""
-        from lorafa_prof.running.progress import time_to_go
+        from lorafa_prof.running.progress_bar import time_to_go
 
         if self._bar is None:
             self._bar = self._begun(total)
-        left = total - done
-        eta = time_to_go((self._clock() - self._started) / done * left) if done and left else ""
+        eta = time_to_go(self._clock() - self._started, done, total)
         self._bar.name(one_line(f"{self._what} {name}"))
         if self._lines and done:
             self._bar.say(one_line(f"[{done}/{total}] {name}"), eta)

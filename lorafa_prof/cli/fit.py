@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import time
 from typing import TYPE_CHECKING
 
 import click
 
 from lorafa_prof.cli.axes import CommandWithAxes
+from lorafa_prof.cli.json_output import JsonOutput, json_option
 from lorafa_prof.cli.options import given_axes, set_option
-from lorafa_prof.cli.say import put_prose, put_whole, say
+from lorafa_prof.cli.say import put_prose, say
 from lorafa_prof.cli.scenario_cells import loaded_scenario
 from lorafa_prof.cli.tables import print_table
 from lorafa_prof.errors import UsageError
@@ -24,9 +24,11 @@ _DEFAULT_BATCH = 1
 @click.command("fit", cls=CommandWithAxes, short_help="Tell what fits into a GPU's memory.")
 @click.argument("scenario", required=False)
 @set_option
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, in bytes, in the place of the table.")
 @click.option("--jobs", type=click.IntRange(min=1), help="Predictions at once  [default: one a core]")
-def fit_command(scenario: str | None, overrides: tuple[str, ...], as_json: bool, jobs: int | None) -> None:
+@json_option
+def fit_command(
+    scenario: str | None, overrides: tuple[str, ...], jobs: int | None, as_json: JsonOutput
+) -> None:
     """Tell what fits into a GPU's memory, without one.
 
     The step as asked, the largest batch, the longest sequence, and where nothing fits what would. The step
@@ -43,15 +45,13 @@ def fit_command(scenario: str | None, overrides: tuple[str, ...], as_json: bool,
     batch = Override(("batch",), _DEFAULT_BATCH, "the default batch")
     asked = asked_of(loaded_scenario(scenario, overrides, own=[batch]))
     answers = _answers(asked, jobs)
-    if as_json:
-        put_whole(f"{json.dumps(answers_json(answers), indent=1)}\n")
-    else:
-        table = answers_table(answers)
-        print_table(table.shared or "fit", table.header, table.rows, names=table.names)
+    table = answers_table(answers)
+    print_table(table.shared or "fit", table.header, table.rows, names=table.names)
     for line in remarks(answers):
         say(f"note: {line}")
     for line in conclusion(answers):
-        (say if as_json else put_prose)(line)
+        put_prose(line)
+    as_json.give_bare(answers_json(answers))
 
 
 def _answers(asked: list[FitQuestion], jobs: int | None) -> list[Answer]:

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import click
 
 from lorafa_prof.cli.axes import CommandWithAxes
+from lorafa_prof.cli.countdown import Countdown
+from lorafa_prof.cli.json_output import JsonOutput, json_option
 from lorafa_prof.cli.options import cells_option, device_option, set_option
 from lorafa_prof.cli.say import put_whole
 from lorafa_prof.cli.scenario_cells import loaded_scenario, scenario_cells
 from lorafa_prof.errors import UsageError
-from lorafa_prof.one_line import one_line
 
 if TYPE_CHECKING:
     from lorafa_prof.cell import Cell
@@ -25,12 +24,16 @@ if TYPE_CHECKING:
 
 @click.command("flops", cls=CommandWithAxes)
 @click.argument("scenario", required=False)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON in the place of the tables.")
 @set_option
 @device_option("auto or sim:<gpu>")
 @cells_option
+@json_option
 def flops_command(
-    scenario: str | None, as_json: bool, overrides: tuple[str, ...], device: str | None, pattern: str | None
+    scenario: str | None,
+    overrides: tuple[str, ...],
+    device: str | None,
+    pattern: str | None,
+    as_json: JsonOutput,
 ) -> None:
     """Tell a step's FLOPs by three opinions, module by module.
 
@@ -45,35 +48,24 @@ def flops_command(
     found = scenario_cells(loaded, resolve_twin_of_gpu_here, pattern)
     from lorafa_prof.running.plan import check_cells
 
-    check_cells(loaded, [plan for plan in found.planned if plan.cell in found.chosen])
+    with Countdown("checking cells") as checked:
+        check_cells(loaded, [plan for plan in found.planned if plan.cell in found.chosen], checked)
     opinions = _asked(found.chosen, found.labels)
-    if as_json:
-        from lorafa_prof.explaining.flops.json_form import opinions_json
-
-        record = opinions_json(opinions, found.labels)
-        put_whole(f"{json.dumps(record, indent=1)}\n")
-        return
+    from lorafa_prof.explaining.flops.json_form import opinions_json
     from lorafa_prof.explaining.flops.text import opinions_text
 
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     put_whole("\n".join(opinions_text(each, found.labels[each.cell.cell_id], width) for each in opinions))
+    as_json.give(opinions_json(opinions, found.labels))
 
 
 def _asked(cells: Sequence[Cell], labels: Mapping[str, str]) -> list[Opinions]:
-    from rich.console import Console
-
     from lorafa_prof.explaining.flops.opinions import opinions_on
-    from lorafa_prof.running.progress import time_to_go
-    from lorafa_prof.running.progress_bar import ProgressBar
 
-    started = time.monotonic()
     found: list[Opinions] = []
-    with ProgressBar(len(cells), Console(stderr=True)) as bar:
+    with Countdown("counting", lines=True) as tell:
+        tell(0, len(cells), labels[cells[0].cell_id])
         for done, cell in enumerate(cells, start=1):
-            bar.name(labels[cell.cell_id])
             found.append(opinions_on(cell))
-            left = (time.monotonic() - started) / done * (len(cells) - done)
-            eta = time_to_go(left) if left else ""
-            bar.say(one_line(f"[{done}/{len(cells)}] {labels[cell.cell_id]}"), eta)
-            bar.move(done, eta)
+            tell(done, len(cells), labels[cell.cell_id])
     return found

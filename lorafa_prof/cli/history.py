@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import sys
 from collections.abc import Sequence
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lorafa_prof.cli.json_output import JsonOutput, json_option
 from lorafa_prof.cli.options import PATH, cells_option, output_option
 from lorafa_prof.cli.say import put_whole, say
 from lorafa_prof.errors import UsageError
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 @click.option("--last", type=click.IntRange(min=1), help="So many of a baseline's newest commits alone.")
 @cells_option
 @output_option("Write history.csv, history.html and the figure, .png and .pdf, into this folder.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON in the place of the text.")
+@json_option
 def history_command(
     what: tuple[Path, ...],
     metrics: tuple[str, ...],
     last: int | None,
     pattern: str | None,
     out: Path | None,
-    as_json: bool,
+    as_json: JsonOutput,
 ) -> None:
     """Tell how metrics moved over commits, or over stored runs.
 
@@ -44,11 +44,9 @@ def history_command(
     from lorafa_prof.history.records import history_json
     from lorafa_prof.history.text import history_text
 
-    if as_json:
-        put_whole(f"{json.dumps(history_json(history), indent=1)}\n")
-    else:
-        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-        put_whole(history_text(history, width))
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    put_whole(history_text(history, width))
+    as_json.give(history_json(history))
     if out is not None:
         _write(history, out)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from types import TracebackType
 
 from rich.console import Console
 
@@ -11,12 +10,11 @@ from lorafa_prof.cell import Cell
 from lorafa_prof.fitting.settings import ALWAYS, settings_of
 from lorafa_prof.one_line import one_line
 from lorafa_prof.running.prediction import UNLIMITED, Prediction
-from lorafa_prof.running.progress import time_to_go
-from lorafa_prof.running.progress_bar import ProgressBar
+from lorafa_prof.running.progress_bar import OnBar, ProgressBar, time_to_go
 from lorafa_prof.words.numbers import size
 
 
-class FitProgress:
+class FitProgress(OnBar):
     """Shows on stderr which prediction was made, and how many parts of the answers are left.
 
     How many predictions a part takes is not known before; the time to go is that of the parts that are done
@@ -33,15 +31,6 @@ class FitProgress:
         self._bar = ProgressBar(parts, console, " parts")
         self._started = time.monotonic()
         self._eta = ""
-
-    def __enter__(self) -> FitProgress:
-        self._bar.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bar.__exit__(kind, error, trace)
 
     def predicted(self, count: int, cell: Cell, capacity_bytes: int, prediction: Prediction) -> None:
         """Show a prediction."""
@@ -60,6 +49,5 @@ class FitProgress:
 
     def part_done(self, done: int) -> None:
         """Show that so many parts are done."""
-        left = self._parts - done
-        self._eta = time_to_go((time.monotonic() - self._started) / done * left) if left else ""
+        self._eta = time_to_go(time.monotonic() - self._started, done, self._parts)
         self._bar.move(done, self._eta)

@@ -8,7 +8,6 @@ from typing import Any
 from lorafa_prof.history.history import History, changes_of, metric_of
 from lorafa_prof.results.spreadsheet import Value
 
-SCHEMA_VERSION = 1
 HEADER = ("state", "written", "subject", "cell_id", "cell", "metric", "unit", "value")
 
 
@@ -25,7 +24,6 @@ def history_rows(history: History) -> Iterator[tuple[Value, ...]]:
 def history_json(history: History) -> dict[str, Any]:
     """Return all values and changes, in the units of their metrics."""
     return {
-        "schema": SCHEMA_VERSION,
         "of": history.of,
         "states": [
             {"name": moment.name, "written": moment.written, "subject": moment.subject}

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import sys
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 from lorafa_prof.errors import UsageError
-from lorafa_prof.integrations.training_run import TrainingRun
-from lorafa_prof.profiling.result import Profile
+from lorafa_prof.integrations.profiling_callback import ProfilingCallback
 
 
 def _callback() -> Any:
@@ -33,7 +31,7 @@ def _callback() -> Any:
 _Callback: Any = _callback()
 
 
-class LightningCallback(_Callback):  # type: ignore[misc]
+class LightningCallback(ProfilingCallback, _Callback):  # type: ignore[misc]
     """Profiles the training of a Lightning `Trainer`: a row every so many steps, and a report at the end.
 
     Usage::
@@ -58,25 +56,6 @@ class LightningCallback(_Callback):  # type: ignore[misc]
     Raises:
         UsageError: `every` is below 1.
     """
-
-    def __init__(
-        self,
-        every: int = 10,
-        out: str | Path | None = None,
-        *,
-        attribute: bool = True,
-        log: bool = True,
-        show: bool = True,
-        name: str = "",
-    ) -> None:
-        self.rows: dict[int, dict[str, float]] = {}
-        self._run = TrainingRun(every, attribute=attribute, name=name, out=out)
-        self._log, self._show = log, show
-
-    @property
-    def result(self) -> Profile | None:
-        """What was found; None before the training has ended."""
-        return self._run.result
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Begin."""

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import transformers
 
-from lorafa_prof.integrations.training_run import TrainingRun
-from lorafa_prof.profiling.result import Profile
+from lorafa_prof.integrations.profiling_callback import ProfilingCallback
 
 
-class TrainerCallback(transformers.TrainerCallback):
+class TrainerCallback(ProfilingCallback, transformers.TrainerCallback):
     """Profiles the training of a `Trainer`: a row every so many steps, and a report at the end.
 
     Usage::
@@ -38,25 +36,7 @@ class TrainerCallback(transformers.TrainerCallback):
         UsageError: `every` is below 1.
     """
 
-    def __init__(
-        self,
-        every: int = 10,
-        out: str | Path | None = None,
-        *,
-        attribute: bool = True,
-        log: bool = True,
-        show: bool = True,
-        name: str = "",
-    ) -> None:
-        self.rows: dict[int, dict[str, float]] = {}
-        self._run = TrainingRun(every, attribute=attribute, name=name, out=out)
-        self._log, self._show = log, show
-        self._pending: dict[str, float] = {}
-
-    @property
-    def result(self) -> Profile | None:
-        """What was found; None before the training has ended."""
-        return self._run.result
+    _pending: dict[str, float] | None = None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, **others: Any) -> None:
         """Begin."""
@@ -68,7 +48,7 @@ class TrainerCallback(transformers.TrainerCallback):
         if row := self._run.row(state.global_step):
             self.rows[state.global_step] = row
             if self._log:
-                self._pending |= row
+                self._pending = {**(self._pending or {}), **row}
                 control.should_log = True
         return control
 
@@ -76,7 +56,7 @@ class TrainerCallback(transformers.TrainerCallback):
         """Add the row to what the trainer logs: those who write it come after this callback or before it."""
         if logs is not None and self._pending:
             logs |= self._pending
-            self._pending = {}
+            self._pending = None
 
     def on_train_end(self, args: Any, state: Any, control: Any, **others: Any) -> None:
         """End, and tell."""

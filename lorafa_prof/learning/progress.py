@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from types import TracebackType
 
 from rich.console import Console
 
 from lorafa_prof.learning.record import RunRecord, Value
 from lorafa_prof.one_line import one_line
-from lorafa_prof.running.progress import time_to_go
-from lorafa_prof.running.progress_bar import ProgressBar
+from lorafa_prof.running.progress_bar import OnBar, ProgressBar, time_to_go
 
 
 def evaluation_text(row: Mapping[str, Value]) -> str:
@@ -26,7 +24,7 @@ def evaluation_text(row: Mapping[str, Value]) -> str:
     return " ".join(parts).rstrip(",")
 
 
-class LearningProgress:
+class LearningProgress(OnBar):
     """Shows on stderr the runs under way, each evaluation, and the time to go.
 
     The time to go is that of the steps done by now, a mean over all of them, times the steps that are left.
@@ -54,15 +52,6 @@ class LearningProgress:
         self._told: dict[str, int] = {}
         self._bar = ProgressBar(sum(steps.values()), console, " steps")
 
-    def __enter__(self) -> LearningProgress:
-        self._bar.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bar.__exit__(kind, error, trace)
-
     def run_started(self, run_id: str, evaluations: int) -> None:
         """Show the run whose process is about to start; so many evaluations of it are known already."""
         self._told[run_id] = evaluations
@@ -87,8 +76,5 @@ class LearningProgress:
         self._bar.say(line, self._eta())
 
     def _eta(self) -> str:
-        done = sum(self._done.values())
-        left = sum(self._steps.values()) - done
-        if not left or not done:
-            return ""
-        return time_to_go((self._clock() - self._started) / done * left)
+        so_far = self._clock() - self._started
+        return time_to_go(so_far, sum(self._done.values()), sum(self._steps.values()))

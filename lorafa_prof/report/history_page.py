@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from lorafa_prof.history.history import Change, History, Series, changes_of, metric_of, moved
 from lorafa_prof.history.text import change_text, conclusion, new_versions, title_of
-from lorafa_prof.one_line import all_texts, harmless_lines
+from lorafa_prof.report.templates import page_template
 from lorafa_prof.words.amounts import Number
 from lorafa_prof.words.numbers import percent_change, shown
 
@@ -55,15 +52,7 @@ class Step:
 def history_page(history: History) -> str:
     """Return the page: what came of it, a line for every value, those that moved first, and every change."""
     changes = changes_of(history)
-    environment = Environment(
-        loader=PackageLoader("lorafa_prof.report", "assets"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=_harmless,
-    )
-    return environment.get_template("history.html.j2").render(
+    return page_template("history.html.j2").render(
         title=title_of(history),
         conclusion=conclusion(history, changes),
         rows=list(_rows(history, changes)),
@@ -72,10 +61,6 @@ def history_page(history: History) -> str:
         width=_WIDTH,
         height=_HEIGHT,
     )
-
-
-def _harmless(value: Any) -> Any:
-    return all_texts(value, harmless_lines)
 
 
 def _rows(history: History, changes: Sequence[Change]) -> Iterator[Row]:

@@ -10,8 +10,6 @@ from importlib.resources import files
 from typing import Any
 
 import yaml
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 
 from lorafa_prof.claims.reporters import wording
 from lorafa_prof.one_line import all_texts, harmless_lines
@@ -19,6 +17,7 @@ from lorafa_prof.report.content import Content
 from lorafa_prof.report.learned_table import COMPARED_HEADER, HEADER
 from lorafa_prof.report.page_data import page_data, script_safe_json
 from lorafa_prof.report.pictures import Picture
+from lorafa_prof.report.templates import page_template
 from lorafa_prof.results.provenance import package_version
 from lorafa_prof.scenario.schema import Scenario
 from lorafa_prof.words.phrases import and_more
@@ -46,16 +45,7 @@ def html_report(content: Content, pictures: Sequence[Picture], not_drawn: Mappin
         not_drawn: the other figures, by name, and why they were not drawn.
     """
     style, library, script = _style(), _library(), _script()
-    environment = Environment(
-        loader=PackageLoader("lorafa_prof.report", "assets"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=_harmless_value,
-    )
-    environment.filters["harmless"] = harmless_lines
-    return environment.get_template("page.html.j2").render(
+    return page_template("page.html.j2").render(
         content=content,
         learned_header=HEADER,
         compared_header=COMPARED_HEADER,
@@ -74,11 +64,6 @@ def html_report(content: Content, pictures: Sequence[Picture], not_drawn: Mappin
         version=package_version("lorafa-prof"),
         chart_js=CHART_JS,
     )
-
-
-def _harmless_value(value: Any) -> Any:
-    """What a template may show; what is markup already was seen to where it became it."""
-    return value if isinstance(value, Markup) else all_texts(value, harmless_lines)
 
 
 def _policy(style: str, scripts: Sequence[str]) -> str:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from types import TracebackType
 
 from rich.console import Console
 
 from lorafa_prof.cell import Cell
 from lorafa_prof.one_line import one_line
 from lorafa_prof.results.record import CellResult
-from lorafa_prof.running.progress_bar import ProgressBar
+from lorafa_prof.running.progress_bar import OnBar, ProgressBar, time_to_go
 from lorafa_prof.words.numbers import size_or_dash
 
 
@@ -30,7 +29,7 @@ def outcome(result: CellResult) -> str:
     return ", ".join(parts)
 
 
-class SweepProgress:
+class SweepProgress(OnBar):
     """Shows the progress of `total` cells on stderr: the running cell, the last result, the time to go.
 
     The time to go is the mean of the cells measured in this run times the number of cells that are left.
@@ -56,15 +55,6 @@ class SweepProgress:
         self._done = 0
         self._bar = ProgressBar(total, console)
 
-    def __enter__(self) -> SweepProgress:
-        self._bar.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bar.__exit__(kind, error, trace)
-
     def cell_started(self, cell: Cell) -> None:
         """Show the cell whose process is about to start."""
         self._bar.name(self._label(cell))
@@ -82,15 +72,4 @@ class SweepProgress:
         return one_line(self._labels.get(cell.cell_id, cell.label))
 
     def _eta(self) -> str:
-        left = self._total - self._done
-        if not left:
-            return ""
-        return time_to_go((self._clock() - self._started) / self._done * left)
-
-
-def time_to_go(seconds: float) -> str:
-    """Return how long it still takes: "1:02:03 to go"."""
-    minutes, seconds_left = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    clock = f"{hours}:{minutes:02d}:{seconds_left:02d}" if hours else f"{minutes}:{seconds_left:02d}"
-    return f"{clock} to go"
+        return time_to_go(self._clock() - self._started, self._done, self._total)

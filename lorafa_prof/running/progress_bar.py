@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import TracebackType
+from typing import Self
 
 from rich.console import Console
 from rich.markup import escape
@@ -15,6 +16,20 @@ Tell = Callable[[int, int, str], None]
 
 def tell_nobody(done: int, total: int, name: str) -> None:
     """A `Tell` for who does not want to know."""
+
+
+def time_to_go(seconds_so_far: float, done: int, total: int) -> str:
+    """Return how long it still takes, if the others take as long on average: "1:02:03 to go".
+
+    Empty where nothing is left, or nothing tells.
+    """
+    left = total - done
+    if not done or not left:
+        return ""
+    minutes, seconds = divmod(round(seconds_so_far / done * left), 60)
+    hours, minutes = divmod(minutes, 60)
+    clock = f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
+    return f"{clock} to go"
 
 
 class ProgressBar:
@@ -70,3 +85,18 @@ class ProgressBar:
         else:
             line = f"{line} ({eta})" if eta else line
             self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+class OnBar:
+    """What shows its progress on a bar, which is there as long as its context."""
+
+    _bar: ProgressBar
+
+    def __enter__(self) -> Self:
+        self._bar.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.__exit__(kind, error, trace)

@@ -40,7 +40,7 @@ def test_three_opinions_side_by_side_and_the_cause_of_what_differs():
 def test_json_has_every_module_and_cause():
     found = json.loads(told("--method", "full-ft,lora", "--checkpointing", "full", "--json"))
     full, lora = found["cells"]
-    assert found["schema"] == 1
+    assert found["schema_version"] == 1
     assert sum(row["executed"] for row in full["rows"]) == sum(full["executed"].values())
     assert {row["phase"] for row in lora["rows"]} == {"forward", "backward"}
     again = [row for row in lora["rows"] if row["modules"] == ["model.layers.0.self_attn.q_proj"]]

@@ -8,7 +8,6 @@ from typing import Any
 from lorafa_prof.explaining.flops.modules import Opinions
 from lorafa_prof.explaining.flops.rows import rows_of
 
-SCHEMA_VERSION = 1
 
 
 def opinions_json(several: Sequence[Opinions], labels: Mapping[str, str]) -> dict[str, Any]:
@@ -19,7 +18,6 @@ def opinions_json(several: Sequence[Opinions], labels: Mapping[str, str]) -> dic
         labels: what the cells are called, by id.
     """
     return {
-        "schema": SCHEMA_VERSION,
         "cells": [_record(opinions, labels[opinions.cell.cell_id]) for opinions in several],
     }
 
