@@ -37,8 +37,8 @@ def _first(lexer: shlex.shlex) -> list[str]:
             if word in _ENDS:
                 break
             words.append(word)
-    except ValueError:  # an apostrophe of a sentence; what stands before it is a command still
-        pass
+    except ValueError:
+        return words  # an apostrophe of a sentence; what stands before it is a command still
     return words
 
 

@@ -9,7 +9,6 @@ from lorafa_prof.explaining.flops.modules import Opinions
 from lorafa_prof.explaining.flops.rows import rows_of
 
 
-
 def opinions_json(several: Sequence[Opinions], labels: Mapping[str, str]) -> dict[str, Any]:
     """Return all that is known, in FLOPs; those of a row are of all its modules together.
 
