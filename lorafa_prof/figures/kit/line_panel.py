@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
@@ -16,17 +15,17 @@ from lorafa_prof.figures.figure import NoDataError
 from lorafa_prof.figures.kit.capacities import Capacity, capacities_near
 from lorafa_prof.figures.kit.end_labels import LEADER, EndLabel, draw_end_labels, fits
 from lorafa_prof.figures.kit.marked import draw_rings
+from lorafa_prof.figures.kit.oom_band import band_height, cross, draw_band, row_height
 from lorafa_prof.figures.kit.page import text_width
 from lorafa_prof.figures.kit.points import Point
-from lorafa_prof.figures.kit.series import Series, SeriesStyle
-from lorafa_prof.figures.kit.style import GREY, LOST, pt
+from lorafa_prof.figures.kit.series import Series
+from lorafa_prof.figures.kit.style import GREY, pt
 from lorafa_prof.figures.kit.wishes import axis_wish, said
 from lorafa_prof.words.scales import Scale, bytes_scale
 
 LINE, MARKER = 1.1, 3.8
 """Points of a line's width and a marker's size, before its style's weight."""
 
-_OOM_ROW = 0.09
 _MOST_TICKS = 40
 _NAME_HEIGHT = 0.13
 # Memory is a straight line over tokens and rank. A logarithmic axis bends it: only wide sweeps get one.
@@ -86,8 +85,7 @@ class LinePanel:
 
     @property
     def _band(self) -> float:
-        rows = len(self.out_of_memory)
-        return rows * _OOM_ROW + 0.04 if rows else 0.0
+        return band_height(len(self.out_of_memory))
 
     @cached_property
     def _values(self) -> list[float]:
@@ -199,7 +197,7 @@ class LinePanel:
         if line in self.out_of_memory:
             last = [point for point in points if point.status == "oom"][-1]
             place = 0.5 if line.reference else self._share(_place(last, self.axis))
-            height = self._band_height(self.out_of_memory.index(line))
+            height = self.plot_height + row_height(self.out_of_memory.index(line))
             return EndLabel(line.label, line.style.color, place, height)
         return None
 
@@ -315,33 +313,22 @@ class LinePanel:
         gids = [f"marked:{self.metric.column}:{point.cell_id}" for point in marked]
         draw_rings(axes, places, size, line.style.color, ",".join(gids), level=line.reference)
 
-    def _band_height(self, row: int) -> float:
-        """Inches above the foot of the axes."""
-        return self.plot_height + 0.02 + (row + 0.5) * _OOM_ROW
-
     def _draw_band(self, axes: Axes) -> None:
         across = axes.get_yaxis_transform()
-        bottom = self.plot_height / self.height
-        axes.axhspan(self._ends[1], self._level(self.height), color="#F2F2F2", zorder=0)
-        axes.annotate(
-            "OOM",
-            (0, (1 + bottom) / 2),
-            xycoords="axes fraction",
-            xytext=(pt(-3.5), 0),
-            textcoords="offset points",
-            ha="right",
-            va="center",
-            color=LOST,
-        )
+        draw_band(axes, self._ends[1], self._level(self.height), self.plot_height / self.height)
         for row, line in enumerate(self.out_of_memory):
-            level = self._level(self._band_height(row))
+            level = self._level(self.plot_height + row_height(row))
             failed = [point for point in self._points(line) if point.status == "oom"]
             if line.reference:
                 axes.axhline(level, color=line.style.color, linestyle=line.style.dash, linewidth=pt(0.8))
-                axes.plot([0.5], [level], transform=across, gid=_oom_name(self, failed), **_cross(line.style))
+                axes.plot(
+                    [0.5], [level], transform=across, gid=_oom_name(self, failed), **cross(line.style.color)
+                )
             else:
                 places = [_place(point, self.axis) for point in failed]
-                axes.plot(places, [level] * len(failed), gid=_oom_name(self, failed), **_cross(line.style))
+                axes.plot(
+                    places, [level] * len(failed), gid=_oom_name(self, failed), **cross(line.style.color)
+                )
 
 
 def joined(points: Sequence[Point], axis: str) -> bool:
@@ -372,13 +359,3 @@ def _thinned(drawing: Drawing, ticks: Sequence[float], inches: Sequence[float]) 
 
 def _oom_name(panel: LinePanel, failed: Sequence[Point]) -> str:
     return f"oom:{panel.metric.column}:{failed[0].cell_id}"
-
-
-def _cross(style: SeriesStyle) -> dict[str, Any]:
-    return {
-        "marker": "x",
-        "linestyle": "none",
-        "color": style.color,
-        "markersize": pt(4),
-        "markeredgewidth": pt(1.2),
-    }

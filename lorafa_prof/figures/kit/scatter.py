@@ -16,11 +16,11 @@ from matplotlib.ticker import MaxNLocator, NullLocator
 from lorafa_prof.figures.figure import NoDataError
 from lorafa_prof.figures.kit.beside import Place, places_beside
 from lorafa_prof.figures.kit.marked import draw_rings
+from lorafa_prof.figures.kit.oom_band import band_height, cross, draw_band, row_height
 from lorafa_prof.figures.kit.page import line_height, text_width
-from lorafa_prof.figures.kit.style import GREY, LOST, Look, method_order, pt
+from lorafa_prof.figures.kit.style import GREY, Look, method_order, pt
 from lorafa_prof.figures.kit.wishes import axis_wish, said
 
-_OOM_ROW = 0.09
 _MARKER = 3.8
 _MOST_TICKS = 6
 
@@ -158,8 +158,7 @@ class ScatterPanel:
 
     @property
     def _band(self) -> float:
-        rows = len({method for method, _ in self.failed})
-        return rows * _OOM_ROW + 0.04 if rows else 0.0
+        return band_height(len({method for method, _ in self.failed}))
 
     @cached_property
     def _x(self) -> Axis:
@@ -272,31 +271,17 @@ class ScatterPanel:
         """Crosses above the data, a line of them for each method."""
         bottom = self.plot_height / self.height
         low, high = self._y_limits
-        axes.axhspan(self._y.beyond(low, high, bottom), high, color="#F2F2F2", zorder=0)
-        axes.annotate(
-            "OOM",
-            (0, (1 + bottom) / 2),
-            xycoords="axes fraction",
-            xytext=(pt(-3.5), 0),
-            textcoords="offset points",
-            ha="right",
-            va="center",
-            color=LOST,
-        )
+        draw_band(axes, self._y.beyond(low, high, bottom), high, bottom)
         methods = sorted({method for method, _ in self.failed}, key=method_order)
         for row, method in enumerate(methods):
             places = [place for name, place in self.failed if name == method]
-            level = (self.plot_height + 0.02 + (row + 0.5) * _OOM_ROW) / self.height
+            level = (self.plot_height + row_height(row)) / self.height
             axes.plot(
                 places,
                 [level] * len(places),
                 transform=axes.get_xaxis_transform(),
-                linestyle="none",
-                marker="x",
-                color=self.look[method].color,
-                markersize=pt(4),
-                markeredgewidth=pt(1.2),
                 gid=f"oom:{self.key}:{method}",
+                **cross(self.look[method].color),
             )
 
     def _set_ticks(self, drawing: Drawing, axes: Axes, width: float) -> None:
