@@ -14,6 +14,8 @@ parser = argparse.ArgumentParser()
 parser.add_argument("--model")
 parser.add_argument("--batch-size", type=int, default=2)
 parser.add_argument("--seq", type=int, default=64)
+parser.add_argument("--hidden", type=int, default=64)
+parser.add_argument("--layers", type=int, default=2)
 arguments = parser.parse_args()
 
 
@@ -21,7 +23,11 @@ def made() -> str:
     """Return a folder with a small model."""
     folder = tempfile.mkdtemp()
     config = LlamaConfig(
-        hidden_size=64, intermediate_size=192, num_hidden_layers=2, num_attention_heads=2, vocab_size=1000
+        hidden_size=arguments.hidden,
+        intermediate_size=arguments.hidden * 3,
+        num_hidden_layers=arguments.layers,
+        num_attention_heads=max(2, arguments.hidden // 128),
+        vocab_size=1000,
     )
     AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16).save_pretrained(folder)
     return folder

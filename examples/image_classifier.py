@@ -8,6 +8,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--batch-size", type=int, default=16)
+parser.add_argument("--side", type=int, default=64, help="of an image, in pixels")
 arguments = parser.parse_args()
 
 device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -22,7 +23,7 @@ def block(inputs: int, outputs: int) -> nn.Sequential:
 model = nn.Sequential(block(3, 32), block(32, 64), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10))
 model.to(device, memory_format=torch.channels_last)
 optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
-images, classes = torch.randn(64, 3, 64, 64), torch.randint(0, 10, (64,))
+images, classes = torch.randn(64, 3, arguments.side, arguments.side), torch.randint(0, 10, (64,))
 loader = DataLoader(TensorDataset(images, classes), batch_size=arguments.batch_size, num_workers=0)
 
 for epoch in range(2):

@@ -10,13 +10,15 @@ from transformers import AutoModelForCausalLM, LlamaConfig, get_cosine_schedule_
 parser = argparse.ArgumentParser()
 parser.add_argument("--batch-size", type=int, default=2)
 parser.add_argument("--seq", type=int, default=64)
+parser.add_argument("--hidden", type=int, default=64)
+parser.add_argument("--layers", type=int, default=2)
 arguments = parser.parse_args()
 
 config = LlamaConfig(
-    hidden_size=64,
-    intermediate_size=176,
-    num_hidden_layers=2,
-    num_attention_heads=2,
+    hidden_size=arguments.hidden,
+    intermediate_size=arguments.hidden * 11 // 4,
+    num_hidden_layers=arguments.layers,
+    num_attention_heads=max(2, arguments.hidden // 128),
     vocab_size=1000,
 )
 model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)

@@ -16,6 +16,8 @@ from trl import SFTConfig, SFTTrainer
 parser = argparse.ArgumentParser()
 parser.add_argument("--per_device_train_batch_size", type=int, default=4)
 parser.add_argument("--max_length", type=int, default=64)
+parser.add_argument("--hidden", type=int, default=64)
+parser.add_argument("--layers", type=int, default=2)
 parser.add_argument("--packing", action="store_true")
 arguments = parser.parse_args()
 
@@ -29,10 +31,10 @@ drawn = random.Random(0)
 rows = [" ".join(f"w{drawn.randrange(990)}" for _ in range(drawn.randint(8, 48))) for _ in range(64)]
 
 config = LlamaConfig(
-    hidden_size=64,
-    intermediate_size=176,
-    num_hidden_layers=2,
-    num_attention_heads=2,
+    hidden_size=arguments.hidden,
+    intermediate_size=arguments.hidden * 11 // 4,
+    num_hidden_layers=arguments.layers,
+    num_attention_heads=max(2, arguments.hidden // 128),
     vocab_size=1000,
 )
 SFTTrainer(
