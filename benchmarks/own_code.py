@@ -1,12 +1,13 @@
 """Predict scripts as they are, and run them as they are: their peaks side by side.
 
-    python benchmarks/own_code.py [--rows REGEX] [--output FOLDER]
+    python benchmarks/own_code.py [--rows REGEX] [--output FOLDER] [--again CSV]
 
 Each row is a script of examples/ with some arguments. It is run on this GPU in a process of its own, to its
 end, with nothing attached: only `torch.cuda.memory_stats()` is read when it has ended. Then `lorafa-prof
 predict` runs it on the twin of this GPU, by the same packages. FOLDER gets `own_code.csv` and, of each row,
 what both printed, and is reports/own-code unless said. REGEX picks rows by their names. A script whose
-packages are missing is left out, and said. Run it with ``make bench-own-code``.
+packages are missing is left out, and said. With `--again` nothing is measured: what CSV has measured is
+predicted anew, which needs no GPU. Run it with ``make bench-own-code``.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -29,7 +30,7 @@ from typing import Any
 
 import torch
 
-from lorafa_prof.devices.device import resolve_device
+from lorafa_prof.devices.device import gpu_name
 
 ROOT = Path(__file__).parent.parent
 TIMEOUT_S = 300
@@ -144,37 +145,53 @@ def _run(before: list[str], row: Row, log: Path) -> tuple[float, int | str]:
     return round(time.perf_counter() - start, 1), done.returncode
 
 
-def compared(wanted: str, logs: Path) -> Iterator[dict[str, Any]]:
-    """Yield each row's peaks, measured and predicted, as it ends."""
-    place = resolve_device("cuda", "h200")
-    versions = " ".join(f"{name}={_version(name)}" for name in PACKAGES)
+def compared(wanted: str, logs: Path, before: Mapping[str, Mapping[str, str]]) -> Iterator[dict[str, Any]]:
+    """Yield each row's peaks, measured (or as they were `before`, by name) and predicted, as it ends."""
     logs.mkdir(parents=True, exist_ok=True)
     for row in TABLE:
-        if not re.search(wanted, row.name):
+        if not re.search(wanted, row.name) or (before and row.name not in before):
             continue
         if missing := [name for name in row.needs if find_spec(name) is None]:
             print(f"{row.name}: left out, {', '.join(missing)} missing", flush=True)
             continue
         file = re.sub(r"\W+", "-", row.name.lower())
-        here = measured(row, logs / f"{file}-measured.txt")
-        twin = predicted(row, place.gpu, logs / f"{file}-predicted.txt")
-        told = {
-            "script": row.name,
-            "command": row.command,
-            "environment": " ".join(f"{key}={value}" for key, value in row.environment),
-            "measured_status": here["status"],
-            "predicted_status": twin["status"],
-        }
-        for name in COUNTERS:
-            told[f"measured_{name}_bytes"] = here.get(name, "")
-            told[f"predicted_{name}_bytes"] = twin.get(name, "")
-            told[f"{name}_difference_bytes"] = twin[name] - here[name] if name in here and name in twin else ""
-        told |= {"measured_s": here["seconds"], "predicted_s": twin["seconds"]}
-        told |= {"gpu": torch.cuda.get_device_name(), "versions": versions}
-        told["notes"] = " | ".join(twin.get("notes", ()))
+        told = before.get(row.name) or measured_columns(row, logs / f"{file}-measured.txt")
+        told = dict(told) | predicted_columns(row, told, logs / f"{file}-predicted.txt")
         differences = ", ".join(f"{name} {told[f'{name}_difference_bytes']}" for name in COUNTERS)
-        print(f"{row.name:32} {here['status']:8} {twin['status']:8} predicted - measured: {differences}", flush=True)
+        said = f"{told['measured_status']:8} {told['predicted_status']:8}"
+        print(f"{row.name:38} {said} predicted - measured: {differences}", flush=True)
         yield told
+
+
+def measured_columns(row: Row, log: Path) -> dict[str, Any]:
+    """Return what a row says of the script as it ran."""
+    here = measured(row, log)
+    return {
+        "script": row.name,
+        "command": row.command,
+        "environment": " ".join(f"{key}={value}" for key, value in row.environment),
+        "gpu": torch.cuda.get_device_name(),
+        "measured_status": here["status"],
+        **{f"measured_{name}_bytes": here.get(name, "") for name in COUNTERS},
+        "measured_s": here["seconds"],
+        "measured_versions": _versions(),
+    }
+
+
+def predicted_columns(row: Row, told: Mapping[str, Any], log: Path) -> dict[str, Any]:
+    """Return what a row says of the script as it was predicted, beside what was measured."""
+    twin = predicted(row, gpu_name(told["gpu"]), log)
+    columns: dict[str, Any] = {"predicted_status": twin["status"]}
+    for name in COUNTERS:
+        columns[f"predicted_{name}_bytes"] = twin.get(name, "")
+        there = told[f"measured_{name}_bytes"]
+        columns[f"{name}_difference_bytes"] = twin[name] - int(there) if there != "" and name in twin else ""
+    notes = " | ".join(twin.get("notes", ()))
+    return columns | {"predicted_s": twin["seconds"], "predicted_versions": _versions(), "notes": notes}
+
+
+def _versions() -> str:
+    return " ".join(f"{name}={_version(name)}" for name in PACKAGES)
 
 
 def _version(package: str) -> str:
@@ -191,11 +208,16 @@ def main() -> None:
     )
     parser.add_argument("--rows", default="", metavar="REGEX", help="only these")
     parser.add_argument("--output", type=Path, default=ROOT / "reports" / "own-code")
+    parser.add_argument("--again", type=Path, metavar="CSV", help="predict anew what this file has measured")
     arguments = parser.parse_args()
-    if not torch.cuda.is_available():
-        sys.exit("benchmarks/own_code.py measures on a GPU, and there is none")
+    if arguments.again is None and not torch.cuda.is_available():
+        sys.exit("benchmarks/own_code.py measures on a GPU, and there is none: --again CSV predicts without")
+    before: dict[str, dict[str, str]] = {}
+    if arguments.again is not None:
+        with arguments.again.open(newline="") as file:
+            before = {row["script"]: row for row in csv.DictReader(file)}
     rows: list[dict[str, Any]] = []
-    for row in compared(arguments.rows, arguments.output / "printed"):
+    for row in compared(arguments.rows, arguments.output / "printed", before):
         rows.append(row)
         with (arguments.output / "own_code.csv").open("w", newline="") as out:
             writer = csv.DictWriter(out, fieldnames=list(row))

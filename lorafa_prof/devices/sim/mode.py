@@ -16,6 +16,7 @@ from lorafa_prof.devices.sim.device_tensors import DeviceTensors, Shadows, on_sh
 from lorafa_prof.devices.sim.in_place import holders_of_a_free_gradient, in_place, in_place_form
 from lorafa_prof.devices.sim.kernels.kernel import Model
 from lorafa_prof.devices.sim.machine import Machine
+from lorafa_prof.devices.sim.out_dtypes import OUT_DTYPE_PRODUCTS, product_of_shapes
 from lorafa_prof.devices.sim.shapes import ShapeCache, tensors_in
 from lorafa_prof.devices.sim.storages import set_bytes
 from lorafa_prof.devices.sim.unknown_on_host import UnknownOnHost
@@ -155,7 +156,8 @@ class TwinMode(TorchDispatchMode):
         if device is not None and device.type == "cuda":
             options = {**options, "device": _META}
         with on_shapes(False):
-            result = func(*shapes, **options)
+            run = product_of_shapes if func in OUT_DTYPE_PRODUCTS else func
+            result = run(*shapes, **options)
         shadows.follow_resizing()
         if device is not None and device.type != "cuda":
             return result

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from lorafa_prof.devices.sim.kernels.kernel import Execution, Kernel, numel_bytes
 from lorafa_prof.devices.sim.machine import CHECKED_TORCH, MIB
+from lorafa_prof.devices.sim.out_dtypes import overloads_with_out_dtype
 
 aten = torch.ops.aten
 CUBLASLT_WORKSPACE_BYTES = 1 * MIB
@@ -75,6 +76,7 @@ KERNELS = (
             aten.bmm.default,
             aten.baddbmm.default,
             aten.baddbmm_.default,
+            *overloads_with_out_dtype("mm", "bmm", "baddbmm"),
         ),
         model=product,
         formula=(
@@ -90,7 +92,12 @@ KERNELS = (
     ),
     Kernel(
         name="matrix product with bias",
-        ops=(aten.addmm.default, aten.addmm_.default, aten.addmm.out, aten.addmm.dtype_out),
+        ops=(
+            aten.addmm.default,
+            aten.addmm_.default,
+            aten.addmm.out,
+            *overloads_with_out_dtype("addmm"),
+        ),
         model=product_with_bias,
         formula=(
             "as a matrix product, and 1 MiB more once in each thread when cuBLASLt adds a bias vector; from "
