@@ -93,7 +93,11 @@ TABLE = (
     Row("PEFT's LoRA-FA", "lora_fa.py", ("peft",)),
     Row("PEFT's LoRA-FA, 7B's widths, 8 layers", "lora_fa.py --hidden 4096 --layers 8 --seq 512", ("peft",)),
     Row("4 bits", "four_bit.py", ("bitsandbytes", "peft")),
-    Row("4 bits, 7B's widths, 8 layers", "four_bit.py --hidden 4096 --layers 8 --seq 512", ("bitsandbytes", "peft")),
+    Row(
+        "4 bits, 7B's widths, 8 layers",
+        "four_bit.py --hidden 4096 --layers 8 --seq 512",
+        ("bitsandbytes", "peft"),
+    ),
     Row("image classifier", "image_classifier.py"),
     Row("image classifier, large", "image_classifier.py --side 512"),
     Row("compiled", "compiled.py"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import partial
 from typing import Any, Protocol
 
@@ -14,7 +14,7 @@ from torch.utils._pytree import tree_map_only
 
 from lorafa_prof.devices.sim.device_tensors import DeviceTensors, Shadows, on_shapes
 from lorafa_prof.devices.sim.in_place import holders_of_a_free_gradient, in_place, in_place_form
-from lorafa_prof.devices.sim.kernels.kernel import Model
+from lorafa_prof.devices.sim.kernels.kernel import Model, ModelsByOperation
 from lorafa_prof.devices.sim.machine import Machine
 from lorafa_prof.devices.sim.out_dtypes import OUT_DTYPE_PRODUCTS, product_of_shapes
 from lorafa_prof.devices.sim.shapes import ShapeCache, tensors_in
@@ -67,7 +67,7 @@ class TwinMode(TorchDispatchMode):
             `follow_onto_host`.
     """
 
-    def __init__(self, machine: Machine, memory: BlockSource, models: Mapping[Any, Model]) -> None:
+    def __init__(self, machine: Machine, memory: BlockSource, models: ModelsByOperation) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.machine = machine
         self.memory = memory
@@ -97,13 +97,14 @@ class TwinMode(TorchDispatchMode):
             return NotImplemented  # DTensor's part comes first, and runs the operation on what it holds
         func = in_place_form(func)
         self.operation = func
-        if _concerns_device(args, kwargs):
+        on_device = _concerns_device(args, kwargs)
+        if on_device:
             self.operations.add(func)
         self.number += 1
         if in_place(func, args, kwargs, self._free_gradient):
             self._values.forget(args[0].untyped_storage()._cdata)
             return args[0]
-        model = self._models.get(func)
+        model = self._models.get(func) if on_device else None
         if model is not None:
             return self._run_model(model, func, args, kwargs)
         return self.run(func, args, kwargs)

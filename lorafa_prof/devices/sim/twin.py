@@ -12,7 +12,7 @@ import torch
 from lorafa_prof.devices.gpus.gpu import GPUS, Gpu
 from lorafa_prof.devices.sim.allocator import AllocatorSettings, CachingAllocator
 from lorafa_prof.devices.sim.cuda_answers import answers_on_memory
-from lorafa_prof.devices.sim.kernels.kernel import models
+from lorafa_prof.devices.sim.kernels.kernel import Models
 from lorafa_prof.devices.sim.machine import Machine
 from lorafa_prof.devices.sim.mode import TwinMode
 from lorafa_prof.devices.sim.paths import cuda_paths
@@ -74,7 +74,7 @@ class Twin:
             capacity_bytes or allocator_capacity(gpu), self.settings, addresses, gpu.memory_bytes
         )
         machine = Machine(gpu.compute_capability, gpu.multiprocessors)
-        self.mode = TwinMode(machine, self.allocator, models())
+        self.mode = TwinMode(machine, self.allocator, Models())
         self._machine = machine
         self._rank = rank
         self._stack = ExitStack()

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lorafa_prof.devices.sim.kernels.kernel import Model, models
+from lorafa_prof.devices.sim.kernels.kernel import Model, Models
 from lorafa_prof.devices.sim.machine import Machine
 from lorafa_prof.devices.sim.mode import TwinMode
 from lorafa_prof.devices.sim.paths import cuda_paths
@@ -54,7 +54,7 @@ class Ledger:
 def recording(machine: Machine = H100, table: Mapping[Any, Model] | None = None) -> Iterator[Ledger]:
     """A context in which `meta` stands for `machine`, with the kernels of `table` or all there are."""
     ledger = Ledger()
-    mode = TwinMode(machine, ledger, models() if table is None else table)
+    mode = TwinMode(machine, ledger, Models() if table is None else table)
     with cuda_paths(machine), mode:
         yield ledger
     ledger.close()

@@ -226,3 +226,11 @@ class TestSameEveryTime:
             _, step = prepare_step(cell, torch.device("cuda"))  # type: ignore[arg-type]
             step.run()
             return list(log.events)
+
+
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_what_a_kernel_takes_on_the_device_it_does_not_take_elsewhere(device: str) -> None:
+    with recording() as memory:
+        powers = 10.0 ** torch.arange(4.0, device=device)
+    assert powers.device.type == device
+    assert memory.events == []

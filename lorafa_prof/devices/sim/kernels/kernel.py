@@ -60,6 +60,7 @@ class Kernel:
         formula: what is allocated beside the results, in words.
         source: the file of PyTorch, or the trace, that this was read in.
         holds_for: versions of PyTorch.
+        names: of operations of packages, "package::operation", that are there once a script imports them.
     """
 
     name: str
@@ -68,6 +69,7 @@ class Kernel:
     formula: str
     source: str
     holds_for: str = f"torch {CHECKED_TORCH}"
+    names: tuple[str, ...] = ()
 
 
 KERNEL_TABLE: Registry[Kernel] = Registry(
@@ -79,9 +81,26 @@ KERNEL_TABLE: Registry[Kernel] = Registry(
 )
 
 
-def models() -> dict[Any, Model]:
-    """Return the model of each operation that the table has."""
-    return {op: kernel.model for kernel in KERNEL_TABLE.values() for op in kernel.ops}
+class ModelsByOperation(Protocol):
+    """Where the model of an operation is looked up."""
+
+    def get(self, op: Any, /) -> Model | None:
+        """Return the model of `op`; None if its results are all that it allocates."""
+
+
+class Models:
+    """The models of all operations that the table has, of packages' too once these are imported."""
+
+    def __init__(self) -> None:
+        kernels = list(KERNEL_TABLE.values())
+        self._by_name = {name: kernel.model for kernel in kernels for name in kernel.names}
+        self._by_op: dict[Any, Model | None] = {op: kernel.model for kernel in kernels for op in kernel.ops}
+
+    def get(self, op: Any, /) -> Model | None:
+        """Return the model of `op`; None if its results are all that it allocates."""
+        if op not in self._by_op:
+            self._by_op[op] = self._by_name.get(op.name())
+        return self._by_op[op]
 
 
 def numel_bytes(tensor: Tensor, dtype: torch.dtype | None = None) -> int:

@@ -23,17 +23,54 @@ HOLDS_FOR = f"bitsandbytes 0.50.2 on torch {CHECKED_TORCH}"
 
 
 def _gemm_4bit(step: Execution, func: Any, args: Any, kwargs: Any) -> Any:
-    x, shape, absmax = args[0], args[2], args[3]
-    bias, offset = (*args[4:], None, None)[:2]
+    x, _, shape, absmax, bias, offset = (*args, None, None)[:6]
+    maxima_8bit = absmax if offset is not None else None
+    return _product_4bit(step, x, shape, BLOCK, bias, maxima_8bit)
+
+
+def _gemm_4bit_of_bitsandbytes(step: Execution, func: Any, args: Any, kwargs: Any) -> Any:
+    x, _, shape, _, block, _, bias, maxima_8bit = (*args, None, None)[:8]
+    return _product_4bit(step, x, shape, block, bias, maxima_8bit)
+
+
+def _quantize_to_4bit(step: Execution, func: Any, args: Any, kwargs: Any) -> Any:
+    x, block, _, storage = args
+    packed = torch.empty((x.numel() + 1) // (2 * storage.itemsize), 1, dtype=storage, device="meta")
+    return _quantized(step, x, block, packed)
+
+
+def _quantize_to_8bit(step: Execution, func: Any, args: Any, kwargs: Any) -> Any:
+    x, _, block = args
+    return _quantized(step, x, block, torch.empty(x.shape, dtype=torch.uint8, device="meta"))
+
+
+def _quantized(step: Execution, x: Tensor, block: int, packed: Tensor) -> tuple[Tensor, Tensor]:
+    copies = [] if x.is_contiguous() else [step.take(numel_bytes(x))]
+    maxima = torch.empty(-(-x.numel() // block), dtype=torch.float32, device="meta")
+    step.born(maxima, packed)
+    step.give_back(*copies)
+    return packed, maxima
+
+
+def _product_4bit(
+    step: Execution,
+    x: Tensor,
+    shape: tuple[int, int],
+    block: int,
+    bias: Tensor | None,
+    maxima_8bit: Tensor | None,
+) -> Tensor:
+    """Run x times a 4-bit weight [out, in]."""
     out_features, in_features = shape
     rows = x.numel() // in_features
-    asked = Product4bit(rows, out_features, in_features, x.dtype, BLOCK, step.machine)
-    if in_one_kernel(asked):
+    if in_one_kernel(Product4bit(rows, out_features, in_features, x.dtype, block, step.machine)):
         held = [] if x.is_contiguous() else [step.take(numel_bytes(x))]
-        result = func(*args, **kwargs)
+        result = torch.empty(*x.shape[:-1], out_features, dtype=x.dtype, device="meta")
         step.born(result)
     else:
-        held = [step.take(numel_bytes(absmax, torch.float32)) for _ in range(2 if offset is not None else 0)]
+        held = []
+        if maxima_8bit is not None:
+            held = [step.take(numel_bytes(maxima_8bit, torch.float32)) for _ in range(2)]
         held.append(step.take(out_features * in_features * x.element_size()))
         result = _linear(step, x, (in_features, out_features), bias)
     step.give_back(*held)
@@ -119,6 +156,33 @@ KERNELS = (
             "nothing where one kernel does it, by rows, shape and GPU"
         ),
         source="bitsandbytes: backends/cuda/ops.py, gemm_4bit, _dequant_linear_fallback; H200 traces",
+        holds_for=HOLDS_FOR,
+    ),
+    Kernel(
+        name="bitsandbytes' product with a 4-bit weight",
+        ops=(),
+        names=("bitsandbytes::gemm_4bit",),
+        model=_gemm_4bit_of_bitsandbytes,
+        formula="as the product with a 4-bit weight of this package's own layers",
+        source="bitsandbytes: backends/cuda/ops.py, gemm_4bit, _dequant_linear_fallback; an H200's trace",
+        holds_for=HOLDS_FOR,
+    ),
+    Kernel(
+        name="bitsandbytes' quantizing to 4 bits",
+        ops=(),
+        names=("bitsandbytes::quantize_4bit",),
+        model=_quantize_to_4bit,
+        formula="the blocks' maxima before the numbers; of what is not contiguous a copy",
+        source="bitsandbytes: backends/cuda/ops.py; an H200's trace",
+        holds_for=HOLDS_FOR,
+    ),
+    Kernel(
+        name="bitsandbytes' quantizing to 8 bits",
+        ops=(),
+        names=("bitsandbytes::quantize_blockwise",),
+        model=_quantize_to_8bit,
+        formula="the blocks' maxima before the numbers; of what is not contiguous a copy",
+        source="bitsandbytes: backends/cuda/ops.py; an H200's trace",
         holds_for=HOLDS_FOR,
     ),
     Kernel(
