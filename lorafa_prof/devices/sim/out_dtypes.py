@@ -1,4 +1,4 @@
-"""Matrix products whose result has another type than their factors: `torch.addmm(..., out_dtype=)` and its like.
+"""Matrix products whose result has another type than their factors, as `torch.addmm(..., out_dtype=)` has it.
 
 On `meta` PyTorch has no shapes for some of them, or takes the type for a number (torch 2.11: bmm, addmm and
 baddbmm; 2.13: baddbmm), so those are made here. TRL's loss of chunks uses them.
@@ -27,9 +27,9 @@ def overloads_with_out_dtype(*products: str) -> tuple[Any, ...]:
 OUT_DTYPE_PRODUCTS = frozenset(overloads_with_out_dtype("mm", "bmm", "addmm", "baddbmm"))
 
 
-def product_of_shapes(*args: Any, out: Tensor | None = None, **_: Any) -> Tensor:
-    """Return the result's shape and type, of arguments as any of `OUT_DTYPE_PRODUCTS` takes them, on `meta`."""
-    *_, left, right, dtype = args
+def product_of_shapes(*args: Any, out: Tensor | None = None, **_factors: Any) -> Tensor:
+    """Return the shape and type of a result on `meta`, of arguments as any of `OUT_DTYPE_PRODUCTS` takes them."""
+    left, right, dtype = args[-3:]
     if out is not None:
         return out
     return torch.empty((*left.shape[:-1], right.shape[-1]), dtype=dtype, device=left.device)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from importlib.util import find_spec
 from typing import Any
 
@@ -22,7 +21,7 @@ DEFINITIONS = (
 
 
 @pytest.fixture(scope="module")
-def bitsandbytes() -> Iterator[Any]:
+def bitsandbytes() -> Any:
     """The package's operations; where it is not installed, ones of its names and signatures."""
     if find_spec("bitsandbytes") is not None:
         import bitsandbytes  # noqa: F401
@@ -30,7 +29,7 @@ def bitsandbytes() -> Iterator[Any]:
         library = torch.library.Library("bitsandbytes", "FRAGMENT")
         for definition in DEFINITIONS:
             library.define(definition)
-    yield torch.ops.bitsandbytes
+    return torch.ops.bitsandbytes
 
 
 @pytest.mark.parametrize(
