@@ -28,7 +28,7 @@ OUT_DTYPE_PRODUCTS = frozenset(overloads_with_out_dtype("mm", "bmm", "addmm", "b
 
 
 def product_of_shapes(*args: Any, out: Tensor | None = None, **_factors: Any) -> Tensor:
-    """Return the shape and type of a result on `meta`, of arguments as any of `OUT_DTYPE_PRODUCTS` takes them."""
+    """Return a result's shape and type on `meta`; the arguments are those of any of `OUT_DTYPE_PRODUCTS`."""
     left, right, dtype = args[-3:]
     if out is not None:
         return out

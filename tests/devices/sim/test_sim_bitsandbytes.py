@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
-from typing import Any
 
 import pytest
 import torch
@@ -20,16 +19,12 @@ DEFINITIONS = (
 )
 
 
-@pytest.fixture(scope="module")
-def bitsandbytes() -> Any:
-    """The package's operations; where it is not installed, ones of its names and signatures."""
-    if find_spec("bitsandbytes") is not None:
-        import bitsandbytes  # noqa: F401
-    else:
-        library = torch.library.Library("bitsandbytes", "FRAGMENT")
-        for definition in DEFINITIONS:
-            library.define(definition)
-    return torch.ops.bitsandbytes
+if find_spec("bitsandbytes") is not None:
+    import bitsandbytes  # noqa: F401
+else:  # operations of its names and signatures
+    LIBRARY = torch.library.Library("bitsandbytes", "FRAGMENT")
+    for definition in DEFINITIONS:
+        LIBRARY.define(definition)
 
 
 @pytest.mark.parametrize(
@@ -39,14 +34,12 @@ def bitsandbytes() -> Any:
         pytest.param(4, [4 * 512 * 2], id="in-one-kernel"),
     ],
 )
-def test_a_product_takes_a_dense_weight_unless_one_kernel_does_it(
-    bitsandbytes: Any, rows: int, events: list[int]
-) -> None:
+def test_a_product_takes_a_dense_weight_unless_one_kernel_does_it(rows: int, events: list[int]) -> None:
     with recording() as memory:
         x, packed = on_meta(rows, 128, dtype=BF16), on_meta(512 * 64, 1, dtype=UINT8)
         maxima, maxima_8bit, code = on_meta(4), on_meta(256, dtype=UINT8), on_meta(256)
         before = len(memory.events)
-        y = bitsandbytes.gemm_4bit(
+        y = torch.ops.bitsandbytes.gemm_4bit(
             x, packed, [512, 128], maxima, 64, "nf4", None, maxima_8bit, code, on_meta(1)
         )
         asked = [size for size in memory.events[before:] if size > 4]
@@ -54,23 +47,23 @@ def test_a_product_takes_a_dense_weight_unless_one_kernel_does_it(
     assert asked == events
 
 
-def test_quantizing_makes_the_maxima_before_the_numbers(bitsandbytes: Any) -> None:
+def test_quantizing_makes_the_maxima_before_the_numbers() -> None:
     with recording() as memory:
         weight, code = on_meta(64, 64, dtype=BF16), on_meta(256)
         before = len(memory.events)
-        packed, maxima = bitsandbytes.quantize_4bit(weight, 64, "nf4", UINT8)
-        packed_8bit, maxima_8bit = bitsandbytes.quantize_blockwise(maxima, code, 256)
+        packed, maxima = torch.ops.bitsandbytes.quantize_4bit(weight, 64, "nf4", UINT8)
+        packed_8bit, maxima_8bit = torch.ops.bitsandbytes.quantize_blockwise(maxima, code, 256)
         asked = memory.events[before:]
     assert (tuple(packed.shape), packed.dtype, tuple(maxima.shape)) == ((2048, 1), UINT8, (64,))
     assert (tuple(packed_8bit.shape), packed_8bit.dtype, tuple(maxima_8bit.shape)) == ((64,), UINT8, (1,))
     assert asked == [64 * 4, 2048, 4, 64]
 
 
-def test_of_what_is_not_contiguous_a_copy_is_quantized(bitsandbytes: Any) -> None:
+def test_of_what_is_not_contiguous_a_copy_is_quantized() -> None:
     with recording() as memory:
         weight = on_meta(64, 32, dtype=BF16).t()
         before = len(memory.events)
-        kept = bitsandbytes.quantize_4bit(weight, 64, "nf4", UINT8)
+        kept = torch.ops.bitsandbytes.quantize_4bit(weight, 64, "nf4", UINT8)
         asked = memory.events[before:]
     del kept
     assert asked == [64 * 32 * 2, 32 * 4, 1024, -64 * 32 * 2]
