@@ -5,7 +5,7 @@ PYTHON ?= python3
 MUTANTS ?= *[37]
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-gpu coverage fuzz reliability mutants guards lint format types claims licences audit pages site docs package check ci test-versions bench-overhead bench-profile bench-twin bench-steps bench-architectures bench-step bench-learn bench-gradient-error bench-check bench-report bench-ray quickstart clean
+.PHONY: help setup test test-gpu coverage fuzz reliability mutants guards lint format types claims licences audit pages site docs package check ci test-versions bench-overhead bench-profile bench-own-code bench-twin bench-steps bench-architectures bench-step bench-learn bench-gradient-error bench-check bench-report bench-ray quickstart clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -86,6 +86,9 @@ bench-overhead: ## Measure what the instruments themselves cost
 
 bench-profile: ## Measure what lorafa_prof.profile costs a loop where nothing is attributed
 	$(BIN)/python benchmarks/profile_overhead.py
+
+bench-own-code: ## Run the scripts of examples/ on this GPU as they are, and predict them: reports/own-code (10 minutes)
+	$(BIN)/python benchmarks/own_code.py
 
 bench-twin: ## Measure what a prediction costs: single cells, a sweep of 100, host memory
 	$(BIN)/python benchmarks/twin.py
