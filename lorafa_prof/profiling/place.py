@@ -92,7 +92,7 @@ def cuda_allocations() -> int:
     """How often this process has taken memory of the current CUDA device."""
     if not torch.cuda.is_initialized():
         return 0
-    return int(torch.cuda.memory_stats().get("allocation.all.allocated", 0))
+    return int(torch.cuda.memory_stats_as_nested_dict()["allocation"]["all"]["allocated"])
 
 
 class _Follower(StorageFollower):

@@ -29,7 +29,7 @@ class CudaCounters:
 
     def num_alloc_retries(self) -> int:
         """Return how often cached blocks had to be given back to serve a request."""
-        return int(torch.cuda.memory_stats()["num_alloc_retries"])
+        return int(torch.cuda.memory_stats_as_nested_dict()["num_alloc_retries"])
 
 
 class CudaMemoryMeter(AllocatorMeter):
@@ -40,10 +40,9 @@ class CudaMemoryMeter(AllocatorMeter):
 
 
 def _counters(statistic: str) -> Counters:
-    stats = torch.cuda.memory_stats()
-    return Counters(
-        allocated=stats[f"allocated_bytes.all.{statistic}"],
-        requested=stats[f"requested_bytes.all.{statistic}"],
-        active=stats[f"active_bytes.all.{statistic}"],
-        reserved=stats[f"reserved_bytes.all.{statistic}"],
+    # The nested form is what the allocator gives; of it the flat one is made in Python, every time anew.
+    stats = torch.cuda.memory_stats_as_nested_dict()
+    allocated, requested, active, reserved = (
+        stats[f"{name}_bytes"]["all"][statistic] for name in ("allocated", "requested", "active", "reserved")
     )
+    return Counters(allocated=allocated, requested=requested, active=active, reserved=reserved)
