@@ -25,6 +25,7 @@ from lorafa_prof.predicting.notes import Notes
 from lorafa_prof.predicting.numbers_read import numbers_read
 from lorafa_prof.predicting.prediction import Prediction, Status, holders_of
 from lorafa_prof.predicting.recorder import Recorder
+from lorafa_prof.predicting.savings import savings_of
 from lorafa_prof.predicting.script import Script
 from lorafa_prof.predicting.steps import EnoughSteps, Steps
 from lorafa_prof.predicting.surroundings import surroundings
@@ -57,14 +58,14 @@ def predict_script(script: Script, gpu: Gpu, steps: int, dry: Sequence[Path] = (
         what its memory comes to; also where it failed, up to there.
     """
     notes, twin, following = Notes(), Twin(gpu), Steps(steps)
-    recorder = Recorder(twin, following.moment)
+    recorder = Recorder(twin, following.moment, following.note_living)
     with ExitStack() as stack:
         stack.enter_context(twin)
         unknown = stack.enter_context(numbers_read(twin.mode, notes))
         stack.enter_context(surroundings(notes, unknown, dry))
         stack.enter_context(following.followed(recorder))
         end = _run(script)
-        following.note_weights()
+        following.note_living()
     if unknown.refused:
         end = _refused(unknown.refused[0])
     if end.status == "ok":
@@ -77,7 +78,7 @@ def predict_script(script: Script, gpu: Gpu, steps: int, dry: Sequence[Path] = (
             f"out of memory on {gpu.name} at {oom.line or 'a library'}, step {oom.moment.step}, "
             f"{oom.moment.phase}; {size(oom.short_bytes)} short for that request"
         )
-    unchecked = unchecked_operations(twin)
+    unchecked, there = unchecked_operations(twin), recorder.at_peak()
     return Prediction(
         status=end.status,
         message=end.message,
@@ -87,7 +88,8 @@ def predict_script(script: Script, gpu: Gpu, steps: int, dry: Sequence[Path] = (
         peak_requested_bytes=recorder.peak.requested,
         peak_allocated_bytes=recorder.peak.allocated,
         peak_reserved_bytes=recorder.peak.reserved or 0,
-        holders=holders_of(recorder.at_peak()),
+        holders=holders_of(there),
+        would_free=savings_of(there),
         out_of_memory=oom if end.status == "oom" else None,
         notes=(
             *end.notes,

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from lorafa_prof.parts import BLOCK_KINDS
 from lorafa_prof.predicting.recorder import Holding, OutOfMemory
+from lorafa_prof.predicting.savings import Saving
 
 Status = Literal["ok", "oom", "refused", "error", "nothing"]
 
@@ -45,6 +46,7 @@ class Prediction:
         steps: optimizer steps that were taken.
         peak_requested_bytes, peak_allocated_bytes, peak_reserved_bytes: over all that ran.
         holders: what was there when most was allocated, largest first.
+        would_free: what would free how much of that, most first.
         out_of_memory: where memory ran out, if it did.
         notes: sentences that a reader must know.
         error_line: the script's line where it was refused or failed.
@@ -59,6 +61,7 @@ class Prediction:
     peak_allocated_bytes: int
     peak_reserved_bytes: int
     holders: tuple[Holder, ...]
+    would_free: tuple[Saving, ...]
     out_of_memory: OutOfMemory | None = None
     notes: tuple[str, ...] = ()
     error_line: str = ""
@@ -87,6 +90,7 @@ class Prediction:
                 {"line": h.line, "code": h.code, "kind": h.kind, "bytes": h.bytes, "blocks": h.blocks}
                 for h in self.holders
             ],
+            "would_free": [saving.as_json() for saving in self.would_free],
             "out_of_memory": oom
             and {
                 "line": oom.line,
@@ -103,7 +107,7 @@ def holders_of(holdings: Iterable[Holding]) -> tuple[Holder, ...]:
     """Return who holds what, largest first."""
     sizes: dict[tuple[str, str, str], list[int]] = defaultdict(list)
     for one in holdings:
-        kind = one.kind or ("other" if one.moment.phase == "build" else "temporaries")
+        kind = "temporaries" if one.is_temporary else one.kind or "other"
         sizes[one.line, one.code, kind].append(one.size_bytes)
     found = [Holder(*who, sum(each), len(each)) for who, each in sizes.items()]
     return tuple(sorted(found, key=lambda holder: -holder.bytes))

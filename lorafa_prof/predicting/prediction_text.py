@@ -1,8 +1,8 @@
-"""A prediction as text: the answer, what the memory is for, and which lines hold it."""
+"""A prediction as text: the answer, what the memory is for, which lines hold it, and what would free it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from lorafa_prof.parts import PARTS
 from lorafa_prof.predicting.prediction import Prediction
@@ -10,15 +10,6 @@ from lorafa_prof.words.numbers import percent, size
 from lorafa_prof.words.tables import aligned
 
 ROWS = 10
-
-#: By what holds the memory: what makes it less. How much, another prediction tells.
-REMEDIES: Mapping[str, str] = {
-    "activations": "a smaller batch with gradient accumulation, checkpointing, or shorter sequences",
-    "optimizer": "an optimizer with 8-bit or no state, or training fewer weights (LoRA)",
-    "gradients": "training fewer weights (LoRA)",
-    "weights": "bf16 instead of fp32 weights, or a base in 4 bits",
-    "temporaries": "a smaller batch, or a loss that is computed in chunks",
-}
 
 
 def prediction_text(prediction: Prediction) -> str:
@@ -59,13 +50,8 @@ def _lines(prediction: Prediction) -> Iterator[str]:
     yield from aligned([head, *rows], right=[0, 1])
     if rest := prediction.holders[ROWS:]:
         yield f"and {len(rest):,} smaller ones of {size(sum(one.bytes for one in rest))} together"
-    if prediction.status == "oom":
+    if prediction.would_free:
         yield ""
-        yield from _remedies(prediction)
-
-
-def _remedies(prediction: Prediction) -> Iterator[str]:
-    largest = sorted(prediction.by_kind().items(), key=lambda item: -item[1])
-    for kind, held in largest[:3]:
-        if kind in REMEDIES:
-            yield f"less of {PARTS[kind].name} ({size(held)}): {REMEDIES[kind]}"
+        yield "What would free how much at this peak, each alone:"
+        savings = [("up to" if one.up_to else "", size(one.bytes), one.what) for one in prediction.would_free]
+        yield from (f"  {line}" for line in aligned(savings, right=[1]))

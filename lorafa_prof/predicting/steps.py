@@ -14,7 +14,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook, register_op
 from lorafa_prof.instruments.memory.storages import optimizer_tensors
 from lorafa_prof.predicting.recorder import Moment, Recorder
 from lorafa_prof.profiling.backward_calls import backward_calls
-from lorafa_prof.profiling.living import living_tensors
+from lorafa_prof.profiling.living import living_linear_weights, living_tensors
 
 
 class EnoughSteps(BaseException):
@@ -59,7 +59,8 @@ class Steps:
         """Backward begins."""
         assert self._recorder is not None
         if not self._weights_noted:
-            self.note_weights()
+            self._weights_noted = True
+            self.note_living()
         self._recorder.forward_ended()
         self.phase = "backward"
 
@@ -68,12 +69,14 @@ class Steps:
         del keeps_graph
         self.phase = "forward"
 
-    def note_weights(self) -> None:
-        """Note the weights among all that lives."""
+    def note_living(self) -> None:
+        """Note weights and their gradients among all that lives."""
         assert self._recorder is not None
-        self._weights_noted = True
-        living = living_tensors("cuda")
-        self._recorder.note("weights", (each for each in living if isinstance(each, nn.Parameter)))
+        weights = [each for each in living_tensors("cuda") if isinstance(each, nn.Parameter)]
+        self._recorder.note("weights", weights)
+        self._recorder.note("gradients", (each.grad for each in weights if each.grad is not None))
+        self._recorder.mark("trains", (each for each in weights if each.requires_grad))
+        self._recorder.mark("linear", living_linear_weights())
 
     def _forward_begins(self, *_: Any) -> None:
         self._first.remove()
@@ -89,6 +92,7 @@ class Steps:
     def _update_ended(self, optimizer: Optimizer, *_: Any) -> None:
         assert self._recorder is not None
         self._recorder.note("optimizer", optimizer_tensors(optimizer, "cuda"))
+        self._recorder.mark("adam", _adams_moments(optimizer))
         self.done += 1
         self.phase = "forward"
         if self.done >= self._enough:
@@ -97,3 +101,9 @@ class Steps:
 
 def _parameters(optimizer: Optimizer) -> list[Tensor]:
     return [each for group in optimizer.param_groups for each in group["params"]]
+
+
+def _adams_moments(optimizer: Optimizer) -> Iterator[Tensor]:
+    for state in optimizer.state.values():
+        if {"exp_avg", "exp_avg_sq"} <= state.keys() and "max_exp_avg_sq" not in state:
+            yield from (state["exp_avg"], state["exp_avg_sq"])
