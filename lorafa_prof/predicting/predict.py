@@ -43,7 +43,9 @@ class _End:
     notes: list[str] = field(default_factory=list)
 
 
-def predict_script(script: Script, gpu: Gpu, steps: int, dry: Sequence[Path] = ()) -> Prediction:
+def predict_script(
+    script: Script, gpu: Gpu, steps: int, dry: Sequence[Path] = (), *, limited: bool = True
+) -> Prediction:
     """Run `script` in this process on the twin of `gpu`, until it has taken `steps` optimizer steps.
 
     What the script does beside that it does: it writes its files, and says what it says.
@@ -53,11 +55,14 @@ def predict_script(script: Script, gpu: Gpu, steps: int, dry: Sequence[Path] = (
         gpu: whose twin its `cuda` is.
         steps: optimizer steps after which it is ended.
         dry: folders to which it writes no weights.
+        limited: whether the GPU's memory ends where it does; else there is room for every request.
 
     Returns:
         what its memory comes to; also where it failed, up to there.
     """
     notes, twin, following = Notes(), Twin(gpu), Steps(steps)
+    if not limited:
+        twin.allocator.lift_capacity()
     recorder = Recorder(twin, following.moment, following.note_living)
     with ExitStack() as stack:
         stack.enter_context(twin)
@@ -75,8 +80,7 @@ def predict_script(script: Script, gpu: Gpu, steps: int, dry: Sequence[Path] = (
         end.notes.append(f"memory ran out at {oom.line or 'a library'}, and the script went on")
     if oom is not None and end.status == "oom":
         end.message = (
-            f"out of memory on {gpu.name} at {oom.line or 'a library'}, step {oom.moment.step}, "
-            f"{oom.moment.phase}; {size(oom.short_bytes)} short for that request"
+            f"out of memory on {gpu.name} {oom.where}; {size(oom.short_bytes)} short for that request"
         )
     unchecked, there = unchecked_operations(twin), recorder.at_peak()
     return Prediction(

@@ -13,29 +13,33 @@ ROWS = 10
 
 
 def prediction_text(prediction: Prediction) -> str:
-    """Return the text, lines ended."""
-    return "\n".join([*_lines(prediction), ""])
+    """Return the text, lines ended. Where memory ran out: of the run without the limit, if any."""
+    told = prediction.without_limit or prediction
+    lines = [prediction.message]
+    if told.holders:
+        where = "at the peak" if told is prediction else "at the peak if nothing limits it"
+        lines += ["", f"{_peaks(told)} {where}", "", *_at_peak(told), "", *_holders(told)]
+    if told.would_free:
+        lines += ["", *_would_free(told)]
+    return "\n".join([*lines, ""])
 
 
-def _lines(prediction: Prediction) -> Iterator[str]:
-    yield prediction.message
-    if not prediction.holders:
-        return
-    allocated = prediction.peak_allocated_bytes
-    yield ""
+def _peaks(prediction: Prediction) -> str:
     peaks = ("requested", "allocated", "reserved")
-    yield (
-        ", ".join(f"{name} {size(getattr(prediction, f'peak_{name}_bytes'))}" for name in peaks)
-        + " at the peak"
-    )
-    yield ""
+    return ", ".join(f"{name} {size(getattr(prediction, f'peak_{name}_bytes'))}" for name in peaks)
+
+
+def _at_peak(prediction: Prediction) -> Iterator[str]:
+    allocated = prediction.peak_allocated_bytes
     yield "When most is allocated:"
     kinds = [
         (PARTS[kind].name, size(held), percent(held / allocated))
         for kind, held in prediction.by_kind().items()
     ]
     yield from (f"  {line}" for line in aligned(kinds, right=[1, 2]))
-    yield ""
+
+
+def _holders(prediction: Prediction) -> Iterator[str]:
     head = ("held", "blocks", "for", "line", "by way of")
     rows = [
         (
@@ -50,8 +54,9 @@ def _lines(prediction: Prediction) -> Iterator[str]:
     yield from aligned([head, *rows], right=[0, 1])
     if rest := prediction.holders[ROWS:]:
         yield f"and {len(rest):,} smaller ones of {size(sum(one.bytes for one in rest))} together"
-    if prediction.would_free:
-        yield ""
-        yield "What would free how much at this peak, each alone:"
-        savings = [("up to" if one.up_to else "", size(one.bytes), one.what) for one in prediction.would_free]
-        yield from (f"  {line}" for line in aligned(savings, right=[1]))
+
+
+def _would_free(prediction: Prediction) -> Iterator[str]:
+    yield "What would free how much at this peak, each alone:"
+    savings = [("up to" if one.up_to else "", size(one.bytes), one.what) for one in prediction.would_free]
+    yield from (f"  {line}" for line in aligned(savings, right=[1]))

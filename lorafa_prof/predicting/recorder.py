@@ -82,6 +82,11 @@ class OutOfMemory:
     moment: Moment
     short_bytes: int
 
+    @property
+    def where(self) -> str:
+        """The line and the moment in words: "at train.py:41, step 1, backward"."""
+        return f"at {self.line or 'a library'}, step {self.moment.step}, {self.moment.phase}"
+
 
 class Recorder:
     """Stands between a twin and its allocator.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 
@@ -31,10 +30,6 @@ class Saving:
     what: str
     bytes: int
     up_to: bool = False
-
-    def as_json(self) -> dict[str, Any]:
-        """Return it as values for JSON."""
-        return {"what": self.what, "bytes": self.bytes, "up_to": self.up_to}
 
 
 def savings_of(there: Sequence[Holding]) -> tuple[Saving, ...]:
