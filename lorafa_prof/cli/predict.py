@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lorafa_prof.cli.json_output import JsonOutput, json_option
-from lorafa_prof.cli.say import put, put_whole, say
+from lorafa_prof.cli.say import put, put_prose, put_whole, say
 from lorafa_prof.errors import UsageError
 from lorafa_prof.one_line import harmless_lines
 
@@ -143,7 +143,7 @@ def _largest(script: Script, option: str, options: list[str], start: Start) -> L
 def _show_largest(found: Largest) -> None:
     from lorafa_prof.words.tables import aligned
 
-    put(found.message)
+    put_prose(found.message)
     put()
     for line in aligned([(found.option, "reserved", "status"), *found.rows()], right=[0, 1]):
         put(line)
@@ -152,6 +152,7 @@ def _show_largest(found: Largest) -> None:
 def _show(prediction: Prediction) -> None:
     from lorafa_prof.predicting.prediction_text import prediction_text
 
+    put_prose(prediction.message)
     put_whole(harmless_lines(prediction_text(prediction)))
 
 

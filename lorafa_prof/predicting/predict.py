@@ -21,6 +21,7 @@ from lorafa_prof.devices.sim.out_of_memory import SimOutOfMemoryError
 from lorafa_prof.devices.sim.twin import Twin
 from lorafa_prof.errors import LorafaProfError, described
 from lorafa_prof.instruments.user_line import user_line_of
+from lorafa_prof.one_line import bounded_line
 from lorafa_prof.predicting.notes import Notes
 from lorafa_prof.predicting.numbers_read import numbers_read
 from lorafa_prof.predicting.prediction import Prediction, Status, holders_of
@@ -98,7 +99,7 @@ def predict_script(
         notes=(
             *end.notes,
             *notes.all(),
-            *notes_of_gpu(gpu),
+            *(notes_of_gpu(gpu) if end.status in ("ok", "oom") else []),
             *filter(None, [note_of_version()]),
             *notes_of_assumptions(twin),
             *([note_of_unchecked(unchecked)] if unchecked else []),
@@ -120,7 +121,8 @@ def _run(script: Script) -> _End:
         if leaving.code in (None, 0):
             return _End()
         _show(leaving)
-        return _End("error", f"the script ended itself with exit code {leaving.code}", user_line_of(leaving))
+        how = f" with exit code {leaving.code}" if isinstance(leaving.code, int) else f": {leaving.code}"
+        return _End("error", bounded_line(f"the script ended itself{how}"), user_line_of(leaving))
     except Exception as error:  # noqa: BLE001 - it is the script's own, whatever it is
         _show(error)
         return _End("error", f"the script failed: {described(error)}", user_line_of(error))

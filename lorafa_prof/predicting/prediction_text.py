@@ -1,4 +1,4 @@
-"""A prediction as text: the answer, what the memory is for, which lines hold it, and what would free it."""
+"""A prediction as tables: what the memory is for, which lines hold it, and what would free it."""
 
 from __future__ import annotations
 
@@ -10,17 +10,22 @@ from lorafa_prof.words.numbers import percent, size
 from lorafa_prof.words.tables import aligned
 
 ROWS = 10
+#: Of what is allocated at the peak: what would free less is not told.
+SMALLEST_SHARE = 0.01
 
 
 def prediction_text(prediction: Prediction) -> str:
-    """Return the text, lines ended. Where memory ran out: of the run without the limit, if any."""
+    """Return what stands below the message, lines ended; empty where no memory was taken.
+
+    Where memory ran out it is of the run without the limit, if there is one.
+    """
     told = prediction.without_limit or prediction
-    lines = [prediction.message]
-    if told.holders:
-        where = "at the peak" if told is prediction else "at the peak if nothing limits it"
-        lines += ["", f"{_peaks(told)} {where}", "", *_at_peak(told), "", *_holders(told)]
-    if told.would_free:
-        lines += ["", *_would_free(told)]
+    if not told.holders:
+        return ""
+    where = "at the peak" if told is prediction else "at the peak if nothing limits it"
+    lines = ["", f"{_peaks(told)} {where}", "", *_at_peak(told), "", *_holders(told)]
+    if freeing := list(_would_free(told)):
+        lines += ["", "What would free how much at this peak, each alone:", *freeing]
     return "\n".join([*lines, ""])
 
 
@@ -57,6 +62,10 @@ def _holders(prediction: Prediction) -> Iterator[str]:
 
 
 def _would_free(prediction: Prediction) -> Iterator[str]:
-    yield "What would free how much at this peak, each alone:"
-    savings = [("up to" if one.up_to else "", size(one.bytes), one.what) for one in prediction.would_free]
+    worth_it = SMALLEST_SHARE * prediction.peak_allocated_bytes
+    savings = [
+        ("up to" if one.up_to else "", size(one.bytes), one.what)
+        for one in prediction.would_free
+        if one.bytes >= worth_it
+    ]
     yield from (f"  {line}" for line in aligned(savings, right=[1]))

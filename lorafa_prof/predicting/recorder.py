@@ -158,9 +158,12 @@ class Recorder:
             holding.traits.add(trait)
 
     def forward_ended(self) -> None:
-        """Note that what forward made and is there now is kept for backward."""
+        """Note that what forward made and is there now is kept for backward.
+
+        What is loaded after an evaluation, until the model is called, is as if of that.
+        """
         for holding in self._live.values():
-            if holding.kind is None and holding.moment.phase == "forward":
+            if holding.kind is None and holding.moment.phase in ("forward", "evaluation"):
                 holding.kind = "activations"
 
     def at_peak(self) -> list[Holding]:

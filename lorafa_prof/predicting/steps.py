@@ -7,11 +7,11 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from torch import Tensor, nn
-from torch.nn.modules.module import register_module_forward_pre_hook
 from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
 from lorafa_prof.instruments.memory.storages import optimizer_tensors
+from lorafa_prof.predicting.outermost_calls import outermost_calls
 from lorafa_prof.predicting.recorder import Moment, Recorder
 from lorafa_prof.profiling.backward_calls import backward_calls
 from lorafa_prof.profiling.living import living_linear_weights, living_tensors
@@ -29,7 +29,7 @@ class Steps:
 
     Attributes:
         done: optimizer steps so far.
-        phase: "build" before the first module runs, then "forward", "backward" or "optimizer".
+        phase: "build" before the first module runs, then "forward", "evaluation", "backward" or "optimizer".
     """
 
     def __init__(self, enough: int) -> None:
@@ -38,6 +38,7 @@ class Steps:
         self._enough = enough
         self._recorder: Recorder | None = None
         self._weights_noted = False
+        self._training = False
 
     def moment(self) -> Moment:
         """Return when it is."""
@@ -49,8 +50,7 @@ class Steps:
         self._recorder = recorder
         with ExitStack() as stack:
             stack.enter_context(backward_calls(self))
-            self._first = register_module_forward_pre_hook(self._forward_begins)
-            stack.callback(self._first.remove)
+            stack.enter_context(outermost_calls(self._module_called))
             stack.callback(register_optimizer_step_pre_hook(self._update_begins).remove)
             stack.callback(register_optimizer_step_post_hook(self._update_ended).remove)
             yield
@@ -62,6 +62,7 @@ class Steps:
             self._weights_noted = True
             self.note_living()
         self._recorder.forward_ended()
+        self._training = False
         self.phase = "backward"
 
     def backward_ended(self, keeps_graph: bool) -> None:
@@ -78,9 +79,18 @@ class Steps:
         self._recorder.mark("trains", (each for each in weights if each.requires_grad))
         self._recorder.mark("linear", living_linear_weights())
 
-    def _forward_begins(self, *_: Any) -> None:
-        self._first.remove()
-        self.phase = "forward"
+    def _module_called(self, with_gradients: bool) -> None:
+        """A model is called: with gradients it trains; without, it is evaluated, but beside one that trains.
+
+        So a reference model that is called after the one that trains is a part of that forward.
+        """
+        if self.phase in ("backward", "optimizer"):
+            return
+        if with_gradients:
+            self._training = True
+            self.phase = "forward"
+        elif not self._training:
+            self.phase = "evaluation"
 
     def _update_begins(self, optimizer: Optimizer, *_: Any) -> None:
         assert self._recorder is not None

@@ -96,14 +96,15 @@ class TwinMode(TorchDispatchMode):
             return NotImplemented  # DTensor's part comes first, and runs the operation on what it holds
         func = in_place_form(func)
         self.operation = func
-        if _concerns_device(args, kwargs):
+        concerns_device = _concerns_device(args, kwargs)
+        if concerns_device:
             self.operations.add(func)
         self.number += 1
         if in_place(func, args, kwargs, self._free_gradient):
             self._values.forget(args[0].untyped_storage()._cdata)
             return args[0]
         model = self._models.get(func)
-        if model is not None:
+        if model is not None and concerns_device:
             return self._run_model(model, func, args, kwargs)
         return self.run(func, args, kwargs)
 
