@@ -190,6 +190,16 @@ def test_a_script_may_catch_out_of_memory(predict: Predict) -> None:
     assert "memory ran out at train.py:10, and the script went on" in prediction.notes
 
 
+def test_that_memory_ran_out_is_told_of_a_script_that_makes_it_an_error_of_its_own(predict: Predict) -> None:
+    wrapped = (
+        "try:\n        torch.empty(40 * 2**30, device='cuda')\n"
+        "    except torch.OutOfMemoryError:\n        raise SystemExit('too large')"
+    )
+    prediction = predict(READING.format(wrapped), gpu="rtx-4090")
+    assert (prediction.status, prediction.message) == ("error", "the script ended itself: too large")
+    assert "memory ran out at train.py:10, and the script went on" in prediction.notes
+
+
 def test_what_the_failed_try_held_is_free_again(predict: Predict) -> None:
     trying = (
         "def attempt(gib):\n        some = torch.empty(15 * 2**30, dtype=torch.uint8, device='cuda')\n"
