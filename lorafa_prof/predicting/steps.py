@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+import torch
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_pre_hook
 from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
 from lorafa_prof.instruments.memory.storages import optimizer_tensors
-from lorafa_prof.predicting.outermost_calls import outermost_calls
 from lorafa_prof.predicting.recorder import Moment, Recorder
 from lorafa_prof.profiling.backward_calls import backward_calls
 from lorafa_prof.profiling.living import living_linear_weights, living_tensors
@@ -50,7 +51,7 @@ class Steps:
         self._recorder = recorder
         with ExitStack() as stack:
             stack.enter_context(backward_calls(self))
-            stack.enter_context(outermost_calls(self._module_called))
+            stack.callback(register_module_forward_pre_hook(self._module_called).remove)
             stack.callback(register_optimizer_step_pre_hook(self._update_begins).remove)
             stack.callback(register_optimizer_step_post_hook(self._update_ended).remove)
             yield
@@ -79,14 +80,14 @@ class Steps:
         self._recorder.mark("trains", (each for each in weights if each.requires_grad))
         self._recorder.mark("linear", living_linear_weights())
 
-    def _module_called(self, with_gradients: bool) -> None:
-        """A model is called: with gradients it trains; without, it is evaluated, but beside one that trains.
+    def _module_called(self, *_: Any) -> None:
+        """A module is called: with gradients it trains; without, it is evaluated, but where another trains.
 
-        So a reference model that is called after the one that trains is a part of that forward.
+        So parts of a forward without gradients, and a reference model beside it, are parts of that forward.
         """
         if self.phase in ("backward", "optimizer"):
             return
-        if with_gradients:
+        if torch.is_grad_enabled():
             self._training = True
             self.phase = "forward"
         elif not self._training:

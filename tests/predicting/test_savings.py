@@ -3,6 +3,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 Predict = Callable[..., Any]
 
 LOOP = """\
@@ -65,6 +67,18 @@ def test_frozen_linear_layers_in_4_bits(predict: Predict) -> None:
     packed = blocks(250_000, -(-500_000 // 64) * 4, 64)
     assert saved(prediction, "frozen linear layers in 4 bits") == (blocks(1_000_000) - packed, True)
     assert saved(predict(script()), "frozen linear layers") is None
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        "model.lm_head = model[0]",
+        "table = torch.nn.Embedding(500, 1000).cuda(); table.weight = model[0].weight",
+    ],
+)
+def test_heads_and_tied_weights_are_in_no_4_bits(predict: Predict, kept: str) -> None:
+    other = script(dtype="bfloat16", first=False).replace("optimizer =", f"{kept}\noptimizer =", 1)
+    assert saved(predict(other), "frozen linear layers") is None
 
 
 def test_adapters_are_offered_where_most_weights_train(predict: Predict) -> None:
