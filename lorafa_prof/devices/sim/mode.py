@@ -96,15 +96,15 @@ class TwinMode(TorchDispatchMode):
             return NotImplemented  # DTensor's part comes first, and runs the operation on what it holds
         func = in_place_form(func)
         self.operation = func
-        concerns_device = _concerns_device(args, kwargs)
-        if concerns_device:
+        on_device = _concerns_device(args, kwargs)
+        if on_device:
             self.operations.add(func)
         self.number += 1
         if in_place(func, args, kwargs, self._free_gradient):
             self._values.forget(args[0].untyped_storage()._cdata)
             return args[0]
-        model = self._models.get(func)
-        if model is not None and concerns_device:
+        model = self._models.get(func) if on_device else None
+        if model is not None:
             return self._run_model(model, func, args, kwargs)
         return self.run(func, args, kwargs)
 

@@ -20,13 +20,6 @@ from lorafa_prof.running.prepare import prepare_step
 CUBLAS, CUBLASLT = 32 << 20, 1 << 20
 
 
-def test_what_the_host_computes_takes_nothing_of_the_device() -> None:
-    with Twin(GPUS["h100-80gb"]) as twin:
-        torch.randn(64, 64) @ torch.randn(64, 64)
-        torch.isinf(torch.randn(64))
-        assert twin.allocator.reserved.current == 0
-
-
 class TestLives:
     def test_a_storage_is_born_with_its_tensor_and_dies_with_its_last_view(self) -> None:
         with recording() as memory:
