@@ -6,6 +6,7 @@ Read in bitsandbytes 0.50.2, whose `optim/optimizer.py` and `functional.py` each
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -39,6 +40,19 @@ class ManagedState:
     def nbytes(self) -> int:
         """Bytes of managed memory."""
         return prod(self.shape) * self.dtype.itemsize
+
+
+def bytes_of_moments(elements: Iterable[int]) -> Iterator[int]:
+    """Yield the bytes of each tensor that `AdamW8bit` keeps for moments of so many numbers, with maps."""
+    large = 0
+    for count in elements:
+        if count < _SMALLEST_OF_8_BITS:
+            yield 4 * count
+        else:
+            large += 1
+            yield from (count, 4 * -(-count // _BLOCK))
+    if large:
+        yield from (4 * _MAP_VALUES, 4 * _MAP_VALUES)
 
 
 class EightBitShapes(Optimizer):

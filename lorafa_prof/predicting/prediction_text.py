@@ -1,8 +1,8 @@
-"""A prediction as text: the answer, what the memory is for, and which lines hold it."""
+"""A prediction as tables: what the memory is for, which lines hold it, and what would free it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from lorafa_prof.parts import PARTS
 from lorafa_prof.predicting.prediction import Prediction
@@ -10,41 +10,41 @@ from lorafa_prof.words.numbers import percent, size
 from lorafa_prof.words.tables import aligned
 
 ROWS = 10
-
-#: By what holds the memory: what makes it less. How much, another prediction tells.
-REMEDIES: Mapping[str, str] = {
-    "activations": "a smaller batch with gradient accumulation, checkpointing, or shorter sequences",
-    "optimizer": "an optimizer with 8-bit or no state, or training fewer weights (LoRA)",
-    "gradients": "training fewer weights (LoRA)",
-    "weights": "bf16 instead of fp32 weights, or a base in 4 bits",
-    "temporaries": "a smaller batch, or a loss that is computed in chunks",
-}
+#: Of what is allocated at the peak: what would free less is not told.
+SMALLEST_SHARE = 0.01
 
 
 def prediction_text(prediction: Prediction) -> str:
-    """Return the text, lines ended."""
-    return "\n".join([*_lines(prediction), ""])
+    """Return what stands below the message, lines ended; empty where no memory was taken.
+
+    Where memory ran out it is of the run without the limit, if there is one.
+    """
+    told = prediction.without_limit or prediction
+    if not told.holders:
+        return ""
+    where = "at the peak" if told is prediction else "at the peak if nothing limits it"
+    lines = ["", f"{_peaks(told)} {where}", "", *_at_peak(told), "", *_holders(told)]
+    if freeing := list(_would_free(told)):
+        lines += ["", "What would free how much at this peak, each alone:", *freeing]
+    return "\n".join([*lines, ""])
 
 
-def _lines(prediction: Prediction) -> Iterator[str]:
-    yield prediction.message
-    if not prediction.holders:
-        return
-    allocated = prediction.peak_allocated_bytes
-    yield ""
+def _peaks(prediction: Prediction) -> str:
     peaks = ("requested", "allocated", "reserved")
-    yield (
-        ", ".join(f"{name} {size(getattr(prediction, f'peak_{name}_bytes'))}" for name in peaks)
-        + " at the peak"
-    )
-    yield ""
+    return ", ".join(f"{name} {size(getattr(prediction, f'peak_{name}_bytes'))}" for name in peaks)
+
+
+def _at_peak(prediction: Prediction) -> Iterator[str]:
+    allocated = prediction.peak_allocated_bytes
     yield "When most is allocated:"
     kinds = [
         (PARTS[kind].name, size(held), percent(held / allocated))
         for kind, held in prediction.by_kind().items()
     ]
     yield from (f"  {line}" for line in aligned(kinds, right=[1, 2]))
-    yield ""
+
+
+def _holders(prediction: Prediction) -> Iterator[str]:
     head = ("held", "blocks", "for", "line", "by way of")
     rows = [
         (
@@ -59,13 +59,13 @@ def _lines(prediction: Prediction) -> Iterator[str]:
     yield from aligned([head, *rows], right=[0, 1])
     if rest := prediction.holders[ROWS:]:
         yield f"and {len(rest):,} smaller ones of {size(sum(one.bytes for one in rest))} together"
-    if prediction.status == "oom":
-        yield ""
-        yield from _remedies(prediction)
 
 
-def _remedies(prediction: Prediction) -> Iterator[str]:
-    largest = sorted(prediction.by_kind().items(), key=lambda item: -item[1])
-    for kind, held in largest[:3]:
-        if kind in REMEDIES:
-            yield f"less of {PARTS[kind].name} ({size(held)}): {REMEDIES[kind]}"
+def _would_free(prediction: Prediction) -> Iterator[str]:
+    worth_it = SMALLEST_SHARE * prediction.peak_allocated_bytes
+    savings = [
+        ("up to" if one.up_to else "", size(one.bytes), one.what)
+        for one in prediction.would_free
+        if one.bytes >= worth_it
+    ]
+    yield from (f"  {line}" for line in aligned(savings, right=[1]))

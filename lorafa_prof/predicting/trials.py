@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,21 @@ from lorafa_prof.errors import LorafaProfError
 from lorafa_prof.predicting.script import Script
 
 
-def predict_apart(script: Script, options: Sequence[str]) -> dict[str, Any]:
-    """Return what ``lorafa-prof predict`` with `options` says of `script`, for machines.
+@dataclass(frozen=True)
+class Start:
+    """Where a process starts: its folder and its environment, which a script may have changed since."""
+
+    folder: Path
+    environment: Mapping[str, str]
+
+    @classmethod
+    def here(cls) -> Start:
+        """Return those of this process as they are now."""
+        return cls(Path.cwd(), dict(os.environ))
+
+
+def predict_apart(script: Script, options: Sequence[str], start: Start) -> dict[str, Any]:
+    """Return what ``lorafa-prof predict`` with `options` says of `script`, for machines. It has no input.
 
     Raises:
         LorafaProfError: it says nothing; the line has the last of what the process said.
@@ -33,6 +48,8 @@ def predict_apart(script: Script, options: Sequence[str]) -> dict[str, Any]:
             text=True,
             errors="replace",
             check=False,
+            cwd=start.folder,
+            env=start.environment,
         )
         if not answer.exists():
             said = (run.stderr.strip().splitlines() or ["nothing"])[-1]

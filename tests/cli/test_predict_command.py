@@ -52,9 +52,46 @@ def test_json_has_the_peaks() -> None:
 
 @pytest.mark.parametrize(("option", "code"), [([], 0), (["--fail-on-oom"], 3)])
 def test_out_of_memory_is_a_result(option: list[str], code: int) -> None:
-    result = run(*option, "--", "python", "train.py", "--width", str(10**8))
+    result = run(*option, "--once", "--", "python", "train.py", "--width", str(10**8))
     assert result.return_value == code
     assert result.stdout.startswith("out of memory on rtx-4090 at train.py:2, step 1, build; ")
+    assert "short for that request" in result.stdout
+
+
+def test_out_of_memory_tells_what_is_needed_in_all() -> None:
+    # The second run starts where the first one did, although that has moved.
+    Path("moves.py").write_text("import os\nos.makedirs('out', exist_ok=True)\nos.chdir('out')\n" + LOOP)
+    answer = Path("p.json").absolute()
+    width = str(5 * 10**6)
+    result = run("--fail-on-oom", "--json", str(answer), "--", "python", "moves.py", "--width", width)
+    assert result.return_value == 3
+    told = json.loads(answer.read_text())
+    assert told["status"] == "oom"
+    assert told["peak_reserved_bytes"] <= told["capacity_bytes"] < told["needed_reserved_bytes"]
+    free = told["without_limit"]
+    assert (free["status"], free["steps"]) == ("ok", 2)
+    assert sum(free["at_peak_bytes"].values()) == free["peak_allocated_bytes"]
+    assert result.stdout.startswith("out of memory on rtx-4090 at moves.py:9, step 1, backward; needs ")
+    assert " in all, " in result.stdout.splitlines()[0]
+    assert "at the peak if nothing limits it" in result.stdout
+
+
+def test_a_script_that_cannot_run_twice_is_told_as_ever() -> None:
+    Path("train.py").write_text("input()\nopen('once', 'x')\n" + LOOP)
+    command = ["--", "python", "train.py", "--width", str(10**8)]
+    result = CliRunner().invoke(predict_command, command, standalone_mode=False, input="a line\n")
+    assert result.return_value == 0
+    assert "short for that request" in result.stdout.splitlines()[0]
+    note = "note: how much it needs in all is not known; run once more without the limit: the script failed: "
+    assert note in result.stderr
+
+
+def test_without_a_limit_nothing_runs_out() -> None:
+    result = run("--no-limit", "--json", "p.json", "--", "python", "train.py", "--width", str(10**8))
+    assert result.return_value == 0
+    told = json.loads(Path("p.json").read_text())
+    assert (told["status"], told["capacity_bytes"]) == ("ok", None)
+    assert told["needed_reserved_bytes"] == told["peak_reserved_bytes"] > 2**38
 
 
 @pytest.mark.parametrize(
@@ -68,7 +105,7 @@ def test_exit_codes(script: str, code: int) -> None:
 def test_the_largest_value_of_an_option(monkeypatch: pytest.MonkeyPatch) -> None:
     tried: list[tuple[tuple[str, ...], list[str]]] = []
 
-    def apart(script: Any, options: list[str]) -> dict[str, Any]:
+    def apart(script: Any, options: list[str], start: Any) -> dict[str, Any]:
         tried.append((script.arguments, options))
         needed = 1000 * int(script.arguments[1])
         status = "ok" if needed <= 5000 else "oom"
@@ -79,11 +116,13 @@ def test_the_largest_value_of_an_option(monkeypatch: pytest.MonkeyPatch) -> None
     assert result.return_value == 0
     assert result.stdout.startswith("the largest width that fits is 5")
     assert json.loads(Path("p.json").read_text())["largest"] == 5
-    assert tried[0] == (("--width", "1"), ["--gpu", "rtx-4090", "--steps", "2"])
+    assert tried[0] == (("--width", "1"), ["--gpu", "rtx-4090", "--steps", "2", "--once"])
 
 
 def test_a_trial_in_a_process_of_its_own() -> None:
     from lorafa_prof.predicting.script import Script
 
-    told = trials.predict_apart(Script("train.py", False, ("--width", "8")), ["--steps", "1"])
+    told = trials.predict_apart(
+        Script("train.py", False, ("--width", "8")), ["--steps", "1"], trials.Start.here()
+    )
     assert (told["status"], told["steps"]) == ("ok", 1)

@@ -145,6 +145,41 @@ def test_out_of_memory_names_line_step_and_phase(predict: Predict) -> None:
     assert 136 * 2**30 < prediction.out_of_memory.short_bytes < 160 * 2**30
 
 
+RAN_OUT = "torch.empty(40 * 2**30, device='cuda')"
+NO_GRAD = "with torch.no_grad(): model(torch.ones(8, 1000, device='cuda'))"
+
+
+@pytest.mark.parametrize(
+    ("lines", "phase"),
+    [
+        ([NO_GRAD, RAN_OUT], "evaluation"),
+        (["model.eval()", NO_GRAD.replace("no_grad", "inference_mode"), RAN_OUT], "evaluation"),
+        ([NO_GRAD, "model(torch.ones(8, 1000, device='cuda'))", RAN_OUT], "forward"),
+        # A reference beside the model that trains.
+        (["model(torch.ones(8, 1000, device='cuda'))", NO_GRAD, RAN_OUT], "forward"),
+        (["with torch.no_grad(): model.weight.clone()", RAN_OUT], "forward"),
+    ],
+)
+def test_a_forward_without_gradients_is_an_evaluation(predict: Predict, lines: list[str], phase: str) -> None:
+    prediction = predict(READING.format("\n    ".join(lines)), gpu="rtx-4090")
+    assert prediction.out_of_memory.moment.phase == phase
+
+
+def test_a_part_of_forward_without_gradients_is_no_evaluation(predict: Predict) -> None:
+    script = LOOP.replace(
+        "optimizer =",
+        """\
+class Outer(torch.nn.Module):
+    def forward(self, x):
+        with torch.no_grad():
+            model(x)
+        return model(x + torch.zeros(40 * 2**30, device='cuda')[0])
+outer = Outer()
+optimizer =""",
+    ).replace("loss = model(", "loss = outer(")
+    assert predict(script, gpu="rtx-4090").out_of_memory.moment.phase == "forward"
+
+
 def test_a_script_may_catch_out_of_memory(predict: Predict) -> None:
     caught = (
         "try:\n        torch.empty(40 * 2**30, device='cuda')\n"
@@ -152,6 +187,16 @@ def test_a_script_may_catch_out_of_memory(predict: Predict) -> None:
     )
     prediction = predict(READING.format(caught), gpu="rtx-4090")
     assert (prediction.status, prediction.out_of_memory) == ("ok", None)
+    assert "memory ran out at train.py:10, and the script went on" in prediction.notes
+
+
+def test_that_memory_ran_out_is_told_of_a_script_that_makes_it_an_error_of_its_own(predict: Predict) -> None:
+    wrapped = (
+        "try:\n        torch.empty(40 * 2**30, device='cuda')\n"
+        "    except torch.OutOfMemoryError:\n        raise SystemExit('too large')"
+    )
+    prediction = predict(READING.format(wrapped), gpu="rtx-4090")
+    assert (prediction.status, prediction.message) == ("error", "the script ended itself: too large")
     assert "memory ran out at train.py:10, and the script went on" in prediction.notes
 
 
@@ -181,6 +226,8 @@ def test_a_failing_script_shows_its_own_traceback(
     ("script", "status", "words"),
     [
         ("import sys\nsys.exit(5)\n", "error", "exit code 5"),
+        ("import sys\nsys.exit('no data\\nat all')\n", "error", "the script ended itself: no data at all"),
+        ("import torch\ntorch.ones(9, 9) @ torch.ones(9, 9)\n", "nothing", "never moved a tensor to cuda"),
         ("x = 1\n", "nothing", "no memory"),
         ("import torch\ntorch.ones(4, device='cuda')\n", "nothing", "without an optimizer step"),
         ("x = (\n\n", "error", "SyntaxError"),
@@ -190,6 +237,7 @@ def test_a_script_that_takes_no_step(predict: Predict, script: str, status: str,
     prediction = predict(script)
     assert prediction.status == status
     assert words in prediction.message
+    assert prediction.notes == ()
 
 
 def test_weights_are_read_for_their_shapes(predict: Predict) -> None:

@@ -19,9 +19,8 @@ def _isinf(step: Execution, func: Any, args: Any, kwargs: Any) -> Any:
 
 
 def _equal(step: Execution, func: Any, args: Any, kwargs: Any) -> Any:
-    if args[0].is_cuda:
-        each = step.take(args[0].numel())
-        step.give_back(step.take(1), each)
+    each = step.take(args[0].numel())
+    step.give_back(step.take(1), each)
     return step.run(func, args, kwargs)
 
 
