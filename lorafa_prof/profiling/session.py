@@ -12,8 +12,6 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from lorafa_prof.cell import twin_gpu
-from lorafa_prof.devices.gpus.gpu import gpu_called
 from lorafa_prof.devices.sim.twin import Twin
 from lorafa_prof.errors import UsageError
 from lorafa_prof.instruments.memory.allocator import AllocatorCounters
@@ -22,7 +20,7 @@ from lorafa_prof.instruments.user_line import user_line_of
 from lorafa_prof.profiling.attribution import Attribution
 from lorafa_prof.profiling.model_seen import ModelSeen
 from lorafa_prof.profiling.phase_meter import MeteredStep, PhaseMeter
-from lorafa_prof.profiling.place import CPU, CUDA, StepPlace, place_of
+from lorafa_prof.profiling.place import CPU, CUDA, StepPlace, place_of, twin_asked
 from lorafa_prof.profiling.result import Profile, ProfiledStep, told_of
 from lorafa_prof.profiling.step_calls import dropped_gradients, step_calls
 from lorafa_prof.running.out_of_memory import is_out_of_memory, out_of_memory_line
@@ -223,11 +221,10 @@ class Profiling:
         self._meter.attributed = False
 
     def _entered_place(self, stack: ExitStack) -> StepPlace:
-        gpu = twin_gpu(str(self._device)) if self._device is not None else None
-        if gpu is not None:
-            twin = stack.enter_context(Twin(gpu_called(gpu)))
-            return StepPlace(f"sim:{twin.gpu.name}", "cuda", twin)
-        place = place_of(self._device, self._model, self._given_twin)
+        twin = twin_asked(self._device)
+        if twin is not None:
+            stack.enter_context(twin)
+        place = place_of(None if twin else self._device, self._model, twin or self._given_twin)
         return place or (CUDA if torch.cuda.is_available() else CPU)
 
     def _told_shortage(self, error: BaseException) -> str:

@@ -7,45 +7,16 @@ from typing import Any
 
 import pytest
 import torch
+import toy_training
 import transformers
 from torch.utils.data import DataLoader
+from toy_training import Log, trained
 
 from lorafa_prof.errors import UsageError
 from lorafa_prof.integrations import TrainerCallback
 from lorafa_prof.results.table import read_table
 
-ME = "tests/integrations/test_trainer_callback.py"
-ROWS = [{"input_ids": torch.arange(8), "labels": torch.arange(8)} for _ in range(16)]
-
-
-def trained(folder: Path, callback: Any, *more: Any, **arguments: Any) -> None:
-    """Four steps of two micro-batches of two rows each."""
-    config = transformers.GPT2Config(n_embd=8, n_head=2, n_layer=1, vocab_size=16, n_positions=8)
-    given = {
-        "per_device_train_batch_size": 2,
-        "gradient_accumulation_steps": 2,
-        "max_steps": 4,
-        "report_to": [],
-        "use_cpu": True,
-        "save_strategy": "no",
-        "disable_tqdm": True,
-        **arguments,
-    }
-    transformers.Trainer(
-        transformers.GPT2LMHeadModel(config),
-        transformers.TrainingArguments(str(folder), **given),
-        train_dataset=ROWS,
-        eval_dataset=ROWS[:2],
-        callbacks=[callback, *more],
-    ).train()  # trained
-
-
-class Log(transformers.TrainerCallback):
-    def __init__(self) -> None:
-        self.logged: list[dict[str, Any]] = []
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **others: Any) -> None:
-        self.logged.append(dict(logs))
+ME = "tests/integrations/toy_training.py"
 
 
 def test_a_training_is_profiled_step_by_step(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -62,7 +33,7 @@ def test_a_training_is_profiled_step_by_step(tmp_path: Path, capsys: pytest.Capt
     assert found is not None
     assert len(found.steps) == 4
     assert found.name == "GPT2LMHeadModel"
-    number = Path(__file__).read_text().splitlines().index("    ).train()  # trained")
+    number = Path(toy_training.__file__).read_text().splitlines().index("    ).train()  # trained")
     lines = {int(one.user_line.partition(":")[2]) for one in found.tensors}
     assert {one.user_line.partition(":")[0] for one in found.tensors} == {ME}
     assert max(lines) <= number + 1

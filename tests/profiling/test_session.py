@@ -197,6 +197,13 @@ def test_the_twin_counts_blocks_and_has_no_times() -> None:
     assert found.largest.reserved == 2**21
 
 
+def test_a_function_that_makes_its_model_is_called_on_the_twin() -> None:
+    found = lorafa_prof.profile(lambda: trained(1, device="cuda"), device="sim:rtx-4090")
+    assert found.device == "sim:rtx-4090"
+    assert found.saved_bytes == 2 * VECTOR  # with x, which is made in the step
+    assert found.activation_bytes == 2 * 4096 + 4096 + 512  # its weight too
+
+
 def test_running_out_names_the_line_and_is_raised() -> None:
     run = lorafa_prof.profile(device="sim:rtx-4090")
 
