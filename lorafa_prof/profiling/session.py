@@ -16,7 +16,7 @@ from lorafa_prof.devices.sim.twin import Twin
 from lorafa_prof.errors import UsageError
 from lorafa_prof.instruments.memory.allocator import AllocatorCounters
 from lorafa_prof.instruments.timing import Clock, CudaClock, HostClock
-from lorafa_prof.instruments.user_line import user_line_of
+from lorafa_prof.instruments.user_line import lines_of
 from lorafa_prof.profiling.attribution import Attribution
 from lorafa_prof.profiling.model_seen import ModelSeen
 from lorafa_prof.profiling.phase_meter import MeteredStep, PhaseMeter
@@ -228,7 +228,7 @@ class Profiling:
         return place or (CUDA if torch.cuda.is_available() else CPU)
 
     def _told_shortage(self, error: BaseException) -> str:
-        line = user_line_of(error)
+        line = lines_of(error)
         where = f" at {line}" if line else ""
         step = len(self._meter.steps) + 1
         return f"out of memory{where}, step {step}, {self._meter.phase}: {out_of_memory_line(error)}"
