@@ -11,8 +11,15 @@ import transformers
 ROWS = [{"input_ids": torch.arange(8), "labels": torch.arange(8)} for _ in range(16)]
 
 
-def trained(folder: Path, callback: Any, *more: Any, **arguments: Any) -> None:
-    """Four steps of two micro-batches of two rows each."""
+def trained(
+    folder: Path,
+    callback: Any,
+    *more: Any,
+    rows: int = len(ROWS),
+    resume: Path | None = None,
+    **arguments: Any,
+) -> None:
+    """Four steps of two micro-batches of two rows each, if `arguments` say nothing else."""
     config = transformers.GPT2Config(n_embd=8, n_head=2, n_layer=1, vocab_size=16, n_positions=8)
     given = {
         "per_device_train_batch_size": 2,
@@ -27,10 +34,10 @@ def trained(folder: Path, callback: Any, *more: Any, **arguments: Any) -> None:
     transformers.Trainer(
         transformers.GPT2LMHeadModel(config),
         transformers.TrainingArguments(str(folder), **given),
-        train_dataset=ROWS,
+        train_dataset=ROWS[:rows],
         eval_dataset=ROWS[:2],
         callbacks=[callback, *more],
-    ).train()  # trained
+    ).train(resume_from_checkpoint=str(resume) if resume else None)  # trained
 
 
 class Log(transformers.TrainerCallback):
