@@ -80,12 +80,16 @@ def profile(
         UsageError: an argument is wrong, or nothing can be measured there.
     """
     if step is None:
+        if warmup != 1:
+            raise UsageError("profile: warmup= is of a function; what runs in a context runs once")
         return Profiling(model, device, attribute=attribute, name=name)
     if callable(step) and _takes_arguments(step):
         raise UsageError(
             "profile: this function takes arguments; decorate it with @lorafa_prof.profile(), with brackets, "
             "or give lambda: function(arguments)"
         )
+    if not attribute:
+        raise UsageError("profile: attribute=False is of a context; a function is measured without it too")
     twin = twin_asked(device)
     with twin or nullcontext():
         return profile_calls(

@@ -12,7 +12,6 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from lorafa_prof.devices.sim.twin import Twin
 from lorafa_prof.errors import UsageError
 from lorafa_prof.instruments.memory.allocator import AllocatorCounters
 from lorafa_prof.instruments.timing import Clock, CudaClock, HostClock
@@ -61,7 +60,6 @@ class Profiling:
             is, else CUDA if there is one.
         attribute: whether to attribute the first step.
         name: what it is called in tables; "": the model's class.
-        twin: that is entered already.
     """
 
     def __init__(
@@ -71,10 +69,8 @@ class Profiling:
         *,
         attribute: bool = True,
         name: str = "",
-        twin: Twin | None = None,
     ) -> None:
         self._model, self._device, self._attribute, self._name = model, device, attribute, name
-        self._given_twin = twin
         self._result: Profile | None = None
         self._contexts = ExitStack()
         self._notes: list[str] = []
@@ -98,13 +94,8 @@ class Profiling:
 
         @wraps(function)
         def profiled(*args: P.args, **kwargs: P.kwargs) -> R:
-            run = Profiling(
-                self._model,
-                self._device,
-                attribute=self._attribute,
-                name=self._name or function.__name__,
-                twin=self._given_twin,
-            )
+            name = self._name or function.__name__
+            run = Profiling(self._model, self._device, attribute=self._attribute, name=name)
             try:
                 with run:
                     return function(*args, **kwargs)
@@ -224,7 +215,7 @@ class Profiling:
         twin = twin_asked(self._device)
         if twin is not None:
             stack.enter_context(twin)
-        place = place_of(None if twin else self._device, self._model, twin or self._given_twin)
+        place = place_of(None if twin else self._device, self._model, twin)
         return place or (CUDA if torch.cuda.is_available() else CPU)
 
     def _told_shortage(self, error: BaseException) -> str:
