@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lorafa_prof.cell import OWN_CODE, ResolvedDevice, device_kind
+from lorafa_prof.cell import ResolvedDevice, device_kind
 from lorafa_prof.claims.baseline import (
     TELLING_PACKAGES,
     Baseline,
@@ -79,16 +79,25 @@ def gate_of(loaded: LoadedScenario, pattern: str | None) -> Gate:
 def _gate(loaded: LoadedScenario, resolve: ResolveDevice, pattern: str | None) -> Gate:
     if not loaded.scenario.claims:
         raise NothingToJudgeError(f"{loaded.file}: it makes no claims (docs/claims.md says how)")
+    planned = expand(loaded, resolve)
+    cells = [plan.cell for plan in planned]
+    return Gate(loaded, tuple(planned), chosen_checks(loaded, checks_of(loaded, cells), pattern))
+
+
+def chosen_checks(loaded: LoadedScenario, checks: Sequence[Check], pattern: str | None) -> tuple[Check, ...]:
+    """Those of the claims whose name `pattern` matches.
+
+    Raises:
+        UsageError: the pattern is no regular expression or matches no claim.
+    """
     try:
         wanted = re.compile(pattern or "")
     except re.error as error:
         raise UsageError(f"--claim {pattern}: this is no regular expression: {error}") from error
-    planned = expand(loaded, resolve)
-    cells = [plan.cell for plan in planned]
-    checks = [check for check in checks_of(loaded, cells) if wanted.search(check.claim.name)]
-    if not checks:
+    chosen = tuple(check for check in checks if wanted.search(check.claim.name))
+    if not chosen:
         raise UsageError(f"--claim {pattern}: no claim of {loaded.file} matches")
-    return Gate(loaded, tuple(planned), tuple(checks))
+    return chosen
 
 
 def judged(
@@ -217,7 +226,7 @@ def stored_gate(out: Path, pattern: str | None) -> tuple[Gate, Store, CellResult
         cell_ids, scenario = [str(cell_id) for cell_id in provenance["cells"]], dict(provenance["scenario"])
         replaced = _overridden(provenance.get("command"))
     except FileNotFoundError as error:
-        raise NothingToJudgeError(_no_scenario(out)) from error
+        raise NothingToJudgeError(f"{out}: holds no results of `lorafa-prof run` or `check`") from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(f"{file}: this cannot be read as a record of lorafa-prof") from error
     loaded = validated_scenario(Document(file, scenario, replaced=replaced), [])
@@ -263,13 +272,3 @@ def _where_they_ran(places: Collection[tuple[str, str | None]]) -> ResolveDevice
         return resolve_twin_by_default(device, gpu)
 
     return resolve
-
-
-def _no_scenario(out: Path) -> str:
-    """Why nothing can be judged of a folder that no run has written."""
-    if any(OWN_CODE in cell_id for cell_id in Store(out).others(())):
-        return (
-            f"{out}: holds profiles of code of your own, which make no claims: `lorafa-prof compare BASE "
-            f"{out}` judges them by another folder, and limits in tests by numbers (docs/pytest.md)"
-        )
-    return f"{out}: holds no results of `lorafa-prof run` or `check`"

@@ -90,6 +90,8 @@ def stored_doubts(
         # What a GPU measured is judged anywhere, also where there is none, with another PyTorch.
         if cell_id in wrong or not result.cell.is_predicted or result.row["status"] not in _JUDGED:
             continue
+        if result.cell.is_own_code:  # a profile of a twin: what it was made of is its script's matter
+            continue
         if changed := stale_parts(result, now(result.cell)):
             of_another_day[cell_id] = first_of(changed, _MOST_NAMED)
     if stale == "again":

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 #: Of several scenarios the first of these that one of them has is the command's exit code.
 _WORST_FIRST = (3, 1, 4, 0)
+_ITS_OWN = "{}: --at-most and --at-least are of axes without a file, and of profiles; its claims are its own"
 
 
 @dataclass(frozen=True)
@@ -106,8 +107,9 @@ def check_command(
 
     Each SCENARIO is a file or the name of a shipped one; of a folder OUT its stored results are judged. Cells
     that claims need and that have no result yet are run first, on the twin unless --device or the file says
-    otherwise; so are predictions of other code than today's, which in OUT are not judged. Exits with 0 if
-    every claim holds, 3 if one fails, 4 if one cannot be judged.
+    otherwise; so are predictions of other code than today's, which in OUT are not judged. Of profiles of code
+    of your own --at-most and --at-least say what is expected, else that each fits. Exits with 0 if every
+    claim holds, 3 if one fails, 4 if one cannot be judged.
     """
     if len(what) > 1 and (out or baseline):
         raise UsageError("-o and --baseline are of one scenario: check several without them, or one by one")
@@ -140,8 +142,6 @@ def _loaded(what: Sequence[str], asked: _Asked) -> list[tuple[str, LoadedScenari
         claims = claims_of(asked.at_most, asked.at_least)
         scenario = loaded_scenario(None, asked.overrides, asked.device, [claims])
         return [(scenario.scenario.name, scenario)]
-    if asked.at_most or asked.at_least:
-        raise UsageError("--at-most and --at-least are of axes without a file, whose claims are its own")
     loaded: list[tuple[str, LoadedScenario | None]] = []
     for name in what:
         if os.path.isdir(name):  # noqa: PTH112 - of a name that is too long `Path.is_dir` raises
@@ -150,6 +150,8 @@ def _loaded(what: Sequence[str], asked: _Asked) -> list[tuple[str, LoadedScenari
                     f"{name}: results are judged as they are: without --set, --device, -o and axes"
                 )
             loaded.append((name, None))
+        elif asked.at_most or asked.at_least:
+            raise UsageError(_ITS_OWN.format(name))
         else:
             scenario = loaded_scenario(name, asked.overrides, asked.device)
             loaded.append((name, scenario))
@@ -158,10 +160,16 @@ def _loaded(what: Sequence[str], asked: _Asked) -> list[tuple[str, LoadedScenari
 
 def _judgement(name: str, loaded: LoadedScenario | None, asked: _Asked) -> Judgement:
     from lorafa_prof.claims.gate import gate_of, stored_gate
+    from lorafa_prof.claims.profiles import holds_profiles, profiles_gate
     from lorafa_prof.claims.trust import stored_doubts
 
-    if loaded is None:
-        gate, store, results = stored_gate(Path(name), asked.pattern)
+    out = Path(name)
+    if loaded is None and holds_profiles(out):
+        gate, store, results = profiles_gate(out, claims_of(asked.at_most, asked.at_least), asked.pattern)
+    elif loaded is None:
+        if asked.at_most or asked.at_least:
+            raise UsageError(_ITS_OWN.format(name))
+        gate, store, results = stored_gate(out, asked.pattern)
     else:
         gate = gate_of(loaded, asked.pattern)
         store = _store(gate, asked)

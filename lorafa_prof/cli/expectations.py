@@ -23,8 +23,8 @@ def expectation_options(command: Callable[..., Any]) -> Callable[..., Any]:
             bound,
             multiple=True,
             metavar="METRIC=AMOUNT",
-            help=f"Of axes without a file: expect {option[2:].replace('-', ' ')} this, such as "
-            "peak_reserved_bytes=24GiB  [default: that each step fits]",
+            help=f"Of axes without a file, and of profiles: expect {option[2:].replace('-', ' ')} this, "
+            "such as peak_reserved_bytes=24GiB  [default: that each step fits]",
         )(command)
     return command
 

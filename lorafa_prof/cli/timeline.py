@@ -103,6 +103,8 @@ def _failure(failure: OutOfMemory) -> str:
 
     step, phase = failure.place.step, failure.place.phase
     where = f"in {phase} of step {step}" if step else "while the model was built"
+    if failure.place.line:
+        where += f", at {failure.place.line}"
     line = out_of_memory_line(failure.error)
     return f"{where}: {line} The .pickle ends there; without a whole step there is no .csv and no figure."
 

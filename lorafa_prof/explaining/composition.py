@@ -10,6 +10,7 @@ from lorafa_prof.instruments.allocations.block_notes import BlockNote
 from lorafa_prof.instruments.allocations.log import AllocationEvent, Place
 from lorafa_prof.instruments.allocations.timeline import Timeline
 from lorafa_prof.instruments.saved.needs import Need
+from lorafa_prof.instruments.user_line import both_lines
 from lorafa_prof.parts import BlockKind, PartKey
 from lorafa_prof.results.needs import key_of, like_need
 from lorafa_prof.results.tensors import TensorKey, layer_of
@@ -32,7 +33,7 @@ class Piece:
             that the tensors were saved or made by, or of a weight its name in its module.
         count: how many.
         nbytes: asked for, together.
-        line: of the code that had the first of them saved.
+        line: of the code that had the first of them saved; of others the user's own that made it, if any.
         needs: what autograd keeps them for, layers taken as one.
         into_layer_bytes: of those that go into a layer, which checkpointing keeps.
         layers: bytes by the path of the layer that they are in: ``model.layers.3``.
@@ -154,7 +155,7 @@ def _piece(event: AllocationEvent, kind: BlockKind, note: BlockNote, phase: str)
             key_of(saved),
             1,
             nbytes,
-            saved.line,
+            both_lines(saved.user_line, saved.line),
             tuple(map(like_need, note.needs)),
             nbytes if note.into_layer else 0,
             _in_layer(saved.module, nbytes),
@@ -163,7 +164,7 @@ def _piece(event: AllocationEvent, kind: BlockKind, note: BlockNote, phase: str)
     if part in ("weights", "gradients", "optimizer") and note.name:
         module, _, op = note.name.rpartition(".")
     key = TensorKey(like_modules(module), note.role, op, note.dtype, note.shape)
-    return Piece(part, key, 1, nbytes, layers=_in_layer(module, nbytes))
+    return Piece(part, key, 1, nbytes, event.place.line, layers=_in_layer(module, nbytes))
 
 
 def _in_layer(module: str, nbytes: int) -> dict[str, int]:

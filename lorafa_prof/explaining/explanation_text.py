@@ -66,7 +66,8 @@ def _ran_out(explanation: Explanation, depth: int) -> Iterator[Line]:
         return
     then = ran_out.composition
     assert then.place is not None
-    yield heading(f"Memory runs out {moment_name(then.place)}")
+    line = f", at {then.place.line}" if then.place.line else ""
+    yield heading(f"Memory runs out {moment_name(then.place)}{line}")
     yield Line(
         "",
         f"{size(ran_out.requested_bytes)} are asked for when {size(then.total_bytes)} of "

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 import sysconfig
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from types import FrameType
 
 from lorafa_prof import package
-from lorafa_prof.instruments.saved.saving_line import shown_file
+from lorafa_prof.instruments.saved.saving_line import saving_line, shown_file
 
 #: Top-level modules that are nobody's own code, also where they are run from a checkout.
 _LIBRARIES = frozenset(
@@ -49,14 +50,19 @@ def user_line(frame: FrameType | None = None) -> str:
 
 def user_line_of(error: BaseException) -> str:
     """Return "file:number" of the user's innermost line that `error` came through; "" if there is none."""
-    told, step = "", error.__traceback__
-    while step is not None:
-        if _begins_a_process(step.tb_frame):
-            told = ""
-        elif is_users(step.tb_frame):
-            told = _told(step.tb_frame.f_code.co_filename, step.tb_lineno)
-        step = step.tb_next
-    return told
+    return _innermost(error, is_users)
+
+
+def lines_here() -> str:
+    """Both lines of what runs now, where one is the user's; else "": the code of a shipped model."""
+    users = user_line(sys._getframe(1))
+    return both_lines(users, saving_line()) if users else ""
+
+
+def lines_of(error: BaseException) -> str:
+    """Both lines that `error` came through last, where one is the user's; else ""."""
+    users = user_line_of(error)
+    return both_lines(users, _innermost(error, _is_shown)) if users else ""
 
 
 def both_lines(users: str, models: str) -> str:
@@ -70,17 +76,33 @@ def both_lines(users: str, models: str) -> str:
 def user_frame(frame: FrameType | None) -> FrameType | None:
     """Return the innermost frame from `frame` outwards that is the user's own code, or None.
 
-    A process that multiprocessing began ends the search: outside of that is what Python was started with.
+    What runs a cell, or a process that multiprocessing began, ends the search: outside of that is who asked
+    for it.
     """
-    while frame is not None and not _begins_a_process(frame):
+    while frame is not None and not _runs_what_is_asked(frame):
         if is_users(frame):
             return frame
         frame = frame.f_back
     return None
 
 
-def _begins_a_process(frame: FrameType) -> bool:
-    return str(frame.f_globals.get("__name__", "")).startswith("multiprocessing.")
+def _runs_what_is_asked(frame: FrameType) -> bool:
+    return str(frame.f_globals.get("__name__", "")).startswith(("multiprocessing.", "lorafa_prof.running."))
+
+
+def _innermost(error: BaseException, wanted: Callable[[FrameType], bool]) -> str:
+    told, step = "", error.__traceback__
+    while step is not None:
+        if _runs_what_is_asked(step.tb_frame):
+            told = ""
+        elif wanted(step.tb_frame):
+            told = _told(step.tb_frame.f_code.co_filename, step.tb_lineno)
+        step = step.tb_next
+    return told
+
+
+def _is_shown(frame: FrameType) -> bool:
+    return shown_file(frame.f_code.co_filename) is not None
 
 
 def is_users(frame: FrameType) -> bool:

@@ -74,10 +74,10 @@ class LightningCallback(ProfilingCallback, _Callback):  # type: ignore[misc]
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
         """End, and tell."""
-        found = self._run.end()
+        found = self._run.end(keeps=trainer.is_global_zero)
         if found is not None and self._show and trainer.is_global_zero:
             print(found.table())
 
     def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
         """End: what ran until then is kept, and where memory ran out is told."""
-        self._run.end(exception)
+        self._run.end(exception, keeps=trainer.is_global_zero)

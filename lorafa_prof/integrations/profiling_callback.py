@@ -27,5 +27,5 @@ class ProfilingCallback:
 
     @property
     def result(self) -> Profile | None:
-        """What was found; None before the training has ended."""
+        """What was found; None before the training has ended, and where it took no step."""
         return self._run.result

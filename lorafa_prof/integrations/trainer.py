@@ -18,8 +18,10 @@ class TrainerCallback(ProfilingCallback, transformers.TrainerCallback):
         Trainer(..., callbacks=[profiled]).train()
         print(profiled.result.table())
 
-    What an evaluation between two steps takes belongs to the forward after it. After a training that failed,
-    make another callback, or train again with this one: its hooks are off then only.
+    What an evaluation between two steps takes belongs to the forward after it; one without training is not
+    profiled. Of several trainings the last is told, also of those that `auto_find_batch_size` makes. After a
+    training that failed, make another callback, or train again with this one: its hooks are off then only.
+    Of several processes each has its own rows and result, and the first writes and prints.
 
     Args:
         every: a row is logged every so many steps, to whatever `report_to` is on.
@@ -30,7 +32,7 @@ class TrainerCallback(ProfilingCallback, transformers.TrainerCallback):
         name: what it is called in tables; "": the model's class.
 
     Attributes:
-        rows: those of every so many steps, by step.
+        rows: those of every so many steps, by the trainer's number of the step.
 
     Raises:
         UsageError: `every` is below 1.
@@ -60,6 +62,7 @@ class TrainerCallback(ProfilingCallback, transformers.TrainerCallback):
 
     def on_train_end(self, args: Any, state: Any, control: Any, **others: Any) -> None:
         """End, and tell."""
-        found = self._run.end()
-        if found is not None and self._show and state.is_world_process_zero:
+        first = state.is_world_process_zero
+        found = self._run.end(keeps=first)
+        if found is not None and self._show and first:
             print(found.table())

@@ -15,7 +15,7 @@ class TrainingRun:
     """Steps of a training, profiled from its start to its end.
 
     Attributes:
-        result: what was found; None before the training has ended.
+        result: what was found; None before the training has ended, and where it took no step.
 
     Args:
         every: a row is told every so many steps.
@@ -49,18 +49,22 @@ class TrainingRun:
         last = self._profiling.last_step()
         return _values(last) if last is not None else {}
 
-    def end(self, error: BaseException | None = None) -> Profile | None:
-        """End, and keep what was found where it is to be kept; None where nothing had begun.
+    def end(self, error: BaseException | None = None, *, keeps: bool = True) -> Profile | None:
+        """End, and keep what was found where it is to be kept; None where nothing had begun, or was done.
 
         Args:
             error: what the training failed of.
+            keeps: whether this process is the one of several that keeps it.
         """
         if self._profiling is None:
+            return None
+        if error is None and self._profiling.last_step() is None:
+            self.abandon()
             return None
         profiling, self._profiling = self._profiling, None
         profiling.__exit__(type(error) if error is not None else None, error, None)
         self.result = profiling.result
-        if self._out is not None:
+        if self._out is not None and keeps:
             self.result.save(self._out)
         return self.result
 

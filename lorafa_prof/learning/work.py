@@ -18,7 +18,7 @@ from lorafa_prof.learning.train import Training
 from lorafa_prof.results.fingerprint import fingerprint_of
 from lorafa_prof.results.measured import Measured
 from lorafa_prof.results.record import CellResult
-from lorafa_prof.running.out_of_memory import is_out_of_memory, out_of_memory_line
+from lorafa_prof.running.out_of_memory import is_out_of_memory, out_of_memory_message
 from lorafa_prof.running.runner import composed
 from lorafa_prof.step import PhaseTracker
 
@@ -65,7 +65,7 @@ def learn_cell(cell: Cell, run_json: str, out: str, at_once: int = 1) -> CellRes
         status = {
             "status": "oom",
             "failed_phase": tracker.phase,
-            "message": where + out_of_memory_line(error),
+            "message": where + out_of_memory_message(error),
         }
     result = composed(cell, Measured(), fingerprint, status)
     if status["status"] != "ok" and training is not None:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from lorafa_prof.cell import twin_device
+from lorafa_prof.cell import twin_device, twin_gpu
+from lorafa_prof.devices.gpus.gpu import gpu_called
 from lorafa_prof.devices.sim.twin import Twin
 from lorafa_prof.errors import UsageError
 from lorafa_prof.instruments.memory.allocator import AllocatorCounters
@@ -51,6 +52,16 @@ class StepPlace:
 CPU, CUDA = StepPlace("cpu", "cpu"), StepPlace("cuda", "cuda")
 
 
+def twin_asked(device: str | torch.device | None) -> Twin | None:
+    """The twin that `device` asks for, not entered yet; None where it is none.
+
+    Raises:
+        UsageError: there is no such GPU in the catalogue.
+    """
+    gpu = twin_gpu(str(device))
+    return Twin(gpu_called(gpu)) if gpu is not None else None
+
+
 def place_of(
     device: str | torch.device | None, model: nn.Module | None, twin: Twin | None
 ) -> StepPlace | None:
@@ -66,7 +77,11 @@ def place_of(
         if parameter is None:
             return None
         device = parameter.device
-    return _place(torch.device(device))
+    try:
+        device = torch.device(device)
+    except RuntimeError:
+        raise UsageError(f"profile: device '{device}' is none of cpu, cuda and the twin") from None
+    return _place(device)
 
 
 def _place(device: torch.device) -> StepPlace:

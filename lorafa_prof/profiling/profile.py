@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any, overload
 
 import torch
@@ -14,7 +15,7 @@ from lorafa_prof.errors import NothingToJudgeError, UsageError
 from lorafa_prof.profiling.living import bare_leaves
 from lorafa_prof.profiling.model_seen import ModelSeen
 from lorafa_prof.profiling.passes import Step, Unwatched, attribute, let_go, measure_bytes, run_step
-from lorafa_prof.profiling.place import CPU, CUDA, cuda_allocations, place_of
+from lorafa_prof.profiling.place import CPU, CUDA, cuda_allocations, place_of, twin_asked
 from lorafa_prof.profiling.result import Profile, ProfiledStep
 from lorafa_prof.profiling.session import Profiling
 
@@ -69,7 +70,8 @@ def profile(
         step: a function without arguments that does the same at each call; it is called `warmup` times, once
             to attribute, once to measure. None: a context, which is a decorator too.
         model: from which modules' paths are counted; None: from whichever module is called.
-        device: "cpu", "cuda", or for a context "sim:<gpu>", which makes CUDA that GPU's twin inside of it.
+        device: "cpu", "cuda", or "sim:<gpu>", which makes CUDA that GPU's twin inside of the context, or of
+            the calls of `step`, which then makes its model.
         warmup: calls before anything is measured.
         attribute: of a context, whether its first step is attributed.
         name: what it is called in tables and folders.
@@ -78,13 +80,21 @@ def profile(
         UsageError: an argument is wrong, or nothing can be measured there.
     """
     if step is None:
+        if warmup != 1:
+            raise UsageError("profile: warmup= is of a function; what runs in a context runs once")
         return Profiling(model, device, attribute=attribute, name=name)
     if callable(step) and _takes_arguments(step):
         raise UsageError(
             "profile: this function takes arguments; decorate it with @lorafa_prof.profile(), with brackets, "
             "or give lambda: function(arguments)"
         )
-    return profile_calls(step, model=model, device=device, warmup=warmup, name=name)
+    if not attribute:
+        raise UsageError("profile: attribute=False is of a context; a function is measured without it too")
+    twin = twin_asked(device)
+    with twin or nullcontext():
+        return profile_calls(
+            step, model=model, device=None if twin else device, warmup=warmup, twin=twin, name=name
+        )
 
 
 def profile_calls(
@@ -138,8 +148,8 @@ def profile_calls(
     metered = measure_bytes(step, place, bare, let_go(step, place, bare, attributed.replaced))
     if place.twin is not None and metered.peak_bytes == 0:
         raise NothingToJudgeError(
-            f"profile: the step takes no memory of {place.name}; make model and inputs inside "
-            "with memory.twin(...) as device: and on that device"
+            f"profile: the step takes no memory of {place.name}; make model and inputs on 'cuda' inside of "
+            "the step, or in a test inside of with memory.twin(...) as device: on that device"
         )
     return Profile(
         activation_bytes=metered.held_bytes or 0,

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from lorafa_prof.instruments.flops.counter import FlopCount
 from lorafa_prof.instruments.memory.profile import Counters, PhaseMemory
@@ -82,8 +82,7 @@ class Profile:
     @property
     def told(self) -> ProfiledStep | None:
         """The step that is told; None where none ended."""
-        told: ProfiledStep | None = told_of(self.steps)
-        return told
+        return told_of(self.steps)
 
     def __str__(self) -> str:
         return f"{self!r}\n{table_of(self.tensors)}"
@@ -152,10 +151,18 @@ class Profile:
 _SIZES = {"weights_bytes": "weights", "gradients_bytes": "gradients", "optimizer_bytes": "optimizer state"}
 
 
-def told_of(steps: Sequence[Any]) -> Any:
+class _Step(Protocol):
+    @property
+    def attributed(self) -> bool: ...
+
+
+S = TypeVar("S", bound=_Step)
+
+
+def told_of(steps: Sequence[S]) -> S | None:
     """The last of the steps without attribution, else the last; None of none."""
     bare = [step for step in steps if not step.attributed]
-    return (bare or [*steps] or [None])[-1]
+    return next(reversed(bare or steps), None)
 
 
 def _phase_lines(step: ProfiledStep) -> list[str]:
@@ -163,17 +170,12 @@ def _phase_lines(step: ProfiledStep) -> list[str]:
     rows = [
         (
             phase,
-            *(size(each.allocated) for each in _of_phase(step, phase)),
+            *(size(each.allocated) for each in (memory.start, memory.end, memory.peak)),
             f"{step.phase_ms[phase]:.2f}" if phase in step.phase_ms else "-",
         )
         for phase in PHASES
-        if phase in step.phases
+        if (memory := step.phases.get(phase)) is not None
     ]
     if not rows:
         head, rows = ("phase", "ms"), [(name, f"{ms:.2f}") for name, ms in step.phase_ms.items()]  # type: ignore[assignment]
     return aligned([head, *rows], right=range(1, len(head)))
-
-
-def _of_phase(step: ProfiledStep, phase: Phase) -> tuple[Counters, Counters, Counters]:
-    memory: dict[str, Any] = {name: getattr(step.phases[phase], name) for name in ("start", "end", "peak")}
-    return memory["start"], memory["end"], memory["peak"]

@@ -12,17 +12,14 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from lorafa_prof.cell import twin_gpu
-from lorafa_prof.devices.gpus.gpu import gpu_called
-from lorafa_prof.devices.sim.twin import Twin
 from lorafa_prof.errors import UsageError
 from lorafa_prof.instruments.memory.allocator import AllocatorCounters
 from lorafa_prof.instruments.timing import Clock, CudaClock, HostClock
-from lorafa_prof.instruments.user_line import user_line_of
+from lorafa_prof.instruments.user_line import lines_of
 from lorafa_prof.profiling.attribution import Attribution
 from lorafa_prof.profiling.model_seen import ModelSeen
 from lorafa_prof.profiling.phase_meter import MeteredStep, PhaseMeter
-from lorafa_prof.profiling.place import CPU, CUDA, StepPlace, place_of
+from lorafa_prof.profiling.place import CPU, CUDA, StepPlace, place_of, twin_asked
 from lorafa_prof.profiling.result import Profile, ProfiledStep, told_of
 from lorafa_prof.profiling.step_calls import dropped_gradients, step_calls
 from lorafa_prof.running.out_of_memory import is_out_of_memory, out_of_memory_line
@@ -63,7 +60,6 @@ class Profiling:
             is, else CUDA if there is one.
         attribute: whether to attribute the first step.
         name: what it is called in tables; "": the model's class.
-        twin: that is entered already.
     """
 
     def __init__(
@@ -73,10 +69,8 @@ class Profiling:
         *,
         attribute: bool = True,
         name: str = "",
-        twin: Twin | None = None,
     ) -> None:
         self._model, self._device, self._attribute, self._name = model, device, attribute, name
-        self._given_twin = twin
         self._result: Profile | None = None
         self._contexts = ExitStack()
         self._notes: list[str] = []
@@ -100,13 +94,8 @@ class Profiling:
 
         @wraps(function)
         def profiled(*args: P.args, **kwargs: P.kwargs) -> R:
-            run = Profiling(
-                self._model,
-                self._device,
-                attribute=self._attribute,
-                name=self._name or function.__name__,
-                twin=self._given_twin,
-            )
+            name = self._name or function.__name__
+            run = Profiling(self._model, self._device, attribute=self._attribute, name=name)
             try:
                 with run:
                     return function(*args, **kwargs)
@@ -223,15 +212,14 @@ class Profiling:
         self._meter.attributed = False
 
     def _entered_place(self, stack: ExitStack) -> StepPlace:
-        gpu = twin_gpu(str(self._device)) if self._device is not None else None
-        if gpu is not None:
-            twin = stack.enter_context(Twin(gpu_called(gpu)))
-            return StepPlace(f"sim:{twin.gpu.name}", "cuda", twin)
-        place = place_of(self._device, self._model, self._given_twin)
+        twin = twin_asked(self._device)
+        if twin is not None:
+            stack.enter_context(twin)
+        place = place_of(None if twin else self._device, self._model, twin)
         return place or (CUDA if torch.cuda.is_available() else CPU)
 
     def _told_shortage(self, error: BaseException) -> str:
-        line = user_line_of(error)
+        line = lines_of(error)
         where = f" at {line}" if line else ""
         step = len(self._meter.steps) + 1
         return f"out of memory{where}, step {step}, {self._meter.phase}: {out_of_memory_line(error)}"

@@ -11,7 +11,7 @@ from lorafa_prof.results.measured import Measured
 from lorafa_prof.results.record import CellResult, Value
 from lorafa_prof.running.on_cpu import measure_on_cpu
 from lorafa_prof.running.on_cuda import measure_on_cuda
-from lorafa_prof.running.out_of_memory import is_out_of_memory, out_of_memory_line
+from lorafa_prof.running.out_of_memory import is_out_of_memory, out_of_memory_message
 from lorafa_prof.running.predict import predict_on_twin
 from lorafa_prof.running.ranks.combine import of_all
 from lorafa_prof.running.ranks.launch import run_on_ranks
@@ -81,5 +81,5 @@ def run_here(cell: Cell, run: Runner) -> CellResult:
         if not is_out_of_memory(error):
             raise
         status = {"status": "oom", "failed_phase": tracker.phase}
-        notes = [out_of_memory_line(error)]
+        notes = [out_of_memory_message(error)]
     return composed(cell, measured, fingerprint, status, notes)

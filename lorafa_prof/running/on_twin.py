@@ -8,19 +8,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import nn
 
 from lorafa_prof.cell import Cell, twin_gpu
 from lorafa_prof.devices.gpus.gpu import GPUS
-from lorafa_prof.devices.sim.allocator import AllocatorSettings, SimOutOfMemoryError
+from lorafa_prof.devices.sim.allocator import AllocatorSettings
 from lorafa_prof.devices.sim.honesty import notes_of, unchecked_operations
-from lorafa_prof.devices.sim.mode import BlockSource, TwinMode
 from lorafa_prof.devices.sim.rank import Rank
 from lorafa_prof.devices.sim.twin import Twin
 from lorafa_prof.errors import LorafaProfError
+from lorafa_prof.instruments.allocations.placing import Placing
 from lorafa_prof.instruments.memory.profile import MemoryMeter
 from lorafa_prof.instruments.memory.sim import SimMemoryMeter
 from lorafa_prof.instruments.memory.storages import buffers_on_host
@@ -146,7 +146,7 @@ def run_on_twin(cell: Cell, twin: Twin, watch: TwinWatch) -> BuiltOnTwin:
     step = measured_step(cell, training, CUDA)
     built = BuiltOnTwin(cell, twin, ModulePaths(prepared.model), step, prepared)
     watch.built(built)
-    twin.mode.memory = _Placing(twin.mode, twin.mode.memory, built.paths)
+    twin.mode.memory = Placing(twin.mode, twin.mode.memory, built.paths)
     with built.paths:
         with watch.during("warmup"):
             _run_until_steady(built, training, watch.observers)
@@ -191,27 +191,3 @@ def _run_until_steady(built: BuiltOnTwin, training: TrainingStep, observers: Seq
         if after == before:
             return
         before = after
-
-
-@dataclass(frozen=True)
-class _Placing:
-    """The twin's memory, which adds module and operation to the error if memory runs out."""
-
-    mode: TwinMode
-    memory: BlockSource
-    paths: ModulePaths
-
-    def malloc(self, requested_bytes: int) -> Any:
-        """Return a block of at least `requested_bytes`.
-
-        Raises:
-            SimOutOfMemoryError: the device has no room for it; the error names module and operation.
-        """
-        try:
-            return self.memory.malloc(requested_bytes)
-        except SimOutOfMemoryError as error:
-            raise error.at(self.paths.path, str(self.mode.operation)) from None
-
-    def free(self, block: Any) -> None:
-        """Take a block back."""
-        self.memory.free(block)

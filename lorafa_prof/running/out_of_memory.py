@@ -7,6 +7,7 @@ import re
 import torch
 
 from lorafa_prof.errors import first_line
+from lorafa_prof.instruments.user_line import lines_of
 
 #: What is said where memory runs out outside of PyTorch's allocator: while a context or a library's handle is
 #: made, a kernel is loaded, or on the host. Where others hold the GPU's memory, that comes first.
@@ -29,6 +30,12 @@ _NO_HANDLE = re.compile(r"_STATUS_NOT_INITIALIZED.*calling.*[cC]reate")
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether the device, the twin, or the host's allocator had no memory left; also as another's cause."""
     return _shortage(error) is not None
+
+
+def out_of_memory_message(error: BaseException) -> str:
+    """As `out_of_memory_line`, after the line of the user's own code that it came in, where there is one."""
+    line = lines_of(error)
+    return f"{line}: {out_of_memory_line(error)}" if line else out_of_memory_line(error)
 
 
 def out_of_memory_line(error: BaseException) -> str:

@@ -106,6 +106,8 @@ def cell_settings(cell: Cell) -> dict[str, Any]:
 
 def chosen_settings(cell: Cell) -> dict[str, Any]:
     """Return those of a cell's settings that are not a scenario's defaults, as JSON has them."""
+    if cell.is_own_code:
+        return cell_settings(cell)
     fields = METHODS[cell.method.name].options.model_fields
     defaults = {
         **{name: field.get_default(call_default_factory=True) for name, field in fields.items()},

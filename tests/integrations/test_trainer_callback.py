@@ -3,49 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+import toy_training
 import transformers
 from torch.utils.data import DataLoader
+from toy_training import Log, trained
 
 from lorafa_prof.errors import UsageError
 from lorafa_prof.integrations import TrainerCallback
 from lorafa_prof.results.table import read_table
 
-ME = "tests/integrations/test_trainer_callback.py"
-ROWS = [{"input_ids": torch.arange(8), "labels": torch.arange(8)} for _ in range(16)]
-
-
-def trained(folder: Path, callback: Any, *more: Any, **arguments: Any) -> None:
-    """Four steps of two micro-batches of two rows each."""
-    config = transformers.GPT2Config(n_embd=8, n_head=2, n_layer=1, vocab_size=16, n_positions=8)
-    given = {
-        "per_device_train_batch_size": 2,
-        "gradient_accumulation_steps": 2,
-        "max_steps": 4,
-        "report_to": [],
-        "use_cpu": True,
-        "save_strategy": "no",
-        "disable_tqdm": True,
-        **arguments,
-    }
-    transformers.Trainer(
-        transformers.GPT2LMHeadModel(config),
-        transformers.TrainingArguments(str(folder), **given),
-        train_dataset=ROWS,
-        eval_dataset=ROWS[:2],
-        callbacks=[callback, *more],
-    ).train()  # trained
-
-
-class Log(transformers.TrainerCallback):
-    def __init__(self) -> None:
-        self.logged: list[dict[str, Any]] = []
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **others: Any) -> None:
-        self.logged.append(dict(logs))
+ME = "tests/integrations/toy_training.py"
 
 
 def test_a_training_is_profiled_step_by_step(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -62,7 +34,12 @@ def test_a_training_is_profiled_step_by_step(tmp_path: Path, capsys: pytest.Capt
     assert found is not None
     assert len(found.steps) == 4
     assert found.name == "GPT2LMHeadModel"
-    number = Path(__file__).read_text().splitlines().index("    ).train()  # trained")
+    number = (
+        Path(toy_training.__file__)
+        .read_text()
+        .splitlines()
+        .index("    ).train(resume_from_checkpoint=str(resume) if resume else None)  # trained")
+    )
     lines = {int(one.user_line.partition(":")[2]) for one in found.tensors}
     assert {one.user_line.partition(":")[0] for one in found.tensors} == {ME}
     assert max(lines) <= number + 1
@@ -85,6 +62,80 @@ def test_a_training_after_one_that_failed_begins_anew(tmp_path: Path) -> None:
     assert callback.result is not None
     assert len(callback.result.steps) == 1
     assert torch.autograd.backward is before
+
+
+class Fails(transformers.TrainerCallback):
+    """Runs out of memory after a step, with batches that are too large."""
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **others: Any) -> None:
+        if state.train_batch_size > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+
+def held(callback: TrainerCallback) -> list[int | None]:
+    assert callback.result is not None
+    return [step.held_bytes for step in callback.result.steps]
+
+
+def test_trainings_that_look_for_a_batch_tell_the_one_that_ended(tmp_path: Path) -> None:
+    small, found = (TrainerCallback(show=False, log=False) for _ in range(2))
+    trained(tmp_path, small)
+    trained(tmp_path, found, Fails(), auto_find_batch_size=True, per_device_train_batch_size=3)
+    assert held(found) == held(small)
+
+
+def test_of_several_trainings_the_last_is_told(tmp_path: Path) -> None:
+    callback = TrainerCallback(every=1, show=False, log=False)
+    trained(tmp_path, callback)
+    first = callback.result
+    trained(tmp_path, callback, max_steps=2)
+    assert list(callback.rows) == [1, 2]
+    assert len(held(callback)) == 2
+    assert first is not None
+    assert len(first.steps) == 4
+
+
+def test_a_training_that_goes_on_counts_as_the_trainer_does(tmp_path: Path) -> None:
+    trained(tmp_path, TrainerCallback(show=False), max_steps=2, save_strategy="steps", save_steps=2)
+    callback = TrainerCallback(every=3, show=False, log=False)
+    trained(tmp_path, callback, max_steps=4, resume=tmp_path / "checkpoint-2")
+    assert list(callback.rows) == [3]
+    assert len(held(callback)) == 2
+
+
+def test_a_training_that_takes_no_step_has_no_result(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = torch.autograd.backward
+    callback = TrainerCallback(out=tmp_path / "out")
+    trained(tmp_path, callback, max_steps=0, num_train_epochs=0)
+    assert callback.result is None
+    assert not (tmp_path / "out").exists()
+    assert "GPT2LMHeadModel on" not in capsys.readouterr().out
+    assert torch.autograd.backward is before
+
+
+def test_an_epoch_s_last_step_may_have_fewer_micro_batches(tmp_path: Path) -> None:
+    callback = TrainerCallback(every=50, show=False, log=False)
+    # Five batches of two rows: two steps of two of them, and one of one.
+    trained(tmp_path, callback, rows=10, max_steps=-1, num_train_epochs=2)
+    assert callback.rows == {}
+    assert len(held(callback)) == 2 * 3
+
+
+def test_of_several_processes_the_first_alone_writes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = torch.nn.Linear(8, 4)
+    optimizer = torch.optim.SGD(model.parameters())
+    callback = TrainerCallback(out=tmp_path / "out")
+    callback.on_train_begin(None, None, None, model=model)
+    model(torch.rand(2, 8)).sum().backward()
+    optimizer.step()
+    callback.on_train_end(None, SimpleNamespace(is_world_process_zero=False), None)
+    assert len(held(callback)) == 1
+    assert not (tmp_path / "out").exists()
+    assert capsys.readouterr().out == ""
 
 
 def test_a_row_every_none_is_refused() -> None:

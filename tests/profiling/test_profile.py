@@ -296,6 +296,10 @@ WRONG: list[tuple[str, Callable[[], Profile]]] = [
     ("with memory.twin", lambda: profile(lambda: None, device="meta")),
     ("with memory.twin", lambda: profile(lambda: None, model=nn.Linear(2, 2, device="meta"))),
     ("none of cpu, cuda and the twin", lambda: profile(lambda: None, device="mps")),
+    ("'gpu' is none of cpu, cuda and the twin", lambda: profile(lambda: None, device="gpu")),
+    ("rtx-5", lambda: profile(lambda: None, device="sim:rtx-5")),
+    ("attribute=False is of a context", lambda: profile(lambda: None, attribute=False)),  # type: ignore[call-overload]
+    ("warmup= is of a function", lambda: profile(warmup=3)),  # type: ignore[call-overload]
 ]
 
 

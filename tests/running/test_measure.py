@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -167,7 +168,7 @@ def fail_in(phase: str, error: BaseException, monkeypatch: pytest.MonkeyPatch) -
     """Let `error` be raised in a phase of the first step, or while the model is built."""
 
     def fail(*args: Any, **kwargs: Any) -> Any:
-        raise error
+        raise error  # here
 
     if phase == "build":
         monkeypatch.setattr(prepare, "build_model", fail)
@@ -177,6 +178,12 @@ def fail_in(phase: str, error: BaseException, monkeypatch: pytest.MonkeyPatch) -
         monkeypatch.setattr(Tensor, "backward", fail)
     else:
         monkeypatch.setattr(torch.optim.AdamW, "step", fail)
+
+
+def raised_here() -> str:
+    """The line of this file that `fail_in` has code of anyone's own raise at."""
+    lines = Path(__file__).read_text().splitlines()
+    return f"tests/running/test_measure.py:{lines.index('        raise error  # here') + 1}"
 
 
 PHASES = ["build", "forward", "backward", "optimizer"]
@@ -192,8 +199,8 @@ def test_running_out_of_memory_is_a_result(
     assert result.row["status"] == "oom"
     assert result.row["failed_phase"] == phase
     assert result.row["message"] in (
-        "CUDA out of memory. Tried to allocate 20.00 MiB.",
-        "[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory: 8 bytes",
+        f"{raised_here()}: CUDA out of memory. Tried to allocate 20.00 MiB.",
+        f"{raised_here()}: {HOST_OOM}",
     )
     known = set() if phase == "build" else {"params_total", "params_trainable", "weights_bytes"}
     assert measured_columns(result) == known
@@ -224,9 +231,8 @@ def test_memory_that_others_hold_is_out_of_memory_too(
     fail_in("build", error, monkeypatch)
     result = measure_cell(tiny_cell("tiny-llama", "lora"))
     assert (result.row["status"], result.row["failed_phase"]) == ("oom", "build")
-    assert result.row["message"] == str(error).splitlines()[0] + (
-        "." if "out of memory" in str(error) else ""
-    )
+    first = str(error).splitlines()[0] + ("." if "out of memory" in str(error) else "")
+    assert result.row["message"] == f"{raised_here()}: {first}"
 
 
 def test_out_of_memory_that_was_raised_from_is_out_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -235,7 +241,7 @@ def test_out_of_memory_that_was_raised_from_is_out_of_memory(monkeypatch: pytest
     fail_in("forward", wrapped, monkeypatch)
     result = measure_cell(tiny_cell("tiny-llama", "lora"))
     assert (result.row["status"], result.row["failed_phase"]) == ("oom", "forward")
-    assert result.row["message"] == "CUDA out of memory. Tried to allocate 20.00 MiB."
+    assert result.row["message"] == f"{raised_here()}: CUDA out of memory. Tried to allocate 20.00 MiB."
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,9 @@ def _raise(error: BaseException) -> None:
     raise error
 
 
+RAISED = f"tests/running/test_ranks.py:{_raise.__code__.co_firstlineno + 1}"
+
+
 TROUBLES: dict[str, Any] = {
     "raise": lambda: _raise(ValueError("no such thing")),
     "oom": lambda: _raise(
@@ -64,7 +67,11 @@ def in_trouble(cell: Cell, trouble: str, rank: int = 1) -> CellResult:
     ("trouble", "status", "message"),
     [
         ("raise", "error", "rank 1 of 2 in backward of step 2: ValueError: no such thing"),
-        ("oom", "oom", "rank 1 of 2 in backward of step 2: CUDA out of memory. Tried to allocate 2.00 GiB."),
+        (
+            "oom",
+            "oom",
+            f"rank 1 of 2 in backward of step 2: {RAISED}: CUDA out of memory. Tried to allocate 2.00 GiB.",
+        ),
         (
             "die",
             "error",
@@ -130,7 +137,7 @@ def test_what_only_explains_may_run_out_of_memory(tmp_path: Path) -> None:
     result = run_on_ranks(CELL, run)
     assert result.row["status"] == "ok"
     assert result.row["message"] == (
-        "no memory left to explain the step: rank 1 of 2 in the saved pass: CUDA out of memory. "
+        f"no memory left to explain the step: rank 1 of 2 in the saved pass: {RAISED}: CUDA out of memory. "
         "Tried to allocate 2.00 GiB."
     )
     assert result.row["step_ms_median"]

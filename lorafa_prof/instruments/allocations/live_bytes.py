@@ -26,7 +26,8 @@ def live_bytes(timeline: Timeline) -> DataFrame:
 
     Columns: ``event`` (0, 1, …), ``phase``, ``module``, ``operation``, ``action`` ("start", "alloc" or
     "free"), the bytes of the live blocks of each kind (``weights_bytes``, …), their sum ``allocated_bytes``,
-    ``requested_bytes`` (the sum before rounding to blocks) and ``reserved_bytes``.
+    ``requested_bytes`` (the sum before rounding to blocks) and ``reserved_bytes``, and ``line`` of the user's
+    own code, empty where there is none.
 
     Raises:
         ValueError: the timeline has no steady step.
@@ -49,6 +50,7 @@ def live_bytes(timeline: Timeline) -> DataFrame:
             "allocated_bytes": live.sum(axis=1),
             "requested_bytes": requested.cumsum()[start:],
             "reserved_bytes": _reserved(timeline, end)[start:],
+            "line": ["", *(event.place.line for event in timeline.events[start:end])],
         }
     )
 

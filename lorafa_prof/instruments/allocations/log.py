@@ -41,6 +41,7 @@ class Place:
         module: path of the module; empty outside of all modules.
         operation: its name, such as ``aten.mm.default``; empty before the first.
         number: number of the operation, counted from the start of the log; -1 if nobody counts them.
+        line: of the user's own code that asked for memory, by `lines_here`; empty if there is none.
     """
 
     step: int
@@ -48,6 +49,7 @@ class Place:
     module: str
     operation: str
     number: int = -1
+    line: str = ""
 
 
 @dataclass

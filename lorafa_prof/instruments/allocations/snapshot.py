@@ -1,8 +1,9 @@
 """A timeline as the snapshot that torch.cuda.memory._dump_snapshot writes and pytorch.org/memory_viz opens.
 
 Fields and meaning are those of torch/cuda/memory.py (_snapshot) and torch/csrc/cuda/memory_snapshot.cpp
-(`device`, which the viewer sorts by, is in the latter only). In the place of source lines, frames name
-operation, module and phase. Every entry has the category of its block: the viewer colours by it.
+(`device`, which the viewer sorts by, is in the latter only). Frames name the line of the user's own code,
+where there is one, then operation, module and phase. Every entry has the category of its block: the viewer
+colours by it.
 """
 
 from __future__ import annotations
@@ -143,9 +144,13 @@ def _entry(action: str, size: int, time: int, frames: Frames, category: str) -> 
 
 
 def _frames(place: Place) -> Frames:
-    """Return the frames of a place, innermost first: operation and module, then phase and step."""
+    """Return the frames of a place: the user's own line, if any; operation and module; phase and step."""
+    users, _, models = place.line.partition(" → ")
+    file, _, number = users.rpartition(":")
+    own = [{"name": models or "(own code)", "filename": file, "line": int(number)}] if users else []
     phase = f"step {place.step}" if place.step else "before the first step"
     return [
+        *own,
         {"name": place.operation or "(none)", "filename": place.module or "(model)", "line": 0},
         {"name": place.phase, "filename": phase, "line": 0},
     ]

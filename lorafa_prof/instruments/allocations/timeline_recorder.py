@@ -14,6 +14,7 @@ from lorafa_prof.instruments.allocations.segment_log import SegmentLog
 from lorafa_prof.instruments.allocations.timeline import OutOfMemory, PhaseSpan, Timeline, states_of
 from lorafa_prof.instruments.memory.storages import model_tensors, optimizer_tensors, state_tensors
 from lorafa_prof.instruments.module_path import ModulePaths
+from lorafa_prof.instruments.user_line import lines_here
 from lorafa_prof.methods.base import Prepared
 from lorafa_prof.optim.in_backward import UpdatesInBackward
 from lorafa_prof.parts import BlockKind
@@ -137,7 +138,8 @@ class TimelineRecorder(PhaseTracker):
 
     def _place(self) -> Place:
         path = self._paths.path if self._paths is not None else ""
-        return Place(self.step, self.phase, path, str(self._twin.mode.operation or ""))
+        operation = str(self._twin.mode.operation or "")
+        return Place(self.step, self.phase, path, operation, line=lines_here())
 
     def _note(self, kind: BlockKind, tensors: Iterable[Tensor]) -> None:
         """Note the kind of the tensors' blocks, except where one is noted already.

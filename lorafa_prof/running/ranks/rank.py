@@ -17,7 +17,7 @@ from lorafa_prof.parallel.group import collective_timeout_s, joined_ranks
 from lorafa_prof.results.fingerprint import fingerprint_of
 from lorafa_prof.results.measured import Measured
 from lorafa_prof.running.family import die_with_parent
-from lorafa_prof.running.out_of_memory import is_out_of_memory, out_of_memory_line
+from lorafa_prof.running.out_of_memory import is_out_of_memory, out_of_memory_message
 from lorafa_prof.running.passes import EXPLAINING
 from lorafa_prof.running.pool import available_cores
 from lorafa_prof.running.ranks.progress import RankTracker
@@ -89,7 +89,7 @@ def _kind(error: Exception) -> Failed:
 
 def _said(error: Exception) -> str:
     if is_out_of_memory(error):
-        return out_of_memory_line(error)
+        return out_of_memory_message(error)
     if isinstance(error, LorafaProfError):
         return str(error)
     if _kind(error) == "timeout":
