@@ -114,9 +114,10 @@ class PhaseMeter:
         if self._step is not None or self.steps:
             return False
         if self._counters is not None:
-            self._keep_largest()
+            self._start, peak = self._counters.read()
+            self._forward_start = self._start
+            self._keep_largest(peak)
             self._counters.reset_peaks()
-            self._start = self._forward_start = self._counters.current()
         self._mark = self._clock.mark() if self._clock is not None else None
         return True
 
@@ -172,7 +173,8 @@ class PhaseMeter:
 
     def end(self) -> None:
         """End all; what ran after the last step's optimizer is no step."""
-        self._keep_largest()
+        if self._counters is not None:
+            self._keep_largest(self._counters.peak())
         self.end_failed()
         if self._step is not None or not self.steps:
             self.step_ended()
@@ -200,9 +202,9 @@ class PhaseMeter:
             step.seen.append(phase)
         if self._counters is not None and self._start is not None and self._forward_start is not None:
             start = self._forward_start if phase == "forward" else self._start
-            self._keep_largest()
-            now = self._counters.current()
-            memory = PhaseMemory(start, now, self._counters.peak())
+            now, peak = self._counters.read()
+            self._keep_largest(peak)
+            memory = PhaseMemory(start, now, peak)
             step.phases[phase] = memory.after(step.phases.get(phase))
             if phase == "forward":
                 step.held_bytes = max(step.held_bytes or 0, now.allocated - start.allocated)
@@ -218,10 +220,8 @@ class PhaseMeter:
             return False
         return self._counters.peak().allocated > self._start.allocated
 
-    def _keep_largest(self) -> None:
-        if self._counters is not None:
-            peak = self._counters.peak()
-            self.largest = peak if self.largest is None else self.largest.larger(peak)
+    def _keep_largest(self, peak: Counters) -> None:
+        self.largest = peak if self.largest is None else self.largest.larger(peak)
 
 
 def _less(counters: Counters, nbytes: int) -> Counters:

@@ -177,6 +177,9 @@ class _Counters:
 
     peak = current
 
+    def read(self) -> tuple[Counters, Counters]:
+        return self.current(), self.peak()
+
     def reset_peaks(self) -> None:
         pass
 

@@ -20,6 +20,9 @@ class AllocatorCounters(Protocol):
     def peak(self) -> Counters:
         """Return the largest bytes since the last `reset_peaks`."""
 
+    def read(self) -> tuple[Counters, Counters]:
+        """Return `current` and `peak` at the price of one."""
+
     def reset_peaks(self) -> None:
         """Set the peaks to the bytes now."""
 
@@ -50,7 +53,7 @@ class AllocatorMeter:
     def phase_ended(self, phase: Phase) -> None:
         """Note the counters, and the peaks since the start of the phase."""
         assert self._start is not None
-        memory = PhaseMemory(self._start, self._counters.current(), self._counters.peak())
+        memory = PhaseMemory(self._start, *self._counters.read())
         self._phases[phase] = memory.after(self._phases.get(phase))
         self._keep_reserved()
         if phase == "backward":

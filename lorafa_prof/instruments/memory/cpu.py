@@ -32,6 +32,10 @@ class FollowedCounters:
         """Return the largest bytes since the last `reset_peaks`."""
         return Counters(self._follower.peak_bytes, self._follower.peak_bytes)
 
+    def read(self) -> tuple[Counters, Counters]:
+        """Return `current` and `peak`."""
+        return self.current(), self.peak()
+
     def reset_peaks(self) -> None:
         """Set the peaks to the bytes now."""
         self._follower.reset_peak()

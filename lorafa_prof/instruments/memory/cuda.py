@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -17,11 +20,16 @@ class CudaCounters:
 
     def current(self) -> Counters:
         """Return the bytes now."""
-        return _counters("current")
+        return _counters(_statistics(), "current")
 
     def peak(self) -> Counters:
         """Return the largest bytes since the last `reset_peaks`."""
-        return _counters("peak")
+        return _counters(_statistics(), "peak")
+
+    def read(self) -> tuple[Counters, Counters]:
+        """Return `current` and `peak`, of one look at the allocator."""
+        statistics = _statistics()
+        return _counters(statistics, "current"), _counters(statistics, "peak")
 
     def reset_peaks(self) -> None:
         """Set the peaks to the bytes now."""
@@ -29,7 +37,7 @@ class CudaCounters:
 
     def num_alloc_retries(self) -> int:
         """Return how often cached blocks had to be given back to serve a request."""
-        return int(torch.cuda.memory_stats_as_nested_dict()["num_alloc_retries"])
+        return int(_statistics()["num_alloc_retries"])
 
 
 class CudaMemoryMeter(AllocatorMeter):
@@ -39,10 +47,13 @@ class CudaMemoryMeter(AllocatorMeter):
         super().__init__(CudaCounters(), model)
 
 
-def _counters(statistic: str) -> Counters:
-    # The nested form is what the allocator gives; of it the flat one is made in Python, every time anew.
-    stats = torch.cuda.memory_stats_as_nested_dict()
+def _statistics() -> dict[str, Any]:
+    # This is what the allocator gives; the flat form is made of it in Python, every time anew.
+    return torch.cuda.memory_stats_as_nested_dict()
+
+
+def _counters(statistics: Mapping[str, Any], which: str) -> Counters:
     allocated, requested, active, reserved = (
-        stats[f"{name}_bytes"]["all"][statistic] for name in ("allocated", "requested", "active", "reserved")
+        statistics[f"{name}_bytes"]["all"][which] for name in ("allocated", "requested", "active", "reserved")
     )
     return Counters(allocated=allocated, requested=requested, active=active, reserved=reserved)

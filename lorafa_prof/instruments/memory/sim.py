@@ -25,6 +25,10 @@ class SimCounters:
         a = self._allocator
         return Counters(a.allocated.peak, a.requested.peak, a.active.peak, a.reserved.peak)
 
+    def read(self) -> tuple[Counters, Counters]:
+        """Return `current` and `peak`."""
+        return self.current(), self.peak()
+
     def reset_peaks(self) -> None:
         """Set the peaks to the bytes now."""
         self._allocator.reset_peaks()
