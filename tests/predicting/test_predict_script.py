@@ -271,3 +271,23 @@ def test_what_the_script_asks_of_the_memory_is_answered(predict: Predict) -> Non
         "assert free < total"
     )
     assert predict(READING.format(line)).status == "ok"
+
+
+@pytest.mark.parametrize(
+    "asked",
+    ['torch.nn.Linear(4, 4).to("cuda:1")', 'torch.ones(3, device="cuda:1")', "torch.cuda.set_device(1)"],
+)
+def test_a_second_gpu_is_refused(predict: Predict, asked: str) -> None:
+    prediction = predict(f"import torch\nx = torch.ones(3).cuda()\n{asked}\n")
+    assert prediction.status == "refused"
+    assert prediction.message.startswith("train.py:3: cuda:1 is asked for")
+
+
+def test_the_first_gpu_by_its_number_is_the_gpu(predict: Predict) -> None:
+    prediction = predict(
+        "import torch\ntorch.cuda.set_device(0)\nmodel = torch.nn.Linear(4, 4).to('cuda:0')\n"
+        "optimizer = torch.optim.SGD(model.parameters())\n"
+        "model(torch.ones(2, 4, device='cuda:0')).sum().backward()\noptimizer.step()\n"
+        "assert torch.cuda.memory_stats_as_nested_dict()['allocated_bytes']['all']['current'] > 0\n"
+    )
+    assert prediction.status == "ok", prediction.message

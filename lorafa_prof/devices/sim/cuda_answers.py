@@ -6,11 +6,14 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
+import torch
+
 from lorafa_prof.devices.gpus.gpu import Gpu
 from lorafa_prof.devices.sim.allocator import CachingAllocator
 from lorafa_prof.devices.sim.graphs import answers_on_graphs
 from lorafa_prof.devices.sim.machine import Machine
 from lorafa_prof.devices.sim.streams import answers_on_streams
+from lorafa_prof.errors import UsageError
 
 Answers = dict[str, Callable[..., Any]]
 
@@ -27,7 +30,7 @@ def answers_of(machine: Machine) -> Answers:
         ),
         "is_current_stream_capturing": lambda: False,
         "synchronize": lambda device=None: None,
-        "set_device": lambda device: None,
+        "set_device": _set_device,
         "_exchange_device": lambda device: 0,
         "_maybe_exchange_device": lambda device: 0,
         "_lazy_init": lambda: None,
@@ -51,6 +54,7 @@ def answers_on_memory(gpu: Gpu, machine: Machine, allocator: CachingAllocator) -
         "memory_reserved": lambda device=None: allocator.reserved.current,
         "max_memory_reserved": lambda device=None: allocator.reserved.peak,
         "memory_stats": lambda device=None: _stats(allocator),
+        "memory_stats_as_nested_dict": lambda device=None: _nested(_stats(allocator)),
         "memory_summary": lambda device=None, abbreviated=False: str(_stats(allocator)),
         "mem_get_info": lambda device=None: (_free_bytes(gpu, allocator), gpu.memory_bytes or 0),
         "reset_peak_memory_stats": lambda device=None: allocator.reset_peaks(),
@@ -58,6 +62,28 @@ def answers_on_memory(gpu: Gpu, machine: Machine, allocator: CachingAllocator) -
         **answers_on_streams(allocator),
         **answers_on_graphs(machine, allocator),
     }
+
+
+def another_gpu(device: torch.device) -> UsageError:
+    """Return the error of code that asks for a GPU beside the one that a twin stands for."""
+    return UsageError(f"{device} is asked for, and a twin is of one GPU, cuda:0")
+
+
+def _set_device(device: torch.device | str | int) -> None:
+    asked = torch.device("cuda", device) if isinstance(device, int) else torch.device(device)
+    if asked.index:
+        raise another_gpu(asked)
+
+
+def _nested(stats: dict[str, int]) -> dict[str, Any]:
+    nested: dict[str, Any] = {}
+    for name, value in stats.items():
+        *folders, last = name.split(".")
+        place = nested
+        for folder in folders:
+            place = place.setdefault(folder, {})
+        place[last] = value
+    return nested
 
 
 def _stats(allocator: CachingAllocator) -> dict[str, int]:

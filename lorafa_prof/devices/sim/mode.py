@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 
+from lorafa_prof.devices.sim.cuda_answers import another_gpu
 from lorafa_prof.devices.sim.device_tensors import DeviceTensors, Shadows, on_shapes
 from lorafa_prof.devices.sim.in_place import holders_of_a_free_gradient, in_place, in_place_form
 from lorafa_prof.devices.sim.kernels.kernel import Model, ModelsByOperation
@@ -97,6 +98,7 @@ class TwinMode(TorchDispatchMode):
             return NotImplemented  # DTensor's part comes first, and runs the operation on what it holds
         func = in_place_form(func)
         self.operation = func
+        _check_device(kwargs.get("device"))
         on_device = _concerns_device(args, kwargs)
         if on_device:
             self.operations.add(func)
@@ -316,6 +318,11 @@ def _not_known(what: str, func: Any) -> LorafaProfError:
     return LorafaProfError(
         f"the {what} of {func} depends on values that the twin does not know; it knows {KNOWN}"
     )
+
+
+def _check_device(device: torch.device | None) -> None:
+    if device is not None and device.type == "cuda" and device.index:
+        raise another_gpu(device)
 
 
 def _concerns_device(args: Any, kwargs: Any) -> bool:
