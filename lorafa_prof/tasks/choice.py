@@ -10,6 +10,8 @@ from lorafa_prof.frozen_data import Frozen
 
 #: Which head a model has for a task.
 TaskKind = Literal["causal-lm", "classification", "image-classification"]
+#: How a question of multiple choice is asked.
+AnswerBy = Literal["name", "text"]
 
 
 class TaskChoice(Frozen):
@@ -24,6 +26,8 @@ class TaskChoice(Frozen):
         eval_items: at most so many items of each split are evaluated, drawn by `seed`; None: all.
         eval_batch: so many items are evaluated at once; None: as many as the cell's batch.
         samples: how many programs a task of programming has written for each problem; 1: the most likely one.
+        answer_by: of multiple choice: "name" lists the choices and is answered by the name of one; "text"
+            asks the question alone, and each choice's own text may follow.
         seed: of which items are held out and drawn; every run of a scenario has the same.
     """
 
@@ -35,4 +39,5 @@ class TaskChoice(Frozen):
     eval_items: StrictInt | None = Field(default=None, ge=1)
     eval_batch: StrictInt | None = Field(default=None, ge=1)
     samples: StrictInt = Field(default=1, ge=1, le=1000)
+    answer_by: AnswerBy = "name"
     seed: StrictInt = Field(default=0, ge=0)

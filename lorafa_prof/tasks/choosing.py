@@ -22,22 +22,24 @@ class Question(Asked):
     Attributes:
         choices: those texts.
         right: which of them is the answer.
+        lengths: what the logarithm of each one's likelihood is divided by before they are compared.
     """
 
     choices: tuple[str, ...]
     right: int
+    lengths: tuple[int, ...]
 
 
-def question(prompt: str, choices: Sequence[str], right: int) -> Question:
-    """Return a question whose answer is one of its choices."""
-    return Question(prompt, choices[right], tuple(choices), right)
+def question(prompt: str, choices: Sequence[str], right: int, lengths: Sequence[int] = ()) -> Question:
+    """Return a question whose answer is one of its choices; without lengths nothing is divided."""
+    return Question(prompt, choices[right], tuple(choices), right, tuple(lengths) or (1,) * len(choices))
 
 
 class ChoiceTask(CausalTask[Question]):
     """A task whose item is right where the right choice is the most likely one.
 
-    The likelihood of a choice is the product over its tokens, divided by nothing: lm-eval's `acc`. Of two
-    that are as likely it is the first.
+    The likelihood of a choice is the product over its tokens; its logarithm is divided by its length as the
+    question has it: 1 is lm-eval's `acc`, its characters are `acc_norm`. Of two as likely it is the first.
     """
 
     def choices(self, item: Question) -> Sequence[str]:
@@ -58,7 +60,7 @@ class ChoiceTask(CausalTask[Question]):
                 f"task '{self.name}': answers longer than seq {self.seq} cannot be chosen from; raise it",
                 about="seq",
             )
-        predicted = [max(range(len(each) - 1), key=each[1:].__getitem__) for each in found]
+        predicted = [_likeliest(each[1:], item.lengths) for each, item in zip(found, items, strict=True)]
         right = [item.right for item in items]
         return Evaluation(
             items=len(items),
@@ -67,3 +69,7 @@ class ChoiceTask(CausalTask[Question]):
             correct=tuple(a == b for a, b in zip(right, predicted, strict=True)),
             outputs=tuple(item.choices[place].strip() for item, place in zip(items, predicted, strict=True)),
         )
+
+
+def _likeliest(likelihoods: Sequence[float], lengths: Sequence[int]) -> int:
+    return max(range(len(lengths)), key=lambda place: likelihoods[place] / lengths[place])

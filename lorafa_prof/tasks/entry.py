@@ -42,6 +42,7 @@ class TaskEntry:
         kinds: which heads a model may have for it, the usual one first.
         data: where its data comes from, in a line.
         open: reads the data.
+        answered_by_text: whether it has choices whose own texts can be the answer.
     """
 
     name: str
@@ -49,6 +50,7 @@ class TaskEntry:
     kinds: tuple[TaskKind, ...]
     data: str
     open: Callable[[Opening], Task]
+    answered_by_text: bool = False
 
 
 #: By name; a module of `tasks/catalogue/` has its entries as `TASKS`.

@@ -43,6 +43,13 @@ def open_task(
     for given, what in ((run_generated_code, "programs to run"), (choice.samples > 1, "samples")):
         if given and not programs:
             raise UsageError(f"task '{choice.name}' has no {what}; leave that out", about="task")
+    if choice.answer_by == "text" and not entry.answered_by_text:
+        asked = ", ".join(name for name in sorted(TASKS) if TASKS[name].answered_by_text)
+        raise UsageError(
+            f"task '{choice.name}' has no choices to be answered by text; leave answer_by out (those that "
+            f"have: {asked})",
+            about="task",
+        )
     opening = Opening(choice, kind, tokenizer, seq, images, run_generated_code)
     with guarded(f"the task '{choice.name}'"):
         return entry.open(opening)
