@@ -42,7 +42,7 @@ class TaskEntry:
         kinds: which heads a model may have for it, the usual one first.
         data: where its data comes from, in a line.
         open: reads the data.
-        answered_by_text: whether it has choices whose own texts can be the answer.
+        answered_by_text: whether the own texts of its choices can be the answer.
     """
 
     name: str

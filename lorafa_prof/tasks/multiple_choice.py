@@ -7,7 +7,7 @@ lm-eval's: the prompt is the question alone, and each choice may follow it.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lorafa_prof.tasks.choosing import Question, question
@@ -40,9 +40,10 @@ class Wording:
 
     Attributes:
         ask: goes before the stem.
-        kind: of the choices' names: "answer" names answer1, answer2 and so on.
+        kind: of the choices' names: "answer" names answer1, answer2 and so on; empty: the choices are names
+            already, and are not listed.
         between: goes between the choices.
-        before_format: goes before the form of the answer.
+        before_format: goes between the choices and the form of the answer.
     """
 
     ask: str
@@ -53,27 +54,33 @@ class Wording:
 
 def by_name(item: MultipleChoice, wording: Wording) -> Question:
     """Return the question in LLM-Adapters' words."""
-    names = [f"{wording.kind}{number}" for number in range(1, len(item.choices) + 1)]
-    listed = wording.between.join(
-        f"{name.capitalize()}: {choice}" for name, choice in zip(names, item.choices, strict=True)
-    )
+    names, listed = list(item.choices), ""
+    if wording.kind:
+        names = [f"{wording.kind}{number}" for number in range(1, len(item.choices) + 1)]
+        pairs = zip(names, item.choices, strict=True)
+        listed = wording.between.join(f"{name.capitalize()}: {choice}" for name, choice in pairs)
+        listed += wording.before_format
     article = f"{item.article}\n\n" if item.article else ""
-    head = f"{article}{wording.ask}{item.stem}\n\n{listed}"
-    return named(f"{head}{wording.before_format}Answer format: {'/'.join(names)}", names, item.right)
+    instruction = f"{article}{wording.ask}{item.stem}\n\n{listed}Answer format: {'/'.join(names)}"
+    return _named(instruction, names, item.right, "the correct answer is ")
 
 
-def by_text(item: MultipleChoice, prompt: Callable[[MultipleChoice], str]) -> Question:
-    """Return the question whose choices are judged by likelihood for each character: lm-eval's `acc_norm`."""
+def by_text(item: MultipleChoice, prompt: str) -> Question:
+    """Return the question whose choices are judged by likelihood for each character: lm-eval's `acc_norm`.
+
+    Args:
+        item: what is asked; white space around its texts is left out.
+        prompt: what the model is given, with {} where the stem goes.
+
+    Raises:
+        RowError: a choice has no text.
+    """
     choices = [choice.strip() for choice in item.choices]
-    lengths = tuple(len(choice) for choice in choices)
-    return question(prompt(item), [f" {choice}" for choice in choices], item.right, lengths)
-
-
-def named(
-    instruction: str, names: Sequence[str], right: int, before: str = "the correct answer is "
-) -> Question:
-    """Return a question whose answer is a name."""
-    return question(instruction, [f"\n\n{before}{name}" for name in names], right)
+    if not all(choices):
+        raise RowError(f"choice {choices.index('') + 1} of {len(choices)} has no text to be answered by")
+    article = f"Article: {item.article.strip()}\n\n" if item.article else ""
+    asked = article + prompt.format(item.stem.strip())
+    return question(asked, [f" {choice}" for choice in choices], item.right, list(map(len, choices)))
 
 
 def instructed_by_name(row: Row) -> Question:
@@ -83,24 +90,33 @@ def instructed_by_name(row: Row) -> Question:
         RowError: it is otherwise.
     """
     instruction, names, right = _read(row)
-    return named(instruction, names, right, text(row, "output").removesuffix(text(row, "answer")))
+    return _named(instruction, names, right, text(row, "output").removesuffix(text(row, "answer")))
 
 
 def instructed(row: Row, wording: Wording) -> MultipleChoice:
     """Return what a row of LLM-Adapters asks, with the texts of the choices that it lists.
 
     Raises:
-        RowError: it does not begin with the wording's words, or does not list the choices.
+        RowError: it does not begin with the wording's words, or it is not plain what its choices are: their
+            names do not stand in it once each, in order, each with a text.
     """
     instruction, names, right = _read(row)
     if not instruction.startswith(wording.ask):
         raise RowError(f"'instruction' does not begin with {wording.ask!r}")
-    listing = "".join(rf"\s+{re.escape(name.capitalize())}: (.*?\S.*?)" for name in names)
-    found = re.search(rf"{listing}\s*$", _FORMAT.sub("", instruction), re.DOTALL)
-    if found is None:
-        raise RowError(f"'instruction' does not list what {', '.join(names)} are")
-    stem = instruction[len(wording.ask) : found.start()]
-    return MultipleChoice(stem, tuple(map(str.strip, found.groups())), right)
+    listed = [name.capitalize() for name in names]
+    asked = _FORMAT.sub("", instruction.removeprefix(wording.ask))
+    stem, *rest = re.split(rf"\s+({'|'.join(map(re.escape, listed))}):(?=\s)", asked)
+    choices = tuple(map(str.strip, rest[1::2]))
+    if rest[::2] != listed or not all(choices):
+        raise RowError(
+            f"'instruction' does not list {', '.join(listed)} once each, in order, with their texts"
+        )
+    return MultipleChoice(stem, choices, right)
+
+
+def _named(instruction: str, names: Sequence[str], right: int, before: str) -> Question:
+    """A question whose answer is a name, after a few words."""
+    return question(instruction, [f"\n\n{before}{name}" for name in names], right)
 
 
 def _read(row: Row) -> tuple[str, list[str], int]:

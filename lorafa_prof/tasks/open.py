@@ -44,10 +44,9 @@ def open_task(
         if given and not programs:
             raise UsageError(f"task '{choice.name}' has no {what}; leave that out", about="task")
     if choice.answer_by == "text" and not entry.answered_by_text:
-        asked = ", ".join(name for name in sorted(TASKS) if TASKS[name].answered_by_text)
+        can = ", ".join(name for name in sorted(TASKS) if TASKS[name].answered_by_text)
         raise UsageError(
-            f"task '{choice.name}' has no choices to be answered by text; leave answer_by out (those that "
-            f"have: {asked})",
+            f"task '{choice.name}' cannot be answered by text; leave answer_by out (tasks that can: {can})",
             about="task",
         )
     opening = Opening(choice, kind, tokenizer, seq, images, run_generated_code)

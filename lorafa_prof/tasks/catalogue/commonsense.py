@@ -18,7 +18,6 @@ from lorafa_prof.tasks.multiple_choice import (
     by_text,
     instructed,
     instructed_by_name,
-    named,
 )
 from lorafa_prof.tasks.rows.parts import read_parts
 from lorafa_prof.tasks.rows.row import Row, RowError, place_in, text, texts, whole
@@ -35,14 +34,14 @@ class _Set:
         source: where it is found.
         read: makes a question of the hub's fields.
         wording: how it is asked by name.
-        prompt: how it is asked by text.
+        prompt: how it is asked by text, with {} where the stem goes; empty: it is not.
     """
 
     name: str
     source: Source
     read: Callable[[Row], MultipleChoice]
     wording: Wording
-    prompt: Callable[[MultipleChoice], str]
+    prompt: str
 
     def ask_by_name(self, row: Row) -> Question:
         return instructed_by_name(row) if "instruction" in row else by_name(self.read(row), self.wording)
@@ -53,33 +52,15 @@ class _Set:
 
     def open(self, opening: Opening) -> Task:
         ask = self.ask_by_text if opening.choice.answer_by == "text" else self.ask_by_name
-        return _opened(opening, self.source, ask)
+        parts = read_parts(opening.choice, [self.source])
+        return ChoiceTask(opening, choose_items(opening.choice, parts, ask), "accuracy")
 
 
-def _opened(opening: Opening, source: Source, ask: Callable[[Row], Question]) -> Task:
-    parts = read_parts(opening.choice, [source])
-    return ChoiceTask(opening, choose_items(opening.choice, parts, ask), "accuracy")
-
-
-def _question(item: MultipleChoice) -> str:
-    article = f"Article: {item.article}\n\n" if item.article else ""
-    return f"{article}Question: {item.stem}\nAnswer:"
-
-
-def _beginning(item: MultipleChoice) -> str:
-    """Of sentences that a choice goes on with."""
-    return item.stem
-
-
-def _boolq(row: Row) -> Question:
-    if "instruction" in row:
-        return instructed_by_name(row)
+def _boolq(row: Row) -> MultipleChoice:
     answer = row.get("answer")
     if not isinstance(answer, bool):
         raise RowError(f"'answer' is {answer!r}, not true or false")
-    asked = text(row, "question").rstrip("?")
-    head = f"Please answer the following question with true or false, question: {asked}?"
-    return named(f"{head}\n\nAnswer format: true/false", ["true", "false"], 0 if answer else 1)
+    return MultipleChoice(f"{text(row, 'question').rstrip('?')}?", ("true", "false"), 0 if answer else 1)
 
 
 def _arc(row: Row) -> MultipleChoice:
@@ -96,15 +77,9 @@ def _piqa(row: Row) -> MultipleChoice:
     return MultipleChoice(text(row, "goal"), (text(row, "sol1"), text(row, "sol2")), whole(row, "label", 2))
 
 
-def _winogrande(row: Row) -> Question:
-    if "instruction" in row:
-        return instructed_by_name(row)
+def _winogrande(row: Row) -> MultipleChoice:
     right = place_in(["1", "2"], text(row, "answer"), "answer")
-    choices = (text(row, "option1"), text(row, "option2"))
-    ask = "Please choose the correct answer to fill in the blank to complete the given sentence: "
-    return by_name(
-        MultipleChoice(text(row, "sentence"), choices, right), Wording(ask, "option", before_format=" ")
-    )
+    return MultipleChoice(text(row, "sentence"), (text(row, "option1"), text(row, "option2")), right)
 
 
 def _hellaswag(row: Row) -> MultipleChoice:
@@ -122,42 +97,42 @@ def _race(row: Row) -> MultipleChoice:
 _ANSWER = Wording("Please choose the correct answer to the question: ")
 _SOLUTION = Wording("Please choose the correct solution to the question: ", "solution", between="\n\n")
 _ENDING = Wording("Please choose the correct ending to complete the given sentence: ", "ending")
+_TRUE_OR_FALSE = Wording("Please answer the following question with true or false, question: ", kind="")
+_OPTION = Wording(
+    "Please choose the correct answer to fill in the blank to complete the given sentence: ",
+    "option",
+    before_format=" ",
+)
+#: lm-eval's prompts, of questions and of sentences that a choice goes on with.
+_QUESTION, _BEGINNING = "Question: {}\nAnswer:", "{}"
+#: BoolQ's choices are names already, and WinoGrande's stand in the midst of the sentence.
+_NOT_BY_TEXT = ""
+_BOOLQ = Source(("boolq",), "google/boolq", test="validation")
+_OPENBOOKQA = Source(("openbookqa", "obqa"), "allenai/openbookqa", "main")
 _ARC_EASY = Source(("arceasy", "arce"), "allenai/ai2_arc", "ARC-Easy")
 _ARC_CHALLENGE = Source(("arcchallenge", "arcc"), "allenai/ai2_arc", "ARC-Challenge")
-_OPENBOOKQA = Source(("openbookqa", "obqa"), "allenai/openbookqa", "main")
 _PIQA = Source(("piqa",), "baber/piqa", test="validation")
+_WINOGRANDE = Source(("winogrande",), "allenai/winogrande", "winogrande_xl", test="validation")
 _HELLASWAG = Source(("hellaswag",), "Rowan/hellaswag", test="validation")
 _RACE = Source(("race", "racehigh"), "ehovy/race", "high")
-#: With choices that have texts of their own.
 _SETS = (
-    _Set("openbookqa", _OPENBOOKQA, _arc, _ANSWER, _beginning),
-    _Set("arc-easy", _ARC_EASY, _arc, _ANSWER, _question),
-    _Set("arc-challenge", _ARC_CHALLENGE, _arc, _ANSWER, _question),
-    _Set("piqa", _PIQA, _piqa, _SOLUTION, _question),
-    _Set("hellaswag", _HELLASWAG, _hellaswag, _ENDING, _beginning),
-    _Set("race", _RACE, _race, _ANSWER, _question),
+    _Set("boolq", _BOOLQ, _boolq, _TRUE_OR_FALSE, _NOT_BY_TEXT),
+    _Set("openbookqa", _OPENBOOKQA, _arc, _ANSWER, _BEGINNING),
+    _Set("arc-easy", _ARC_EASY, _arc, _ANSWER, _QUESTION),
+    _Set("arc-challenge", _ARC_CHALLENGE, _arc, _ANSWER, _QUESTION),
+    _Set("piqa", _PIQA, _piqa, _SOLUTION, _QUESTION),
+    _Set("winogrande", _WINOGRANDE, _winogrande, _OPTION, _NOT_BY_TEXT),
+    _Set("hellaswag", _HELLASWAG, _hellaswag, _ENDING, _BEGINNING),
+    _Set("race", _RACE, _race, _ANSWER, _QUESTION),
 )
-#: Whose choices are names already, or stand in the midst of the sentence.
-_BY_NAME = (
-    ("boolq", Source(("boolq",), "google/boolq", test="validation"), _boolq),
-    (
-        "winogrande",
-        Source(("winogrande",), "allenai/winogrande", "winogrande_xl", test="validation"),
-        _winogrande,
-    ),
-)
-
-
-def _entry(name: str, source: Source, opened: Callable[[Opening], Task], *, by_text: bool) -> TaskEntry:
-    data = f"hub {source.hub}, or files of LLM-Adapters or with the hub's fields"
-    return TaskEntry(name, "accuracy", ("causal-lm",), data, opened, answered_by_text=by_text)
-
-
-def _opening(source: Source, ask: Callable[[Row], Question]) -> Callable[[Opening], Task]:
-    return lambda opening: _opened(opening, source, ask)
-
-
-TASKS = (
-    *(_entry(name, source, _opening(source, ask), by_text=False) for name, source, ask in _BY_NAME),
-    *(_entry(each.name, each.source, each.open, by_text=True) for each in _SETS),
+TASKS = tuple(
+    TaskEntry(
+        each.name,
+        "accuracy",
+        ("causal-lm",),
+        f"hub {each.source.hub}, or files of LLM-Adapters or with the hub's fields",
+        each.open,
+        answered_by_text=bool(each.prompt),
+    )
+    for each in _SETS
 )
