@@ -168,6 +168,7 @@ def test_run_ids_are_stable_and_tell_apart_what_is_trained_otherwise() -> None:
     same = [
         run.model_copy(update={"keep_trained": False, "checkpoint_every": 3}),
         run.model_copy(update={"task": TaskChoice(name="toy")}),
+        run.model_copy(update={"task": TaskChoice(name="toy", answer_by="name")}),
     ]
     assert {other.run_id for other in same} == {run.run_id}
     there = [run.model_copy(update={"task": TaskChoice(name="toy", data=f"{d}/x.json")}) for d in "ab"]
@@ -178,6 +179,7 @@ def test_run_ids_are_stable_and_tell_apart_what_is_trained_otherwise() -> None:
         {"learning_rate": 1e-3},
         {"steps": 13},
         {"schedule": "cosine"},
+        {"task": TaskChoice(name="toy", answer_by="text")},
     ):
         assert run.model_copy(update=changed).run_id != run.run_id
 
