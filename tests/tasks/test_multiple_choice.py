@@ -168,35 +168,37 @@ def test_a_choice_goes_up_to_the_next_ones_name(
     assert item.choices == choices
 
 
-OTHERWISE = "item 2: 'instruction' does not list Answer1, Answer2 once each, in order, with their texts"
+NOT_PLAIN = {
+    "no choices": "Cows eat?",
+    "one choice": "Cows eat?\n\nAnswer1: hay or fish",
+    "nothing first": "Cows eat?\n\nAnswer1: Answer2: fish",
+    "nothing last": "Cows eat?\n\nAnswer1: hay Answer2:  ",
+    "another order": "Cows eat?\n\nAnswer2: hay Answer1: fish",
+    "a name in a choice": "Cows eat?\n\nAnswer1: see Answer2: below Answer2: fish",
+    "a name in the question": "Is Answer1: right?\n\nAnswer1: yes Answer2: no",
+}
 
 
-@pytest.mark.parametrize(
-    ("instruction", "said"),
-    [
-        (f"{ASK}Cows eat?\n\n", OTHERWISE),
-        (f"{ASK}Cows eat?\n\nAnswer1: hay or fish\n\n", OTHERWISE),
-        (f"{ASK}Cows eat?\n\nAnswer1: Answer2: fish\n\n", OTHERWISE),
-        (f"{ASK}Cows eat?\n\nAnswer1: hay Answer2:  \n\n", OTHERWISE),
-        (f"{ASK}Cows eat?\n\nAnswer2: hay Answer1: fish\n\n", OTHERWISE),
-        # It could be read in more than one way.
-        (f"{ASK}Cows eat?\n\nAnswer1: see Answer2: below Answer2: fish\n\n", OTHERWISE),
-        (f"{ASK}Is Answer1: right?\n\nAnswer1: yes Answer2: no\n\n", OTHERWISE),
-        ("Cows eat?\n\nAnswer1: hay Answer2: fish\n\n", f"item 2: 'instruction' does not begin with '{ASK}'"),
-    ],
-)
-def test_an_instruction_whose_choices_are_not_plain_is_one_line(
-    tmp_path: Path, instruction: str, said: str
-) -> None:
-    rows = [
-        adapters(f"{each}Answer format: answer1/answer2", "answer2")
-        for each in (f"{ASK}Cows eat?\n\nAnswer1: hay Answer2: fish\n\n", instruction)
-    ]
-    file = as_json(tmp_path / "arc-easy-test.json", rows)
+@pytest.mark.parametrize("what", NOT_PLAIN)
+def test_choices_that_are_not_plain_are_one_line(tmp_path: Path, what: str) -> None:
+    said = "'instruction' does not list Answer1, Answer2 once each, in order, with their texts"
+    check_refused(tmp_path, ASK + NOT_PLAIN[what], said)
+
+
+def test_an_instruction_in_other_words_is_one_line(tmp_path: Path) -> None:
+    said = f"'instruction' does not begin with '{ASK}'"
+    check_refused(tmp_path, "Cows eat?\n\nAnswer1: hay Answer2: fish", said)
+
+
+def check_refused(folder: Path, instruction: str, said: str) -> None:
+    """The second of two rows is, by text; by name it is asked as it stands."""
+    asked = (f"{ASK}Cows eat?\n\nAnswer1: hay Answer2: fish", instruction)
+    rows = [adapters(f"{each}\n\nAnswer format: answer1/answer2", "answer2") for each in asked]
+    file = as_json(folder / "arc-easy-test.json", rows)
     with pytest.raises(UsageError) as raised:
         open_task(TaskChoice(name="arc-easy", data=str(file), answer_by="text"), BYTES, 200)
-    assert str(raised.value) == f"{file}, {said}"
-    assert open_task(TaskChoice(name="arc-easy", data=str(file)), BYTES, 200), "by name it is asked as it is"
+    assert str(raised.value) == f"{file}, item 2: {said}"
+    open_task(TaskChoice(name="arc-easy", data=str(file)), BYTES, 200)
 
 
 def test_white_space_around_the_hubs_texts_is_left_out(tmp_path: Path) -> None:
