@@ -97,8 +97,8 @@ def instructed(row: Row, wording: Wording) -> MultipleChoice:
     """Return what a row of LLM-Adapters asks, with the texts of the choices that it lists.
 
     Raises:
-        RowError: it does not begin with the wording's words, or it is not plain what its choices are: their
-            names do not stand in it once each, in order, each with a text.
+        RowError: it does not begin with the wording's words, asks nothing, or it is not plain what its
+            choices are: their names do not stand in it once each, in order, each with a text.
     """
     instruction, names, right = _read(row)
     if not instruction.startswith(wording.ask):
@@ -111,6 +111,8 @@ def instructed(row: Row, wording: Wording) -> MultipleChoice:
         raise RowError(
             f"'instruction' does not list {', '.join(listed)} once each, in order, with their texts"
         )
+    if not stem.strip():
+        raise RowError("'instruction' asks nothing before it lists the choices")
     return MultipleChoice(stem, choices, right)
 
 

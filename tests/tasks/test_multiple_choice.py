@@ -190,6 +190,11 @@ def test_an_instruction_in_other_words_is_one_line(tmp_path: Path) -> None:
     check_refused(tmp_path, "Cows eat?\n\nAnswer1: hay Answer2: fish", said)
 
 
+def test_an_instruction_that_asks_nothing_is_one_line(tmp_path: Path) -> None:
+    said = "'instruction' asks nothing before it lists the choices"
+    check_refused(tmp_path, f"{ASK}\n\nAnswer1: hay Answer2: fish", said)
+
+
 def check_refused(folder: Path, instruction: str, said: str) -> None:
     """The second of two rows is, by text; by name it is asked as it stands."""
     asked = (f"{ASK}Cows eat?\n\nAnswer1: hay Answer2: fish", instruction)
